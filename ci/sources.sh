@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck shell=bash
+#
+# What Gyre is built from. Two tables, and one function for each library that is built from source. To add a library:
+# a row in `libraries`, and a function build_NAME that is run in its unpacked source and installs into
+# $DESTDIR$prefix. Its text is part of the cache's key, so that a changed flag builds again.
+
+# when     Debian package                     what it is looked for by where there is no dpkg
+packages() {
+	sed -e 's/#.*//' <<'END'
+build      gcc                                gcc
+build      libc6-dev                          -
+build      make                               make
+build      pkg-config|pkgconf                 pkg-config
+build      meson                              meson
+build      ninja-build                        ninja
+build      xz-utils                           xz
+build      ca-certificates                    -
+test       clang                              clang
+test       libclang-rt-14-dev|libclang-rt-19-dev  -          # the run-time library of -fsanitize=fuzzer
+test       clang-format                       clang-format
+test       clang-tidy                         clang-tidy
+test       cppcheck                           cppcheck
+test       python3                            python3
+test       curl                               curl
+test       wrk                                wrk
+test       apache2-utils                      ab
+test       chromium                           chromium
+bench      wrk                                wrk
+bench      nginx-light|nginx                  nginx
+bench      linux-perf                         perf
+bench      python3                            python3
+END
+}
+
+# when  name      pkg-config module  at least  pins, first choice first: Debian version : suite : upstream tarball : sha256
+libraries() {
+	sed -e 's/#.*//' <<'END'
+build  liburing  liburing  2.9  2.15-1:sid:liburing_2.15.orig.tar.gz:efd299ff27cde40a45efc7dbb97ebe40a0c461921cb462f1d62611642bb4ee86 2.9-1:trixie:liburing_2.9.orig.tar.gz:57e9b36e4ac1e46b8e0351dfb1694dc59638fc25e384b4ba36d87b800b16db1a
+test   cmocka    cmocka    2.0  2.0.2-1:sid:cmocka_2.0.2.orig.tar.xz:39f92f366bdf3f1a02af4da75b4a5c52df6c9f7e736c7d65de13283f9f0ef416
+END
+}
+
+# Flags of every library: code that may go into a shared object of an embedder, line numbers for a profile, and no
+# trace of the folder it was built in.
+library_cflags() {
+	printf '%s' "-O2 -g1 -fPIC -fno-omit-frame-pointer -ffile-prefix-map=$PWD=."
+}
+
+build_liburing() {
+	CFLAGS="$(library_cflags)" ./configure --prefix="$prefix" --cc="$CC"
+	make -C src -j"$jobs" ENABLE_SHARED=0
+	make -C src install ENABLE_SHARED=0 prefix="$DESTDIR$prefix" includedir="$DESTDIR$prefix/include" \
+		libdevdir="$DESTDIR$prefix/lib" libdir="$DESTDIR$prefix/lib"
+	make liburing.pc
+	install -D -m 644 liburing.pc "$DESTDIR$prefix/lib/pkgconfig/liburing.pc"
+}
+
+build_cmocka() {
+	# Its own meson.build still says 1.1.5, and pkg-config repeats that.
+	sed -i "s/version : '1\.1\.5'/version : '$upstream'/" meson.build
+	CFLAGS="$(library_cflags)" meson setup build --prefix="$prefix" --libdir=lib --buildtype=plain \
+		-Ddefault_library=static
+	meson install -C build
+}
