@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GY_CORE_METRICS_H
+#define GY_CORE_METRICS_H
+
+/*
+ * Counters, and their rendering as Prometheus text (exposition format 0.0.4).
+ *
+ * A worker owns one `struct gy_counters` and is the only thread that writes it: a count is a plain
+ * load, add and store, with no locked instruction. Any thread may read; a reader sees each counter
+ * whole, but not all of them at one instant.
+ *
+ * Counters are described by tables, so a protocol brings its own: a struct of `_Atomic uint64_t`
+ * members and a `struct gy_metric_description` row for each, best made from one list of the kind of
+ * GY_COUNTERS. Rendering takes any table, and the structs of all workers.
+ */
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cursor.h"
+#include "error.h"
+
+enum gy_metric_kind {
+    GY_METRIC_COUNTER,   /* only grows; workers are added up; "_total" is appended to its name */
+    GY_METRIC_GAUGE,     /* goes up and down; workers are added up */
+    GY_METRIC_GAUGE_MAX, /* the highest of the workers (a high-water mark) */
+    GY_METRIC_GAUGE_MIN, /* the lowest of the workers (a low-water mark) */
+};
+
+/* One row: one sample. Rows of the same name lie next to each other, differ in their label, and
+ * have the same help and kind. */
+struct gy_metric_description {
+    const char *name;  /* without "gyre_" before it and "_total" after it */
+    const char *label; /* written as it is: `reason="peer"`; "" for none */
+    const char *help;
+    enum gy_metric_kind kind;
+    size_t offset; /* of an _Atomic uint64_t in the struct */
+};
+
+struct gy_metric_label {
+    const char *name;
+    const char *value; /* any text: it is escaped */
+};
+
+/* Structs whose values are joined into one sample, by kind, and the labels that tell the sample
+ * from those of other sets. All workers in one set gives the sum; a set for each, labelled
+ * worker="0", worker="1", gives the detail. */
+struct gy_metric_set {
+    const void *const *instances;
+    size_t instance_count;
+    const struct gy_metric_label *labels;
+    size_t label_count;
+};
+
+/* Writes `# HELP`, `# TYPE` and the samples of every row, for every set. 0, or GY_ENOBUFS when the
+ * writer has no room: then what it holds is incomplete. */
+int gy_metrics_render(struct gy_writer *writer, const struct gy_metric_description *rows,
+                      size_t row_count, const struct gy_metric_set *sets, size_t set_count);
+
+/* One row's value over the instances. Without instances 0, and UINT64_MAX for a GAUGE_MIN; a
+ * GAUGE_MIN at UINT64_MAX has not been set, and is not rendered. */
+uint64_t gy_metric_value(const struct gy_metric_description *row, const void *const *instances,
+                         size_t instance_count);
+
+/* The owner counts n more. */
+static inline void gy_count(_Atomic uint64_t *counter, uint64_t n)
+{
+    uint64_t value = atomic_load_explicit(counter, memory_order_relaxed);
+    atomic_store_explicit(counter, value + n, memory_order_relaxed);
+}
+
+/* The owner lowers a gauge; it holds at least n. */
+static inline void gy_uncount(_Atomic uint64_t *gauge, uint64_t n)
+{
+    uint64_t value = atomic_load_explicit(gauge, memory_order_relaxed);
+    gy_assert(value >= n);
+    atomic_store_explicit(gauge, value - n, memory_order_relaxed);
+}
+
+/* The owner sets a gauge. */
+static inline void gy_gauge_set(_Atomic uint64_t *gauge, uint64_t value)
+{
+    atomic_store_explicit(gauge, value, memory_order_relaxed);
+}
+
+/* The owner moves a high-water (low-water) mark, if value is beyond it. */
+static inline void gy_gauge_raise(_Atomic uint64_t *gauge, uint64_t value)
+{
+    if (value > atomic_load_explicit(gauge, memory_order_relaxed)) {
+        gy_gauge_set(gauge, value);
+    }
+}
+
+static inline void gy_gauge_lower(_Atomic uint64_t *gauge, uint64_t value)
+{
+    if (value < atomic_load_explicit(gauge, memory_order_relaxed)) {
+        gy_gauge_set(gauge, value);
+    }
+}
+
+static inline uint64_t gy_counter_read(const _Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+/*
+ * What a worker of core counts: X(member, name, label, kind, help), a line each. Keep rows of one
+ * name together.
+ */
+#define GY_COUNTERS(X)                                                                             \
+    X(connections_accepted, "connections_accepted", "", COUNTER, "Connections accepted.")          \
+    X(connections_open, "connections_open", "", GAUGE, "Connections open now.")                    \
+    X(connections_refused, "connections_refused", "", COUNTER,                                     \
+      "Connections closed at once because a limit was reached.")                                   \
+    X(closed_local, "connections_closed", "reason=\"local\"", COUNTER, "Connections closed.")      \
+    X(closed_peer, "connections_closed", "reason=\"peer\"", COUNTER, "Connections closed.")        \
+    X(closed_reset, "connections_closed", "reason=\"reset\"", COUNTER, "Connections closed.")      \
+    X(closed_timeout, "connections_closed", "reason=\"timeout\"", COUNTER, "Connections closed.")  \
+    X(closed_protocol, "connections_closed", "reason=\"protocol\"", COUNTER,                       \
+      "Connections closed.")                                                                       \
+    X(closed_limit, "connections_closed", "reason=\"limit\"", COUNTER, "Connections closed.")      \
+    X(closed_drain, "connections_closed", "reason=\"drain\"", COUNTER, "Connections closed.")      \
+    X(closed_error, "connections_closed", "reason=\"error\"", COUNTER, "Connections closed.")      \
+    X(received_bytes, "received_bytes", "", COUNTER, "Bytes received from peers.")                 \
+    X(sent_bytes, "sent_bytes", "", COUNTER, "Bytes that the kernel took for peers.")              \
+    X(copied_bytes, "copied_bytes", "", COUNTER, "Payload bytes copied in user space.")            \
+    X(turns, "turns", "", COUNTER, "Turns of the worker's loop.")                                  \
+    X(enters, "enters", "", COUNTER, "System calls that entered the ring.")                        \
+    X(submissions, "submissions", "", COUNTER, "Operations submitted to the ring.")                \
+    X(completions, "completions", "", COUNTER, "Completions taken from the ring.")                 \
+    X(completions_stale, "completions_stale", "", COUNTER,                                         \
+      "Completions dropped because what they were for is gone.")                                   \
+    X(cq_overflows, "cq_overflows", "", COUNTER, "Times that the completion queue overflowed.")    \
+    X(enobufs, "enobufs", "", COUNTER, "Receives that ended because no buffer was posted.")        \
+    X(buffers_posted, "buffers_posted", "", GAUGE, "Receive buffers that the kernel may fill.")    \
+    X(buffers_free_min, "buffers_free_low", "", GAUGE_MIN,                                         \
+      "The fewest receive buffers that were free at once.")                                        \
+    X(paused_high_water, "streams_paused", "cause=\"high_water\"", COUNTER,                        \
+      "Times that a stream stopped reading.")                                                      \
+    X(paused_quota, "streams_paused", "cause=\"quota\"", COUNTER,                                  \
+      "Times that a stream stopped reading.")                                                      \
+    X(short_sends, "short_sends", "", COUNTER, "Sends of which the kernel took a part.")           \
+    X(accept_pauses, "accept_pauses", "", COUNTER,                                                 \
+      "Times that accepting paused for want of descriptors.")                                      \
+    X(timeouts_header, "timeouts", "kind=\"header\"", COUNTER, "Deadlines that passed.")           \
+    X(timeouts_idle, "timeouts", "kind=\"idle\"", COUNTER, "Deadlines that passed.")               \
+    X(timeouts_write, "timeouts", "kind=\"write\"", COUNTER, "Deadlines that passed.")             \
+    X(timeouts_linger, "timeouts", "kind=\"linger\"", COUNTER, "Deadlines that passed.")           \
+    X(mailbox_refused, "mailbox_refused", "", COUNTER,                                             \
+      "Messages to another worker that found its mailbox full.")
+
+struct gy_counters {
+#define GY_COUNTERS_MEMBER(member, name, label, kind, help) _Atomic uint64_t member;
+    GY_COUNTERS(GY_COUNTERS_MEMBER)
+#undef GY_COUNTERS_MEMBER
+} __attribute__((aligned(64))); /* no line shared with another worker's */
+
+extern const struct gy_metric_description gy_counters_rows[];
+extern const size_t gy_counters_row_count;
+
+/* Zeros, and marks that are lowered start at UINT64_MAX (not rendered until one is set). */
+void gy_counters_init(struct gy_counters *counters);
+
+#endif
