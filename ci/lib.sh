@@ -43,7 +43,10 @@ step() {
 	local title=$1 log=$2 began=$SECONDS pid status=0
 	shift 2
 	mkdir -p "$(dirname "$log")"
+	# A process group of its own, so that an interrupt can stop all of it.
+	set -m
 	"$@" >"$log" 2>&1 </dev/null &
+	set +m
 	pid=$!
 	gy_step_pid=$pid
 	if [ "$gy_tty" = 1 ]; then
@@ -75,11 +78,20 @@ must() {
 	die "the step \"$title\" failed" "$way_out" "The whole log: $log"
 }
 
-# Ctrl-C reaches the running step too; without a terminal we pass it on ourselves.
+# An interrupt stops the step that is running, with everything it started.
 gy_step_pid=
-gy_stop_step() {
-	if [ -n "$gy_step_pid" ]; then kill "$gy_step_pid" 2>/dev/null || true; fi
+gy_interrupted() {
+	trap '' INT TERM
+	if [ -n "$gy_step_pid" ]; then
+		kill -TERM -- "-$gy_step_pid" 2>/dev/null || true
+		wait "$gy_step_pid" 2>/dev/null || true
+	fi
+	say ''
+	say "$gy_program: stopped"
+	exit "$1"
 }
+trap 'gy_interrupted 130' INT
+trap 'gy_interrupted 143' TERM
 
 # configure NAME ARGUMENT...: meson setup of build/NAME, done again from nothing when the arguments, the compiler or
 # the libraries found by ci/setup differ from those it was configured with; otherwise it is left alone, and ninja
@@ -101,7 +113,34 @@ configure() {
 	printf '%s\n' "$want" >"$stamp"
 }
 
-# The release that people run: optimised as a whole, hardened, and the same bytes from any folder.
+# The three builds. The release that people run is optimised as a whole; a warning of a compiler we have not met must not
+# keep them from it. The debug build is what the tests run in; clang's has the fuzzers besides.
 configure_release() {
-	CC=gcc configure release --buildtype=release -Db_lto=true -Db_pie=true -Dhardening=true "$@"
+	CC=gcc configure release --buildtype=release -Db_lto=true -Db_pie=true -Dwerror=false
+}
+
+configure_debug() {
+	CC=gcc configure debug --buildtype=debug -Db_sanitize=address,undefined -Dtests=enabled
+}
+
+configure_clang() {
+	CC=clang configure clang --buildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false \
+		-Dtests=enabled -Dfuzzing=true
+}
+
+# our_files PATTERN...: the project's own files, tracked or new, relative to its root. Without git (a released
+# tarball), all there are outside build/.
+our_files() {
+	if git -C "$gy_root" rev-parse --git-dir >/dev/null 2>&1; then
+		git -C "$gy_root" ls-files --cached --others --exclude-standard -- "$@" |
+			while IFS= read -r file; do if [ -f "$gy_root/$file" ]; then echo "$file"; fi; done
+	else
+		(
+			cd "$gy_root"
+			local pattern
+			for pattern in "$@"; do
+				find . -path ./build -prune -o -type f -path "*/$pattern" -print | sed 's,^\./,,'
+			done | sort -u
+		)
+	fi
 }
