@@ -19,9 +19,10 @@
  * in a child after fork, a line is written by the thread that logs it, which may wait for the
  * descriptor.
  *
- * Safe from any thread; not from a signal handler. Control bytes, backslashes, bidirectional
- * overrides and bytes that are not UTF-8 are escaped, so text from outside can neither forge a line
- * nor drive a terminal.
+ * Safe from any thread; not from a signal handler. A descriptor that is a closed pipe raises
+ * SIGPIPE in a thread that writes directly, so ignore it, as the runtime does. Control bytes,
+ * backslashes, bidirectional overrides and bytes that are not UTF-8 are escaped, so text from
+ * outside can neither forge a line nor drive a terminal.
  *
  * fork: only the forking thread lives on in the child. Lines still queued are the parent's; the
  * child writes directly until it calls gy_log_start itself. So fork first and start the writer in
@@ -53,6 +54,9 @@ enum gy_log_colour {
 /* Bytes of the message before escaping. */
 #define GY_LOG_MESSAGE_BYTES 768
 
+/* Bytes of a component's or a key's name at most. */
+#define GY_LOG_NOUN_BYTES 32
+
 struct gy_log_settings {
     int fd;                  /* not closed by the log */
     enum gy_log_level level; /* the least important that is written */
@@ -61,8 +65,9 @@ struct gy_log_settings {
     uint32_t queue_lines; /* the queue's bound, a power of two; 0: 512 */
 };
 
-/* Where lines go and how they look; stderr, info, human form until it is called. Call it while no
- * other thread logs. 0, or GY_EINVAL; then nothing has changed. */
+/* Where lines go and how they look; stderr, info, human form without colour until it is called.
+ * Call it while no other thread logs. 0, GY_EINVAL, or GY_ESTATE (the writer is running); after an
+ * error nothing has changed. */
 int gy_log_configure(const struct gy_log_settings *settings, struct gy_error *error);
 
 /* Starts the writer thread, with all signals blocked in it. 0, GY_ENOMEM, GY_ESTATE (already
