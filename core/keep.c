@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "core/keep.h"
+
+#include <string.h>
+
+#include "core/stream.h"
+#include "core/worker.h"
+
+#define BLOCK_BYTES ((uint32_t)sizeof(((struct gy_keep_block *)0)->data))
+
+static void keep_release(struct gy_buffer *buffer)
+{
+    struct gy_keep_block *block = (struct gy_keep_block *)buffer;
+    _Static_assert(offsetof(struct gy_keep_block, buffer) == 0, "the buffer is the block's head");
+    gy_slab_give(block->home, block);
+}
+
+static bool is_kept(struct gy_slice slice)
+{
+    return slice.buffer->release == keep_release;
+}
+
+static struct gy_keep_block *keep_take(struct gy_worker *worker)
+{
+    struct gy_keep_block *block = gy_slab_take(&worker->keeps);
+    if (block != NULL) {
+        block->buffer = (struct gy_buffer){
+            .data = block->data, .capacity = BLOCK_BYTES, .refs = 1, .release = keep_release};
+        block->home = &worker->keeps;
+    }
+    return block;
+}
+
+/* Moves up to `bytes` from the front of `from` behind the slice that ends `to`, if that is a block
+ * of ours with room. */
+static uint32_t keep_extend(struct gy_chain *to, struct gy_chain *from)
+{
+    if (to->head == NULL || !is_kept(to->tail->slice) || to->tail->slice.buffer->refs != 1) {
+        return 0;
+    }
+    struct gy_slice *last = &to->tail->slice;
+    uint32_t end = last->offset + last->length;
+    uint32_t bytes = BLOCK_BYTES - end < from->length ? BLOCK_BYTES - end : from->length;
+    gy_chain_copy(from, 0, bytes, last->buffer->data + end);
+    last->length += bytes;
+    to->length += bytes;
+    gy_chain_consume(from, bytes);
+    return bytes;
+}
+
+void gy_keep_leftover(struct gy_stream *stream)
+{
+    struct gy_worker *worker = stream->worker;
+    struct gy_chain *in = &stream->in;
+    gy_assert(in->length > 0);
+    if (in->count == 1 && is_kept(in->head->slice)) {
+        return;
+    }
+    if (in->length > BLOCK_BYTES && !gy_pool_low(worker->pool)) {
+        return;
+    }
+    struct gy_chain kept;
+    gy_chain_init(&kept, in->links);
+    uint32_t copied = 0;
+    while (in->length > 0) {
+        if (is_kept(in->head->slice)) {
+            if (gy_chain_move(in, &kept, in->head->slice.length) != 0) {
+                break;
+            }
+            continue;
+        }
+        uint32_t bytes = keep_extend(&kept, in);
+        copied += bytes;
+        if (bytes > 0) {
+            continue;
+        }
+        struct gy_keep_block *block = keep_take(worker);
+        if (block == NULL) {
+            break;
+        }
+        struct gy_slice slice = {&block->buffer, 0, 0};
+        slice.length = in->length < BLOCK_BYTES ? in->length : BLOCK_BYTES;
+        gy_chain_copy(in, 0, slice.length, block->data);
+        if (gy_chain_append(&kept, slice) != 0) {
+            gy_slice_drop(slice);
+            break;
+        }
+        gy_chain_consume(in, slice.length);
+        copied += slice.length;
+    }
+    /* Whatever could not be copied follows as it is. A whole-slice move needs no link, so this
+     * cannot fail. */
+    int error = gy_chain_move(in, &kept, in->length);
+    gy_assert(error == 0);
+    *in = kept;
+    gy_count(&worker->counters.copied_bytes, copied);
+}

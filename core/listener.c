@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "core/listener.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/asan.h"
+#include "core/log.h"
+#include "core/worker.h"
+
+#define PAUSE_MS            100
+#define DEFAULT_QUOTA_BYTES (64u << 20)
+/* Connections taken from the backlog by one gy_listener_stop; more than any backlog holds. */
+#define TAKE_MAX 65536
+
+static uint32_t or_default(uint32_t value, uint32_t otherwise)
+{
+    return value != 0 ? value : otherwise;
+}
+
+static void pause_ended(struct gy_timer *timer, uint64_t now_ms)
+{
+    (void)now_ms;
+    gy_listener_arm((struct gy_listener *)((char *)timer - offsetof(struct gy_listener, pause)));
+}
+
+int gy_listener_open(struct gy_listener *listener, struct gy_worker *worker,
+                     const struct gy_server *server, uint32_t slot, struct gy_error *error)
+{
+    gy_assert(server->ops->open != NULL && server->ops->turn != NULL &&
+              server->ops->closed != NULL);
+    gy_assert(server->session_bytes > 0);
+    const struct gy_stream_limits *limits = &server->limits;
+    uint32_t streams_max = worker->options.streams_max;
+    *listener = (struct gy_listener){
+        .worker = worker,
+        .server = server,
+        .limits =
+            {
+                .receive_high_bytes = or_default(limits->receive_high_bytes, 262144),
+                .receive_low_bytes = or_default(limits->receive_low_bytes, 65536),
+                .send_high_bytes = or_default(limits->send_high_bytes, 262144),
+                .write_timeout_ms = or_default(limits->write_timeout_ms, 30000),
+                .linger_timeout_ms = or_default(limits->linger_timeout_ms, 5000),
+                .linger_bytes = or_default(limits->linger_bytes, 1u << 20),
+            },
+        .quota.limit_bytes = server->quota_bytes != 0 ? server->quota_bytes : DEFAULT_QUOTA_BYTES,
+        .connections_max = or_default(server->connections_max, streams_max),
+        .descriptor = server->descriptors[worker->options.number],
+        .slot = slot,
+    };
+    gy_assert(listener->limits.receive_low_bytes < listener->limits.receive_high_bytes);
+    TAILQ_INIT(&listener->quota.waiting);
+    gy_timer_init(&listener->pause, pause_ended);
+    size_t bytes = gy_slab_bytes(server->session_bytes, listener->connections_max);
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) {
+        return gy_error_set(
+            error, GY_ENOMEM,
+            "preparing %s for %u connections: out of memory; lower the number of connections",
+            server->name, listener->connections_max);
+    }
+    gy_slab_init(&listener->sessions, memory, bytes, server->session_bytes);
+    if (server->worker_open != NULL) {
+        int code = server->worker_open(worker, server, &listener->state, error);
+        if (code != 0) {
+            gy_unpoison(memory, bytes);
+            munmap(memory, bytes);
+            return code;
+        }
+    }
+    return 0;
+}
+
+void gy_listener_arm(struct gy_listener *listener)
+{
+    if (listener->armed || listener->closing || gy_timer_armed(&listener->pause)) {
+        return;
+    }
+    struct gy_worker *worker = listener->worker;
+    if (gy_ring_accept(worker->ring, gy_token(GY_OPERATION_ACCEPT, listener->slot, 1),
+                       listener->descriptor) == 0) {
+        listener->armed = true;
+    } else {
+        gy_timer_arm(&worker->wheel, &listener->pause, worker->now_ms + 1);
+    }
+}
+
+static void refuse(struct gy_listener *listener, int descriptor)
+{
+    gy_count(&listener->worker->counters.connections_refused, 1);
+    gy_log_limited(GY_LOG_WARN, "listener",
+                   "%s: connection refused, %u are open on this worker, which is its limit",
+                   listener->server->name, listener->connections);
+    gy_worker_close_descriptor(listener->worker, descriptor);
+}
+
+static void begin_stream(struct gy_listener *listener, int descriptor)
+{
+    struct gy_stream *stream = NULL;
+    if (listener->connections < listener->connections_max) {
+        stream = gy_stream_open(listener->worker, listener, descriptor);
+    }
+    if (stream == NULL) {
+        refuse(listener, descriptor);
+    } else if (listener->closing) {
+        gy_stream_drain(stream);
+    }
+}
+
+/* Out of descriptors: the reserve is given up so that the client at the head of the backlog can be
+ * told (by a close) rather than left waiting, then accepting rests for a moment. */
+static void pause_accepting(struct gy_listener *listener, int errno_value)
+{
+    struct gy_worker *worker = listener->worker;
+    gy_count(&worker->counters.accept_pauses, 1);
+    gy_log_limited(
+        GY_LOG_WARN, "listener",
+        "%s: accepting pauses for %d ms: %s; raise the limit on open files (`ulimit -n`)",
+        listener->server->name, PAUSE_MS, strerror(errno_value));
+    if (worker->reserve_descriptor >= 0) {
+        close(worker->reserve_descriptor);
+        int flags = fcntl(listener->descriptor, F_GETFL);
+        fcntl(listener->descriptor, F_SETFL, flags | O_NONBLOCK);
+        int descriptor = accept4(listener->descriptor, NULL, NULL, SOCK_CLOEXEC);
+        fcntl(listener->descriptor, F_SETFL, flags);
+        if (descriptor >= 0) {
+            gy_count(&worker->counters.connections_refused, 1);
+            close(descriptor);
+        }
+        worker->reserve_descriptor = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    }
+    gy_timer_arm(&worker->wheel, &listener->pause, worker->now_ms + PAUSE_MS);
+}
+
+static void close_when_idle(struct gy_listener *listener)
+{
+    if (!listener->armed && !listener->closed) {
+        listener->closed = true;
+        gy_worker_close_descriptor(listener->worker, listener->descriptor);
+    }
+}
+
+void gy_listener_accepted(struct gy_listener *listener, const struct gy_completion *completion)
+{
+    if (!(completion->flags & GY_COMPLETION_MORE)) {
+        listener->armed = false;
+    }
+    if (completion->result >= 0) {
+        begin_stream(listener, completion->result);
+    } else if (completion->result == -EMFILE || completion->result == -ENFILE ||
+               completion->result == -ENOBUFS || completion->result == -ENOMEM) {
+        if (!listener->closing) {
+            pause_accepting(listener, -completion->result);
+        }
+    }
+    if (listener->closing) {
+        close_when_idle(listener);
+    } else {
+        gy_listener_arm(listener);
+    }
+}
+
+static void take_backlog(struct gy_listener *listener)
+{
+    int flags = fcntl(listener->descriptor, F_GETFL);
+    fcntl(listener->descriptor, F_SETFL, flags | O_NONBLOCK);
+    for (int i = 0; i < TAKE_MAX; i++) {
+        int descriptor = accept4(listener->descriptor, NULL, NULL, SOCK_CLOEXEC);
+        if (descriptor >= 0) {
+            begin_stream(listener, descriptor);
+        } else if (errno != EINTR && errno != ECONNABORTED) {
+            break;
+        }
+    }
+    fcntl(listener->descriptor, F_SETFL, flags);
+}
+
+void gy_listener_stop(struct gy_listener *listener, bool take_waiting)
+{
+    if (listener->closed) {
+        return;
+    }
+    if (!listener->closing) {
+        listener->closing = true;
+        gy_timer_disarm(&listener->worker->wheel, &listener->pause);
+        if (take_waiting) {
+            take_backlog(listener);
+        }
+    }
+    if (listener->armed && !listener->cancelled) {
+        /* By token, not by descriptor: a replacing process accepts on the same socket. */
+        listener->cancelled =
+            gy_ring_cancel_token(listener->worker->ring, gy_token(GY_OPERATION_NONE, 0, 0),
+                                 gy_token(GY_OPERATION_ACCEPT, listener->slot, 1)) == 0;
+    }
+    close_when_idle(listener);
+}
+
+void gy_listener_close(struct gy_listener *listener)
+{
+    gy_assert(listener->connections == 0);
+    if (listener->server->worker_close != NULL) {
+        listener->server->worker_close(listener->worker, listener->state);
+    }
+    size_t bytes = gy_slab_bytes(listener->server->session_bytes, listener->connections_max);
+    gy_unpoison(listener->sessions.base, bytes);
+    munmap(listener->sessions.base, bytes);
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GY_CORE_LISTENER_H
+#define GY_CORE_LISTENER_H
+
+/*
+ * A listener: one listening socket of one worker, and the server whose streams it begets.
+ *
+ * Accepting is multishot where the kernel has it. When descriptors run out (EMFILE, ENFILE) the
+ * waiting client is accepted on a reserve descriptor and closed, so that it learns the news, and
+ * accepting pauses for a moment; other errors re-arm.
+ */
+
+#include "stream.h"
+
+struct gy_server {
+    const char *name; /* "http"; for log and metrics */
+    const struct gy_stream_ops *ops;
+    void *context;          /* the server's own; read-only once workers run */
+    uint32_t session_bytes; /* memory of one session */
+    struct gy_stream_limits limits;
+    uint64_t quota_bytes;     /* kept in `in` by all its streams of one worker; 0: 64 MiB */
+    uint32_t connections_max; /* per worker; 0: as many as the worker has slots */
+
+    /* What the server keeps per worker (caches, counters, a Date string): made on the worker's
+     * thread before it accepts, found again as listener->state, and closed when no stream is left.
+     * Both may be NULL. */
+    int (*worker_open)(struct gy_worker *worker, const struct gy_server *server, void **state,
+                       struct gy_error *error);
+    void (*worker_close)(struct gy_worker *worker, void *state);
+
+    const int *descriptors; /* listening sockets: one for each worker, by its number */
+};
+
+struct gy_listener {
+    struct gy_worker *worker;
+    const struct gy_server *server;
+    void *state; /* of server->worker_open */
+    struct gy_slab sessions;
+    struct gy_stream_limits limits; /* the server's, defaults filled in */
+    struct gy_quota quota;
+    struct gy_timer pause;
+    uint32_t connections;
+    uint32_t connections_max;
+    int descriptor; /* -1 once closed */
+    uint32_t slot;
+    bool armed;
+    bool cancelled; /* the armed accept's end was asked for */
+    bool closing;   /* no more accepting */
+    bool closed;
+};
+
+/* `slot` is the listener's number within the worker. 0, GY_ENOMEM, or what worker_open said. */
+int gy_listener_open(struct gy_listener *listener, struct gy_worker *worker,
+                     const struct gy_server *server, uint32_t slot, struct gy_error *error);
+
+/* Accepts from the next submission on. Does nothing while paused, armed or closing. */
+void gy_listener_arm(struct gy_listener *listener);
+
+void gy_listener_accepted(struct gy_listener *listener, const struct gy_completion *completion);
+
+/* Stops accepting. take_waiting: connections that wait in the backlog are accepted first (the
+ * service ends, nobody else will). The descriptor is closed once nothing is in flight on it.
+ * Calling it again repeats what the ring had no room for. */
+void gy_listener_stop(struct gy_listener *listener, bool take_waiting);
+
+/* After the last stream is gone. */
+void gy_listener_close(struct gy_listener *listener);
+
+#endif

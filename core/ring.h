@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GY_CORE_RING_H
+#define GY_CORE_RING_H
+
+/*
+ * The ring: the one place that talks to io_uring, and the only one that knows liburing.
+ *
+ * A ring belongs to the thread that opened it. Operations are queued by gy_ring_<operation>() and
+ * handed to the kernel by the next gy_ring_wait(), all at once; completions are copied out by
+ * gy_ring_reap(). Every operation names the token that its completions carry.
+ *
+ * Queueing returns 0, or GY_ENOBUFS when the submission queue is full and the kernel would not take
+ * it right now (backpressure, DESIGN rule 6): the caller keeps its wish and repeats it on a later
+ * turn. Memory named by an operation (data, message headers' buffers) belongs to the kernel until
+ * the completion without GY_COMPLETION_MORE; the message header and its vectors themselves only
+ * until the next gy_ring_wait() returns.
+ */
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "error.h"
+
+/* ---- tokens: operation (8 bits) | slot (24 bits) | generation (32 bits); never a pointer ---- */
+
+enum gy_operation {
+    GY_OPERATION_NONE, /* its completions are dropped */
+    GY_OPERATION_ACCEPT,
+    GY_OPERATION_RECEIVE,
+    GY_OPERATION_SEND,
+    GY_OPERATION_CANCEL,
+    GY_OPERATION_CLOSE,
+    GY_OPERATION_MESSAGE, /* another worker rang */
+    GY_OPERATION_RUNG,    /* this worker rang another: its number is the slot */
+    GY_OPERATION_WAKE,    /* a thread without a ring rang */
+    GY_OPERATION_COUNT
+};
+
+#define GY_SLOT_MAX ((1u << 24) - 1)
+
+static inline uint64_t gy_token(enum gy_operation operation, uint32_t slot, uint32_t generation)
+{
+    gy_assert(slot <= GY_SLOT_MAX);
+    return (uint64_t)operation << 56 | (uint64_t)slot << 32 | generation;
+}
+
+static inline enum gy_operation gy_token_operation(uint64_t token)
+{
+    return (enum gy_operation)(token >> 56);
+}
+
+static inline uint32_t gy_token_slot(uint64_t token)
+{
+    return (uint32_t)(token >> 32) & GY_SLOT_MAX;
+}
+
+static inline uint32_t gy_token_generation(uint64_t token)
+{
+    return (uint32_t)token;
+}
+
+/* ---- completions ---- */
+
+#define GY_COMPLETION_BUFFER (1u << 0) /* `flags >> 16` is the id of a provided buffer */
+#define GY_COMPLETION_MORE                                                                         \
+    (1u << 1) /* the operation goes on; without it, it is over whatever `result` says */
+#define GY_COMPLETION_NONEMPTY    (1u << 2) /* more was waiting in the socket */
+#define GY_COMPLETION_BUFFER_MORE (1u << 4) /* incremental: the kernel keeps the buffer's rest */
+
+struct gy_completion {
+    uint64_t token;
+    int32_t result; /* >= 0, or a negative errno */
+    uint32_t flags;
+};
+
+static inline uint16_t gy_completion_buffer(const struct gy_completion *completion)
+{
+    gy_assert(completion->flags & GY_COMPLETION_BUFFER);
+    return (uint16_t)(completion->flags >> 16);
+}
+
+/* ---- features: what the kernel offers, each can be forced absent ---- */
+
+/* name, bit, first kernel, what is used instead */
+#define GY_RING_FEATURES(X)                                                                        \
+    X(SINGLE_ISSUER, 0, "6.0", "the kernel locks every submission")                                \
+    X(DEFER_TASKRUN, 1, "6.1", "completions interrupt the worker (COOP_TASKRUN)")                  \
+    X(SUBMIT_ALL, 2, "5.18", "a failing submission stops the batch behind it until the next turn") \
+    X(CQSIZE, 3, "5.5", "a completion queue of twice the submission queue")                        \
+    X(NO_SQARRAY, 4, "6.6", "one more load per submission")                                        \
+    X(REGISTERED_RING, 5, "5.18", "a descriptor look-up per enter")                                \
+    X(NO_IOWAIT, 6, "6.15", "idle workers look like iowait in top(1)")                             \
+    X(MULTISHOT_ACCEPT, 7, "5.19", "one submission per accepted connection")                       \
+    X(MULTISHOT_RECEIVE, 8, "6.0", "one submission per receive")                                   \
+    X(BUFFER_RING, 9, "5.19", "nothing: this one is needed")                                       \
+    X(BUFFER_INCREMENTAL, 10, "6.12", "whole buffers, one per receive")                            \
+    X(RECEIVE_BUNDLE, 11, "6.10", "one completion per buffer")                                     \
+    X(MESSAGE_RING, 12, "5.18", "workers wake each other by eventfd")                              \
+    X(CANCEL_DESCRIPTOR, 13, "5.19", "nothing: this one is needed")                                \
+    X(SEND_ZERO_COPY, 14, "6.0", "sends copy (as they do by default)")
+
+enum gy_ring_feature {
+#define GY_RING_FEATURE_ENUM(name, bit, since, instead) GY_RING_##name = 1u << (bit),
+    GY_RING_FEATURES(GY_RING_FEATURE_ENUM)
+#undef GY_RING_FEATURE_ENUM
+};
+
+/* Without these no server runs. */
+#define GY_RING_NEEDED (GY_RING_BUFFER_RING | GY_RING_CANCEL_DESCRIPTOR)
+
+struct gy_ring_options {
+    uint32_t entries;            /* submission queue, a power of two; 0: 1024 */
+    uint32_t completion_entries; /* a power of two; 0: 8192 */
+    uint32_t without; /* features to do without (GY_RING_…), as if the kernel lacked them */
+};
+
+struct gy_ring;
+
+/*
+ * Opens a ring for the calling thread. Flags that the kernel refuses are dropped one at a time;
+ * what remained is told by gy_ring_features(). Errors: GY_EREFUSED (io_uring is switched off by
+ * sysctl, seccomp or an old kernel; the message says which and the way out), GY_ENOTSUP (a needed
+ * feature is absent), GY_ENOMEM, GY_ENOFILE.
+ */
+int gy_ring_open(struct gy_ring **ring, const struct gy_ring_options *options,
+                 struct gy_error *error);
+void gy_ring_close(struct gy_ring *ring);
+
+/* GY_RING_… bits in use. */
+uint32_t gy_ring_features(const struct gy_ring *ring);
+
+/* The ring's descriptor: what gy_ring_message() of another ring takes. */
+int gy_ring_descriptor(const struct gy_ring *ring);
+
+/* Why io_uring is refused on this host, as a sentence with the way out, for an errno of
+ * io_uring_setup. */
+void gy_ring_explain_refusal(int errno_value, char *text, size_t bytes);
+
+/* ---- operations ---- */
+
+/* Accepts until told otherwise (or one connection, where the kernel lacks multishot): each
+ * completion's result is a descriptor. */
+int gy_ring_accept(struct gy_ring *ring, uint64_t token, int listener);
+
+enum gy_receive_mode {
+    GY_RECEIVE_ONE_SHOT,    /* one completion per operation */
+    GY_RECEIVE_MULTISHOT,   /* whole buffers */
+    GY_RECEIVE_INCREMENTAL, /* multishot; receives share a buffer */
+    GY_RECEIVE_BUNDLE,      /* multishot; one completion may fill several buffers */
+    GY_RECEIVE_MODE_COUNT
+};
+
+/* "one-shot", "multishot", "incremental", "bundle"; and back (GY_EINVAL for anything else). */
+const char *gy_receive_mode_name(enum gy_receive_mode mode);
+int gy_receive_mode_parse(const char *name, enum gy_receive_mode *mode);
+
+/* Receives into buffers of `group`. poll_first: the socket is known to be empty, do not try to read
+ * at once. */
+int gy_ring_receive(struct gy_ring *ring, uint64_t token, int socket, uint16_t group,
+                    enum gy_receive_mode mode, bool poll_first);
+
+/* Sends all of it (MSG_WAITALL); the result can still be short. */
+int gy_ring_send(struct gy_ring *ring, uint64_t token, int socket, const void *data,
+                 uint32_t bytes);
+int gy_ring_send_message(struct gy_ring *ring, uint64_t token, int socket,
+                         const struct msghdr *message);
+
+/* Cancels every operation on a descriptor of ours. Its own completion has the number cancelled. */
+int gy_ring_cancel_descriptor(struct gy_ring *ring, uint64_t token, int descriptor);
+
+/* Cancels the operations that carry `target`. */
+int gy_ring_cancel_token(struct gy_ring *ring, uint64_t token, uint64_t target);
+
+/* Closes a descriptor that has no operation in flight. */
+int gy_ring_close_descriptor(struct gy_ring *ring, uint64_t token, int descriptor);
+
+/* Posts a completion {remote_token, value} on another ring. The own completion (token) has
+ * -EOVERFLOW when that ring is full. */
+int gy_ring_message(struct gy_ring *ring, uint64_t token, int ring_descriptor,
+                    uint64_t remote_token, uint32_t value);
+
+/* Reads 8 bytes of an eventfd into `value`. */
+int gy_ring_read_event(struct gy_ring *ring, uint64_t token, int descriptor, uint64_t *value);
+
+/* ---- the turn ---- */
+
+#define GY_RING_FOREVER UINT64_MAX
+
+struct gy_ring_counters {
+    uint64_t enters;
+    uint64_t submissions;
+    uint64_t completions;
+    uint64_t overflows;    /* turns in which the kernel had to keep completions back */
+    uint64_t backpressure; /* EBUSY, EAGAIN, EINTR, or a full submission queue */
+};
+
+/*
+ * Hands everything queued to the kernel and sleeps until a completion is there, `timeout_ns` have
+ * passed, or a signal came. One enter. Never fails for a passing reason (those are counted as
+ * backpressure); GY_EIO when the ring is broken.
+ */
+int gy_ring_wait(struct gy_ring *ring, uint64_t timeout_ns);
+
+/* Hands everything queued to the kernel now: for a submission queue that filled up within a turn.
+ */
+int gy_ring_submit(struct gy_ring *ring);
+
+/* Operations queued and not yet taken by the kernel. 0 means that vectors and headers named by
+ * sends may be reused. */
+uint32_t gy_ring_queued(const struct gy_ring *ring);
+
+/* Copies up to `max` completions out, oldest first; returns how many. */
+uint32_t gy_ring_reap(struct gy_ring *ring, struct gy_completion *completions, uint32_t max);
+
+const struct gy_ring_counters *gy_ring_counters(const struct gy_ring *ring);
+
+/* ---- provided buffers ---- */
+
+struct gy_ring_buffers;
+
+/* Registers an empty ring of `entries` (a power of two, at most 32768) buffers as `group`.
+ * GY_ENOTSUP where incremental was asked for and the kernel lacks it. */
+int gy_ring_buffers_open(struct gy_ring *ring, uint16_t group, uint32_t entries, bool incremental,
+                         struct gy_ring_buffers **buffers, struct gy_error *error);
+void gy_ring_buffers_close(struct gy_ring_buffers *buffers);
+
+/* Adds a buffer at the tail; the kernel sees it after gy_ring_buffers_publish(). At most `entries`
+ * are posted at a time. */
+void gy_ring_buffers_add(struct gy_ring_buffers *buffers, void *data, uint32_t bytes, uint16_t id);
+void gy_ring_buffers_publish(struct gy_ring_buffers *buffers);
+
+#endif

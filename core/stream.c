@@ -1,0 +1,590 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "core/stream.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "core/keep.h"
+#include "core/listener.h"
+#include "core/worker.h"
+
+const char *gy_close_reason_text(enum gy_close_reason reason)
+{
+    static const char *const texts[] = {
+#define GY_CLOSE_REASON_TEXT(name, member, text) text,
+        GY_CLOSE_REASONS(GY_CLOSE_REASON_TEXT)
+#undef GY_CLOSE_REASON_TEXT
+    };
+    gy_assert((size_t)reason < sizeof texts / sizeof texts[0]);
+    return texts[reason];
+}
+
+static void count_closed(struct gy_stream *stream)
+{
+    struct gy_counters *counters = &stream->worker->counters;
+    switch ((enum gy_close_reason)stream->reason) {
+#define GY_CLOSE_REASON_COUNT(name, member, text)                                                  \
+    case GY_CLOSE_##name:                                                                          \
+        gy_count(&counters->closed_##member, 1);                                                   \
+        break;
+        GY_CLOSE_REASONS(GY_CLOSE_REASON_COUNT)
+#undef GY_CLOSE_REASON_COUNT
+    }
+}
+
+static uint64_t stream_token(const struct gy_stream *stream, enum gy_operation operation)
+{
+    return gy_token(operation, stream->slot, stream->generation);
+}
+
+/* ---- lists ---- */
+
+void gy_stream_wake(struct gy_stream *stream)
+{
+    if (stream->state == GY_STREAM_OPEN && !stream->ready) {
+        gy_worker_ready(stream->worker, stream);
+    }
+}
+
+void gy_stream_flush_later(struct gy_stream *stream)
+{
+    if (stream->flush) {
+        return;
+    }
+    struct gy_worker *worker = stream->worker;
+    stream->flush = true;
+    stream->next_flush = NULL;
+    if (worker->flush_head == NULL) {
+        worker->flush_head = stream;
+    } else {
+        worker->flush_tail->next_flush = stream;
+    }
+    worker->flush_tail = stream;
+}
+
+static struct gy_stream_queue *waiting_queue(struct gy_stream *stream)
+{
+    switch ((enum gy_stream_waiting)stream->waiting) {
+    case GY_STREAM_WAITS_FOR_BUFFERS:
+        return &stream->worker->starved;
+    case GY_STREAM_WAITS_FOR_QUOTA:
+        return &stream->listener->quota.waiting;
+    case GY_STREAM_WAITS_FOR_MEMORY:
+        return &stream->worker->retrying;
+    case GY_STREAM_WAITS_FOR_NOTHING:
+        break;
+    }
+    return NULL;
+}
+
+void gy_stream_stop_waiting(struct gy_stream *stream)
+{
+    struct gy_stream_queue *queue = waiting_queue(stream);
+    if (queue != NULL) {
+        TAILQ_REMOVE(queue, stream, wait_entry);
+        stream->waiting = GY_STREAM_WAITS_FOR_NOTHING;
+    }
+}
+
+static void stream_wait(struct gy_stream *stream, enum gy_stream_waiting reason)
+{
+    if (stream->waiting == reason) {
+        return;
+    }
+    gy_stream_stop_waiting(stream);
+    stream->waiting = (uint8_t)reason;
+    TAILQ_INSERT_TAIL(waiting_queue(stream), stream, wait_entry);
+}
+
+/* ---- deadlines ---- */
+
+static void stream_arm_timer(struct gy_stream *stream)
+{
+    uint64_t due = stream->deadline_ms;
+    if (due == 0 || (stream->core_deadline_ms != 0 && stream->core_deadline_ms < due)) {
+        due = stream->core_deadline_ms;
+    }
+    if (due == 0) {
+        return; /* an armed timer finds nothing due and stays off */
+    }
+    if (!gy_timer_armed(&stream->timer) || stream->timer.due_ms > due) {
+        gy_timer_arm(&stream->worker->wheel, &stream->timer, due);
+    }
+}
+
+void gy_stream_set_deadline(struct gy_stream *stream, uint64_t deadline_ms)
+{
+    stream->deadline_ms = deadline_ms;
+    stream_arm_timer(stream);
+}
+
+static void stream_set_core_deadline(struct gy_stream *stream, uint32_t timeout_ms)
+{
+    stream->core_deadline_ms = timeout_ms == 0 ? 0 : stream->worker->now_ms + timeout_ms;
+    stream_arm_timer(stream);
+}
+
+static void stream_expire_core(struct gy_stream *stream)
+{
+    stream->core_deadline_ms = 0;
+    if (stream->state == GY_STREAM_LINGERING) {
+        gy_count(&stream->worker->counters.timeouts_linger, 1);
+    } else {
+        gy_count(&stream->worker->counters.timeouts_write, 1);
+    }
+    gy_stream_abort(stream, stream->state == GY_STREAM_LINGERING
+                                ? (enum gy_close_reason)stream->reason
+                                : GY_CLOSE_TIMEOUT);
+}
+
+/* Timers are moved lazily, so one that fires may be early: it looks at what is really due. */
+static void stream_timer_fired(struct gy_timer *timer, uint64_t now_ms)
+{
+    struct gy_stream *stream =
+        (struct gy_stream *)((char *)timer - offsetof(struct gy_stream, timer));
+    if (stream->state == GY_STREAM_CLOSING) {
+        return;
+    }
+    if (stream->core_deadline_ms != 0 && stream->core_deadline_ms <= now_ms) {
+        stream_expire_core(stream);
+        return;
+    }
+    if (stream->deadline_ms != 0 && stream->deadline_ms <= now_ms &&
+        stream->state == GY_STREAM_OPEN) {
+        stream->deadline_ms = 0;
+        gy_stream_apply(stream, stream->listener->server->ops->expire(stream));
+        gy_stream_flush_later(stream);
+    }
+    stream_arm_timer(stream);
+}
+
+/* ---- opening and ending ---- */
+
+struct gy_stream *gy_stream_open(struct gy_worker *worker, struct gy_listener *listener,
+                                 int descriptor)
+{
+    gy_assert(descriptor >= 0);
+    struct gy_stream *stream = gy_slab_take(&worker->streams);
+    if (stream == NULL) {
+        return NULL;
+    }
+    void *session = gy_slab_take(&listener->sessions);
+    if (session == NULL) {
+        gy_slab_give(&worker->streams, stream);
+        return NULL;
+    }
+    uint32_t slot = gy_slab_index(&worker->streams, stream);
+    uint32_t generation = ++worker->generations[slot];
+    gy_assert(generation & 1);
+    *stream = (struct gy_stream){
+        .worker = worker,
+        .listener = listener,
+        .session = session,
+        .descriptor = descriptor,
+        .slot = slot,
+        .generation = generation,
+        .state = GY_STREAM_OPEN,
+        .was_empty = true,
+    };
+    gy_chain_init(&stream->in, &worker->links);
+    gy_chain_init(&stream->out, &worker->links);
+    gy_timer_init(&stream->timer, stream_timer_fired);
+    worker->streams_open++;
+    listener->connections++;
+    gy_count(&worker->counters.connections_accepted, 1);
+    gy_gauge_set(&worker->counters.connections_open, worker->streams_open);
+    stream->announced = true;
+    gy_stream_apply(stream, listener->server->ops->open(stream));
+    gy_stream_flush_later(stream);
+    return stream;
+}
+
+static void quota_charge(struct gy_stream *stream, uint32_t bytes)
+{
+    struct gy_quota *quota = &stream->listener->quota;
+    gy_assert(quota->used_bytes >= stream->charged_bytes);
+    quota->used_bytes = quota->used_bytes - stream->charged_bytes + bytes;
+    stream->charged_bytes = bytes;
+    if (quota->used_bytes <= quota->limit_bytes / 4 * 3) {
+        for (struct gy_stream *waiting; (waiting = TAILQ_FIRST(&quota->waiting)) != NULL;) {
+            gy_stream_stop_waiting(waiting);
+            gy_stream_flush_later(waiting);
+        }
+    }
+}
+
+/* Nothing is in flight any more: the descriptor can be closed, and no completion will name this
+ * generation. */
+static void stream_free(struct gy_stream *stream)
+{
+    struct gy_worker *worker = stream->worker;
+    struct gy_listener *listener = stream->listener;
+    gy_assert(!stream->receiving && !stream->sending && !stream->cancelling);
+    gy_assert(!stream->ready && !stream->flush);
+    gy_stream_stop_waiting(stream);
+    gy_timer_disarm(&worker->wheel, &stream->timer);
+    if (stream->announced) {
+        listener->server->ops->closed(stream, (enum gy_close_reason)stream->reason);
+    }
+    gy_chain_clear(&stream->in);
+    gy_chain_clear(&stream->out);
+    quota_charge(stream, 0);
+    count_closed(stream);
+    gy_worker_close_descriptor(worker, stream->descriptor);
+    gy_slab_give(&listener->sessions, stream->session);
+    worker->generations[stream->slot]++;
+    gy_slab_give(&worker->streams, stream);
+    gy_assert(worker->streams_open > 0 && listener->connections > 0);
+    worker->streams_open--;
+    listener->connections--;
+    gy_gauge_set(&worker->counters.connections_open, worker->streams_open);
+}
+
+void gy_stream_abort(struct gy_stream *stream, enum gy_close_reason reason)
+{
+    if (stream->state == GY_STREAM_CLOSING) {
+        return;
+    }
+    if (stream->state == GY_STREAM_OPEN) {
+        stream->reason = (uint8_t)reason;
+    }
+    stream->state = GY_STREAM_CLOSING;
+    gy_stream_stop_waiting(stream);
+    gy_stream_flush_later(stream);
+}
+
+void gy_stream_apply(struct gy_stream *stream, uint32_t wants)
+{
+    if (stream->state != GY_STREAM_OPEN) {
+        return;
+    }
+    stream->wants = wants;
+    if (wants & GY_WANT_CLOSE) {
+        stream->state = GY_STREAM_FLUSHING;
+        stream->deadline_ms = 0;
+        stream->reason = stream->draining ? GY_CLOSE_DRAIN
+                         : stream->eof    ? GY_CLOSE_PEER
+                                          : GY_CLOSE_LOCAL;
+        gy_stream_stop_waiting(stream);
+    } else if (wants & GY_WANT_RETRY) {
+        stream_wait(stream, GY_STREAM_WAITS_FOR_MEMORY);
+    }
+}
+
+void gy_stream_drain(struct gy_stream *stream)
+{
+    if (stream->state == GY_STREAM_OPEN) {
+        stream->draining = true;
+        gy_stream_apply(stream, stream->listener->server->ops->drain(stream));
+        gy_stream_flush_later(stream);
+    }
+}
+
+/* ---- completions: into the stream's state; no session runs here ---- */
+
+static void stream_receive_ended(struct gy_stream *stream, const struct gy_completion *completion)
+{
+    gy_stream_flush_later(stream);
+    switch (-completion->result) {
+    case ENOBUFS:
+        gy_pool_starved(stream->worker->pool);
+        gy_count(&stream->worker->counters.enobufs, 1);
+        if (stream->state == GY_STREAM_OPEN || stream->state == GY_STREAM_LINGERING) {
+            stream_wait(stream, GY_STREAM_WAITS_FOR_BUFFERS);
+        }
+        break;
+    case ECANCELED:
+    case EINTR:
+    case EAGAIN:
+        break;
+    default:
+        gy_stream_abort(stream,
+                        completion->result == -ETIMEDOUT ? GY_CLOSE_TIMEOUT : GY_CLOSE_RESET);
+        break;
+    }
+}
+
+void gy_stream_received(struct gy_stream *stream, const struct gy_completion *completion)
+{
+    struct gy_worker *worker = stream->worker;
+    gy_assert(stream->receiving);
+    int taken = gy_pool_take(worker->pool, completion, &stream->in);
+    stream->receiving = completion->flags & GY_COMPLETION_MORE;
+    if (taken < 0) {
+        gy_stream_abort(stream, GY_CLOSE_ERROR);
+        return;
+    }
+    if (completion->result < 0) {
+        stream_receive_ended(stream, completion);
+        return;
+    }
+    if (completion->result == 0) {
+        stream->eof = true;
+    }
+    stream->was_empty = !(completion->flags & GY_COMPLETION_NONEMPTY);
+    if (!stream->receiving) {
+        gy_stream_flush_later(stream);
+    }
+    gy_count(&worker->counters.received_bytes, (uint64_t)completion->result);
+    if (stream->state == GY_STREAM_OPEN) {
+        gy_stream_wake(stream);
+    } else {
+        stream->dropped_bytes += stream->in.length;
+        gy_chain_clear(&stream->in);
+        gy_stream_flush_later(stream);
+    }
+}
+
+void gy_stream_sent(struct gy_stream *stream, const struct gy_completion *completion)
+{
+    struct gy_worker *worker = stream->worker;
+    gy_assert(stream->sending);
+    stream->sending = false;
+    if (stream->state != GY_STREAM_LINGERING) {
+        stream->core_deadline_ms = 0;
+    }
+    if (completion->result < 0) {
+        int error = -completion->result;
+        if (error != ECANCELED && error != EINTR && error != EAGAIN) {
+            gy_stream_abort(stream, error == ETIMEDOUT ? GY_CLOSE_TIMEOUT : GY_CLOSE_RESET);
+        }
+        gy_stream_flush_later(stream);
+        return;
+    }
+    uint32_t sent = (uint32_t)completion->result;
+    gy_assert(sent <= stream->sending_bytes);
+    if (sent < stream->sending_bytes) {
+        gy_count(&worker->counters.short_sends, 1);
+    }
+    gy_count(&worker->counters.sent_bytes, sent);
+    gy_chain_consume(&stream->out, sent);
+    if (stream->out.length > 0 || stream->state != GY_STREAM_OPEN ||
+        (stream->wants & GY_WANT_SHUTDOWN)) {
+        gy_stream_flush_later(stream);
+    }
+    if ((stream->wants & GY_WANT_ROOM) &&
+        stream->out.length <= stream->listener->limits.send_high_bytes / 2) {
+        gy_stream_wake(stream);
+    }
+}
+
+void gy_stream_cancelled(struct gy_stream *stream, const struct gy_completion *completion)
+{
+    (void)
+        completion; /* found, not found or already running: the operations' own completions tell */
+    gy_assert(stream->cancelling);
+    stream->cancelling = false;
+    gy_stream_flush_later(stream);
+}
+
+/* ---- running the session ---- */
+
+static bool quota_exceeded(const struct gy_stream *stream)
+{
+    const struct gy_quota *quota = &stream->listener->quota;
+    return quota->used_bytes > quota->limit_bytes && stream->in.length > 0;
+}
+
+/* While OPEN: whether more input is wanted. Between the marks a stream goes on with what it was
+ * doing. */
+static bool wants_input(const struct gy_stream *stream)
+{
+    const struct gy_stream_limits *limits = &stream->listener->limits;
+    uint32_t mark = stream->paused ? limits->receive_low_bytes + 1 : limits->receive_high_bytes;
+    return !stream->eof && (stream->wants & GY_WANT_READ) && stream->in.length < mark &&
+           !quota_exceeded(stream);
+}
+
+void gy_stream_run(struct gy_stream *stream)
+{
+    if (stream->state != GY_STREAM_OPEN) {
+        return;
+    }
+    if (stream->waiting == GY_STREAM_WAITS_FOR_MEMORY) {
+        gy_stream_stop_waiting(stream);
+    }
+    gy_stream_apply(stream, stream->listener->server->ops->turn(stream));
+    if (stream->in.length > 0) {
+        gy_keep_leftover(stream);
+    }
+    if (stream->in.length != stream->charged_bytes) {
+        quota_charge(stream, stream->in.length);
+    }
+    stream->paused =
+        stream->in.length >= stream->listener->limits.receive_high_bytes ||
+        (stream->paused && stream->in.length > stream->listener->limits.receive_low_bytes);
+    if (stream->out.length > 0 || stream->state != GY_STREAM_OPEN || !stream->receiving ||
+        !wants_input(stream) || (stream->wants & GY_WANT_SHUTDOWN)) {
+        gy_stream_flush_later(stream);
+    }
+}
+
+/* ---- doing what the state asks for ---- */
+
+/* Queues a send of the front of `out`. Without room for it now (ring, vectors) the stream stays on
+ * the flush list. */
+static void stream_send(struct gy_stream *stream)
+{
+    struct gy_worker *worker = stream->worker;
+    uint64_t token = stream_token(stream, GY_OPERATION_SEND);
+    int error;
+    if (stream->out.count == 1 && stream->out.length <= GY_SEND_BYTES_MAX) {
+        stream->sending_bytes = stream->out.length;
+        error = gy_ring_send(worker->ring, token, stream->descriptor,
+                             gy_slice_data(stream->out.head->slice), stream->out.length);
+    } else {
+        struct iovec *vectors = worker->vectors + worker->vectors_used;
+        uint32_t room = GY_TURN_VECTORS - worker->vectors_used;
+        if (room < GY_SEND_VECTORS_MAX || worker->messages_used == GY_TURN_MESSAGES) {
+            gy_stream_flush_later(stream);
+            return;
+        }
+        uint32_t count = gy_chain_vectors(&stream->out, vectors, GY_SEND_VECTORS_MAX,
+                                          GY_SEND_BYTES_MAX, &stream->sending_bytes);
+        struct msghdr *message = &worker->messages[worker->messages_used];
+        *message = (struct msghdr){.msg_iov = vectors, .msg_iovlen = count};
+        error = gy_ring_send_message(worker->ring, token, stream->descriptor, message);
+        if (error == 0) {
+            worker->vectors_used += count;
+            worker->messages_used++;
+        }
+    }
+    if (error != 0) {
+        gy_stream_flush_later(stream);
+        return;
+    }
+    stream->sending = true;
+    stream_set_core_deadline(stream, stream->listener->limits.write_timeout_ms);
+}
+
+static void stream_receive(struct gy_stream *stream)
+{
+    struct gy_worker *worker = stream->worker;
+    if (!gy_pool_ready(worker->pool)) {
+        stream_wait(stream, GY_STREAM_WAITS_FOR_BUFFERS);
+        return;
+    }
+    const struct gy_pool_options *pool = gy_pool_options(worker->pool);
+    if (gy_ring_receive(worker->ring, stream_token(stream, GY_OPERATION_RECEIVE),
+                        stream->descriptor, pool->group, pool->mode, stream->was_empty) != 0) {
+        gy_stream_flush_later(stream);
+        return;
+    }
+    if (stream->waiting != GY_STREAM_WAITS_FOR_MEMORY) {
+        gy_stream_stop_waiting(stream);
+    }
+    stream->receiving = true;
+}
+
+/* Stops an armed receive: its last completion, without MORE, follows. */
+static void stream_stop_receiving(struct gy_stream *stream)
+{
+    if (stream->cancelling) {
+        return;
+    }
+    if (gy_ring_cancel_token(stream->worker->ring, stream_token(stream, GY_OPERATION_CANCEL),
+                             stream_token(stream, GY_OPERATION_RECEIVE)) != 0) {
+        gy_stream_flush_later(stream);
+        return;
+    }
+    stream->cancelling = true;
+}
+
+static void stream_progress_open(struct gy_stream *stream)
+{
+    if (stream->out.length > 0 && !stream->sending) {
+        stream_send(stream);
+    }
+    if ((stream->wants & GY_WANT_SHUTDOWN) && stream->out.length == 0 && !stream->sending &&
+        !stream->write_shut) {
+        stream->write_shut = true;
+        shutdown(stream->descriptor, SHUT_WR);
+    }
+    bool input = wants_input(stream);
+    if (input && !stream->receiving && !stream->cancelling) {
+        stream_receive(stream);
+    } else if (!input && stream->receiving && !stream->cancelling && !stream->eof) {
+        bool quota = quota_exceeded(stream);
+        gy_count(quota ? &stream->worker->counters.paused_quota
+                       : &stream->worker->counters.paused_high_water,
+                 1);
+        stream_stop_receiving(stream);
+    }
+    if (!input && stream->waiting == GY_STREAM_WAITS_FOR_NOTHING && quota_exceeded(stream)) {
+        stream_wait(stream, GY_STREAM_WAITS_FOR_QUOTA);
+    }
+}
+
+static void stream_begin_lingering(struct gy_stream *stream)
+{
+    if (!stream->write_shut) {
+        stream->write_shut = true;
+        if (shutdown(stream->descriptor, SHUT_WR) != 0) {
+            stream->eof = true; /* the connection is gone: there is nobody to wait for */
+        }
+    }
+    stream->state = GY_STREAM_LINGERING;
+    stream->dropped_bytes = stream->in.length;
+    gy_chain_clear(&stream->in);
+    quota_charge(stream, 0);
+    stream_set_core_deadline(stream, stream->listener->limits.linger_timeout_ms);
+}
+
+static void stream_progress_lingering(struct gy_stream *stream)
+{
+    if (stream->eof || stream->dropped_bytes > stream->listener->limits.linger_bytes) {
+        gy_stream_abort(stream, (enum gy_close_reason)stream->reason);
+    } else if (!stream->receiving && !stream->cancelling) {
+        stream_receive(stream);
+    }
+}
+
+static void stream_progress_closing(struct gy_stream *stream)
+{
+    if (!stream->receiving && !stream->sending && !stream->cancelling) {
+        if (stream->ready) {
+            gy_stream_flush_later(stream); /* it leaves the ready list first */
+            return;
+        }
+        stream_free(stream);
+        return;
+    }
+    if (!stream->cancelling) {
+        if (gy_ring_cancel_descriptor(stream->worker->ring,
+                                      stream_token(stream, GY_OPERATION_CANCEL),
+                                      stream->descriptor) != 0) {
+            gy_stream_flush_later(stream);
+            return;
+        }
+        stream->cancelling = true;
+    }
+}
+
+void gy_stream_progress(struct gy_stream *stream)
+{
+    gy_assert(!stream->flush);
+    if (stream->state == GY_STREAM_OPEN) {
+        stream_progress_open(stream);
+        return;
+    }
+    if (stream->state == GY_STREAM_FLUSHING) {
+        if (stream->out.length > 0) {
+            if (!stream->sending) {
+                stream_send(stream);
+            }
+            return;
+        }
+        gy_assert(!stream->sending);
+        if (stream->wants & GY_WANT_LINGER) {
+            stream_begin_lingering(stream);
+        } else {
+            gy_stream_abort(stream, (enum gy_close_reason)stream->reason);
+            return;
+        }
+    }
+    if (stream->state == GY_STREAM_LINGERING) {
+        stream_progress_lingering(stream);
+        return;
+    }
+    stream_progress_closing(stream);
+}

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GY_CORE_STREAM_H
+#define GY_CORE_STREAM_H
+
+/*
+ * A stream: one accepted or dialled TCP connection of a worker, between the ring and a protocol.
+ *
+ * The stream receives into `in` and sends what it finds in `out`; the protocol's session is told by
+ * `turn` that something changed, consumes from `in`, appends to `out`, and answers with what it
+ * wants next. Nothing is sent while sessions run: at the end of the worker's turn every stream with
+ * output makes one gathered send. One send is in flight at a time.
+ *
+ * Life:  OPEN -> FLUSHING (wants CLOSE: what is in `out` leaves) -> LINGERING (write side shut;
+ * what the peer still sends is read and dropped for a bounded time, else a reset would eat the last
+ * answer) -> CLOSING (everything in flight is cancelled and awaited) -> gone. A failure or
+ * gy_stream_abort goes to CLOSING directly.
+ *
+ * Backpressure: the stream stops reading while `in` holds receive_high bytes or more, while the
+ * server's quota of kept bytes is used up, or while the session does not want READ; it reads again
+ * at receive_low. TCP's window then closes. What a session leaves in `in` is copied out of the
+ * worker's pool when it is small or the pool is low, so that a slow peer cannot pin the ring's
+ * buffers.
+ *
+ * All calls are for the owning worker's thread.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "slice.h"
+#include "timer.h"
+
+struct gy_stream;
+struct gy_worker;
+struct gy_listener;
+
+/* What a session wants next: the result of turn, expire and drain. */
+enum gy_want {
+    GY_WANT_READ = 1u << 0, /* go on receiving; without it the stream stops reading */
+    GY_WANT_ROOM =
+        1u << 1, /* has more output: turn again once `out` has drained to half of send_high */
+    GY_WANT_RETRY = 1u << 2, /* a bounded pool was empty: turn again when something has come back */
+    GY_WANT_SHUTDOWN = 1u << 3, /* shut the write side once `out` is sent, and go on reading */
+    GY_WANT_CLOSE = 1u << 4,    /* close once `out` is sent */
+    GY_WANT_LINGER =
+        1u << 5, /* with CLOSE: the peer may still be sending; read on and drop it, bounded */
+};
+
+/* Why a stream ended. */
+#define GY_CLOSE_REASONS(X)                                                                        \
+    X(LOCAL, local, "the session closed it")                                                       \
+    X(PEER, peer, "the peer closed it")                                                            \
+    X(RESET, reset, "the peer reset it")                                                           \
+    X(TIMEOUT, timeout, "a deadline passed")                                                       \
+    X(PROTOCOL, protocol, "the peer broke the protocol")                                           \
+    X(LIMIT, limit, "a limit was reached")                                                         \
+    X(DRAIN, drain, "the server drains")                                                           \
+    X(ERROR, error, "an error of this host")
+
+enum gy_close_reason {
+#define GY_CLOSE_REASON_ENUM(name, member, text) GY_CLOSE_##name,
+    GY_CLOSE_REASONS(GY_CLOSE_REASON_ENUM)
+#undef GY_CLOSE_REASON_ENUM
+};
+
+const char *gy_close_reason_text(enum gy_close_reason reason);
+
+/* What a server brings along; constant. Calls come from the owning worker's thread only. */
+struct gy_stream_ops {
+    /* A connection is there; stream->session is session_bytes of undefined memory. Returns wants.
+     */
+    uint32_t (*open)(struct gy_stream *stream);
+
+    /* Something changed: bytes in stream->in, stream->eof, room in stream->out, or gy_stream_wake
+     * was called. */
+    uint32_t (*turn)(struct gy_stream *stream);
+
+    /* The deadline set by gy_stream_set_deadline has passed. */
+    uint32_t (*expire)(struct gy_stream *stream);
+
+    /* The server is ending: finish what is under way, begin nothing new. */
+    uint32_t (*drain)(struct gy_stream *stream);
+
+    /* The last call: the session's memory is given back after it. */
+    void (*closed)(struct gy_stream *stream, enum gy_close_reason reason);
+};
+
+/* Bounds of one stream, set per server. 0 means the default beside it. */
+struct gy_stream_limits {
+    uint32_t receive_high_bytes; /* 262144 */
+    uint32_t receive_low_bytes;  /* 65536 */
+    uint32_t send_high_bytes; /* 262144: above it a session should not add; half of it is "room" */
+    uint32_t
+        write_timeout_ms; /* 30000: a send that makes no progress for so long ends the stream */
+    uint32_t linger_timeout_ms; /* 5000 */
+    uint32_t linger_bytes;      /* 1 MiB: dropped at most while lingering */
+};
+
+TAILQ_HEAD(gy_stream_queue, gy_stream);
+
+/* Bytes that the streams of one server on one worker may keep in `in` across turns, all together.
+ */
+struct gy_quota {
+    uint64_t limit_bytes;
+    uint64_t used_bytes;
+    struct gy_stream_queue waiting; /* stopped reading because it was used up */
+};
+
+enum gy_stream_state {
+    GY_STREAM_OPEN,
+    GY_STREAM_FLUSHING,
+    GY_STREAM_LINGERING,
+    GY_STREAM_CLOSING,
+};
+
+enum gy_stream_waiting {
+    GY_STREAM_WAITS_FOR_NOTHING,
+    GY_STREAM_WAITS_FOR_BUFFERS, /* in worker->starved */
+    GY_STREAM_WAITS_FOR_QUOTA,   /* in quota->waiting */
+    GY_STREAM_WAITS_FOR_MEMORY,  /* in worker->retrying */
+};
+
+/* Sessions use worker, listener, session, in, out and eof; everything else belongs to core. */
+struct gy_stream {
+    struct gy_worker *worker;
+    struct gy_listener *listener;
+    void *session;
+    struct gy_chain in;
+    struct gy_chain out;
+
+    struct gy_timer timer;
+    uint64_t deadline_ms;      /* the session's; 0: none */
+    uint64_t core_deadline_ms; /* of a send without progress, or of lingering; 0: none */
+    struct gy_stream *next_ready;
+    struct gy_stream *next_flush;
+    TAILQ_ENTRY(gy_stream) wait_entry;
+
+    int descriptor;
+    uint32_t slot;
+    uint32_t generation;
+    uint32_t wants;         /* GY_WANT_… as last answered */
+    uint32_t charged_bytes; /* of the quota */
+    uint32_t sending_bytes; /* at the front of `out`, with the kernel */
+    uint32_t dropped_bytes; /* while lingering */
+
+    uint8_t state;   /* enum gy_stream_state */
+    uint8_t waiting; /* enum gy_stream_waiting */
+    uint8_t reason;  /* enum gy_close_reason, once not OPEN */
+    bool eof : 1;    /* the peer has shut its side; what is in `in` is the last */
+    bool ready : 1;  /* in the worker's list of sessions to run */
+    bool flush : 1;  /* in the worker's list of streams to flush */
+    bool receiving : 1;
+    bool sending : 1;
+    bool cancelling : 1;
+    bool write_shut : 1;
+    bool draining : 1;
+    bool paused : 1;    /* reached receive_high; reads again at receive_low */
+    bool was_empty : 1; /* the last receive emptied the socket: poll before reading */
+    bool announced : 1; /* `open` was called, so `closed` will be */
+};
+
+/* Runs the session again in this turn or the next: it has output, or asks to be asked. Cheap,
+ * idempotent. */
+void gy_stream_wake(struct gy_stream *stream);
+
+/* When `expire` is to be called, in the worker's milliseconds (worker->now_ms); 0: never. Setting
+ * it is a store; the timer is moved only when it would be late. */
+void gy_stream_set_deadline(struct gy_stream *stream, uint64_t deadline_ms);
+
+/* Ends the stream without sending what is left. */
+void gy_stream_abort(struct gy_stream *stream, enum gy_close_reason reason);
+
+/* ---- for core/listener and core/worker ---- */
+
+/* Takes over an accepted descriptor. NULL when the slab of streams or sessions is at its bound;
+ * then the descriptor stays with the caller. */
+struct gy_stream *gy_stream_open(struct gy_worker *worker, struct gy_listener *listener,
+                                 int descriptor);
+
+struct gy_completion;
+void gy_stream_received(struct gy_stream *stream, const struct gy_completion *completion);
+void gy_stream_sent(struct gy_stream *stream, const struct gy_completion *completion);
+void gy_stream_cancelled(struct gy_stream *stream, const struct gy_completion *completion);
+
+/* Runs the session, then looks at what it left. */
+void gy_stream_run(struct gy_stream *stream);
+
+/* Does what the stream's state asks for: send, receive, shut down, cancel, close. Frees the stream
+ * at its end. */
+void gy_stream_progress(struct gy_stream *stream);
+
+/* Asks the session to finish. */
+void gy_stream_drain(struct gy_stream *stream);
+
+/* Applies what a session answered. */
+void gy_stream_apply(struct gy_stream *stream, uint32_t wants);
+
+/* Puts the stream on the worker's list of streams to flush. */
+void gy_stream_flush_later(struct gy_stream *stream);
+
+/* Takes it off the list that it waits in, if any. */
+void gy_stream_stop_waiting(struct gy_stream *stream);
+
+#endif

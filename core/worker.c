@@ -1,0 +1,584 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "core/worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/asan.h"
+#include "core/log.h"
+
+#define REAP_BATCH         256
+#define TIMERS_PER_TURN    4096
+#define MESSAGES_PER_TURN  256
+#define RETRY_MS           10
+#define DEFAULT_BLOCKS     4096
+#define DEFAULT_MAILBOX    1024
+#define LINKS_PER_STREAM   4
+#define LINKS_BASE         8192
+#define CLOSE_PATIENCE_MS  2000
+#define NANOSECONDS_PER_MS 1000000u
+
+_Static_assert(sizeof(struct gy_keep_block) <= GY_KEEP_BYTES, "a kept leftover is two kibibytes");
+
+static void read_clock(struct gy_worker *worker)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    worker->now_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    worker->now_ms = worker->now_ns / NANOSECONDS_PER_MS;
+}
+
+/* ---- opening ---- */
+
+/* One reservation for all slabs; pages are touched only when items are first used. */
+static int open_memory(struct gy_worker *worker)
+{
+    const struct gy_worker_options *options = &worker->options;
+    uint32_t streams = options->streams_max;
+    size_t bytes[] = {
+        gy_slab_bytes(sizeof(struct gy_stream), streams),
+        gy_slab_bytes(sizeof(struct gy_link), streams * LINKS_PER_STREAM + LINKS_BASE),
+        gy_slab_bytes(sizeof(struct gy_bump_block), options->blocks_max),
+        gy_slab_bytes(sizeof(struct gy_keep_block), streams),
+        (sizeof(uint32_t) * streams + 63) & ~(size_t)63,
+    };
+    for (size_t i = 0; i < sizeof bytes / sizeof bytes[0]; i++) {
+        worker->memory_bytes += bytes[i];
+    }
+    worker->memory = mmap(NULL, worker->memory_bytes, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (worker->memory == MAP_FAILED) {
+        worker->memory = NULL;
+        return GY_ENOMEM;
+    }
+    uint8_t *at = worker->memory;
+    gy_slab_init(&worker->streams, at, bytes[0], sizeof(struct gy_stream));
+    gy_slab_init(&worker->links, at += bytes[0], bytes[1], sizeof(struct gy_link));
+    gy_slab_init(&worker->blocks, at += bytes[1], bytes[2], sizeof(struct gy_bump_block));
+    gy_slab_init(&worker->keeps, at += bytes[2], bytes[3], sizeof(struct gy_keep_block));
+    worker->generations = (uint32_t *)(at + bytes[3]);
+    gy_bump_init(&worker->bump, &worker->blocks);
+    worker->vectors = calloc(GY_TURN_VECTORS, sizeof *worker->vectors);
+    worker->messages = calloc(GY_TURN_MESSAGES, sizeof *worker->messages);
+    return worker->vectors == NULL || worker->messages == NULL ? GY_ENOMEM : 0;
+}
+
+static int open_mailboxes(struct gy_worker *worker)
+{
+    uint32_t boxes = worker->options.workers + 1;
+    uint32_t messages = worker->options.mailbox_messages;
+    worker->inboxes = aligned_alloc(GY_CACHE_LINE_BYTES, sizeof(struct gy_mailbox) * boxes);
+    worker->inbox_messages =
+        aligned_alloc(GY_CACHE_LINE_BYTES, sizeof(struct gy_message) * messages * boxes);
+    worker->wake_descriptor = eventfd(0, EFD_CLOEXEC);
+    if (worker->inboxes == NULL || worker->inbox_messages == NULL) {
+        return GY_ENOMEM;
+    }
+    if (worker->wake_descriptor < 0) {
+        return gy_error_from_errno(errno);
+    }
+    for (uint32_t i = 0; i < boxes; i++) {
+        gy_mailbox_init(&worker->inboxes[i], worker->inbox_messages + (size_t)i * messages,
+                        messages);
+    }
+    gy_bell_init(&worker->bell);
+    return 0;
+}
+
+static void pin(const struct gy_worker *worker)
+{
+    if (worker->options.processor < 0) {
+        return;
+    }
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET((size_t)worker->options.processor, &set);
+    if (sched_setaffinity(0, sizeof set, &set) != 0) {
+        gy_log(GY_LOG_WARN, "worker",
+               "worker %u could not be pinned to processor %d: %s; it runs unpinned",
+               worker->options.number, worker->options.processor, strerror(errno));
+    }
+}
+
+int gy_worker_open(struct gy_worker *worker, const struct gy_worker_options *options,
+                   struct gy_worker *const *peers, struct gy_error *error)
+{
+    gy_assert(options->workers > 0 && options->number < options->workers);
+    gy_assert(options->streams_max > 0 && options->streams_max <= GY_SLOT_MAX);
+    *worker = (struct gy_worker){
+        .options = *options, .peers = peers, .wake_descriptor = -1, .reserve_descriptor = -1};
+    worker->options.blocks_max = options->blocks_max == 0 ? DEFAULT_BLOCKS : options->blocks_max;
+    worker->options.mailbox_messages =
+        options->mailbox_messages == 0 ? DEFAULT_MAILBOX : options->mailbox_messages;
+    TAILQ_INIT(&worker->starved);
+    TAILQ_INIT(&worker->retrying);
+    gy_counters_init(&worker->counters);
+    read_clock(worker);
+    gy_wheel_init(&worker->wheel, worker->now_ms);
+    pin(worker);
+    int code = open_memory(worker);
+    if (code == 0) {
+        code = open_mailboxes(worker);
+    }
+    if (code != 0) {
+        gy_error_set(error, code, "starting worker %u: %s", options->number, gy_error_text(code));
+        goto fail;
+    }
+    code = gy_ring_open(&worker->ring, &options->ring, error);
+    if (code != 0) {
+        goto fail;
+    }
+    code = gy_pool_open(&worker->pool, worker->ring, &options->pool, error);
+    if (code != 0) {
+        goto fail;
+    }
+    worker->reserve_descriptor = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    return 0;
+fail:
+    gy_worker_close(worker);
+    return code;
+}
+
+int gy_worker_serve(struct gy_worker *worker, const struct gy_server *server,
+                    struct gy_error *error)
+{
+    if (worker->listener_count == GY_LISTENERS_MAX) {
+        return gy_error_set(error, GY_ELIMIT, "adding a listener for %s: a worker has at most %d",
+                            server->name, GY_LISTENERS_MAX);
+    }
+    uint32_t slot = worker->listener_count;
+    int code = gy_listener_open(&worker->listeners[slot], worker, server, slot, error);
+    if (code == 0) {
+        worker->listener_count++;
+        gy_listener_arm(&worker->listeners[slot]);
+    }
+    return code;
+}
+
+/* ---- waking each other ---- */
+
+static void ring_by_eventfd(struct gy_worker *to)
+{
+    uint64_t one = 1;
+    ssize_t written = write(to->wake_descriptor, &one, sizeof one);
+    (void)written; /* EAGAIN: the count is at its top, so it is rung already */
+}
+
+int gy_worker_post(struct gy_worker *from, struct gy_worker *to, const struct gy_message *message)
+{
+    gy_assert(from != to);
+    uint32_t box = from != NULL ? from->options.number : to->options.workers;
+    int code = gy_mailbox_push(&to->inboxes[box], message);
+    if (code != 0) {
+        if (from != NULL) {
+            gy_count(&from->counters.mailbox_refused, 1);
+        }
+        return code;
+    }
+    if (gy_bell_must_ring(&to->bell)) {
+        if (from == NULL || !(gy_ring_features(from->ring) & GY_RING_MESSAGE_RING) ||
+            gy_ring_message(from->ring, gy_token(GY_OPERATION_RUNG, to->options.number, 0),
+                            gy_ring_descriptor(to->ring), gy_token(GY_OPERATION_MESSAGE, 0, 0),
+                            0) != 0) {
+            ring_by_eventfd(to);
+        }
+    }
+    return 0;
+}
+
+static void drain_begin(struct gy_worker *worker, uint64_t timeout_ms, bool take_waiting)
+{
+    if (worker->phase != GY_WORKER_SERVING) {
+        return;
+    }
+    worker->phase = GY_WORKER_DRAINING;
+    worker->drain_deadline_ms = worker->now_ms + timeout_ms;
+    for (uint32_t i = 0; i < worker->listener_count; i++) {
+        gy_listener_stop(&worker->listeners[i], take_waiting);
+    }
+    for (uint32_t slot = 0; slot < worker->streams.fresh; slot++) {
+        if (worker->generations[slot] & 1) {
+            gy_stream_drain(gy_slab_at(&worker->streams, slot));
+        }
+    }
+}
+
+static void read_mailboxes(struct gy_worker *worker)
+{
+    struct gy_message message;
+    for (uint32_t i = 0; i <= worker->options.workers; i++) {
+        for (uint32_t n = 0; n < MESSAGES_PER_TURN && gy_mailbox_pop(&worker->inboxes[i], &message);
+             n++) {
+            switch (message.kind) {
+            case GY_MESSAGE_DRAIN:
+                drain_begin(worker, message.numbers[0], message.numbers[1] != 0);
+                break;
+            case GY_MESSAGE_STOP:
+                worker->phase = GY_WORKER_STOPPED;
+                break;
+            default:
+                gy_assert(message.kind >= GY_MESSAGE_USER && worker->on_message != NULL);
+                worker->on_message(worker, &message);
+                break;
+            }
+        }
+    }
+}
+
+static bool mailboxes_empty(const struct gy_worker *worker)
+{
+    for (uint32_t i = 0; i <= worker->options.workers; i++) {
+        if (!gy_mailbox_empty(&worker->inboxes[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- completions ---- */
+
+/* What a completion names is gone: give back what it carries. */
+static void drop_stale(struct gy_worker *worker, const struct gy_completion *completion)
+{
+    gy_count(&worker->counters.completions_stale, 1);
+    enum gy_operation operation = gy_token_operation(completion->token);
+    if (operation == GY_OPERATION_RECEIVE) {
+        struct gy_chain chain;
+        gy_chain_init(&chain, &worker->links);
+        gy_pool_take(worker->pool, completion, &chain);
+        gy_chain_clear(&chain);
+    } else if (operation == GY_OPERATION_ACCEPT && completion->result >= 0) {
+        gy_worker_close_descriptor(worker, completion->result);
+    }
+}
+
+static struct gy_stream *stream_of(struct gy_worker *worker, uint64_t token)
+{
+    uint32_t slot = gy_token_slot(token);
+    uint32_t generation = gy_token_generation(token);
+    if (slot >= worker->streams.fresh || !(generation & 1) ||
+        worker->generations[slot] != generation) {
+        return NULL;
+    }
+    return gy_slab_at(&worker->streams, slot);
+}
+
+static void dispatch_stream(struct gy_worker *worker, const struct gy_completion *completion)
+{
+    struct gy_stream *stream = stream_of(worker, completion->token);
+    switch (gy_token_operation(completion->token)) {
+    case GY_OPERATION_RECEIVE:
+        if (stream != NULL && stream->receiving) {
+            gy_stream_received(stream, completion);
+            return;
+        }
+        break;
+    case GY_OPERATION_SEND:
+        if (stream != NULL && stream->sending) {
+            gy_stream_sent(stream, completion);
+            return;
+        }
+        break;
+    case GY_OPERATION_CANCEL:
+        if (stream != NULL && stream->cancelling) {
+            gy_stream_cancelled(stream, completion);
+            return;
+        }
+        break;
+    default:
+        gy_assert(false);
+    }
+    drop_stale(worker, completion);
+}
+
+void gy_worker_dispatch(struct gy_worker *worker, const struct gy_completion *completion)
+{
+    uint32_t slot = gy_token_slot(completion->token);
+    switch (gy_token_operation(completion->token)) {
+    case GY_OPERATION_RECEIVE:
+    case GY_OPERATION_SEND:
+    case GY_OPERATION_CANCEL:
+        dispatch_stream(worker, completion);
+        break;
+    case GY_OPERATION_ACCEPT:
+        if (slot < worker->listener_count && worker->listeners[slot].armed) {
+            gy_listener_accepted(&worker->listeners[slot], completion);
+        } else {
+            drop_stale(worker, completion);
+        }
+        break;
+    case GY_OPERATION_CLOSE:
+        if (completion->result < 0) {
+            gy_log_limited(GY_LOG_WARN, "worker", "closing a descriptor: %s",
+                           strerror(-completion->result));
+        }
+        break;
+    case GY_OPERATION_RUNG:
+        if (completion->result < 0 && slot < worker->options.workers) {
+            ring_by_eventfd(
+                worker->peers[slot]); /* its completion queue is full, or it is not ready */
+        }
+        break;
+    case GY_OPERATION_WAKE:
+        worker->wake_armed = false;
+        break;
+    case GY_OPERATION_MESSAGE: /* waking was all it was for */
+    case GY_OPERATION_NONE:
+        break;
+    case GY_OPERATION_COUNT:
+    default:
+        drop_stale(worker, completion);
+        break;
+    }
+}
+
+void gy_worker_close_descriptor(struct gy_worker *worker, int descriptor)
+{
+    if (gy_ring_close_descriptor(worker->ring, gy_token(GY_OPERATION_CLOSE, 0, 0), descriptor) !=
+        0) {
+        close(descriptor);
+    }
+}
+
+static void reap(struct gy_worker *worker)
+{
+    struct gy_completion batch[REAP_BATCH];
+    uint32_t count;
+    do {
+        count = gy_ring_reap(worker->ring, batch, REAP_BATCH);
+        for (uint32_t i = 0; i < count; i++) {
+            gy_worker_dispatch(worker, &batch[i]);
+        }
+    } while (count == REAP_BATCH);
+    gy_pool_refill(worker->pool);
+}
+
+/* ---- lists ---- */
+
+void gy_worker_ready(struct gy_worker *worker, struct gy_stream *stream)
+{
+    gy_assert(!stream->ready);
+    stream->ready = true;
+    stream->next_ready = NULL;
+    if (worker->ready_head == NULL) {
+        worker->ready_head = stream;
+    } else {
+        worker->ready_tail->next_ready = stream;
+    }
+    worker->ready_tail = stream;
+}
+
+/* Sessions that are woken while others run wait for the next turn: one that wakes itself cannot
+ * hold the worker up. */
+static void run_ready(struct gy_worker *worker)
+{
+    struct gy_stream *stream = worker->ready_head;
+    worker->ready_head = NULL;
+    while (stream != NULL) {
+        struct gy_stream *next = stream->next_ready;
+        stream->ready = false;
+        gy_stream_run(stream);
+        stream = next;
+    }
+}
+
+static void flush(struct gy_worker *worker)
+{
+    if (gy_ring_queued(worker->ring) == 0) {
+        worker->vectors_used = 0;
+        worker->messages_used = 0;
+    }
+    struct gy_stream *stream = worker->flush_head;
+    worker->flush_head = NULL;
+    while (stream != NULL) {
+        struct gy_stream *next = stream->next_flush;
+        stream->flush = false;
+        gy_stream_progress(stream);
+        stream = next;
+    }
+}
+
+/* Streams that ended for want of buffers or memory go on, as many as there are buffers for. */
+static void resume_waiting(struct gy_worker *worker)
+{
+    uint32_t room = gy_pool_ready(worker->pool) ? gy_pool_options(worker->pool)->posted : 0;
+    for (struct gy_stream *stream; room > 0 && (stream = TAILQ_FIRST(&worker->starved)) != NULL;
+         room--) {
+        gy_stream_stop_waiting(stream);
+        gy_stream_flush_later(stream);
+    }
+    for (struct gy_stream *stream; (stream = TAILQ_FIRST(&worker->retrying)) != NULL;) {
+        gy_stream_stop_waiting(stream);
+        gy_stream_wake(stream);
+    }
+}
+
+/* ---- the turn ---- */
+
+static uint64_t wait_ns(struct gy_worker *worker, uint64_t timeout_ns)
+{
+    if (worker->ready_head != NULL || worker->flush_head != NULL) {
+        return 0;
+    }
+    uint64_t next_ms = gy_wheel_next_ms(&worker->wheel);
+    if (worker->phase == GY_WORKER_DRAINING && worker->drain_deadline_ms < next_ms) {
+        next_ms = worker->drain_deadline_ms;
+    }
+    if (!TAILQ_EMPTY(&worker->retrying) && worker->now_ms + RETRY_MS < next_ms) {
+        next_ms = worker->now_ms + RETRY_MS;
+    }
+    if (next_ms == UINT64_MAX) {
+        return timeout_ns;
+    }
+    uint64_t until_ns =
+        next_ms <= worker->now_ms ? 0 : (next_ms - worker->now_ms) * NANOSECONDS_PER_MS;
+    return until_ns < timeout_ns ? until_ns : timeout_ns;
+}
+
+static int wait_for_completions(struct gy_worker *worker, uint64_t timeout_ns)
+{
+    uint64_t wait = wait_ns(worker, timeout_ns);
+    if (wait > 0) {
+        gy_bell_sleep(&worker->bell);
+        if (!mailboxes_empty(worker)) {
+            wait = 0;
+        }
+    }
+    int code = gy_ring_wait(worker->ring, wait);
+    gy_bell_wake(&worker->bell);
+    return code;
+}
+
+static void arm_wake(struct gy_worker *worker)
+{
+    if (!worker->wake_armed) {
+        worker->wake_armed = gy_ring_read_event(worker->ring, gy_token(GY_OPERATION_WAKE, 0, 0),
+                                                worker->wake_descriptor, &worker->wake_value) == 0;
+    }
+}
+
+static void abort_all(struct gy_worker *worker, enum gy_close_reason reason)
+{
+    for (uint32_t slot = 0; slot < worker->streams.fresh; slot++) {
+        if (worker->generations[slot] & 1) {
+            gy_stream_abort(gy_slab_at(&worker->streams, slot), reason);
+        }
+    }
+}
+
+static void drain_step(struct gy_worker *worker)
+{
+    bool closed = true;
+    for (uint32_t i = 0; i < worker->listener_count; i++) {
+        gy_listener_stop(&worker->listeners[i], false);
+        closed = closed && worker->listeners[i].closed;
+    }
+    if (worker->now_ms >= worker->drain_deadline_ms && worker->streams_open > 0) {
+        gy_log(GY_LOG_WARN, "worker",
+               "worker %u: the drain deadline passed with %llu connections open; they are cut",
+               worker->options.number, (unsigned long long)worker->streams_open);
+        worker->phase = GY_WORKER_STOPPED;
+    } else if (closed && worker->streams_open == 0) {
+        worker->phase = GY_WORKER_STOPPED;
+    }
+}
+
+int gy_worker_turn(struct gy_worker *worker, uint64_t timeout_ns)
+{
+    arm_wake(worker);
+    int code = wait_for_completions(worker, timeout_ns);
+    if (code != 0) {
+        return code;
+    }
+    read_clock(worker);
+    reap(worker);
+    read_mailboxes(worker);
+    resume_waiting(worker);
+    run_ready(worker);
+    gy_wheel_advance(&worker->wheel, worker->now_ms, TIMERS_PER_TURN);
+    if (worker->phase == GY_WORKER_DRAINING) {
+        drain_step(worker);
+    }
+    flush(worker);
+    gy_worker_count(worker);
+    return 0;
+}
+
+int gy_worker_run(struct gy_worker *worker)
+{
+    int code = 0;
+    while (code == 0 && worker->phase != GY_WORKER_STOPPED) {
+        code = gy_worker_turn(worker, GY_RING_FOREVER);
+    }
+    return code;
+}
+
+void gy_worker_count(struct gy_worker *worker)
+{
+    const struct gy_ring_counters *ring = gy_ring_counters(worker->ring);
+    struct gy_counters *counters = &worker->counters;
+    gy_count(&counters->turns, 1);
+    gy_gauge_set(&counters->enters, ring->enters);
+    gy_gauge_set(&counters->submissions, ring->submissions);
+    gy_gauge_set(&counters->completions, ring->completions);
+    gy_gauge_set(&counters->cq_overflows, ring->overflows);
+    gy_gauge_lower(&counters->buffers_free_min, gy_pool_free(worker->pool));
+}
+
+/* Everything in flight is cancelled and awaited before its memory goes. */
+static void close_streams(struct gy_worker *worker)
+{
+    worker->phase = GY_WORKER_STOPPED;
+    for (uint32_t i = 0; i < worker->listener_count; i++) {
+        gy_listener_stop(&worker->listeners[i], false);
+    }
+    abort_all(worker, GY_CLOSE_DRAIN);
+    uint64_t deadline_ms = worker->now_ms + CLOSE_PATIENCE_MS;
+    while (worker->streams_open > 0 && worker->now_ms < deadline_ms) {
+        if (gy_worker_turn(worker, 10 * NANOSECONDS_PER_MS) != 0) {
+            break;
+        }
+    }
+}
+
+void gy_worker_close(struct gy_worker *worker)
+{
+    if (worker->pool != NULL) {
+        close_streams(worker);
+        if (worker->streams_open > 0) {
+            gy_log(GY_LOG_ERROR, "worker",
+                   "worker %u: %llu connections did not end; their memory is left to the system",
+                   worker->options.number, (unsigned long long)worker->streams_open);
+            return; /* the kernel may still write to it */
+        }
+        for (uint32_t i = 0; i < worker->listener_count; i++) {
+            gy_listener_close(&worker->listeners[i]);
+        }
+        gy_bump_close(&worker->bump);
+        gy_pool_close(worker->pool);
+    }
+    gy_ring_close(worker->ring);
+    if (worker->wake_descriptor >= 0) {
+        close(worker->wake_descriptor);
+    }
+    if (worker->reserve_descriptor >= 0) {
+        close(worker->reserve_descriptor);
+    }
+    free(worker->inboxes);
+    free(worker->inbox_messages);
+    free(worker->vectors);
+    free(worker->messages);
+    if (worker->memory != NULL) {
+        gy_unpoison(worker->memory, worker->memory_bytes);
+        munmap(worker->memory, worker->memory_bytes);
+    }
+    worker->pool = NULL;
+    worker->ring = NULL;
+}

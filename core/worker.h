@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GY_CORE_WORKER_H
+#define GY_CORE_WORKER_H
+
+/*
+ * A worker: one thread with its ring, buffer pool, timing wheel and streams. It shares nothing with
+ * other workers; the only way in is its mailboxes.
+ *
+ * One turn:  wait (one enter: submits everything queued, sleeps until a completion or the next
+ * timer) read the clock once drain completions into streams; no session runs here mailboxes;
+ * sessions that have input; timers that have expired flush: one gathered send per stream that has
+ * output
+ */
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "bump.h"
+#include "listener.h"
+#include "mailbox.h"
+#include "metrics.h"
+#include "pool.h"
+#include "ring.h"
+#include "stream.h"
+#include "timer.h"
+
+/* One gathered send. */
+#define GY_SEND_VECTORS_MAX 64
+#define GY_SEND_BYTES_MAX   131072
+
+/* Vectors that one turn's sends can use together; streams beyond it are flushed in the next turn.
+ */
+#define GY_TURN_VECTORS  4096
+#define GY_TURN_MESSAGES 1024
+
+/* Leftovers up to this size are copied out of the pool. */
+#define GY_KEEP_BYTES 2048
+
+#define GY_LISTENERS_MAX 64
+
+/* A piece of input that was copied out of the pool; what arrives next is added behind it while
+ * there is room. */
+struct gy_keep_block {
+    struct gy_buffer buffer;
+    struct gy_slab *home;
+    uint8_t data[GY_KEEP_BYTES - 40];
+};
+
+struct gy_worker_options {
+    uint32_t number;           /* 0 to workers-1 */
+    uint32_t workers;          /* in all */
+    int processor;             /* to pin the thread to; -1: not pinned */
+    uint32_t streams_max;      /* slots; at most GY_SLOT_MAX */
+    uint32_t blocks_max;       /* of output, GY_BUMP_BLOCK_BYTES each; 0: 4096 */
+    uint32_t mailbox_messages; /* in each of the mailboxes; a power of two; 0: 1024 */
+    struct gy_ring_options ring;
+    struct gy_pool_options pool;
+};
+
+/* Messages below GY_MESSAGE_USER are core's; a server's own kinds start there. */
+enum gy_message_kind {
+    GY_MESSAGE_DRAIN =
+        1, /* numbers[0]: deadline in ms from now; numbers[1]: take what waits in the backlog */
+    GY_MESSAGE_STOP,
+    GY_MESSAGE_USER = 256,
+};
+
+enum gy_worker_phase {
+    GY_WORKER_SERVING,
+    GY_WORKER_DRAINING, /* until no stream is left, or the deadline */
+    GY_WORKER_STOPPED,
+};
+
+struct gy_worker {
+    struct gy_worker_options options;
+    struct gy_ring *ring;
+    struct gy_pool *pool;
+    struct gy_wheel wheel;
+    struct gy_bump bump;
+    uint64_t now_ns; /* monotonic; read once a turn */
+    uint64_t now_ms;
+
+    struct gy_slab streams;
+    uint32_t *generations; /* by slot; odd while the slot is in use */
+    struct gy_slab links;
+    struct gy_slab blocks;
+    struct gy_slab keeps;
+    void *memory;
+    size_t memory_bytes;
+
+    struct gy_stream *ready_head, *ready_tail;
+    struct gy_stream *flush_head, *flush_tail;
+    struct gy_stream_queue starved;  /* want to receive, no buffer posted */
+    struct gy_stream_queue retrying; /* want a turn when memory has come back */
+
+    struct gy_listener listeners[GY_LISTENERS_MAX];
+    uint32_t listener_count;
+
+    struct iovec *vectors; /* GY_TURN_VECTORS */
+    uint32_t vectors_used;
+    struct msghdr *messages; /* GY_TURN_MESSAGES */
+    uint32_t messages_used;
+
+    /* inboxes[i]: from worker i; inboxes[workers]: from the control thread. */
+    struct gy_mailbox *inboxes;
+    struct gy_message *inbox_messages;
+    struct gy_bell bell;
+    int wake_descriptor; /* eventfd: rung by threads without a ring */
+    uint64_t wake_value;
+    bool wake_armed;
+    struct gy_worker *const *peers; /* all workers, by number */
+    void (*on_message)(struct gy_worker *worker, const struct gy_message *message);
+    void *context; /* the embedder's */
+
+    struct gy_counters counters;
+    uint64_t streams_open;
+    uint64_t drain_deadline_ms;
+    enum gy_worker_phase phase;
+    int reserve_descriptor; /* given up for a moment when descriptors run out; -1: none */
+};
+
+/* Opens everything; on the thread that will run it. `peers` is filled by the time workers run. */
+int gy_worker_open(struct gy_worker *worker, const struct gy_worker_options *options,
+                   struct gy_worker *const *peers, struct gy_error *error);
+
+/* Adds a server and begins to accept on its descriptor for this worker. GY_ELIMIT past
+ * GY_LISTENERS_MAX. */
+int gy_worker_serve(struct gy_worker *worker, const struct gy_server *server,
+                    struct gy_error *error);
+
+/* Turns until stopped or drained. 0, or GY_EIO when the ring broke. */
+int gy_worker_run(struct gy_worker *worker);
+
+/* One turn; waits at most timeout_ns. For tests and embedders with a loop of their own. */
+int gy_worker_turn(struct gy_worker *worker, uint64_t timeout_ns);
+
+/* Ends all streams at once and gives everything back. */
+void gy_worker_close(struct gy_worker *worker);
+
+/* Sends a message from worker `from` (NULL: the control thread) and sees that the receiver wakes
+ * up. 0, or GY_ENOBUFS when its mailbox is full (counted by the sender). */
+int gy_worker_post(struct gy_worker *from, struct gy_worker *to, const struct gy_message *message);
+
+/* One completion into the state it belongs to. A generation that is gone is dropped and counted. */
+void gy_worker_dispatch(struct gy_worker *worker, const struct gy_completion *completion);
+
+/* Puts a stream on the list of sessions to run. */
+void gy_worker_ready(struct gy_worker *worker, struct gy_stream *stream);
+
+/* Leaves the accept/stream descriptor to the ring to close. */
+void gy_worker_close_descriptor(struct gy_worker *worker, int descriptor);
+
+/* Copies counters of ring and pool into worker->counters. Called each turn by the worker itself. */
+void gy_worker_count(struct gy_worker *worker);
+
+#endif
