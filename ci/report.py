@@ -93,9 +93,10 @@ def entry_results(entry, is_tap):
         return
     failed = False
     for name, outcome, detail in tap_results(entry.get("stdout", "")):
-        failed = failed or outcome == "failed"
-        if outcome == "failed" and entry.get("stderr"):
+        # What the program said on stderr belongs to no test in particular: once is enough.
+        if outcome == "failed" and not failed and entry.get("stderr"):
             detail = f"{detail}\n{entry['stderr'].strip()}"
+        failed = failed or outcome == "failed"
         yield (f"{program}: {name}", outcome, detail)
     # A leak, or a crash on the way out: every test in it passed, and the program did not.
     if not failed and (entry.get("returncode", 0) != 0 or result in ("TIMEOUT", "INTERRUPT")):
@@ -106,9 +107,12 @@ def build_results(label, folder):
     with open(os.path.join(folder, "meson-info", "intro-tests.json"), encoding="utf-8") as file:
         known = json.load(file)
     is_tap = {}
+    suite_of = {}
     for test in known:
-        for suite in test["suite"] or [""]:
-            is_tap[(suite.split(":", 1)[-1], test["name"])] = test["protocol"] == "tap"
+        suites = [suite.split(":", 1)[-1] for suite in test["suite"]] or ["tests"]
+        suite_of[test["name"]] = suites[0]
+        for suite in suites:
+            is_tap[(suite, test["name"])] = test["protocol"] == "tap"
     path = os.path.join(folder, "meson-logs", "testlog.json")
     entries = []
     if os.path.exists(path):
@@ -117,10 +121,9 @@ def build_results(label, folder):
     if not entries:
         yield Result("tests", f"those of {folder}", "failed", "no test was run")
     for entry in entries:
-        # "project:suite / name"; of several suites meson joins the names with "+".
+        # "project:suite / name", several suites being joined with "+"; only the name where there is but one suite.
         place, _, name = entry["name"].rpartition(" / ")
-        suite = place.split(":", 1)[-1] if ":" in place else "tests"
-        suite = suite.split("+", 1)[0]
+        suite = place.split(":", 1)[-1].split("+", 1)[0] or suite_of.get(name, "tests")
         tap = is_tap.get((suite, name), entry.get("stdout", "").startswith(("TAP version", "1..")))
         for what, outcome, detail in entry_results(entry, tap):
             yield Result(f"{suite} ({label})" if label else suite, what, outcome, detail)
