@@ -33,11 +33,12 @@ bench      python3                            python3
 END
 }
 
-# when  name      pkg-config module  at least  pins, first choice first: Debian version : suite : upstream tarball : sha256
+# when  name  pkg-config module  at least  pins: Debian version : suite : upstream tarball : sha256
+# First choice first; the last one is of a stable suite, where a version stays when sid has moved on.
 libraries() {
 	sed -e 's/#.*//' <<'END'
 build  liburing  liburing  2.9  2.15-1:sid:liburing_2.15.orig.tar.gz:efd299ff27cde40a45efc7dbb97ebe40a0c461921cb462f1d62611642bb4ee86 2.9-1:trixie:liburing_2.9.orig.tar.gz:57e9b36e4ac1e46b8e0351dfb1694dc59638fc25e384b4ba36d87b800b16db1a
-test   cmocka    cmocka    2.0  2.0.2-1:sid:cmocka_2.0.2.orig.tar.xz:39f92f366bdf3f1a02af4da75b4a5c52df6c9f7e736c7d65de13283f9f0ef416
+test   cmocka    cmocka    1.1.7  2.0.2-1:sid:cmocka_2.0.2.orig.tar.xz:39f92f366bdf3f1a02af4da75b4a5c52df6c9f7e736c7d65de13283f9f0ef416 1.1.7-3:trixie:cmocka_1.1.7.orig.tar.xz:810570eb0b8d64804331f82b29ff47c790ce9cd6b163e98d47a4807047ecad82
 END
 }
 
