@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What bench/compare and bench/idle share: starting a server of any kind, and reading what its processes use."""
+
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+
+
+class Failed(Exception):
+    """Something that a person must read: what was being done, to what, why it failed, what to try."""
+
+
+def server_commands(build):
+    """Name -> command line of every server known here; {port}, {response} (its length, bytes) and {dir} (an empty
+    folder for its files) are filled in when it is started."""
+    build = Path(build)
+    return {
+        "gyre": f"{build}/gyre http --listen 127.0.0.1:{{port}} --workers 1 --fixed",
+        "nginx": f"{HERE}/peers/nginx run {{port}} {{dir}}",
+        "limit-ring": f"{build}/bench/limit-http-ring --port {{port}} --response-bytes {{response}}",
+        "limit-epoll": f"{build}/bench/limit-http-epoll --port {{port}} --response-bytes {{response}}",
+    }
+
+
+def add_server_options(parser, default):
+    parser.add_argument("--build", default=HERE.parent / "build" / "release", help="build folder (build/release)")
+    parser.add_argument("--servers", default=default, help=f"comma-separated, of gyre, nginx, limit-ring, limit-epoll "
+                        f"({default})")
+    parser.add_argument("--server", action="append", default=[], metavar="NAME=COMMAND", help="one more server; {port} "
+                        "in its command is filled in; may be repeated")
+    parser.add_argument("--server-core", type=int, default=0)
+
+
+def chosen_servers(parser, options):
+    """Name -> command line, in the order in which they were named."""
+    known = server_commands(options.build)
+    chosen = {}
+    for name in filter(None, options.servers.split(",")):
+        if name not in known:
+            parser.error(f"no server {name}; there are {', '.join(known)}, and --server NAME=COMMAND")
+        chosen[name] = known[name]
+    for extra in options.server:
+        name, equals, command = extra.partition("=")
+        if not equals:
+            parser.error(f"--server {extra}: must be NAME=COMMAND")
+        chosen[name] = command
+    return chosen
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def fetch(port, timeout_s=2.0):
+    """One GET on a connection of its own; the whole response, read to the end that Content-Length gives."""
+    with socket.create_connection(("127.0.0.1", port), timeout_s) as conn:
+        conn.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        return read_response(conn)
+
+
+def read_response(conn):
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += read_some(conn)
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = 0
+    for line in head.split(b"\r\n")[1:]:
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            length = int(value)
+    while len(body) < length:
+        body += read_some(conn)
+    return head + b"\r\n\r\n" + body
+
+
+def read_some(conn):
+    more = conn.recv(65536)
+    if not more:
+        raise ConnectionError("closed before the response was complete")
+    return more
+
+
+class Server:
+    """A server process and its children, pinned to one core; used as a context manager."""
+
+    def __init__(self, name, command, core, response=0):
+        self.name = name
+        self.port = free_port()
+        self.folder = tempfile.TemporaryDirectory(prefix="gyre-bench-")
+        self.words = ["taskset", "-c", str(core)]
+        self.words += shlex.split(command.format(port=self.port, response=response, dir=self.folder.name))
+
+    def __enter__(self):
+        program = self.words[3]
+        if "/" in program and not os.access(program, os.X_OK):
+            raise Failed(f"{self.name}: there is no program {program}; build it (ci/start does), or name the build folder "
+                         "with --build")
+        # A file, not a pipe: nobody reads while the server runs, and a full pipe would stop it.
+        with open(f"{self.folder.name}/stderr", "wb") as errors:
+            self.process = subprocess.Popen(
+                self.words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors
+            )
+        try:
+            self.response = self.wait_until_it_answers()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def wait_until_it_answers(self, timeout_s=10.0):
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                said = Path(f"{self.folder.name}/stderr").read_text(errors="replace").strip()
+                raise Failed(f"{self.name}: `{' '.join(self.words)}` ended with {self.process.returncode}: {said}")
+            try:
+                return fetch(self.port)
+            except OSError:
+                time.sleep(0.02)
+        raise Failed(f"{self.name}: `{' '.join(self.words)}` did not answer on port {self.port} in {timeout_s:.0f} s")
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            for pid in reversed(self.processes()):
+                os.kill(pid, signal.SIGKILL)
+            self.process.wait()
+        self.folder.cleanup()
+
+    def processes(self):
+        """This server's process and all its descendants."""
+        parents = {}
+        for entry in os.listdir("/proc"):
+            if entry.isdigit():
+                fields = stat_fields(entry)
+                if fields:
+                    parents[int(entry)] = int(fields[1])
+        found = [self.process.pid]
+        for pid in found:  # grows as it is walked
+            found += [child for child, parent in parents.items() if parent == pid]
+        return found
+
+    def cpu_s(self):
+        """User and system time of all threads of all its processes, seconds. One tick is TICK_S."""
+        total = 0
+        for pid in self.processes():
+            fields = stat_fields(pid)
+            if fields:
+                total += int(fields[11]) + int(fields[12])
+        return total * TICK_S
+
+    def rss_bytes(self):
+        """Process -> resident bytes, exact (smaps_rollup), not the approximation of /proc/PID/status."""
+        sizes = {}
+        for pid in self.processes():
+            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+                if line.startswith("Rss:"):
+                    sizes[pid] = int(line.split()[1]) * 1024
+        return sizes
+
+
+def stat_fields(pid):
+    """/proc/PID/stat after the command's name: [0] is the state, [1] the parent, [11] utime, [12] stime."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def machine_ticks():
+    """(stolen, all) ticks of the whole machine."""
+    fields = [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return fields[7], sum(fields)
