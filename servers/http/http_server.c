@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "servers/http/http_server.h"
+
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "core/asan.h"
+#include "core/worker.h"
+#include "servers/serve.h"
+
+_Static_assert((int)GY_WANT_READ == GY_H1_READ && (int)GY_WANT_ROOM == GY_H1_ROOM &&
+                   (int)GY_WANT_RETRY == GY_H1_RETRY && (int)GY_WANT_SHUTDOWN == GY_H1_SHUTDOWN &&
+                   (int)GY_WANT_CLOSE == GY_H1_CLOSE && (int)GY_WANT_LINGER == GY_H1_LINGER,
+               "what a connection wants is what its stream is asked for");
+
+#define DEFAULT_EXCHANGES         65536
+#define DEFAULT_DRAIN_PATIENCE_MS 1000
+#define NANOSECONDS_PER_MS        1000000u
+
+/* What the connections of one worker share. */
+struct gy_http_worker {
+    struct gy_h1_env env;
+    struct gy_slab exchanges;
+    size_t mapped_bytes;  /* this struct and the slab behind it */
+    uint64_t date_due_ms; /* on the worker's clock: when the Date field is out of date */
+    uint64_t counted;     /* of env.counters.requests, added to the server's count */
+};
+
+struct http_session {
+    struct gy_h1 h1;
+};
+
+/* ---- per worker ---- */
+
+/* The worker's clock is read once a turn; the wall clock only when a second of it has passed. */
+static void refresh_date(struct gy_http_worker *http, const struct gy_worker *worker)
+{
+    if (worker->now_ms < http->date_due_ms) {
+        return;
+    }
+    struct timespec now;
+    char date[GY_HTTP_DATE_BYTES];
+    clock_gettime(CLOCK_REALTIME, &now);
+    gy_http_date((uint64_t)now.tv_sec, date);
+    gy_h1_env_date(&http->env, date);
+    http->date_due_ms = worker->now_ms + 1000 - (uint64_t)now.tv_nsec / NANOSECONDS_PER_MS;
+}
+
+static void session_wake(struct gy_h1 *h1)
+{
+    gy_stream_wake(h1->owner);
+}
+
+static int http_worker_open(struct gy_worker *worker, const struct gy_server *server, void **state,
+                            struct gy_error *error)
+{
+    struct gy_http_server *shared = server->context;
+    uint32_t count = shared->exchanges_max != 0 ? shared->exchanges_max : DEFAULT_EXCHANGES;
+    size_t exchanges_bytes = gy_slab_bytes(gy_h1_exchange_bytes(), count);
+    size_t bytes = sizeof(struct gy_http_worker) + GY_SLAB_ALIGN + exchanges_bytes;
+    struct gy_http_worker *http = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (http == MAP_FAILED) {
+        return gy_error_set(error, GY_ENOMEM, "preparing %s for %u requests at once: out of memory",
+                            server->name, count);
+    }
+    uintptr_t items = ((uintptr_t)(http + 1) + GY_SLAB_ALIGN - 1) & ~(uintptr_t)(GY_SLAB_ALIGN - 1);
+    http->mapped_bytes = bytes;
+    gy_slab_init(&http->exchanges, (void *)items, exchanges_bytes, gy_h1_exchange_bytes());
+    int code =
+        gy_h1_env_init(&http->env, shared->handler, shared->context, &http->exchanges,
+                       &worker->bump, session_wake, shared->name != NULL ? shared->name : "gyre");
+    if (code != 0) {
+        gy_unpoison(http, bytes);
+        munmap(http, bytes);
+        return gy_error_set(error, code, "preparing %s: `%s` cannot be the Server field",
+                            server->name, shared->name);
+    }
+    if (shared->limits != NULL) {
+        http->env.limits = *shared->limits;
+    }
+    refresh_date(http, worker);
+    *state = http;
+    return 0;
+}
+
+static void http_worker_close(struct gy_worker *worker, void *state)
+{
+    (void)worker;
+    struct gy_http_worker *http = state;
+    size_t bytes = http->mapped_bytes;
+    gy_unpoison(http, bytes);
+    munmap(http, bytes);
+}
+
+/* ---- one connection ---- */
+
+static struct http_session *session_of(struct gy_stream *stream)
+{
+    return stream->session;
+}
+
+static struct gy_http_worker *http_of(struct gy_stream *stream)
+{
+    return stream->listener->state;
+}
+
+static void follow_deadline(struct gy_stream *stream)
+{
+    uint64_t deadline_ns = gy_h1_deadline(&session_of(stream)->h1);
+    /* Rounded up: an early timer would only ask again. */
+    gy_stream_set_deadline(
+        stream, deadline_ns == GY_H1_NO_DEADLINE ? 0 : deadline_ns / NANOSECONDS_PER_MS + 1);
+}
+
+static uint32_t http_open(struct gy_stream *stream)
+{
+    gy_h1_init(&session_of(stream)->h1, &http_of(stream)->env, &stream->out, stream, false,
+               stream->worker->now_ns);
+    follow_deadline(stream);
+    return gy_h1_wants(&session_of(stream)->h1, &stream->in);
+}
+
+static void count_requests(struct gy_stream *stream, struct gy_http_worker *http)
+{
+    struct gy_http_server *shared = stream->listener->server->context;
+    uint32_t number = stream->worker->options.number;
+    gy_assert(number < GY_HTTP_WORKERS_MAX);
+    gy_count(&shared->counts[number].requests, http->env.counters.requests - http->counted);
+    http->counted = http->env.counters.requests;
+}
+
+static uint32_t http_turn(struct gy_stream *stream)
+{
+    struct gy_http_worker *http = http_of(stream);
+    refresh_date(http, stream->worker);
+    uint32_t wants =
+        gy_h1_turn(&session_of(stream)->h1, &stream->in, stream->eof, stream->worker->now_ns);
+    count_requests(stream, http);
+    follow_deadline(stream);
+    return wants;
+}
+
+static uint32_t http_expire(struct gy_stream *stream)
+{
+    struct gy_h1 *h1 = &session_of(stream)->h1;
+    refresh_date(http_of(stream), stream->worker);
+    bool idle = gy_h1_wants(h1, &stream->in) & GY_H1_IDLE;
+    gy_h1_expire(h1, stream->worker->now_ns);
+    uint32_t wants = gy_h1_wants(h1, &stream->in);
+    if (wants & GY_H1_CLOSE) {
+        gy_count(idle ? &stream->worker->counters.timeouts_idle
+                      : &stream->worker->counters.timeouts_header,
+                 1);
+    }
+    follow_deadline(stream);
+    return wants;
+}
+
+static uint32_t http_drain(struct gy_stream *stream)
+{
+    struct gy_h1 *h1 = &session_of(stream)->h1;
+    const struct gy_http_server *shared = stream->listener->server->context;
+    uint32_t patience_ms =
+        shared->drain_patience_ms != 0 ? shared->drain_patience_ms : DEFAULT_DRAIN_PATIENCE_MS;
+    gy_h1_drain(h1, stream->worker->now_ns + (uint64_t)patience_ms * NANOSECONDS_PER_MS);
+    follow_deadline(stream);
+    return gy_h1_wants(h1, &stream->in);
+}
+
+static int close_code(enum gy_close_reason reason)
+{
+    switch (reason) {
+    case GY_CLOSE_LOCAL:
+    case GY_CLOSE_DRAIN:
+        return 0;
+    case GY_CLOSE_TIMEOUT:
+        return GY_ETIMEOUT;
+    case GY_CLOSE_LIMIT:
+        return GY_ELIMIT;
+    default:
+        return GY_ECLOSED;
+    }
+}
+
+static void http_closed(struct gy_stream *stream, enum gy_close_reason reason)
+{
+    gy_h1_close(&session_of(stream)->h1, close_code(reason));
+}
+
+static const struct gy_stream_ops http_ops = {
+    .open = http_open,
+    .turn = http_turn,
+    .expire = http_expire,
+    .drain = http_drain,
+    .closed = http_closed,
+};
+
+/* ---- what users call ---- */
+
+void gy_http_server_init(struct gy_server *server, struct gy_http_server *http,
+                         const int *descriptors)
+{
+    gy_assert(http->handler != NULL && http->handler->request != NULL);
+    *server = (struct gy_server){
+        .name = "http",
+        .ops = &http_ops,
+        .context = http,
+        .session_bytes = sizeof(struct http_session),
+        .worker_open = http_worker_open,
+        .worker_close = http_worker_close,
+        .descriptors = descriptors,
+    };
+}
+
+struct gy_stream *gy_http_stream(const struct gy_http_exchange *exchange)
+{
+    return gy_http_connection(exchange);
+}
+
+uint64_t gy_http_requests(const struct gy_http_server *http)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < GY_HTTP_WORKERS_MAX; i++) {
+        sum += gy_counter_read(&http->counts[i].requests);
+    }
+    return sum;
+}
+
+int gy_http_serve(const struct gy_http_handler *handler, void *context, const char *address)
+{
+    static struct gy_http_server http;
+    http.handler = handler;
+    http.context = context;
+    struct gy_serve_options options = gy_serve_defaults();
+    options.addresses[options.address_count++] = address;
+    return gy_serve_http(&options, &http);
+}

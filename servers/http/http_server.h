@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GY_SERVERS_HTTP_HTTP_SERVER_H
+#define GY_SERVERS_HTTP_HTTP_SERVER_H
+
+/*
+ * HTTP on the core: joins protocols/http to streams. A handler (protocols/http/http.h) is all that
+ * is needed:
+ *
+ *     static void hello(struct gy_http_exchange *exchange)
+ *     {
+ *         gy_http_answer(exchange, 200, "text/plain", "Hello, world!\n", 14);
+ *     }
+ *     int main(void)
+ *     {
+ *         static const struct gy_http_handler handler = {.request = hello};
+ *         return gy_http_serve(&handler, NULL, "127.0.0.1:8081");
+ *     }
+ *
+ * serves it with one worker per processor under a supervisor, until SIGINT or SIGTERM drains it.
+ */
+
+#include "../../core/listener.h"
+#include "../../core/metrics.h"
+#include "../../protocols/http/h1.h"
+#include "../../protocols/http/http.h"
+
+/* Workers that one server can have. */
+#define GY_HTTP_WORKERS_MAX 1024
+
+/* One HTTP server, shared by its workers, who only read it; zero it, fill the first part, keep it
+ * until the end. */
+struct gy_http_server {
+    const struct gy_http_handler *handler;
+    void *context;                     /* the handler's, the same for all workers */
+    const char *name;                  /* the Server field; NULL: "gyre" */
+    const struct gy_h1_limits *limits; /* NULL: the defaults of h1.h */
+    uint32_t exchanges_max;            /* requests active at once, per worker; 0: 65536 */
+    uint32_t drain_patience_ms; /* how long a drain lets idle connections send one last request; 0:
+                                   1000 */
+
+    /* Requests answered, by worker, each on a line of its own; written by that worker. */
+    struct gy_http_count {
+        _Atomic uint64_t requests;
+    } __attribute__((aligned(64))) counts[GY_HTTP_WORKERS_MAX];
+};
+
+/* Fills a core server that serves `http` on `descriptors` (a listening socket for each worker). */
+void gy_http_server_init(struct gy_server *server, struct gy_http_server *http,
+                         const int *descriptors);
+
+/* The stream that carries an exchange, and so the worker it belongs to. */
+struct gy_stream *gy_http_stream(const struct gy_http_exchange *exchange);
+
+/* Requests answered by all workers of the server so far. Any thread. */
+uint64_t gy_http_requests(const struct gy_http_server *http);
+
+/* Listens on `address` (as gy_address_parse reads it) and serves until told to end. Prints what
+ * goes wrong. Returns the exit status for main: 0 after a clean drain, 1 for a failure. */
+int gy_http_serve(const struct gy_http_handler *handler, void *context, const char *address);
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <stdio.h>
+#include <string.h>
+
+#include "servers/doctor.h"
+#include "servers/http/http_command.h"
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *help;
+} commands[] = {
+    {"start", gy_start_main, "serve what there is, with built-in defaults"},
+    {"http", gy_http_main, "an HTTP/1.1 server"},
+    {"doctor", gy_doctor_main, "what this host offers, and what would change it"},
+};
+
+#define COMMANDS (sizeof commands / sizeof commands[0])
+
+static void help(FILE *out)
+{
+    fprintf(out, "gyre " GY_VERSION ": network servers on one io_uring core\n\n"
+                 "  gyre start               HTTP on 127.0.0.1:8080, nothing to configure\n"
+                 "  gyre http --listen :80   a web server\n"
+                 "  gyre doctor              whether this host is ready, and how to make it so\n\n"
+                 "Commands:\n");
+    for (size_t i = 0; i < COMMANDS; i++) {
+        fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].help);
+    }
+    fprintf(out, "\n`gyre COMMAND --help` tells more; `gyre --version` the version.\n");
+}
+
+int main(int argc, char **argv)
+{
+    if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+                      strcmp(argv[1], "help") == 0)) {
+        help(stdout);
+        return 0;
+    }
+    if (argc >= 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "version") == 0)) {
+        printf("gyre " GY_VERSION "\n");
+        return 0;
+    }
+    for (size_t i = 0; argc >= 2 && i < COMMANDS; i++) {
+        if (strcmp(argv[1], commands[i].name) == 0) {
+            return commands[i].run(argc - 1, argv + 1);
+        }
+    }
+    if (argc >= 2) {
+        fprintf(stderr, "gyre: there is no command `%s`\n\n", argv[1]);
+    }
+    help(stderr);
+    return 2;
+}
