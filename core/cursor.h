@@ -28,9 +28,10 @@ struct gy_writer {
     bool failed; /* something did not fit */
 };
 
+/* `data` may be NULL for 0 bytes, as the front of an empty chain is. */
 static inline struct gy_reader gy_reader_on(const void *data, size_t bytes)
 {
-    const uint8_t *start = data;
+    const uint8_t *start = data != NULL ? (const uint8_t *)data : (const uint8_t *)"";
     return (struct gy_reader){start, start + bytes, false};
 }
 
@@ -65,20 +66,26 @@ static inline uint16_t gy_reader_u16(struct gy_reader *reader)
 
 static inline uint32_t gy_reader_u32(struct gy_reader *reader)
 {
-    uint32_t high = gy_reader_u16(reader);
-    return high << 16 | gy_reader_u16(reader);
+    const uint8_t *data = gy_reader_bytes(reader, 4);
+    return data == NULL ? 0
+                        : (uint32_t)data[0] << 24 | (uint32_t)data[1] << 16 |
+                              (uint32_t)data[2] << 8 | data[3];
 }
 
 static inline uint64_t gy_reader_u64(struct gy_reader *reader)
 {
-    uint64_t high = gy_reader_u32(reader);
-    return high << 32 | gy_reader_u32(reader);
+    const uint8_t *data = gy_reader_bytes(reader, 8);
+    uint64_t value = 0;
+    for (size_t i = 0; data != NULL && i < 8; i++) {
+        value = value << 8 | data[i];
+    }
+    return value;
 }
 
 static inline struct gy_writer gy_writer_on(void *data, size_t bytes)
 {
     uint8_t *start = data;
-    return (struct gy_writer){start, start, start + bytes, false};
+    return (struct gy_writer){start, start, bytes > 0 ? start + bytes : start, false};
 }
 
 /* Bytes written so far. */

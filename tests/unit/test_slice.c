@@ -1,0 +1,653 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "tests/unit/unit.h"
+
+#include <stdalign.h>
+
+#include "core/slice.h"
+
+#define LINKS 8
+
+struct fixture {
+    alignas(GY_SLAB_ALIGN) uint8_t memory[LINKS * 32];
+    struct gy_slab links;
+    struct gy_chain chain;
+    struct gy_chain other;
+    struct gy_buffer a;
+    struct gy_buffer b;
+    uint8_t a_data[64];
+    uint8_t b_data[64];
+};
+
+static int released_a;
+static int released_b;
+
+static void release_a(struct gy_buffer *buffer)
+{
+    assert_int_equal(buffer->refs, 0);
+    released_a++;
+}
+
+static void release_b(struct gy_buffer *buffer)
+{
+    assert_int_equal(buffer->refs, 0);
+    released_b++;
+}
+
+static int set_up(void **state)
+{
+    struct fixture *fixture = aligned_alloc(GY_SLAB_ALIGN, sizeof *fixture);
+    assert_true(sizeof(struct gy_link) <= 32);
+    gy_slab_init(&fixture->links, fixture->memory, sizeof fixture->memory, sizeof(struct gy_link));
+    assert_int_equal(fixture->links.capacity, LINKS);
+    gy_chain_init(&fixture->chain, &fixture->links);
+    gy_chain_init(&fixture->other, &fixture->links);
+    for (int i = 0; i < 64; i++) {
+        fixture->a_data[i] = (uint8_t)('A' + i % 26);
+        fixture->b_data[i] = (uint8_t)('a' + i % 26);
+    }
+    fixture->a = (struct gy_buffer){fixture->a_data, 64, 1, release_a};
+    fixture->b = (struct gy_buffer){fixture->b_data, 64, 1, release_b};
+    released_a = 0;
+    released_b = 0;
+    *state = fixture;
+    return 0;
+}
+
+/* Every test leaves the chains as it likes: cleared, they must hold nothing. */
+static int tear_down(void **state)
+{
+    struct fixture *fixture = *state;
+    gy_chain_clear(&fixture->chain);
+    gy_chain_clear(&fixture->other);
+    bool all_back = fixture->links.used == 0;
+    gy_unpoison(fixture->memory, sizeof fixture->memory);
+    free(fixture);
+    return all_back ? 0 : -1;
+}
+
+static void append(struct gy_chain *chain, struct gy_buffer *buffer, uint32_t offset,
+                   uint32_t length)
+{
+    assert_int_equal(gy_chain_append(chain, gy_slice_of(buffer, offset, length)), 0);
+}
+
+/* The chain's links agree with its sums, and its bytes are `text`. */
+static void expect_bytes(const struct gy_chain *chain, const char *text)
+{
+    uint32_t length = 0;
+    uint32_t count = 0;
+    const struct gy_link *last = NULL;
+    for (const struct gy_link *link = chain->head; link != NULL; link = link->next) {
+        assert_true(link->slice.length > 0);
+        length += link->slice.length;
+        count++;
+        last = link;
+    }
+    assert_int_equal(length, chain->length);
+    assert_int_equal(count, chain->count);
+    if (last != NULL) {
+        assert_ptr_equal(last, chain->tail);
+    }
+    assert_int_equal(chain->length, strlen(text));
+    char bytes[256];
+    assert_true(chain->length < sizeof bytes);
+    gy_chain_copy(chain, 0, chain->length, bytes);
+    bytes[chain->length] = '\0';
+    assert_string_equal(bytes, text);
+    assert_int_equal(gy_chain_empty(chain), length == 0);
+}
+
+static void the_last_drop_releases_and_only_the_last(void **state)
+{
+    struct fixture *fixture = *state;
+    gy_buffer_hold(&fixture->a);
+    gy_buffer_hold(&fixture->a);
+    gy_buffer_drop(&fixture->a);
+    gy_buffer_drop(&fixture->a);
+    assert_int_equal(released_a, 0);
+    assert_int_equal(fixture->a.refs, 1);
+    gy_buffer_drop(&fixture->a);
+    assert_int_equal(released_a, 1);
+}
+
+static void a_buffer_without_release_is_dropped_quietly(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->a.release = NULL;
+    gy_buffer_drop(&fixture->a);
+    assert_int_equal(fixture->a.refs, 0);
+    assert_int_equal(released_a, 0);
+}
+
+static void a_slice_shows_its_part_and_holds_the_buffer(void **state)
+{
+    struct fixture *fixture = *state;
+    struct gy_slice slice = gy_slice_of(&fixture->a, 3, 5);
+    assert_int_equal(fixture->a.refs, 2);
+    assert_int_equal(slice.length, 5);
+    assert_memory_equal(gy_slice_data(slice), "DEFGH", 5);
+    gy_slice_drop(slice);
+    assert_int_equal(fixture->a.refs, 1);
+}
+
+static void a_slice_may_reach_the_end_of_its_buffer_and_be_empty_there(void **state)
+{
+    struct fixture *fixture = *state;
+    gy_slice_drop(gy_slice_of(&fixture->a, 0, 64));
+    gy_slice_drop(gy_slice_of(&fixture->a, 64, 0));
+    assert_int_equal(fixture->a.refs, 1);
+}
+
+static void slice_past_the_end(void *buffer)
+{
+    gy_slice_of(buffer, 60, 5);
+}
+
+static void slice_that_wraps(void *buffer)
+{
+    gy_slice_of(buffer, 1, UINT32_MAX);
+}
+
+static void slice_from_past_the_end(void *buffer)
+{
+    gy_slice_of(buffer, 65, 0);
+}
+
+static void a_slice_outside_its_buffer_is_asserted(void **state)
+{
+    struct fixture *fixture = *state;
+    expect_assertion(slice_past_the_end, &fixture->a, "buffer->capacity");
+    expect_assertion(slice_that_wraps, &fixture->a, "buffer->capacity");
+    expect_assertion(slice_from_past_the_end, &fixture->a, "buffer->capacity");
+}
+
+static void drop_it(void *buffer)
+{
+    gy_buffer_drop(buffer);
+}
+
+static void hold_it(void *buffer)
+{
+    gy_buffer_hold(buffer);
+}
+
+static void a_buffer_that_nobody_holds_can_be_neither_held_nor_dropped(void **state)
+{
+    struct fixture *fixture = *state;
+    gy_buffer_drop(&fixture->a);
+    expect_assertion(drop_it, &fixture->a, "buffer->refs > 0");
+    expect_assertion(hold_it, &fixture->a, "buffer->refs > 0");
+}
+
+static void a_count_cannot_wrap(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->a.refs = UINT32_MAX;
+    expect_assertion(hold_it, &fixture->a, "UINT32_MAX");
+}
+
+static void a_wrapped_constant_is_shown_and_never_released(void **state)
+{
+    (void)state;
+    static const char text[] = "HTTP/1.1 200 OK";
+    struct gy_buffer buffer;
+    gy_buffer_wrap_constant(&buffer, text, sizeof text - 1);
+    assert_int_equal(buffer.refs, 1);
+    assert_int_equal(buffer.capacity, sizeof text - 1);
+    assert_null(buffer.release);
+    struct gy_slice slice = gy_slice_of(&buffer, 9, 3);
+    assert_ptr_equal(gy_slice_data(slice), text + 9);
+    gy_slice_drop(slice);
+    assert_int_equal(buffer.refs, 1);
+}
+
+static void a_new_chain_is_empty_and_holds_no_memory(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_true(gy_chain_empty(&fixture->chain));
+    assert_int_equal(fixture->links.used, 0);
+    uint32_t length = 7;
+    assert_null(gy_chain_front(&fixture->chain, &length));
+    assert_int_equal(length, 0);
+    expect_bytes(&fixture->chain, "");
+}
+
+static void appended_slices_keep_their_order(void **state)
+{
+    struct fixture *fixture = *state;
+    append(&fixture->chain, &fixture->a, 0, 3);
+    append(&fixture->chain, &fixture->b, 0, 2);
+    append(&fixture->chain, &fixture->a, 10, 1);
+    expect_bytes(&fixture->chain, "ABCabK");
+    assert_int_equal(fixture->chain.count, 3);
+    assert_int_equal(fixture->a.refs, 3);
+}
+
+static void a_slice_that_continues_the_last_one_is_merged(void **state)
+{
+    struct fixture *fixture = *state;
+    append(&fixture->chain, &fixture->a, 0, 3);
+    append(&fixture->chain, &fixture->a, 3, 4);
+    expect_bytes(&fixture->chain, "ABCDEFG");
+    assert_int_equal(fixture->chain.count, 1);
+    assert_int_equal(fixture->a.refs, 2);
+    assert_int_equal(fixture->links.used, 1);
+}
+
+static void a_slice_with_a_gap_an_overlap_or_another_buffer_is_not_merged(void **state)
+{
+    struct fixture *fixture = *state;
+    append(&fixture->chain, &fixture->a, 0, 3);
+    append(&fixture->chain, &fixture->a, 4, 1);
+    append(&fixture->chain, &fixture->a, 4, 1);
+    append(&fixture->chain, &fixture->b, 5, 1);
+    assert_int_equal(fixture->chain.count, 4);
+    expect_bytes(&fixture->chain, "ABCEEf");
+}
+
+static void an_empty_slice_is_dropped_not_queued(void **state)
+{
+    struct fixture *fixture = *state;
+    append(&fixture->chain, &fixture->a, 5, 0);
+    assert_true(gy_chain_empty(&fixture->chain));
+    assert_int_equal(gy_chain_prepend(&fixture->chain, gy_slice_of(&fixture->a, 5, 0)), 0);
+    assert_true(gy_chain_empty(&fixture->chain));
+    assert_int_equal(fixture->a.refs, 1);
+    assert_int_equal(fixture->links.used, 0);
+}
+
+static void an_append_without_a_link_leaves_the_count_with_the_caller(void **state)
+{
+    struct fixture *fixture = *state;
+    for (uint32_t i = 0; i < LINKS; i++) {
+        append(&fixture->chain, &fixture->a, 2 * i, 1);
+    }
+    struct gy_slice slice = gy_slice_of(&fixture->b, 0, 1);
+    assert_int_equal(gy_chain_append(&fixture->chain, slice), GY_ENOBUFS);
+    assert_int_equal(gy_chain_prepend(&fixture->chain, slice), GY_ENOBUFS);
+    assert_int_equal(fixture->b.refs, 2);
+    assert_int_equal(fixture->links.refused, 2);
+    expect_bytes(&fixture->chain, "ACEGIKMO");
+    gy_slice_drop(slice);
+}
+
+static void a_merge_needs_no_link(void **state)
+{
+    struct fixture *fixture = *state;
+    for (uint32_t i = 0; i < LINKS; i++) {
+        append(&fixture->chain, &fixture->a, 2 * i, 1);
+    }
+    append(&fixture->chain, &fixture->a, 2 * (LINKS - 1) + 1, 1);
+    expect_bytes(&fixture->chain, "ACEGIKMOP");
+}
+
+static void a_prepended_slice_comes_first_and_is_not_merged(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_int_equal(gy_chain_prepend(&fixture->chain, gy_slice_of(&fixture->a, 3, 2)), 0);
+    assert_int_equal(gy_chain_prepend(&fixture->chain, gy_slice_of(&fixture->a, 0, 3)), 0);
+    assert_int_equal(fixture->chain.count, 2);
+    expect_bytes(&fixture->chain, "ABCDE");
+    append(&fixture->chain, &fixture->b, 0, 1);
+    expect_bytes(&fixture->chain, "ABCDEa");
+}
+
+static void consuming_drops_what_is_used_up_and_trims_the_rest(void **state)
+{
+    struct fixture *fixture = *state;
+    append(&fixture->chain, &fixture->a, 0, 4);
+    append(&fixture->chain, &fixture->b, 0, 4);
+    gy_chain_consume(&fixture->chain, 0);
+    expect_bytes(&fixture->chain, "ABCDabcd");
+    gy_chain_consume(&fixture->chain, 1);
+    expect_bytes(&fixture->chain, "BCDabcd");
+    gy_chain_consume(&fixture->chain, 5);
+    expect_bytes(&fixture->chain, "cd");
+    assert_int_equal(fixture->a.refs, 1);
+    assert_int_equal(fixture->b.refs, 2);
+    gy_chain_consume(&fixture->chain, 2);
+    expect_bytes(&fixture->chain, "");
+    assert_int_equal(fixture->b.refs, 1);
+}
+
+static void consuming_exactly_one_slice_leaves_the_next_whole(void **state)
+{
+    struct fixture *fixture = *state;
+    append(&fixture->chain, &fixture->a, 0, 4);
+    append(&fixture->chain, &fixture->b, 0, 4);
+    gy_chain_consume(&fixture->chain, 4);
+    assert_int_equal(fixture->chain.count, 1);
+    expect_bytes(&fixture->chain, "abcd");
+}
+
+static void a_chain_works_again_after_it_was_emptied(void **state)
+{
+    struct fixture *fixture = *state;
+    append(&fixture->chain, &fixture->a, 0, 4);
+    gy_chain_consume(&fixture->chain, 4);
+    /* It would continue a slice that is gone. */
+    append(&fixture->chain, &fixture->a, 4, 2);
+    expect_bytes(&fixture->chain, "EF");
+    gy_chain_clear(&fixture->chain);
+    expect_bytes(&fixture->chain, "");
+    assert_int_equal(gy_chain_prepend(&fixture->chain, gy_slice_of(&fixture->b, 0, 1)), 0);
+    append(&fixture->chain, &fixture->b, 1, 1);
+    expect_bytes(&fixture->chain, "ab");
+}
+
+static void clearing_drops_everything(void **state)
+{
+    struct fixture *fixture = *state;
+    append(&fixture->chain, &fixture->a, 0, 4);
+    append(&fixture->chain, &fixture->b, 0, 4);
+    gy_buffer_drop(&fixture->a);
+    assert_int_equal(released_a, 0);
+    gy_chain_clear(&fixture->chain);
+    assert_int_equal(released_a, 1);
+    assert_int_equal(released_b, 0);
+    assert_int_equal(fixture->links.used, 0);
+    gy_chain_clear(&fixture->chain);
+}
+
+static void consume_too_much(void *chain)
+{
+    gy_chain_consume(chain, 5);
+}
+
+static void copy_too_much(void *chain)
+{
+    char bytes[8];
+    gy_chain_copy(chain, 3, 2, bytes);
+}
+
+static void copy_from_beyond(void *chain)
+{
+    char bytes[8];
+    gy_chain_copy(chain, UINT32_MAX, 2, bytes);
+}
+
+static void asking_for_more_than_the_chain_holds_is_asserted(void **state)
+{
+    struct fixture *fixture = *state;
+    append(&fixture->chain, &fixture->a, 0, 4);
+    expect_assertion(consume_too_much, &fixture->chain, "bytes <= chain->length");
+    expect_assertion(copy_too_much, &fixture->chain, "bytes <= chain->length - offset");
+    expect_assertion(copy_from_beyond, &fixture->chain, "offset <= chain->length");
+}
+
+static void moving_whole_slices_takes_their_counts_along(void **state)
+{
+    struct fixture *fixture = *state;
+    append(&fixture->chain, &fixture->a, 0, 4);
+    append(&fixture->chain, &fixture->b, 0, 4);
+    assert_int_equal(gy_chain_move(&fixture->chain, &fixture->other, 4), 0);
+    expect_bytes(&fixture->chain, "abcd");
+    expect_bytes(&fixture->other, "ABCD");
+    assert_int_equal(fixture->a.refs, 2);
+    assert_int_equal(fixture->links.used, 2);
+    assert_int_equal(gy_chain_move(&fixture->chain, &fixture->other, 4), 0);
+    expect_bytes(&fixture->chain, "");
+    expect_bytes(&fixture->other, "ABCDabcd");
+    assert_int_equal(fixture->links.used, 2);
+}
+
+static void moving_part_of_a_slice_holds_it_twice(void **state)
+{
+    struct fixture *fixture = *state;
+    append(&fixture->chain, &fixture->b, 0, 2);
+    append(&fixture->chain, &fixture->a, 0, 4);
+    assert_int_equal(gy_chain_move(&fixture->chain, &fixture->other, 3), 0);
+    expect_bytes(&fixture->chain, "BCD");
+    expect_bytes(&fixture->other, "abA");
+    assert_int_equal(fixture->a.refs, 3);
+    assert_int_equal(gy_chain_move(&fixture->chain, &fixture->other, 2), 0);
+    expect_bytes(&fixture->chain, "D");
+    expect_bytes(&fixture->other, "abABC");
+    assert_int_equal(fixture->other.count, 2);
+    assert_int_equal(gy_chain_move(&fixture->chain, &fixture->other, 1), 0);
+    assert_int_equal(fixture->a.refs, 2);
+    assert_int_equal(fixture->other.count, 2);
+}
+
+static void moving_nothing_does_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+    append(&fixture->chain, &fixture->a, 0, 4);
+    assert_int_equal(gy_chain_move(&fixture->chain, &fixture->other, 0), 0);
+    expect_bytes(&fixture->chain, "ABCD");
+    expect_bytes(&fixture->other, "");
+}
+
+static void a_move_without_a_link_for_its_cut_loses_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+    append(&fixture->chain, &fixture->a, 0, 4);
+    append(&fixture->chain, &fixture->b, 0, 4);
+    struct gy_link *held[LINKS];
+    uint32_t count = 0;
+    while (fixture->links.used < LINKS) {
+        held[count++] = gy_slab_take(&fixture->links);
+    }
+    assert_int_equal(gy_chain_move(&fixture->chain, &fixture->other, 6), GY_ENOBUFS);
+    expect_bytes(&fixture->other, "ABCD");
+    expect_bytes(&fixture->chain, "abcd");
+    assert_int_equal(fixture->a.refs, 2);
+    assert_int_equal(fixture->b.refs, 2);
+    while (count > 0) {
+        gy_slab_give(&fixture->links, held[--count]);
+    }
+    assert_int_equal(gy_chain_move(&fixture->chain, &fixture->other, 2), 0);
+    expect_bytes(&fixture->other, "ABCDab");
+}
+
+static void whole_slices_move_even_when_the_slab_is_at_its_bound(void **state)
+{
+    struct fixture *fixture = *state;
+    for (uint32_t i = 0; i < LINKS; i++) {
+        append(&fixture->chain, &fixture->a, 2 * i, 1);
+    }
+    assert_int_equal(gy_chain_move(&fixture->chain, &fixture->other, LINKS), 0);
+    expect_bytes(&fixture->other, "ACEGIKMO");
+}
+
+static void move_to_itself(void *chain)
+{
+    gy_chain_move(chain, chain, 1);
+}
+
+static void moving_a_chain_to_itself_is_asserted(void **state)
+{
+    struct fixture *fixture = *state;
+    append(&fixture->chain, &fixture->a, 0, 4);
+    expect_assertion(move_to_itself, &fixture->chain, "from != to");
+}
+
+static void the_front_is_the_first_slice(void **state)
+{
+    struct fixture *fixture = *state;
+    append(&fixture->chain, &fixture->a, 2, 3);
+    append(&fixture->chain, &fixture->b, 0, 4);
+    uint32_t length = 0;
+    assert_ptr_equal(gy_chain_front(&fixture->chain, &length), fixture->a_data + 2);
+    assert_int_equal(length, 3);
+}
+
+static void copying_from_any_offset_crosses_slices_and_keeps_them(void **state)
+{
+    struct fixture *fixture = *state;
+    append(&fixture->chain, &fixture->a, 0, 3);
+    append(&fixture->chain, &fixture->b, 0, 1);
+    append(&fixture->chain, &fixture->a, 10, 4);
+    const char *all = "ABCaKLMN";
+    for (uint32_t offset = 0; offset <= 8; offset++) {
+        for (uint32_t bytes = 0; bytes <= 8 - offset; bytes++) {
+            char copy[9];
+            memset(copy, '#', sizeof copy);
+            gy_chain_copy(&fixture->chain, offset, bytes, copy);
+            assert_memory_equal(copy, all + offset, bytes);
+            assert_int_equal(copy[bytes], '#');
+        }
+    }
+    expect_bytes(&fixture->chain, all);
+}
+
+static void vectors_describe_the_front_up_to_both_bounds(void **state)
+{
+    struct fixture *fixture = *state;
+    append(&fixture->chain, &fixture->a, 0, 3);
+    append(&fixture->chain, &fixture->b, 0, 4);
+    append(&fixture->chain, &fixture->a, 10, 5);
+    struct iovec vectors[4];
+    uint32_t bytes = 7;
+
+    assert_int_equal(gy_chain_vectors(&fixture->chain, vectors, 4, UINT32_MAX, &bytes), 3);
+    assert_int_equal(bytes, 12);
+    assert_ptr_equal(vectors[0].iov_base, fixture->a_data);
+    assert_int_equal(vectors[0].iov_len, 3);
+    assert_ptr_equal(vectors[2].iov_base, fixture->a_data + 10);
+    assert_int_equal(vectors[2].iov_len, 5);
+
+    assert_int_equal(gy_chain_vectors(&fixture->chain, vectors, 2, UINT32_MAX, &bytes), 2);
+    assert_int_equal(bytes, 7);
+
+    assert_int_equal(gy_chain_vectors(&fixture->chain, vectors, 4, 5, &bytes), 2);
+    assert_int_equal(bytes, 5);
+    assert_int_equal(vectors[1].iov_len, 2);
+
+    /* A bound at the end of a slice makes no empty vector. */
+    assert_int_equal(gy_chain_vectors(&fixture->chain, vectors, 4, 7, &bytes), 2);
+    assert_int_equal(bytes, 7);
+    expect_bytes(&fixture->chain, "ABCabcdKLMNO");
+}
+
+static void an_empty_chain_or_bound_gives_no_vectors(void **state)
+{
+    struct fixture *fixture = *state;
+    struct iovec vectors[2];
+    uint32_t bytes = 7;
+    assert_int_equal(gy_chain_vectors(&fixture->chain, vectors, 2, 100, &bytes), 0);
+    assert_int_equal(bytes, 0);
+    append(&fixture->chain, &fixture->a, 0, 3);
+    assert_int_equal(gy_chain_vectors(&fixture->chain, vectors, 0, 100, &bytes), 0);
+    assert_int_equal(bytes, 0);
+    assert_int_equal(gy_chain_vectors(&fixture->chain, vectors, 2, 0, &bytes), 0);
+    assert_int_equal(bytes, 0);
+}
+
+static void read_front(void *chain)
+{
+    struct gy_link *head = *(struct gy_link **)chain;
+    (void)*(volatile uint32_t *)&head->slice.length;
+}
+
+static void a_link_that_was_given_back_is_poisoned(void **state)
+{
+    struct fixture *fixture = *state;
+    append(&fixture->chain, &fixture->a, 0, 3);
+    struct gy_link *head = fixture->chain.head;
+    gy_chain_consume(&fixture->chain, 3);
+    expect_poisoned(read_front, &head);
+}
+
+/* Against the same bytes in a plain array. */
+static void random_use_agrees_with_a_plain_array(void **state)
+{
+    struct fixture *fixture = *state;
+    uint64_t seed = random_seed(0x511ce);
+    uint64_t random = seed;
+    char model[2][1024] = {"", ""};
+    struct gy_chain *chains[2] = {&fixture->chain, &fixture->other};
+    for (int step = 0; step < 20000; step++) {
+        size_t which = random_next(&random) % 2;
+        struct gy_chain *chain = chains[which];
+        char *text = model[which];
+        struct gy_buffer *buffer = random_next(&random) % 2 == 0 ? &fixture->a : &fixture->b;
+        uint32_t offset = (uint32_t)(random_next(&random) % 60);
+        uint32_t length = (uint32_t)(random_next(&random) % 5);
+        uint32_t part = (uint32_t)(random_next(&random) % (chain->length + 1));
+        struct gy_slice slice;
+        switch (random_next(&random) % 4) {
+        case 0:
+            slice = gy_slice_of(buffer, offset, length);
+            if (gy_chain_append(chain, slice) == 0) {
+                strncat(text, (const char *)buffer->data + offset, length);
+            } else {
+                gy_slice_drop(slice);
+            }
+            break;
+        case 1:
+            slice = gy_slice_of(buffer, offset, length);
+            if (gy_chain_prepend(chain, slice) == 0) {
+                memmove(text + length, text, strlen(text) + 1);
+                memcpy(text, buffer->data + offset, length);
+            } else {
+                gy_slice_drop(slice);
+            }
+            break;
+        case 2:
+            gy_chain_consume(chain, part);
+            memmove(text, text + part, strlen(text + part) + 1);
+            break;
+        default: {
+            uint32_t before = chain->length;
+            int error = gy_chain_move(chain, chains[1 - which], part);
+            uint32_t moved = before - chain->length;
+            if (error == 0 ? moved != part : moved >= part) {
+                fail_msg("seed %llu step %d: moved %u of %u", (unsigned long long)seed, step, moved,
+                         part);
+            }
+            strncat(model[1 - which], text, moved);
+            memmove(text, text + moved, strlen(text + moved) + 1);
+            break;
+        }
+        }
+        expect_bytes(&fixture->chain, model[0]);
+        expect_bytes(&fixture->other, model[1]);
+        if (fixture->links.used != fixture->chain.count + fixture->other.count ||
+            fixture->a.refs + fixture->b.refs != 2 + fixture->links.used) {
+            fail_msg("seed %llu step %d: counts", (unsigned long long)seed, step);
+        }
+    }
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(the_last_drop_releases_and_only_the_last),
+        TEST(a_buffer_without_release_is_dropped_quietly),
+        TEST(a_slice_shows_its_part_and_holds_the_buffer),
+        TEST(a_slice_may_reach_the_end_of_its_buffer_and_be_empty_there),
+        TEST(a_slice_outside_its_buffer_is_asserted),
+        TEST(a_buffer_that_nobody_holds_can_be_neither_held_nor_dropped),
+        TEST(a_count_cannot_wrap),
+        TEST(a_wrapped_constant_is_shown_and_never_released),
+        TEST(a_new_chain_is_empty_and_holds_no_memory),
+        TEST(appended_slices_keep_their_order),
+        TEST(a_slice_that_continues_the_last_one_is_merged),
+        TEST(a_slice_with_a_gap_an_overlap_or_another_buffer_is_not_merged),
+        TEST(an_empty_slice_is_dropped_not_queued),
+        TEST(an_append_without_a_link_leaves_the_count_with_the_caller),
+        TEST(a_merge_needs_no_link),
+        TEST(a_prepended_slice_comes_first_and_is_not_merged),
+        TEST(consuming_drops_what_is_used_up_and_trims_the_rest),
+        TEST(consuming_exactly_one_slice_leaves_the_next_whole),
+        TEST(a_chain_works_again_after_it_was_emptied),
+        TEST(clearing_drops_everything),
+        TEST(asking_for_more_than_the_chain_holds_is_asserted),
+        TEST(moving_whole_slices_takes_their_counts_along),
+        TEST(moving_part_of_a_slice_holds_it_twice),
+        TEST(moving_nothing_does_nothing),
+        TEST(a_move_without_a_link_for_its_cut_loses_nothing),
+        TEST(whole_slices_move_even_when_the_slab_is_at_its_bound),
+        TEST(moving_a_chain_to_itself_is_asserted),
+        TEST(the_front_is_the_first_slice),
+        TEST(copying_from_any_offset_crosses_slices_and_keeps_them),
+        TEST(vectors_describe_the_front_up_to_both_bounds),
+        TEST(an_empty_chain_or_bound_gives_no_vectors),
+        TEST(a_link_that_was_given_back_is_poisoned),
+        TEST(random_use_agrees_with_a_plain_array),
+    };
+    return cmocka_run_group_tests_name("slice", tests, NULL, NULL);
+}
