@@ -145,6 +145,16 @@ static uint32_t probe_operations(struct gy_ring *ring)
     return found;
 }
 
+static bool set_no_iowait(struct gy_ring *ring)
+{
+#if IO_URING_CHECK_VERSION(2, 10) /* true for a liburing older than that */
+    (void)ring;
+    return false;
+#else
+    return io_uring_set_iowait(&ring->uring, false) == 0;
+#endif
+}
+
 static void probe(struct gy_ring *ring, uint32_t without)
 {
     uint32_t found = probe_operations(ring) & ~without;
@@ -154,7 +164,7 @@ static void probe(struct gy_ring *ring, uint32_t without)
     if (!(without & GY_RING_REGISTERED_RING) && io_uring_register_ring_fd(&ring->uring) == 1) {
         found |= GY_RING_REGISTERED_RING;
     }
-    if (!(without & GY_RING_NO_IOWAIT) && io_uring_set_iowait(&ring->uring, false) == 0) {
+    if (!(without & GY_RING_NO_IOWAIT) && set_no_iowait(ring)) {
         found |= GY_RING_NO_IOWAIT;
     }
     ring->features |= found;
