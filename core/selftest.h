@@ -24,7 +24,8 @@ int gy_selftest_receive(enum gy_receive_mode mode, uint32_t without, struct gy_e
 int gy_selftest_choose(uint32_t without, enum gy_receive_mode *mode, struct gy_error *error);
 
 /* Why the running kernel is known to be bad in this mode (the short test cannot see it), or NULL.
- */
+ * And the same for any release, as uname(2) says it ("6.14.3-amd64"). */
 const char *gy_selftest_known_bad(enum gy_receive_mode mode);
+const char *gy_selftest_known_bad_in(enum gy_receive_mode mode, const char *release);
 
 #endif
