@@ -27,13 +27,12 @@
  * `fg` stop and continue both. When the parent dies, however it dies, the child sees the pair
  * close, and drains.
  *
- * The child's side needs no parent: gy_child_init_alone makes one that takes the signals itself,
- * for debuggers and tests. The code that serves cannot tell the difference.
+ * The child's side is core/child.h.
  */
 
-#include <stdbool.h>
 #include <stdint.h>
 
+#include "child.h"
 #include "error.h"
 
 struct gy_supervisor_options {
@@ -51,39 +50,6 @@ struct gy_supervisor_options {
     uint32_t backoff_first_ms; /* 50: before the second restart in a row; then it doubles … */
     uint32_t backoff_limit_ms; /* 10,000: … up to this */
     uint32_t stable_after_ms;  /* 10,000: ready for so long, a child's death counts as the first */
-};
-
-/* What the serving code is asked to do. Each is reported once, in this order at most; a reader that
- * was late sees the last one. */
-enum gy_child_event {
-    GY_CHILD_NONE = 0, /* the time ran out, or gy_child_wake was called */
-    /* A newer process is serving. Stop accepting, close the listeners (connections that wait in
-     * them belong to the newer one), finish what is under way, return. */
-    GY_CHILD_REPLACED,
-    /* The service ends. Take what waits in the listeners, close them, finish what is under way,
-     * return. */
-    GY_CHILD_DRAIN,
-    /* The parent died; nobody else has the listeners. Treat it as GY_CHILD_DRAIN. The child is
-     * ended by SIGALRM if it is still there after drain_timeout_ms + kill_margin_ms. */
-    GY_CHILD_PARENT_GONE,
-    /* Return without waiting for anybody. */
-    GY_CHILD_STOP,
-};
-
-/* Seen by the serving code. The first part is for reading; the rest is the module's. */
-struct gy_child {
-    uint32_t generation;       /* 1 for the first process, one more with each fork */
-    uint32_t restarts;         /* children that died unasked before this one */
-    uint32_t replacements;     /* SIGHUPs that led to a new child, this one included */
-    uint32_t drain_timeout_ms; /* how long a drain may take */
-    bool supervised;           /* false after gy_child_init_alone */
-
-    uint32_t kill_margin_ms;
-    int control_fd; /* to the parent; -1 without one */
-    int signal_fd;
-    int wake_fd;
-    enum gy_child_event asked; /* the last event reported */
-    bool ready;
 };
 
 /*
@@ -109,28 +75,5 @@ int gy_supervisor_run(const struct gy_supervisor_options *options,
  * step is fixed, half is spread by `random`, so that many supervisors do not move in step. */
 uint32_t gy_supervisor_backoff_ms(const struct gy_supervisor_options *options, uint32_t failure,
                                   uint32_t random);
-
-/*
- * The child's side. Everything but gy_child_wake is for one thread, the control thread. The signals
- * are blocked before `serve` is called; threads that it creates inherit that.
- */
-
-/* Makes this very process the child, without a parent: SIGINT, SIGTERM and SIGHUP drain, a second
- * one stops. Call it before any other thread exists. 0, or a GY_E… code with `error` filled (it
- * may be NULL). */
-int gy_child_init_alone(struct gy_child *child, uint32_t drain_timeout_ms, struct gy_error *error);
-
-/* Undoes gy_child_init_alone; the signals have their former mask again. */
-void gy_child_close(struct gy_child *child);
-
-/* Serving has begun: every listener is being accepted from. Further calls do nothing. */
-void gy_child_ready(struct gy_child *child);
-
-/* Waits up to `timeout_ms` (-1: for as long as it takes; 0: only looks) for the next event. */
-enum gy_child_event gy_child_wait(struct gy_child *child, int timeout_ms);
-
-/* Makes a gy_child_wait that is under way, or else the next one, return GY_CHILD_NONE at once. Any
- * thread of the child may call it, and a signal handler. */
-void gy_child_wake(struct gy_child *child);
 
 #endif
