@@ -221,9 +221,11 @@ uint64_t gy_h1_deadline(const struct gy_h1 *connection);
 void gy_h1_expire(struct gy_h1 *connection, uint64_t now_ns);
 
 /* The server is leaving: the request under way is the last one ("Connection: close" if its head is
- * not yet written), an idle connection wants to close now. Requests behind it are not answered.
- * Follow gy_h1_wants() afterwards. A tunnel goes on: close it when patience ends. */
-void gy_h1_drain(struct gy_h1 *connection);
+ * not yet written). An idle connection may send one more request until `until_ns` (then the last
+ * one): a peer that is just about to use it is answered rather than cut off. With until_ns 0 it
+ * wants to close now. Requests behind the last one are not answered. Follow gy_h1_wants() and
+ * gy_h1_deadline() afterwards. A tunnel goes on: close it when patience ends. */
+void gy_h1_drain(struct gy_h1 *connection, uint64_t until_ns);
 
 /* The connection is gone or must go (reset, write deadline, after GY_H1_CLOSE was followed): ends
  * an active exchange with `reason` (GY_E… code) and gives all memory back. `in` and `out` are the

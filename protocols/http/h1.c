@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/* The connection: its turn, its deadlines, its ends. */
+
+#include "protocols/http/h1.h"
+
+#include "core/cursor.h"
+#include "protocols/http/h1_internal.h"
+
+/* ---- set-up ---------------------------------------------------------------------------------- */
+
+uint32_t gy_h1_exchange_bytes(void)
+{
+    return sizeof(struct gy_h1_exchange);
+}
+
+static const struct gy_h1_limits default_limits = {
+    .line_bytes = 8192,
+    .head_bytes = GY_H1_HEAD_MAX,
+    .fields = GY_HTTP_FIELDS_MAX,
+    .trailer_bytes = 4096,
+    .chunk_extension_bytes = 256,
+    .body_bytes = 1 << 20,
+    .body_window = 65536,
+    .drain_bytes = 65536,
+    .output_high = 65536,
+    .pipeline_bytes = 16384,
+    .copy_bytes = 512,
+    .header_timeout_ms = 10000,
+    .idle_timeout_ms = 60000,
+    .body_timeout_ms = 30000,
+    .body_progress_bytes = 256,
+};
+
+int gy_h1_env_init(struct gy_h1_env *env, const struct gy_http_handler *handler, void *context,
+                   struct gy_slab *exchanges, struct gy_bump *bump,
+                   void (*wake)(struct gy_h1 *connection), const char *server)
+{
+    gy_assert(handler != NULL && handler->request != NULL && wake != NULL && bump != NULL);
+    gy_assert(exchanges->item_bytes >= sizeof(struct gy_h1_exchange));
+    *env = (struct gy_h1_env){
+        .handler = handler,
+        .context = context,
+        .exchanges = exchanges,
+        .bump = bump,
+        .wake = wake,
+        .limits = default_limits,
+        .parser = gy_h1_parser_nth(0),
+    };
+    char epoch[GY_HTTP_DATE_BYTES];
+    gy_http_date(0, epoch);
+    struct gy_writer line = gy_writer_on(env->common, sizeof env->common);
+    gy_writer_text(&line, "Date: ");
+    gy_writer_bytes(&line, epoch, sizeof epoch);
+    gy_writer_text(&line, "\r\n");
+    env->date_bytes = (uint32_t)gy_writer_length(&line);
+    if (server != NULL) {
+        struct gy_http_text name = gy_http_text_of(server);
+        if (name.length == 0 || name.length > 64 || !gy_http_all(name, GY_HTTP_CLASS_VALUE)) {
+            return GY_EINVAL;
+        }
+        gy_writer_text(&line, "Server: ");
+        gy_writer_bytes(&line, name.data, name.length);
+        gy_writer_text(&line, "\r\n");
+    }
+    gy_assert(!line.failed);
+    env->common_bytes = (uint32_t)gy_writer_length(&line);
+    return 0;
+}
+
+void gy_h1_env_date(struct gy_h1_env *env, const char date[GY_HTTP_DATE_BYTES])
+{
+    gy_assert(env->date_bytes == 6 + GY_HTTP_DATE_BYTES + 2);
+    memcpy(env->common + 6, date, GY_HTTP_DATE_BYTES);
+}
+
+void gy_h1_init(struct gy_h1 *connection, struct gy_h1_env *env, struct gy_chain *out, void *owner,
+                bool secure, uint64_t now_ns)
+{
+    gy_assert(env->limits.head_bytes <= GY_H1_HEAD_MAX && env->limits.head_bytes > 0);
+    gy_assert(env->limits.line_bytes > 0 && env->limits.trailer_bytes <= GY_H1_HEAD_MAX);
+    gy_assert(env->limits.fields <= GY_HTTP_FIELDS_MAX);
+    gy_assert(env->limits.copy_bytes <= GY_H1_ROOM_BYTES / 2);
+    *connection = (struct gy_h1){
+        .env = env,
+        .out = out,
+        .owner = owner,
+        .since_ns = now_ns,
+        .flags = secure ? GY_H1_SECURE : 0,
+    };
+    env->counters.connections++;
+}
+
+/* ---- ends ------------------------------------------------------------------------------------ */
+
+void gy_h1_tell_closed(struct gy_h1_exchange *exchange, int reason)
+{
+    if ((exchange->flags & GY_H1_X_OVER) != 0) {
+        return;
+    }
+    exchange->flags |= GY_H1_X_OVER;
+    if ((exchange->flags & GY_H1_X_HANDLED) == 0) {
+        return;
+    }
+    if (reason != 0) {
+        exchange->connection->env->counters.cancelled++;
+    }
+    if (exchange->base.handler->closed != NULL) {
+        exchange->base.handler->closed(&exchange->base, reason);
+    }
+}
+
+static void release(struct gy_h1_exchange *exchange)
+{
+    gy_assert((exchange->flags & GY_H1_X_ACTIVE) != 0);
+    gy_buffer_drop(exchange->base.head_buffer);
+    if (exchange->base.trailer_buffer != NULL) {
+        gy_buffer_drop(exchange->base.trailer_buffer);
+    }
+    if (!gy_chain_empty(&exchange->trailers)) {
+        gy_chain_clear(&exchange->trailers);
+    }
+    exchange->flags = 0;
+}
+
+void gy_h1_close_soon(struct gy_h1 *connection, bool lingers)
+{
+    connection->phase = GY_H1_PHASE_CLOSING;
+    if (lingers && (connection->flags & GY_H1_EOF) == 0) {
+        connection->flags |= GY_H1_LINGERS;
+    }
+    if (gy_h1_active(connection)) {
+        gy_assert((connection->exchange->flags & (GY_H1_X_OVER | GY_H1_X_HANDLED)) !=
+                  GY_H1_X_HANDLED);
+        release(connection->exchange);
+    }
+}
+
+void gy_h1_finish(struct gy_h1 *connection, uint64_t now_ns)
+{
+    gy_assert(connection->exchange->body_state == GY_H1_BODY_DONE);
+    release(connection->exchange);
+    connection->since_ns = now_ns;
+    connection->phase = GY_H1_PHASE_HEAD;
+    if ((connection->flags & (GY_H1_LAST | GY_H1_DRAINING)) != 0) {
+        gy_h1_close_soon(connection, true);
+    }
+}
+
+static void give_back(struct gy_h1 *connection)
+{
+    if (connection->exchange != NULL && !gy_h1_active(connection)) {
+        gy_slab_give(connection->env->exchanges, connection->exchange);
+        connection->exchange = NULL;
+    }
+}
+
+void gy_h1_close(struct gy_h1 *connection, int reason)
+{
+    gy_assert((connection->flags & GY_H1_IN_TURN) == 0);
+    if (connection->phase == GY_H1_PHASE_CLOSED) {
+        return;
+    }
+    connection->flags |= GY_H1_IN_TURN;
+    if (gy_h1_active(connection)) {
+        gy_h1_tell_closed(connection->exchange, reason != 0 ? reason : GY_ECLOSED);
+        release(connection->exchange);
+    }
+    give_back(connection);
+    connection->phase = GY_H1_PHASE_CLOSED;
+    connection->flags &= (uint16_t)~GY_H1_IN_TURN;
+}
+
+/* ---- the turn -------------------------------------------------------------------------------- */
+
+/* The handler gave the exchange up. */
+static void cancelled(struct gy_h1 *connection)
+{
+    struct gy_h1_exchange *exchange = connection->exchange;
+    if (exchange->answer_state == GY_H1_ANSWER_NONE) {
+        gy_h1_refuse(connection, GY_H1_REFUSED_HANDLER);
+        return;
+    }
+    gy_h1_tell_closed(exchange, exchange->reason);
+    gy_h1_close_soon(connection, false);
+}
+
+static bool exchange_step(struct gy_h1 *connection, struct gy_chain *in, uint64_t now_ns)
+{
+    struct gy_h1_exchange *exchange = connection->exchange;
+    if ((exchange->flags & GY_H1_X_CANCELLED) != 0 && (exchange->flags & GY_H1_X_OVER) == 0) {
+        cancelled(connection);
+        return true;
+    }
+    if (exchange->answer_state == GY_H1_ANSWER_DONE) {
+        gy_h1_tell_closed(exchange, 0);
+        if (exchange->body_state == GY_H1_BODY_DONE) {
+            gy_h1_finish(connection, now_ns);
+            return true;
+        }
+    } else if (exchange->answer_state == GY_H1_ANSWER_TUNNEL) {
+        connection->phase = GY_H1_PHASE_TUNNEL;
+        connection->env->counters.tunnels++;
+        return true;
+    }
+    if ((exchange->flags & GY_H1_X_CONTINUE) != 0) {
+        gy_h1_continue(exchange);
+    }
+    uint8_t answer_before = exchange->answer_state;
+    bool progress = false;
+    if (exchange->body_state != GY_H1_BODY_DONE) {
+        progress = gy_h1_body_step(connection, in, now_ns);
+        if (connection->phase != GY_H1_PHASE_EXCHANGE) {
+            return true;
+        }
+    }
+    if (exchange->answer_state == GY_H1_ANSWER_PULL &&
+        (exchange->flags & (GY_H1_X_WAITING | GY_H1_X_CANCELLED)) == 0) {
+        progress = gy_h1_pull_step(connection) || progress;
+    }
+    bool cancelled_now =
+        (exchange->flags & (GY_H1_X_CANCELLED | GY_H1_X_OVER)) == GY_H1_X_CANCELLED;
+    if (progress || cancelled_now || exchange->answer_state != answer_before) {
+        return true;
+    }
+    if ((connection->flags & GY_H1_EOF) != 0 && (exchange->flags & GY_H1_X_HUNGRY) != 0) {
+        if (exchange->answer_state == GY_H1_ANSWER_DONE) {
+            gy_h1_close_soon(connection, false);
+        } else {
+            gy_h1_refuse(connection, GY_H1_REFUSED_INCOMPLETE);
+        }
+        return true;
+    }
+    return false;
+}
+
+/* A head that outlives the turn leaves the receive buffer. Without memory it stays there; the next
+ * turn tries again. */
+static void keep_head(struct gy_h1 *connection)
+{
+    struct gy_http_exchange *base = &connection->exchange->base;
+    struct gy_h1_env *env = connection->env;
+    uint32_t bytes = connection->exchange->head.bytes;
+    uint8_t *room = gy_bump_reserve(env->bump, bytes);
+    if (room == NULL) {
+        connection->flags |= GY_H1_STARVED;
+        return;
+    }
+    memcpy(room, base->head_data, bytes);
+    struct gy_slice slice = gy_bump_slice(env->bump, bytes);
+    gy_buffer_drop(base->head_buffer);
+    base->head_buffer = slice.buffer;
+    base->head_data = gy_slice_data(slice);
+    connection->exchange->flags &= (uint16_t)~GY_H1_X_BORROWED;
+    env->counters.copied_bytes += bytes;
+    env->counters.heads_kept++;
+}
+
+uint32_t gy_h1_turn(struct gy_h1 *connection, struct gy_chain *in, bool eof, uint64_t now_ns)
+{
+    gy_assert((connection->flags & GY_H1_IN_TURN) == 0);
+    gy_assert(in != connection->out && in->links == connection->out->links);
+    if ((connection->flags & GY_H1_RETIME) != 0) {
+        connection->since_ns = now_ns;
+    }
+    connection->flags &= (uint16_t) ~(GY_H1_STARVED | GY_H1_BLOCKED | GY_H1_RETIME);
+    connection->flags |= (uint16_t)(GY_H1_IN_TURN | (eof ? GY_H1_EOF : 0));
+    bool again = true;
+    while (again) {
+        switch ((enum gy_h1_phase)connection->phase) {
+        case GY_H1_PHASE_HEAD:
+            again = gy_h1_head_step(connection, in, now_ns);
+            break;
+        case GY_H1_PHASE_EXCHANGE:
+            again = exchange_step(connection, in, now_ns);
+            break;
+        case GY_H1_PHASE_TUNNEL:
+            again = gy_h1_tunnel_step(connection, in);
+            break;
+        case GY_H1_PHASE_CLOSING:
+        case GY_H1_PHASE_CLOSED:
+            gy_chain_clear(in);
+            again = false;
+            break;
+        }
+    }
+    if (gy_h1_active(connection)) {
+        if ((connection->exchange->flags & GY_H1_X_BORROWED) != 0) {
+            keep_head(connection);
+        }
+    } else {
+        give_back(connection);
+    }
+    if ((connection->flags & GY_H1_STARVED) != 0) {
+        connection->env->counters.starved++;
+    }
+    connection->flags &= (uint16_t)~GY_H1_IN_TURN;
+    return gy_h1_wants(connection, in);
+}
+
+/* ---- questions ------------------------------------------------------------------------------- */
+
+static bool reads(const struct gy_h1 *connection, const struct gy_chain *in)
+{
+    const struct gy_h1_exchange *exchange = connection->exchange;
+    if ((connection->flags & GY_H1_EOF) != 0) {
+        return false;
+    }
+    switch ((enum gy_h1_phase)connection->phase) {
+    case GY_H1_PHASE_HEAD:
+        return (connection->flags & (GY_H1_BLOCKED | GY_H1_STARVED)) == 0;
+    case GY_H1_PHASE_EXCHANGE:
+        return exchange->body_state != GY_H1_BODY_DONE
+                   ? gy_h1_body_wanted(exchange)
+                   : in->length < connection->env->limits.pipeline_bytes;
+    case GY_H1_PHASE_TUNNEL:
+        return exchange->credit > 0;
+    case GY_H1_PHASE_CLOSING:
+        return (connection->flags & GY_H1_LINGERS) != 0;
+    case GY_H1_PHASE_CLOSED:
+        break;
+    }
+    return false;
+}
+
+uint32_t gy_h1_wants(const struct gy_h1 *connection, const struct gy_chain *in)
+{
+    uint32_t wants = reads(connection, in) ? GY_H1_READ : 0;
+    switch ((enum gy_h1_phase)connection->phase) {
+    case GY_H1_PHASE_CLOSED:
+        return GY_H1_CLOSE;
+    case GY_H1_PHASE_CLOSING:
+        wants |= GY_H1_CLOSE;
+        return (connection->flags & GY_H1_LINGERS) != 0 ? wants | GY_H1_LINGER : wants;
+    case GY_H1_PHASE_HEAD:
+        if ((connection->flags & GY_H1_BEGUN) == 0 && gy_chain_empty(in)) {
+            wants |= GY_H1_IDLE;
+        }
+        break;
+    case GY_H1_PHASE_TUNNEL:
+        if ((connection->exchange->flags & GY_H1_X_OUT_ENDED) != 0) {
+            wants |= GY_H1_SHUTDOWN;
+        }
+        break;
+    case GY_H1_PHASE_EXCHANGE:
+        break;
+    }
+    wants |= (connection->flags & GY_H1_BLOCKED) != 0 ? GY_H1_ROOM : 0;
+    wants |= (connection->flags & GY_H1_STARVED) != 0 ? GY_H1_RETRY : 0;
+    return wants;
+}
+
+/* ---- deadlines ------------------------------------------------------------------------------- */
+
+uint64_t gy_h1_deadline(const struct gy_h1 *connection)
+{
+    const struct gy_h1_limits *limits = &connection->env->limits;
+    uint32_t timeout_ms = 0;
+    if ((connection->flags & (GY_H1_BLOCKED | GY_H1_STARVED | GY_H1_RETIME)) != 0) {
+        return GY_H1_NO_DEADLINE;
+    }
+    if (connection->phase == GY_H1_PHASE_HEAD) {
+        timeout_ms = (connection->flags & GY_H1_BEGUN) != 0 ? limits->header_timeout_ms
+                                                            : limits->idle_timeout_ms;
+    } else if (connection->phase == GY_H1_PHASE_EXCHANGE &&
+               connection->exchange->body_state != GY_H1_BODY_DONE &&
+               gy_h1_body_wanted(connection->exchange)) {
+        timeout_ms = limits->body_timeout_ms;
+    } else {
+        return GY_H1_NO_DEADLINE;
+    }
+    return connection->since_ns + (uint64_t)timeout_ms * 1000000;
+}
+
+void gy_h1_expire(struct gy_h1 *connection, uint64_t now_ns)
+{
+    gy_assert((connection->flags & GY_H1_IN_TURN) == 0);
+    if (now_ns < gy_h1_deadline(connection)) {
+        return;
+    }
+    connection->flags |= GY_H1_IN_TURN;
+    bool idle = connection->phase == GY_H1_PHASE_HEAD && (connection->flags & GY_H1_BEGUN) == 0;
+    bool answered =
+        gy_h1_active(connection) && connection->exchange->answer_state == GY_H1_ANSWER_DONE;
+    if (idle || answered) {
+        if (answered) {
+            gy_h1_tell_closed(connection->exchange, 0);
+        }
+        gy_h1_close_soon(connection, true);
+    } else {
+        gy_h1_refuse(connection, GY_H1_REFUSED_TIMEOUT);
+    }
+    give_back(connection);
+    connection->flags &= (uint16_t)~GY_H1_IN_TURN;
+}
+
+void gy_h1_drain(struct gy_h1 *connection, uint64_t until_ns)
+{
+    gy_assert((connection->flags & GY_H1_IN_TURN) == 0);
+    connection->flags |= GY_H1_DRAINING;
+    if (connection->phase != GY_H1_PHASE_HEAD || (connection->flags & GY_H1_BEGUN) != 0) {
+        return;
+    }
+    if (until_ns == 0) {
+        gy_h1_close_soon(connection, true);
+    } else {
+        /* The idle deadline becomes until_ns (modulo 2^64, should that lie before the clock's
+         * start). */
+        connection->since_ns =
+            until_ns - (uint64_t)connection->env->limits.idle_timeout_ms * 1000000;
+    }
+}

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/* A request's head: finding its end, parsing, and handing it to the handler. */
+
+#include "protocols/http/h1_internal.h"
+
+/* Skips empty lines before the request line. True when the first byte of a request is there. */
+static bool skip_empty_lines(struct gy_h1 *connection, struct gy_chain *in)
+{
+    while (in->length > 0) {
+        uint8_t two[2] = {0, '\n'};
+        gy_chain_copy(in, 0, in->length >= 2 ? 2 : 1, two);
+        if (two[0] != '\r' && two[0] != '\n') {
+            return true;
+        }
+        if (two[0] == '\n' || two[1] != '\n') {
+            gy_h1_refuse(connection,
+                         two[0] == '\n' ? GY_H1_REFUSED_BARE_LF : GY_H1_REFUSED_BARE_CR);
+            return false;
+        }
+        if (in->length < 2) {
+            return false;
+        }
+        if (connection->empty_lines == GY_H1_EMPTY_LINES) {
+            gy_h1_refuse(connection, GY_H1_REFUSED_EMPTY_LINES);
+            return false;
+        }
+        connection->empty_lines++;
+        gy_chain_consume(in, 2);
+    }
+    return false;
+}
+
+/* The exchange takes over the head's slice. */
+static void hold_head(struct gy_h1_exchange *exchange, struct gy_slice head)
+{
+    exchange->base.head_buffer = head.buffer;
+    exchange->base.head_data = gy_slice_data(head);
+}
+
+/* Parses the first `bytes` of the chain where they lie, or joined when they straddle slices. */
+static int parse_joined(struct gy_h1 *connection, struct gy_chain *in, uint32_t bytes)
+{
+    struct gy_h1_env *env = connection->env;
+    struct gy_h1_exchange *exchange = connection->exchange;
+    uint32_t front;
+    const uint8_t *data = gy_chain_front(in, &front);
+    bool joined = front < bytes;
+    if (joined) {
+        uint8_t *room = gy_bump_reserve(env->bump, bytes);
+        if (room == NULL) {
+            connection->flags |= GY_H1_STARVED;
+            return GY_H1_INCOMPLETE;
+        }
+        gy_chain_copy(in, 0, bytes, room);
+        data = room;
+    }
+    int result = env->parser->head(&env->limits, data, bytes, &exchange->base, &exchange->head);
+    if (result != GY_H1_PARSED) {
+        return result;
+    }
+    uint32_t head_bytes = exchange->head.bytes;
+    if (joined) {
+        hold_head(exchange, gy_bump_slice(env->bump, head_bytes));
+        exchange->flags = 0;
+        env->counters.copied_bytes += head_bytes;
+        env->counters.heads_joined++;
+    } else {
+        struct gy_slice first = in->head->slice;
+        hold_head(exchange, gy_slice_of(first.buffer, first.offset, head_bytes));
+        exchange->flags = GY_H1_X_BORROWED;
+    }
+    gy_chain_consume(in, head_bytes);
+    return GY_H1_PARSED;
+}
+
+/* The head has not arrived in one piece: looks at what is new, and parses when there is its end, a
+ * limit, or something that cannot be right. */
+static int parse_pieces(struct gy_h1 *connection, struct gy_chain *in)
+{
+    struct gy_h1_env *env = connection->env;
+    for (;;) {
+        enum gy_h1_scan_result seen =
+            gy_h1_scan(env->parser, in, &connection->scanned, &connection->scan_state);
+        uint32_t limit = (connection->scan_state & GY_H1_SCAN_LATER) != 0 ? env->limits.head_bytes
+                                                                          : env->limits.line_bytes;
+        if (seen == GY_H1_SCAN_MORE && connection->scanned < limit) {
+            return GY_H1_INCOMPLETE;
+        }
+        uint32_t bytes = connection->scanned < env->limits.head_bytes ? connection->scanned
+                                                                      : env->limits.head_bytes;
+        int result = parse_joined(connection, in, bytes);
+        if (result != GY_H1_INCOMPLETE) {
+            return result;
+        }
+        if ((connection->flags & GY_H1_STARVED) != 0) {
+            /* Looked at again when there is memory, from the start. */
+            connection->scanned = 0;
+            connection->scan_state = GY_H1_SCAN_LINE;
+            return GY_H1_INCOMPLETE;
+        }
+    }
+}
+
+static bool take_exchange(struct gy_h1 *connection)
+{
+    struct gy_h1_exchange *exchange = gy_slab_take(connection->env->exchanges);
+    if (exchange == NULL) {
+        return false;
+    }
+    exchange->flags = 0;
+    exchange->connection = connection;
+    exchange->base.transport = &gy_h1_transport;
+    exchange->base.handler = connection->env->handler;
+    exchange->base.context = connection->env->context;
+    exchange->base.connection = connection->owner;
+    exchange->base.secure = (connection->flags & GY_H1_SECURE) != 0;
+    gy_chain_init(&exchange->trailers, connection->out->links);
+    connection->exchange = exchange;
+    return true;
+}
+
+/* Requests that are answered here, unless the handler takes them. True when this was one. */
+static bool answer_here(struct gy_h1 *connection)
+{
+    struct gy_h1_exchange *exchange = connection->exchange;
+    uint32_t takes = exchange->base.handler->takes;
+    switch (gy_http_method(&exchange->base)) {
+    case GY_HTTP_CONNECT:
+        if ((takes & GY_HTTP_TAKES_CONNECT) == 0) {
+            gy_h1_refuse(connection, GY_H1_REFUSED_METHOD_CONNECT);
+            return true;
+        }
+        return false;
+    case GY_HTTP_TRACE:
+        if ((takes & GY_HTTP_TAKES_TRACE) == 0) {
+            connection->env->counters.refused[GY_H1_REFUSED_METHOD_TRACE]++;
+            const char *text = gy_h1_refusal_text(GY_H1_REFUSED_METHOD_TRACE);
+            gy_http_answer(&exchange->base, 501, "text/plain", text, strlen(text));
+            return true;
+        }
+        return false;
+    case GY_HTTP_OPTIONS:
+        if ((takes & GY_HTTP_TAKES_SERVER_OPTIONS) == 0 &&
+            gy_http_target(&exchange->base).data[0] == '*') {
+            gy_http_answer(&exchange->base, 204, NULL, NULL, 0);
+            return true;
+        }
+        return false;
+    default:
+        return false;
+    }
+}
+
+/* Sets up the exchange of a head that was parsed. 0 or a refusal. */
+static int begin(struct gy_h1 *connection)
+{
+    struct gy_h1_exchange *exchange = connection->exchange;
+    uint32_t head_flags = exchange->head.flags;
+    uint64_t length = exchange->base.content_length;
+
+    exchange->flags |= GY_H1_X_ACTIVE;
+    exchange->base.state = NULL;
+    exchange->base.trailer_buffer = NULL;
+    exchange->base.trailer_count = 0;
+    exchange->base.peer_expects_more = false;
+    exchange->answer_state = GY_H1_ANSWER_NONE;
+    exchange->body_state = GY_H1_BODY_DONE;
+    exchange->extension_bytes = exchange->extension_total = 0;
+    exchange->credit = 0;
+    connection->phase = GY_H1_PHASE_EXCHANGE;
+    connection->scanned = 0;
+    connection->scan_state = GY_H1_SCAN_LINE;
+    connection->empty_lines = 0;
+    connection->flags &= (uint16_t)~GY_H1_BEGUN;
+
+    bool persists =
+        exchange->head.minor == 1
+            ? (head_flags & GY_H1_HEAD_CLOSE) == 0
+            : (head_flags & (GY_H1_HEAD_CLOSE | GY_H1_HEAD_KEEP_ALIVE)) == GY_H1_HEAD_KEEP_ALIVE;
+    if (!persists) {
+        connection->flags |= GY_H1_LAST;
+    }
+    if (__builtin_expect((head_flags & GY_H1_HEAD_EXPECT_OTHER) != 0, 0)) {
+        return GY_H1_REFUSED_EXPECTATION;
+    }
+    if (!exchange->base.has_body) {
+        return 0;
+    }
+    exchange->body_max = exchange->base.handler->body_max != 0 ? exchange->base.handler->body_max
+                                                               : connection->env->limits.body_bytes;
+    exchange->body_seen = exchange->drained = 0;
+    exchange->progress = 0;
+    if (length == GY_HTTP_UNKNOWN) {
+        exchange->body_state = GY_H1_BODY_SIZE;
+        exchange->body_left = 0;
+        exchange->size_digits = 0;
+    } else {
+        exchange->body_state = GY_H1_BODY_LENGTH;
+        exchange->body_left = length;
+        if (length > exchange->body_max) {
+            return GY_H1_REFUSED_BODY_LIMIT;
+        }
+    }
+    /* RFC 9110 §10.1.1: not from HTTP/1.0. */
+    if ((head_flags & GY_H1_HEAD_EXPECT) != 0 && exchange->head.minor == 1) {
+        exchange->flags |= GY_H1_X_CONTINUE;
+        exchange->base.peer_expects_more = true;
+    }
+    return 0;
+}
+
+static void dispatch(struct gy_h1 *connection, uint64_t now_ns)
+{
+    struct gy_h1_exchange *exchange = connection->exchange;
+    int refusal = begin(connection);
+    if (__builtin_expect(refusal != 0, 0)) {
+        gy_h1_refuse(connection, (enum gy_h1_refusal)refusal);
+        return;
+    }
+    connection->since_ns = now_ns;
+    if (exchange->base.method >= GY_HTTP_CONNECT && answer_here(connection)) {
+        return;
+    }
+    connection->env->counters.requests++;
+    exchange->flags |= GY_H1_X_HANDLED;
+    exchange->base.handler->request(&exchange->base);
+    if (exchange->answer_state == GY_H1_ANSWER_DONE && exchange->body_state == GY_H1_BODY_DONE) {
+        gy_h1_tell_closed(exchange, 0);
+        gy_h1_finish(connection, now_ns);
+        return;
+    }
+    if ((exchange->flags & GY_H1_X_DEFERRED) == 0) {
+        exchange->credit = connection->env->limits.body_window;
+    }
+}
+
+/* Whether a request that is answered at once can be answered now. */
+static bool has_room(struct gy_h1 *connection)
+{
+    const struct gy_slab *links = connection->out->links;
+    if (connection->out->length > connection->env->limits.output_high) {
+        connection->flags |= GY_H1_BLOCKED;
+        return false;
+    }
+    if (links->capacity - links->used < GY_H1_ROOM_LINKS ||
+        gy_bump_reserve(connection->env->bump, GY_H1_ROOM_BYTES) == NULL) {
+        connection->flags |= GY_H1_STARVED;
+        return false;
+    }
+    return true;
+}
+
+static bool incomplete(struct gy_h1 *connection, uint64_t now_ns)
+{
+    if ((connection->flags & GY_H1_STARVED) != 0) {
+        return false;
+    }
+    if ((connection->flags & GY_H1_BEGUN) == 0) {
+        connection->flags |= GY_H1_BEGUN;
+        connection->since_ns = now_ns;
+    }
+    if ((connection->flags & GY_H1_EOF) != 0) {
+        gy_h1_refuse(connection, GY_H1_REFUSED_INCOMPLETE);
+        return true;
+    }
+    return false;
+}
+
+bool gy_h1_head_step(struct gy_h1 *connection, struct gy_chain *in, uint64_t now_ns)
+{
+    if (in->length == 0) {
+        if ((connection->flags & GY_H1_EOF) != 0) {
+            gy_h1_close_soon(connection, false);
+            return true;
+        }
+        return false;
+    }
+    if (!has_room(connection)) {
+        return false;
+    }
+    uint32_t length;
+    const uint8_t *data = gy_chain_front(in, &length);
+    if (__builtin_expect(data[0] == '\r' || data[0] == '\n', 0)) {
+        if (!skip_empty_lines(connection, in)) {
+            if (connection->phase != GY_H1_PHASE_HEAD || in->length == 0) {
+                return true;
+            }
+            return incomplete(connection, now_ns);
+        }
+        data = gy_chain_front(in, &length);
+    }
+    if (connection->exchange == NULL && !take_exchange(connection)) {
+        gy_h1_refuse(connection, GY_H1_REFUSED_BUSY);
+        return true;
+    }
+    int result = GY_H1_INCOMPLETE;
+    if (connection->scanned == 0) {
+        result = parse_joined(connection, in, length);
+    }
+    if (result == GY_H1_INCOMPLETE) {
+        result = parse_pieces(connection, in);
+    }
+    if (__builtin_expect(result == GY_H1_PARSED, 1)) {
+        dispatch(connection, now_ns);
+        return true;
+    }
+    if (result == GY_H1_INCOMPLETE) {
+        return incomplete(connection, now_ns);
+    }
+    gy_h1_refuse(connection, (enum gy_h1_refusal)result);
+    return true;
+}
