@@ -445,13 +445,11 @@ static uint64_t wait_ns(struct gy_worker *worker, uint64_t timeout_ns)
 static int wait_for_completions(struct gy_worker *worker, uint64_t timeout_ns)
 {
     uint64_t wait = wait_ns(worker, timeout_ns);
-    if (wait > 0) {
-        gy_bell_sleep(&worker->bell);
-        if (!mailboxes_empty(worker)) {
-            wait = 0;
-        }
+    if (wait == 0) {
+        return gy_ring_wait(worker->ring, 0);
     }
-    int code = gy_ring_wait(worker->ring, wait);
+    gy_bell_sleep(&worker->bell);
+    int code = gy_ring_wait(worker->ring, mailboxes_empty(worker) ? wait : 0);
     gy_bell_wake(&worker->bell);
     return code;
 }
