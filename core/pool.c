@@ -5,12 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/queue.h>
 
 #include "core/asan.h"
 
 struct pool_buffer {
     struct gy_buffer buffer; /* refs: slices, and one for the kernel while posted */
     struct gy_pool *pool;
+    TAILQ_ENTRY(pool_buffer) entry; /* in the pool's `posted` */
     uint32_t filled; /* bytes that the kernel has written; the next receive starts here */
     bool posted;
     bool doubtful; /* an end of stream named it without saying whether the kernel keeps it */
@@ -24,10 +26,9 @@ struct gy_pool {
     struct pool_buffer *buffers;
     uint16_t *spares; /* a stack: the last one in is the hottest */
     uint32_t spare_count;
-    uint16_t
-        *order; /* posted buffers as the kernel will use them; a ring of options.posted entries */
-    uint32_t order_head;
-    uint32_t posted;
+    TAILQ_HEAD(, pool_buffer) posted; /* as the kernel will use them, oldest first */
+    uint32_t posted_count;
+    uint32_t doubtful_count;
     uint32_t held; /* buffers kept out of the kernel by slices */
     struct gy_pool_counters counters;
 };
@@ -78,19 +79,35 @@ static void buffer_post(struct gy_pool *pool, uint16_t id)
     buffer->doubtful = false;
     buffer->filled = 0;
     buffer->buffer.refs = 1;
-    pool->order[(pool->order_head + pool->posted) & (pool->options.posted - 1)] = id;
-    pool->posted++;
+    TAILQ_INSERT_TAIL(&pool->posted, buffer, entry);
+    pool->posted_count++;
     gy_ring_buffers_add(pool->shared, buffer->buffer.data, buffer->buffer.capacity, id);
 }
 
-/* The kernel is done with its oldest buffer: only slices hold it now. */
+static void set_doubtful(struct pool_buffer *buffer, bool doubtful)
+{
+    struct gy_pool *pool = buffer->pool;
+    gy_assert(buffer->posted);
+    if (buffer->doubtful == doubtful) {
+        return;
+    }
+    buffer->doubtful = doubtful;
+    if (doubtful) {
+        pool->doubtful_count++;
+    } else {
+        gy_assert(pool->doubtful_count > 0);
+        pool->doubtful_count--;
+    }
+}
+
+/* The kernel is done with it: only slices hold it now. */
 static void buffer_unpost(struct gy_pool *pool, struct pool_buffer *buffer)
 {
-    gy_assert(buffer->posted && pool->posted > 0);
-    gy_assert(pool->order[pool->order_head & (pool->options.posted - 1)] == buffer_id(buffer));
+    gy_assert(buffer->posted && pool->posted_count > 0);
+    set_doubtful(buffer, false);
     buffer->posted = false;
-    pool->order_head++;
-    pool->posted--;
+    TAILQ_REMOVE(&pool->posted, buffer, entry);
+    pool->posted_count--;
     pool->held++;
     gy_buffer_drop(&buffer->buffer);
 }
@@ -107,8 +124,7 @@ static int pool_allocate(struct gy_pool *pool)
     }
     pool->buffers = calloc(options->buffers, sizeof *pool->buffers);
     pool->spares = calloc(options->buffers, sizeof *pool->spares);
-    pool->order = calloc(options->posted, sizeof *pool->order);
-    if (pool->buffers == NULL || pool->spares == NULL || pool->order == NULL) {
+    if (pool->buffers == NULL || pool->spares == NULL) {
         return GY_ENOMEM;
     }
     for (uint32_t i = 0; i < options->buffers; i++) {
@@ -145,6 +161,7 @@ int gy_pool_open(struct gy_pool **out, struct gy_ring *ring, const struct gy_poo
         return gy_error_set(error, GY_ENOMEM, "opening a buffer pool: out of memory");
     }
     pool->options = *options;
+    TAILQ_INIT(&pool->posted);
     int code = pool_allocate(pool);
     if (code != 0) {
         gy_error_set(error, code, "opening a buffer pool of %zu bytes: out of memory",
@@ -177,28 +194,27 @@ void gy_pool_close(struct gy_pool *pool)
     }
     free(pool->buffers);
     free(pool->spares);
-    free(pool->order);
     free(pool);
 }
 
-/* The kernel takes buffers in the order they were posted; one it names is its oldest. */
-static struct pool_buffer *oldest_posted(struct gy_pool *pool)
+/* Evidence that the kernel has moved on to `until` (NULL: that it has no buffer left): those left
+ * in doubt that were posted earlier are not with it any more. */
+static void settle_doubt(struct gy_pool *pool, const struct pool_buffer *until)
 {
-    if (pool->posted == 0) {
-        return NULL;
+    struct pool_buffer *buffer = TAILQ_FIRST(&pool->posted);
+    while (pool->doubtful_count > 0 && buffer != NULL && buffer != until) {
+        struct pool_buffer *next = TAILQ_NEXT(buffer, entry);
+        if (buffer->doubtful) {
+            buffer_unpost(pool, buffer);
+        }
+        buffer = next;
     }
-    return &pool->buffers[pool->order[pool->order_head & (pool->options.posted - 1)]];
 }
 
-/* Evidence that the kernel has moved on: the oldest buffers left in doubt are not with it any more.
- */
-static void settle_doubt(struct gy_pool *pool)
+static int misordered(struct gy_pool *pool)
 {
-    struct pool_buffer *oldest = oldest_posted(pool);
-    while (oldest != NULL && oldest->doubtful) {
-        buffer_unpost(pool, oldest);
-        oldest = oldest_posted(pool);
-    }
+    pool->counters.misordered++;
+    return GY_EIO;
 }
 
 static int append_received(struct pool_buffer *buffer, uint32_t bytes, struct gy_chain *chain)
@@ -215,74 +231,86 @@ static int append_received(struct pool_buffer *buffer, uint32_t bytes, struct gy
 }
 
 /* One buffer, shared by receives until it is full or the kernel says it is done with it. */
-static int take_incremental(struct gy_pool *pool, struct pool_buffer *buffer,
-                            const struct gy_completion *completion, struct gy_chain *chain)
+static int take_incremental(struct gy_pool *pool, struct pool_buffer *buffer, uint32_t bytes,
+                            bool more, struct gy_chain *chain)
 {
-    bool more = completion->flags & GY_COMPLETION_BUFFER_MORE;
-    if (completion->result <= 0) {
-        buffer->doubtful =
-            !more; /* kernels differ in what they do with the buffer at an end of stream */
-        return 0;
-    }
-    buffer->doubtful = false;
-    uint32_t bytes = (uint32_t)completion->result;
     if (bytes > buffer->buffer.capacity - buffer->filled) {
-        pool->counters.misordered++;
-        return GY_EIO;
+        return misordered(pool);
     }
     int error = append_received(buffer, bytes, chain);
     if (!more || buffer->filled == buffer->buffer.capacity) {
         buffer_unpost(pool, buffer);
     }
-    return error != 0 ? error : completion->result;
+    return error;
 }
 
 /* Whole buffers: one, or (a bundle) as many of the following ones as the bytes need. */
-static int take_whole(struct gy_pool *pool, struct pool_buffer *buffer,
-                      const struct gy_completion *completion, struct gy_chain *chain)
+static int take_whole(struct gy_pool *pool, struct pool_buffer *buffer, uint32_t bytes,
+                      struct gy_chain *chain)
 {
-    uint32_t left = completion->result > 0 ? (uint32_t)completion->result : 0;
     int error = 0;
-    do {
-        if (buffer == NULL) {
-            pool->counters.misordered++;
-            return GY_EIO;
-        }
-        uint32_t bytes = left < buffer->buffer.capacity ? left : buffer->buffer.capacity;
-        if (bytes > 0 && error == 0) {
-            error = append_received(buffer, bytes, chain);
+    if (pool->options.mode != GY_RECEIVE_BUNDLE && bytes > buffer->buffer.capacity) {
+        return misordered(pool);
+    }
+    while (bytes > 0 && buffer != NULL) {
+        struct pool_buffer *next = TAILQ_NEXT(buffer, entry);
+        uint32_t part = bytes < buffer->buffer.capacity ? bytes : buffer->buffer.capacity;
+        if (error == 0) {
+            error = append_received(buffer, part, chain);
         }
         buffer_unpost(pool, buffer);
-        left -= bytes;
-        buffer = oldest_posted(pool);
-    } while (left > 0);
-    return error != 0 ? error : completion->result > 0 ? completion->result : 0;
+        bytes -= part;
+        buffer = next;
+    }
+    return bytes > 0 ? misordered(pool) : error;
+}
+
+/*
+ * No data, but a buffer is named. Kernels differ in whether it stays with them: the next completion
+ * that names a buffer tells. It costs nothing to wait, since the bytes in it are nobody's; to post
+ * it again while the kernel still had it would be to give it away twice.
+ */
+static void take_nothing(struct gy_pool *pool, uint16_t id, bool more)
+{
+    if (id < pool->options.buffers && pool->buffers[id].posted) {
+        set_doubtful(&pool->buffers[id], !more);
+    }
 }
 
 int gy_pool_take(struct gy_pool *pool, const struct gy_completion *completion,
                  struct gy_chain *chain)
 {
     if (!(completion->flags & GY_COMPLETION_BUFFER)) {
-        return completion->result > 0 ? GY_EIO : 0;
+        return completion->result > 0 ? misordered(pool) : 0;
     }
-    struct pool_buffer *buffer = oldest_posted(pool);
     uint16_t id = gy_completion_buffer(completion);
-    if (buffer != NULL && id != buffer_id(buffer)) {
-        settle_doubt(pool);
-        buffer = oldest_posted(pool);
+    bool more = completion->flags & GY_COMPLETION_BUFFER_MORE;
+    if (completion->result <= 0) {
+        take_nothing(pool, id, more);
+        return 0;
     }
-    if (buffer == NULL || id != buffer_id(buffer)) {
-        pool->counters.misordered++;
-        return GY_EIO;
+    if (id >= pool->options.buffers || !pool->buffers[id].posted) {
+        return misordered(pool);
+    }
+    struct pool_buffer *buffer = &pool->buffers[id];
+    settle_doubt(pool, buffer);
+    set_doubtful(buffer, false);
+    /* One connection's whole buffer may be reported before another's. Where bytes are placed by
+     * what came before, in a buffer or across buffers, the kernel must name its oldest one. */
+    bool ordered = is_incremental(pool) || pool->options.mode == GY_RECEIVE_BUNDLE;
+    if (ordered && buffer != TAILQ_FIRST(&pool->posted)) {
+        return misordered(pool);
     }
     pool->counters.taken++;
-    return is_incremental(pool) ? take_incremental(pool, buffer, completion, chain)
-                                : take_whole(pool, buffer, completion, chain);
+    uint32_t bytes = (uint32_t)completion->result;
+    int error = is_incremental(pool) ? take_incremental(pool, buffer, bytes, more, chain)
+                                     : take_whole(pool, buffer, bytes, chain);
+    return error != 0 ? error : completion->result;
 }
 
 void gy_pool_refill(struct gy_pool *pool)
 {
-    while (pool->posted < pool->options.posted && pool->spare_count > 0) {
+    while (pool->posted_count < pool->options.posted && pool->spare_count > 0) {
         buffer_post(pool, pool->spares[--pool->spare_count]);
     }
     if (pool->spare_count < pool->counters.spares_min) {
@@ -294,17 +322,17 @@ void gy_pool_refill(struct gy_pool *pool)
 void gy_pool_starved(struct gy_pool *pool)
 {
     pool->counters.starved++;
-    settle_doubt(pool);
+    settle_doubt(pool, NULL);
 }
 
 bool gy_pool_ready(const struct gy_pool *pool)
 {
-    return pool->posted > 0;
+    return pool->posted_count > 0;
 }
 
 uint32_t gy_pool_free(const struct gy_pool *pool)
 {
-    return pool->posted + pool->spare_count;
+    return pool->posted_count + pool->spare_count;
 }
 
 bool gy_pool_low(const struct gy_pool *pool)

@@ -51,11 +51,13 @@ int gy_pool_open(struct gy_pool **pool, struct gy_ring *ring, const struct gy_po
 void gy_pool_close(struct gy_pool *pool);
 
 /*
- * Turns a receive's completion into slices at the end of `chain`, and takes back a buffer that a
- * completion without data (end of stream, error) names. Call it once for every completion of a
- * receive, whatever its result. Returns the bytes appended (0 without data), or GY_ENOBUFS  no link
- * for the slice: the bytes are lost, so the connection must be closed GY_EIO      the kernel named
- * a buffer it should not have had (counted in `misordered`): likewise
+ * Turns a receive's completion into slices at the end of `chain`. Call it once for every completion
+ * of a receive, whatever its result, since one without data (end of stream, error) may name a
+ * buffer too. Returns the bytes appended, 0 without data, or
+ *
+ * - GY_ENOBUFS: no link for a slice; bytes are lost, so the connection must be closed.
+ * - GY_EIO: the kernel named a buffer that it should not have had, or not before an older one
+ *   (counted in `misordered`): likewise.
  */
 int gy_pool_take(struct gy_pool *pool, const struct gy_completion *completion,
                  struct gy_chain *chain);

@@ -457,8 +457,8 @@ static int open_all(struct selftest *test, uint32_t without)
     return gy_pool_open(&test->pool, test->ring, &pool, test->error);
 }
 
-/* The ring goes first: with it end the receives that a failed case left behind, and nothing is
- * written to the buffers any more. */
+/* A failed case may leave receives armed: without their group of buffers they write nowhere, and
+ * closing the ring ends them. */
 static void close_all(struct selftest *test)
 {
     for (uint32_t i = 0; i < CONNECTIONS; i++) {
