@@ -114,6 +114,9 @@ static void stream_arm_timer(struct gy_stream *stream)
 
 void gy_stream_set_deadline(struct gy_stream *stream, uint64_t deadline_ms)
 {
+    if (stream->state != GY_STREAM_OPEN) {
+        return; /* nothing expires any more, and a timer must not outlive the stream */
+    }
     stream->deadline_ms = deadline_ms;
     stream_arm_timer(stream);
 }
@@ -282,6 +285,23 @@ void gy_stream_drain(struct gy_stream *stream)
 
 /* ---- completions: into the stream's state; no session runs here ---- */
 
+static enum gy_close_reason reason_of(int errno_value)
+{
+    switch (errno_value) {
+    case ETIMEDOUT: /* retransmission or keep-alive gave up */
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+        return GY_CLOSE_TIMEOUT;
+    case ECONNRESET:
+    case ECONNABORTED:
+    case ENOTCONN:
+    case EPIPE:
+        return GY_CLOSE_RESET;
+    default:
+        return GY_CLOSE_ERROR;
+    }
+}
+
 static void stream_receive_ended(struct gy_stream *stream, const struct gy_completion *completion)
 {
     gy_stream_flush_later(stream);
@@ -298,8 +318,7 @@ static void stream_receive_ended(struct gy_stream *stream, const struct gy_compl
     case EAGAIN:
         break;
     default:
-        gy_stream_abort(stream,
-                        completion->result == -ETIMEDOUT ? GY_CLOSE_TIMEOUT : GY_CLOSE_RESET);
+        gy_stream_abort(stream, reason_of(-completion->result));
         break;
     }
 }
@@ -346,7 +365,7 @@ void gy_stream_sent(struct gy_stream *stream, const struct gy_completion *comple
     if (completion->result < 0) {
         int error = -completion->result;
         if (error != ECANCELED && error != EINTR && error != EAGAIN) {
-            gy_stream_abort(stream, error == ETIMEDOUT ? GY_CLOSE_TIMEOUT : GY_CLOSE_RESET);
+            gy_stream_abort(stream, reason_of(error));
         }
         gy_stream_flush_later(stream);
         return;

@@ -165,7 +165,8 @@ struct gy_stream {
 void gy_stream_wake(struct gy_stream *stream);
 
 /* When `expire` is to be called, in the worker's milliseconds (worker->now_ms); 0: never. Setting
- * it is a store; the timer is moved only when it would be late. */
+ * it is a store; the timer is moved only when it would be late. Does nothing once the stream is
+ * ending. */
 void gy_stream_set_deadline(struct gy_stream *stream, uint64_t deadline_ms);
 
 /* Ends the stream without sending what is left. */
