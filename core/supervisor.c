@@ -18,7 +18,8 @@
 
 #include "core/log.h"
 
-/* One that serves, one that starts, and two that still drain. A SIGHUP beyond that waits. */
+/* Processes at a time: one that serves, and old ones that still drain, or one that starts. A SIGHUP
+ * that would need one more waits until one of them has gone. */
 #define SLOTS 4
 
 static uint64_t now_ms(void)
@@ -372,6 +373,9 @@ static void hang_up(struct supervisor *self)
     self->replace = true;
     if (self->start_at != 0)
         self->start_at = now_ms();
+    if (find_slot(self, SLOT_FREE) == NULL)
+        gy_log(GY_LOG_WARN, "supervisor",
+               "%u processes are up already: the replacement waits until one has drained", SLOTS);
 }
 
 static void read_parent_signals(struct supervisor *self)
