@@ -46,7 +46,7 @@ struct limit_answers {
     unsigned len; /* of one answer */
 };
 
-static void limit_die(const char *doing)
+_Noreturn static void limit_die(const char *doing)
 {
     fprintf(stderr, "%s: %s\n", doing, strerror(errno));
     exit(1);

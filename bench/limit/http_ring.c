@@ -128,8 +128,10 @@ static void set_up(struct server *server)
     must(io_uring_queue_init_params(SQ_ENTRIES, &server->ring, &params), "creating the ring");
     must(io_uring_register_ring_fd(&server->ring), "registering the ring");
     server->buffers = io_uring_setup_buf_ring(&server->ring, BUFFERS, BUFFER_GROUP, 0, &error);
-    if (!server->buffers)
-        must(error, "creating the ring of buffers");
+    if (!server->buffers) {
+        errno = -error;
+        limit_die("creating the ring of buffers");
+    }
     for (unsigned id = 0; id < BUFFERS; id++)
         give_back(server, id);
 }
