@@ -153,7 +153,7 @@ static void a_writer_never_writes_past_its_end(void **state)
 {
     (void)state;
     for (size_t size = 0; size < 8; size++) {
-        uint8_t room[9];
+        uint8_t room[64];
         memset(room, 0xaa, sizeof room);
         struct gy_writer writer = gy_writer_on(room, size);
         gy_writer_u64(&writer, UINT64_MAX);
