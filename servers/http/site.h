@@ -5,17 +5,31 @@
 /*
  * The built-in site: a page that shows what is running, and /status.json behind it.
  *
- *     GET /             the page
- *     GET /status.json  what it shows: version, kernel, ring features, workers, counters
+ *     GET /             the page; it asks for the next once a second
+ *     GET /status.json  version, kernel, ring features, workers, counters: servers/http/README.md
+ *                       is its schema
+ *
+ * and what the page needs (/site.css, /site.js, /icon.svg). The files lie in servers/http/site/ and
+ * are put into the program when it is built. They have entity tags and are sent without being
+ * copied; a status is written straight into output memory. Nothing is allocated per request.
  */
 
+#include "../../core/slice.h"
 #include "../../protocols/http/http.h"
+#include "http_server.h"
+#include "site/files.h"
 
-struct gy_http_server;
-
-/* The handler's context. Zero it and set `http` before serving. */
+/* The handler's context: one for all workers. Zero it, set `http` before serving, and keep it until
+ * the end. The rest is the site's own. */
 struct gy_site {
     struct gy_http_server *http;
+
+    _Atomic uint64_t started_ms; /* of this process, since boot; 0: not looked up yet */
+
+    /* The files as buffers. Their counts are not atomic, so each worker has its own. */
+    struct gy_site_buffers {
+        struct gy_buffer files[GY_SITE_FILES];
+    } __attribute__((aligned(64))) buffers[GY_HTTP_WORKERS_MAX];
 };
 
 extern const struct gy_http_handler gy_site_handler;
