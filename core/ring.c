@@ -183,36 +183,35 @@ static int read_sysctl_disabled(void)
     return value;
 }
 
-void gy_ring_explain_refusal(int errno_value, char *text, size_t bytes)
+#define SECCOMP_WAY_OUT                                                                            \
+    "a seccomp profile that allows io_uring_setup, io_uring_enter and io_uring_register"
+
+void gy_ring_explain_refusal(int errno_value, int sysctl_disabled, char *text, size_t bytes)
 {
-    int disabled = read_sysctl_disabled();
     if (errno_value == ENOSYS) {
-        snprintf(
-            text, bytes,
-            "this kernel has no io_uring, or a container's seccomp profile hides it (ENOSYS); gyre "
-            "needs "
-            "Linux 6.1 or newer, and in a container a seccomp profile that allows io_uring_setup, "
-            "io_uring_enter and io_uring_register");
-    } else if (errno_value == EPERM && disabled > 0) {
+        snprintf(text, bytes,
+                 "this kernel has no io_uring, or a container's seccomp profile hides it (ENOSYS); "
+                 "gyre needs Linux 6.1 or newer, and in a container " SECCOMP_WAY_OUT);
+    } else if (errno_value == EPERM && sysctl_disabled > 0) {
         snprintf(text, bytes,
                  "io_uring is switched off on this host (sysctl kernel.io_uring_disabled is %d); "
-                 "allow it with "
-                 "`sysctl kernel.io_uring_disabled=0` as root%s",
-                 disabled,
-                 disabled == 1 ? ", or add this user to the group named by kernel.io_uring_group"
-                               : "");
+                 "allow it with `sysctl -w kernel.io_uring_disabled=0` as root%s",
+                 sysctl_disabled,
+                 sysctl_disabled == 1
+                     ? ", or add this user to the group named by kernel.io_uring_group"
+                     : "");
     } else if (errno_value == EPERM || errno_value == EACCES) {
-        snprintf(
-            text, bytes,
-            "io_uring is refused (%s), most likely by a container's seccomp profile or a security "
-            "module; "
-            "run with a profile that allows io_uring_setup, io_uring_enter and io_uring_register",
-            strerror(errno_value));
+        snprintf(text, bytes,
+                 "io_uring is refused (%s), most likely by a container's seccomp profile or a "
+                 "security module; run with " SECCOMP_WAY_OUT,
+                 strerror(errno_value));
     } else if (errno_value == ENOMEM) {
         snprintf(text, bytes,
                  "no memory for the ring (ENOMEM); raise the memlock limit (`ulimit -l`) or the "
-                 "memory of this "
-                 "container");
+                 "memory of this container");
+    } else if (errno_value == EMFILE || errno_value == ENFILE) {
+        snprintf(text, bytes, "%s; raise the limit on open files (`ulimit -n`)",
+                 strerror(errno_value));
     } else {
         snprintf(text, bytes,
                  "io_uring_setup failed: %s; `gyre doctor` shows what this host offers",
@@ -236,7 +235,7 @@ int gy_ring_open(struct gy_ring **out, const struct gy_ring_options *options,
     int result = setup(ring, &settled);
     if (result < 0) {
         char why[384];
-        gy_ring_explain_refusal(-result, why, sizeof why);
+        gy_ring_explain_refusal(-result, read_sysctl_disabled(), why, sizeof why);
         free(ring);
         return gy_error_set(error, gy_error_from_errno(-result), "opening a ring: %s", why);
     }

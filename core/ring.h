@@ -134,9 +134,9 @@ uint32_t gy_ring_features(const struct gy_ring *ring);
 /* The ring's descriptor: what gy_ring_message() of another ring takes. */
 int gy_ring_descriptor(const struct gy_ring *ring);
 
-/* Why io_uring is refused on this host, as a sentence with the way out, for an errno of
- * io_uring_setup. */
-void gy_ring_explain_refusal(int errno_value, char *text, size_t bytes);
+/* Why io_uring is refused, as a sentence with the way out: for an errno of io_uring_setup, and what
+ * sysctl kernel.io_uring_disabled is (-1: this kernel has no such setting). */
+void gy_ring_explain_refusal(int errno_value, int sysctl_disabled, char *text, size_t bytes);
 
 /* ---- operations ---- */
 

@@ -24,6 +24,11 @@ static inline struct gy_ring *ring_open(const struct gy_ring_options *options)
     return ring;
 }
 
+static inline struct gy_ring *small_ring(void)
+{
+    return ring_open(&(struct gy_ring_options){.entries = 8, .completion_entries = 64});
+}
+
 /* Both ends of a TCP connection: [0] accepted, [1] connected. */
 static inline void connect_pair(int ends[2])
 {
