@@ -49,6 +49,7 @@ static struct {
     _Atomic uint32_t pushing;
     _Atomic uint64_t stop_by_ms; /* 0: run on */
     pthread_t writer;
+    bool stuck; /* a writer never came back from write() */
     struct place *places;
     struct gy_bell bell; /* the writer sleeps on its state */
     alignas(GY_CACHE_LINE_BYTES) _Atomic uint32_t tail;
@@ -146,8 +147,10 @@ int gy_log_configure(const struct gy_log_settings *settings, struct gy_error *er
 static size_t write_out(const char *data, size_t bytes, const _Atomic uint64_t *deadline_ms)
 {
     while (bytes > 0) {
+        uint64_t deadline = atomic_load(deadline_ms);
+        bool late = deadline != 0 && clock_ms(CLOCK_MONOTONIC) >= deadline;
         struct pollfd ready = {.fd = the_log.fd, .events = POLLOUT};
-        int count = poll(&ready, 1, POLL_MS);
+        int count = poll(&ready, 1, late ? 0 : POLL_MS);
         if (count > 0) {
             ssize_t written = write(the_log.fd, data, bytes);
             if (written >= 0) {
@@ -155,14 +158,8 @@ static size_t write_out(const char *data, size_t bytes, const _Atomic uint64_t *
                 bytes -= (size_t)written;
                 continue;
             }
-            if (errno != EAGAIN && errno != EINTR) {
-                break;
-            }
-        } else if (count < 0 && errno != EINTR) {
-            break;
         }
-        uint64_t deadline = atomic_load(deadline_ms);
-        if (deadline != 0 && clock_ms(CLOCK_MONOTONIC) >= deadline) {
+        if (late || (count != 0 && errno != EAGAIN && errno != EINTR)) {
             break;
         }
     }
@@ -241,7 +238,8 @@ static void say_dropped(void)
         .time_ms = clock_ms(CLOCK_REALTIME),
         .level = GY_LOG_WARN,
         .component = "log",
-        .message = "lines were dropped, since they came faster than they could be written",
+        .message =
+            "lines were dropped: they could not be written as fast as they came, or not at all",
         .fields = {&field, 1},
     };
     size_t length = gy_log_line_render(&parts, the_log.json, the_log.colour, line);
@@ -286,6 +284,7 @@ static void forget_writer(void)
 {
     atomic_store(&the_log.queued, false);
     atomic_store(&the_log.pushing, 0);
+    the_log.stuck = false;
 }
 
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
@@ -297,8 +296,10 @@ static void watch_forks(void)
 
 int gy_log_start(struct gy_error *error)
 {
-    if (atomic_load(&the_log.queued)) {
-        return gy_error_set(error, GY_ESTATE, "starting the log's writer: it is running");
+    if (atomic_load(&the_log.queued) || the_log.stuck) {
+        return gy_error_set(error, GY_ESTATE, "starting the log's writer: %s",
+                            the_log.stuck ? "the last one still waits for its descriptor"
+                                          : "it is running");
     }
     pthread_once(&fork_once, watch_forks);
     free(the_log.places); /* a parent's, after fork */
@@ -347,15 +348,16 @@ void gy_log_stop(void)
     atomic_store(&the_log.stop_by_ms, clock_ms(CLOCK_MONOTONIC) + GY_LOG_STOP_MS);
     writer_wake();
 
-    /* It gives up by itself, unless a descriptor that polls as writable holds it in write(). */
+    /* It drops what it cannot write in time, unless a descriptor that polled as writable holds it
+     * in write(). Then it is left behind with its queue, and ends when it is let go. */
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += GY_LOG_STOP_MS / 1000 + 1;
     if (pthread_timedjoin_np(the_log.writer, NULL, &until) != 0) {
-        pthread_cancel(the_log.writer);
-        pthread_join(the_log.writer, NULL);
+        pthread_detach(the_log.writer);
+        the_log.stuck = true;
+        return;
     }
-    drop(atomic_load(&the_log.tail) - the_log.head);
     free(the_log.places);
     the_log.places = NULL;
 }

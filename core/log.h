@@ -71,7 +71,8 @@ struct gy_log_settings {
 int gy_log_configure(const struct gy_log_settings *settings, struct gy_error *error);
 
 /* Starts the writer thread, with all signals blocked in it. 0, GY_ENOMEM, GY_ESTATE (already
- * started), or what starting a thread reported. */
+ * started, or the last writer still hangs in its descriptor), or what starting a thread reported.
+ * One thread at a time calls this and gy_log_stop. */
 int gy_log_start(struct gy_error *error);
 
 /* Writes what is queued, then ends the writer; lines are written directly again. Gives up on lines

@@ -1,0 +1,813 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "core/log.h"
+#include "core/log_line.h"
+
+/* 2026-01-31T12:00:00.123Z */
+#define TIME_MS UINT64_C(1769860800123)
+
+static char text[1 << 20];
+
+/* The thread sanitizer would end a child that starts a thread. */
+const char *__tsan_default_options(void);
+
+const char *__tsan_default_options(void)
+{
+    return "die_after_fork=0";
+}
+
+/* How a line looks. */
+
+static const char *render(const struct gy_log_line *parts, bool json, bool colour)
+{
+    char *line = malloc(GY_LOG_LINE_BYTES); /* exactly, so that the sanitizer sees an overrun */
+    size_t bytes = gy_log_line_render(parts, json, colour, line);
+    assert_true(bytes <= GY_LOG_LINE_BYTES);
+    memcpy(text, line, bytes);
+    text[bytes] = '\0';
+    free(line);
+    assert_ptr_equal(strchr(text, '\n'), text + bytes - 1);
+    return text;
+}
+
+static struct gy_log_line parts_of(const char *message)
+{
+    return (struct gy_log_line){
+        .time_ms = TIME_MS,
+        .level = GY_LOG_WARN,
+        .component = "listener",
+        .message = message,
+    };
+}
+
+static void a_line_for_people_has_time_level_component_message_and_pairs(void **state)
+{
+    (void)state;
+    struct gy_log_line parts = parts_of("out of file descriptors");
+    assert_string_equal(render(&parts, false, false),
+                        "2026-01-31T12:00:00.123Z WARN  listener: out of file descriptors\n");
+    parts.fields = gy_fields(gy_text("address", "127.0.0.1:8080"), gy_number("open", 1023),
+                             gy_number("delta", INT64_MIN));
+    assert_string_equal(render(&parts, false, false),
+                        "2026-01-31T12:00:00.123Z WARN  listener: out of file descriptors "
+                        "address=127.0.0.1:8080 open=1023 delta=-9223372036854775808\n");
+}
+
+static void a_json_line_is_one_object(void **state)
+{
+    (void)state;
+    struct gy_log_line parts = parts_of("it \"works\" \\ well");
+    assert_string_equal(render(&parts, true, true),
+                        "{\"time\":\"2026-01-31T12:00:00.123Z\",\"level\":\"warn\","
+                        "\"component\":\"listener\",\"message\":\"it \\\"works\\\" \\\\ well\"}\n");
+    parts.fields = gy_fields(gy_text("address", "a b"), gy_number("open", -7), gy_text("none", ""));
+    assert_string_equal(render(&parts, true, false),
+                        "{\"time\":\"2026-01-31T12:00:00.123Z\",\"level\":\"warn\","
+                        "\"component\":\"listener\",\"message\":\"it \\\"works\\\" \\\\ well\","
+                        "\"address\":\"a b\",\"open\":-7,\"none\":\"\"}\n");
+}
+
+static void every_level_has_its_label_and_colour(void **state)
+{
+    (void)state;
+    static const char *const plain[] = {"Z ERROR l", "Z WARN  l", "Z INFO  l", "Z DEBUG l"};
+    static const char *const coloured[] = {"Z \x1b[31mERROR\x1b[0m l", "Z \x1b[33mWARN \x1b[0m l",
+                                           "Z \x1b[32mINFO \x1b[0m l", "Z \x1b[2mDEBUG\x1b[0m l"};
+    for (int level = GY_LOG_ERROR; level <= GY_LOG_DEBUG; level++) {
+        struct gy_log_line parts = parts_of("m");
+        parts.level = (enum gy_log_level)level;
+        assert_non_null(strstr(render(&parts, false, false), plain[level]));
+        assert_non_null(strstr(render(&parts, false, true), coloured[level]));
+    }
+}
+
+static void values_that_are_no_single_word_are_quoted(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *value;
+        const char *shown;
+    } pairs[] = {
+        {"word", " k=word\n"},
+        {"/index.html?q", " k=/index.html?q\n"},
+        {"", " k=\"\"\n"},
+        {"two words", " k=\"two words\"\n"},
+        {"a=b", " k=\"a=b\"\n"},
+        {"say \"hi\"", " k=\"say \\\"hi\\\"\"\n"},
+        {"back\\slash", " k=\"back\\\\slash\"\n"},
+        {"grün", " k=\"grün\"\n"},
+        {"x\ny=1", " k=\"x\\ny=1\"\n"},
+    };
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
+        struct gy_log_line parts = parts_of("m");
+        parts.fields = gy_fields(gy_text("k", pairs[i].value));
+        assert_non_null(strstr(render(&parts, false, false), pairs[i].shown));
+    }
+}
+
+static void text_from_outside_can_neither_forge_a_line_nor_drive_a_terminal(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *message;
+        const char *plain;
+        const char *json;
+    } rows[] = {
+        {"a\nb\rc\td", "a\\nb\\rc\\td", "a\\nb\\rc\\td"},
+        {"\x1b[2J", "\\x1b[2J", "\\u001b[2J"},
+        {"\x01\x7f", "\\x01\\x7f", "\\u0001\\u007f"},
+        {"c1 \xc2\x9b", "c1 \\u009b", "c1 \\u009b"},
+        {"bidi \xe2\x80\xae\xe2\x81\xa6", "bidi \\u202e\\u2066", "bidi \\u202e\\u2066"},
+        {"\xe2\x80\xa8", "\\u2028", "\\u2028"},
+        {"back\\slash", "back\\\\slash", "back\\\\slash"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct gy_log_line parts = parts_of(rows[i].message);
+        char expected[128];
+        snprintf(expected, sizeof expected, "listener: %s\n", rows[i].plain);
+        assert_non_null(strstr(render(&parts, false, false), expected));
+        snprintf(expected, sizeof expected, "\"message\":\"%s\"}\n", rows[i].json);
+        assert_non_null(strstr(render(&parts, true, false), expected));
+    }
+}
+
+/* RFC 3629 §3 and §4: what is and what is not a character. */
+static void only_utf8_passes_unescaped(void **state)
+{
+    (void)state;
+    static const char *const whole[] = {"é", "€", "𐍈", "\xf4\x8f\xbf\xbf", "\xef\xbf\xbd"};
+    for (size_t i = 0; i < sizeof whole / sizeof whole[0]; i++) {
+        struct gy_log_line parts = parts_of(whole[i]);
+        assert_non_null(strstr(render(&parts, false, false), whole[i]));
+        assert_non_null(strstr(render(&parts, true, false), whole[i]));
+    }
+    static const struct {
+        const char *message;
+        const char *plain;
+        const char *json;
+    } broken[] = {
+        {"\x80", "\\x80", "\\ufffd"},
+        {"\xff", "\\xff", "\\ufffd"},
+        {"\xc0\xaf", "\\xc0\\xaf", "\\ufffd\\ufffd"},
+        {"\xe0\x80\xaf", "\\xe0\\x80\\xaf", "\\ufffd\\ufffd\\ufffd"},
+        {"\xed\xa0\x80", "\\xed\\xa0\\x80", "\\ufffd\\ufffd\\ufffd"},
+        {"\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80", "\\ufffd\\ufffd\\ufffd\\ufffd"},
+        {"\xe2\x82", "\\xe2\\x82", "\\ufffd\\ufffd"},
+        {"\xe2(", "\\xe2(", "\\ufffd("},
+    };
+    for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++) {
+        struct gy_log_line parts = parts_of(broken[i].message);
+        char expected[128];
+        snprintf(expected, sizeof expected, "listener: %s\n", broken[i].plain);
+        assert_non_null(strstr(render(&parts, false, false), expected));
+        snprintf(expected, sizeof expected, "\"message\":\"%s\"}\n", broken[i].json);
+        assert_non_null(strstr(render(&parts, true, false), expected));
+    }
+}
+
+static void the_time_is_rfc3339_in_utc(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t time_ms;
+        const char *shown;
+    } rows[] = {
+        {0, "1970-01-01T00:00:00.000Z "},
+        {UINT64_C(951782399999), "2000-02-28T23:59:59.999Z "},
+        {UINT64_C(951782400000), "2000-02-29T00:00:00.000Z "},
+        {UINT64_C(951868800000), "2000-03-01T00:00:00.000Z "},
+        {UINT64_C(1709210096007), "2024-02-29T12:34:56.007Z "},
+        {UINT64_C(1735689599999), "2024-12-31T23:59:59.999Z "},
+        {UINT64_C(1735689600000), "2025-01-01T00:00:00.000Z "},
+        {UINT64_C(4107542400000), "2100-03-01T00:00:00.000Z "},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct gy_log_line parts = parts_of("m");
+        parts.time_ms = rows[i].time_ms;
+        assert_memory_equal(render(&parts, false, false), rows[i].shown, 25);
+    }
+}
+
+static void the_calendar_agrees_with_the_c_librarys(void **state)
+{
+    (void)state;
+    uint64_t random = random_seed(0xca1);
+    for (int i = 0; i < 5000; i++) {
+        uint64_t seconds = random_next(&random) % UINT64_C(253402300800); /* to the year 9999 */
+        struct gy_log_line parts = parts_of("m");
+        parts.time_ms = seconds * 1000;
+        time_t time = (time_t)seconds;
+        struct tm calendar;
+        gmtime_r(&time, &calendar);
+        char expected[64];
+        strftime(expected, sizeof expected, "%Y-%m-%dT%H:%M:%S.000Z ", &calendar);
+        assert_memory_equal(render(&parts, false, false), expected, 25);
+    }
+}
+
+/* Enough of a JSON reader to say whether a line is an object of strings and numbers. */
+static bool is_json_object(const char *at)
+{
+    if (*at++ != '{') {
+        return false;
+    }
+    for (;;) {
+        for (int part = 0; part < 2; part++) {
+            if (*at == '"') {
+                for (at++; *at != '"'; at++) {
+                    if ((unsigned char)*at < 0x20) {
+                        return false;
+                    }
+                    at += *at == '\\' && at[1] != '\0';
+                }
+                at++;
+            } else if (part == 1 && strncmp(at, "true", 4) == 0) {
+                at += 4;
+            } else if (part == 1) {
+                size_t digits = strspn(at, "-0123456789");
+                if (digits == 0) {
+                    return false;
+                }
+                at += digits;
+            } else {
+                return false;
+            }
+            if (part == 0 && *at++ != ':') {
+                return false;
+            }
+        }
+        if (*at == '}') {
+            return strcmp(at, "}\n") == 0;
+        }
+        if (*at++ != ',') {
+            return false;
+        }
+    }
+}
+
+static void a_line_that_is_too_long_is_cut_and_still_whole(void **state)
+{
+    (void)state;
+    static char message[1200];
+    static char value[1200];
+    static const char *const fills[] = {"x", "\n", "\"", "€", "\xff"};
+    for (size_t f = 0; f < sizeof fills / sizeof fills[0]; f++) {
+        for (size_t length = 0; length < 1100; length += 1 + length / 7 % 3) {
+            for (int both = 0; both < 2; both++) {
+                message[0] = '\0';
+                value[0] = '\0';
+                char *filled = both ? value : message;
+                for (size_t fill = 0; fill + strlen(fills[f]) <= length; fill += strlen(fills[f])) {
+                    memcpy(filled + fill, fills[f], strlen(fills[f]) + 1);
+                }
+                struct gy_log_line parts = parts_of(message);
+                parts.fields = gy_fields(gy_text("first", value), gy_number("second", 1234567),
+                                         gy_text("third", "a b"));
+                bool cut = strstr(render(&parts, false, false), "third=\"a b\"\n") == NULL;
+                assert_int_equal(cut, strstr(text, "…") != NULL);
+                if (cut && both) {
+                    size_t quotes = 0;
+                    for (const char *at = text; *at != '\0'; at++) {
+                        quotes += *at == '"' && at[-1] != '\\';
+                    }
+                    assert_int_equal(quotes % 2, 0);
+                }
+                cut = strstr(render(&parts, true, false), "\"third\":\"a b\"}\n") == NULL;
+                assert_int_equal(cut, strstr(text, ",\"cut\":true}\n") != NULL);
+                assert_true(is_json_object(text));
+            }
+        }
+    }
+}
+
+static void a_message_that_came_cut_says_so_and_ends_with_a_whole_character(void **state)
+{
+    (void)state;
+    struct gy_log_line parts = parts_of("price in \xe2\x82");
+    parts.cut = true;
+    parts.fields = gy_fields(gy_number("n", 1));
+    assert_non_null(strstr(render(&parts, false, false), "listener: price in … n=1\n"));
+    assert_non_null(
+        strstr(render(&parts, true, false), "\"message\":\"price in …\",\"n\":1,\"cut\":true}\n"));
+    parts.message = "price in €";
+    assert_non_null(strstr(render(&parts, false, false), "listener: price in €… n=1\n"));
+}
+
+/* The log itself. */
+
+static int ends[2];
+
+static int set_up(void **state)
+{
+    (void)state;
+    struct gy_log_settings settings = {.level = GY_LOG_DEBUG};
+    assert_int_equal(pipe(ends), 0);
+    settings.fd = ends[1];
+    assert_int_equal(gy_log_configure(&settings, NULL), 0);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    gy_log_stop();
+    struct gy_log_settings settings = {.fd = STDERR_FILENO, .level = GY_LOG_INFO};
+    assert_int_equal(gy_log_configure(&settings, NULL), 0);
+    if (ends[0] >= 0) {
+        close(ends[0]);
+    }
+    close(ends[1]);
+    return 0;
+}
+
+/* What lies in the pipe, without waiting. */
+static const char *written(void)
+{
+    size_t fill = 0;
+    fcntl(ends[0], F_SETFL, O_NONBLOCK);
+    for (;;) {
+        ssize_t got = read(ends[0], text + fill, sizeof text - 1 - fill);
+        if (got <= 0) {
+            break;
+        }
+        fill += (size_t)got;
+    }
+    text[fill] = '\0';
+    return text;
+}
+
+/* Times that `part` occurs in what was written. */
+static uint64_t times(const char *part)
+{
+    uint64_t count = 0;
+    for (const char *at = strstr(text, part); at != NULL; at = strstr(at + 1, part)) {
+        count++;
+    }
+    return count;
+}
+
+static void a_line_is_written_at_once_while_no_writer_runs(void **state)
+{
+    (void)state;
+    gy_log(GY_LOG_INFO, "test", "%d and %s", 1, "two");
+    written();
+    assert_non_null(strstr(text, "Z INFO  test: 1 and two\n"));
+    gy_log_with(GY_LOG_ERROR, "test", gy_fields(gy_text("key", "value"), gy_number("n", 5)),
+                "three");
+    written();
+    assert_non_null(strstr(text, "Z ERROR test: three key=value n=5\n"));
+}
+
+static void a_text_that_is_null_is_empty(void **state)
+{
+    (void)state;
+    gy_log_with(GY_LOG_INFO, "test", gy_fields(gy_text("key", NULL)), "m");
+    assert_non_null(strstr(written(), "test: m key=\"\"\n"));
+}
+
+static int evaluated;
+
+static int evaluate(void)
+{
+    return ++evaluated;
+}
+
+static void less_important_levels_are_neither_written_nor_evaluated(void **state)
+{
+    (void)state;
+    gy_log_set_level(GY_LOG_WARN);
+    evaluated = 0;
+    gy_log(GY_LOG_INFO, "test", "%d", evaluate());
+    gy_log_with(GY_LOG_DEBUG, "test", gy_fields(gy_number("n", evaluate())), "m");
+    gy_log_limited(GY_LOG_INFO, "test", "%d", evaluate());
+    assert_string_equal(written(), "");
+    assert_int_equal(evaluated, 0);
+    gy_log(GY_LOG_WARN, "test", "%d", evaluate());
+    gy_log(GY_LOG_ERROR, "test", "%d", evaluate());
+    written();
+    assert_int_equal(times("\n"), 2);
+    assert_int_equal(evaluated, 2);
+}
+
+static void level_names_are_parsed_back(void **state)
+{
+    (void)state;
+    for (int level = GY_LOG_ERROR; level <= GY_LOG_DEBUG; level++) {
+        enum gy_log_level parsed = GY_LOG_ERROR;
+        assert_int_equal(gy_log_level_parse(gy_log_level_name((enum gy_log_level)level), &parsed),
+                         0);
+        assert_int_equal(parsed, level);
+    }
+    enum gy_log_level parsed = GY_LOG_INFO;
+    assert_int_equal(gy_log_level_parse("Loud", &parsed), GY_EINVAL);
+    assert_int_equal(gy_log_level_parse("", &parsed), GY_EINVAL);
+    assert_int_equal(parsed, GY_LOG_INFO);
+}
+
+static void settings_that_make_no_sense_change_nothing(void **state)
+{
+    (void)state;
+    struct gy_error error;
+    struct gy_log_settings settings = {.fd = -1, .level = GY_LOG_INFO};
+    assert_int_equal(gy_log_configure(&settings, &error), GY_EINVAL);
+    settings = (struct gy_log_settings){.fd = 2, .queue_lines = 3, .json = true};
+    assert_int_equal(gy_log_configure(&settings, &error), GY_EINVAL);
+    assert_non_null(strstr(error.message, "power of two"));
+    settings = (struct gy_log_settings){.fd = 2, .level = (enum gy_log_level)9};
+    assert_int_equal(gy_log_configure(&settings, &error), GY_EINVAL);
+    gy_log(GY_LOG_DEBUG, "test", "as before");
+    assert_non_null(strstr(written(), "DEBUG test: as before\n"));
+}
+
+static void json_is_a_switch(void **state)
+{
+    (void)state;
+    struct gy_log_settings settings = {.fd = ends[1], .level = GY_LOG_INFO, .json = true};
+    assert_int_equal(gy_log_configure(&settings, NULL), 0);
+    gy_log_with(GY_LOG_INFO, "test", gy_fields(gy_number("n", 1)), "m");
+    written();
+    assert_true(is_json_object(text));
+    assert_non_null(strstr(text, "\"component\":\"test\",\"message\":\"m\",\"n\":1}\n"));
+}
+
+static void errno_survives_a_line(void **state)
+{
+    (void)state;
+    errno = ENOTTY;
+    gy_log(GY_LOG_INFO, "test", "m");
+    assert_int_equal(errno, ENOTTY);
+    close(ends[0]);
+    ends[0] = -1;
+    signal(SIGPIPE, SIG_IGN);
+    errno = ENOTTY;
+    gy_log(GY_LOG_INFO, "test", "m");
+    assert_int_equal(errno, ENOTTY);
+    signal(SIGPIPE, SIG_DFL);
+}
+
+/* The line that a terminal gets, with the given environment. */
+static const char *on_a_terminal(const char *no_colour, const char *terminal_name, bool json)
+{
+    int terminal = posix_openpt(O_RDWR | O_NOCTTY);
+    assert_true(terminal >= 0);
+    assert_int_equal(grantpt(terminal), 0);
+    assert_int_equal(unlockpt(terminal), 0);
+    int fd = open(ptsname(terminal), O_RDWR | O_NOCTTY);
+    assert_true(fd >= 0);
+    no_colour == NULL ? unsetenv("NO_COLOR") : setenv("NO_COLOR", no_colour, 1);
+    setenv("TERM", terminal_name, 1);
+    struct gy_log_settings settings = {.fd = fd, .level = GY_LOG_INFO, .json = json};
+    assert_int_equal(gy_log_configure(&settings, NULL), 0);
+    gy_log(GY_LOG_INFO, "test", "m");
+    ssize_t got = read(terminal, text, sizeof text - 1);
+    assert_true(got > 0);
+    text[got] = '\0';
+    settings.fd = ends[1];
+    assert_int_equal(gy_log_configure(&settings, NULL), 0);
+    close(fd);
+    close(terminal);
+    return text;
+}
+
+static void colour_is_for_terminals_that_want_it(void **state)
+{
+    (void)state;
+    assert_non_null(strstr(on_a_terminal(NULL, "xterm", false), "\x1b[32mINFO"));
+    assert_non_null(strstr(on_a_terminal("", "xterm", false), "\x1b[32mINFO"));
+    assert_null(strchr(on_a_terminal("1", "xterm", false), '\x1b'));
+    assert_null(strchr(on_a_terminal(NULL, "dumb", false), '\x1b'));
+    assert_null(strchr(on_a_terminal(NULL, "xterm", true), '\x1b'));
+    unsetenv("NO_COLOR");
+    gy_log(GY_LOG_INFO, "test", "m");
+    assert_null(strchr(written(), '\x1b'));
+}
+
+static void the_writer_writes_what_was_queued_before_it_stops(void **state)
+{
+    (void)state;
+    assert_int_equal(gy_log_start(NULL), 0);
+    for (int i = 0; i < 300; i++) {
+        gy_log(GY_LOG_INFO, "test", "line %d.", i);
+    }
+    gy_log_stop();
+    written();
+    assert_int_equal(times("test: line"), 300);
+    const char *at = text;
+    for (int i = 0; i < 300; i++) {
+        char expected[32];
+        snprintf(expected, sizeof expected, "test: line %d.\n", i);
+        at = strstr(at, expected);
+        assert_non_null(at);
+    }
+    gy_log(GY_LOG_INFO, "test", "direct again");
+    assert_non_null(strstr(written(), "direct again"));
+}
+
+static void the_writer_wakes_for_a_single_line(void **state)
+{
+    (void)state;
+    assert_int_equal(gy_log_start(NULL), 0);
+    for (int i = 0; i < 200; i++) {
+        gy_log(GY_LOG_INFO, "test", "line %d.", i);
+        /* Blocks for ever if the writer sleeps on. */
+        char byte;
+        do {
+            assert_int_equal(read(ends[0], &byte, 1), 1);
+        } while (byte != '\n');
+    }
+}
+
+static void starting_twice_or_changing_a_running_log_is_refused(void **state)
+{
+    (void)state;
+    struct gy_error error;
+    assert_int_equal(gy_log_start(&error), 0);
+    assert_int_equal(gy_log_start(&error), GY_ESTATE);
+    struct gy_log_settings settings = {.fd = 2, .level = GY_LOG_INFO};
+    assert_int_equal(gy_log_configure(&settings, &error), GY_ESTATE);
+    gy_log_stop();
+    gy_log_stop();
+    assert_int_equal(gy_log_start(&error), 0);
+    gy_log(GY_LOG_INFO, "test", "second life");
+    gy_log_stop();
+    assert_non_null(strstr(written(), "second life"));
+}
+
+static void a_full_queue_drops_counts_and_says_how_many(void **state)
+{
+    (void)state;
+    struct gy_log_settings settings = {.fd = ends[1], .level = GY_LOG_INFO, .queue_lines = 16};
+    assert_int_equal(gy_log_configure(&settings, NULL), 0);
+    uint64_t before = gy_log_dropped();
+    assert_int_equal(gy_log_start(NULL), 0);
+    /* More than pipe, writer and queue hold; nobody reads, and no call below waits. */
+    for (int i = 0; i < 2000; i++) {
+        gy_log(GY_LOG_INFO, "test", "line %d %0500d", i, 0);
+    }
+    uint64_t dropped = gy_log_dropped() - before;
+    assert_true(dropped > 1000);
+    /* The writer may say it in parts: each time that it finds the queue empty. */
+    size_t fill = 0;
+    uint64_t said = 0;
+    while (said < dropped) {
+        ssize_t got = read(ends[0], text + fill, sizeof text - 1 - fill);
+        assert_true(got > 0);
+        fill += (size_t)got;
+        text[fill] = '\0';
+        said = 0;
+        for (const char *at = text; (at = strstr(at, " lines=")) != NULL; at++) {
+            said += strchr(at, '\n') == NULL ? 0 : strtoull(at + 7, NULL, 10);
+        }
+    }
+    assert_int_equal(said, dropped);
+    assert_int_equal(gy_log_dropped() - before, dropped);
+    assert_non_null(strstr(text, "Z WARN  log: lines were dropped"));
+    assert_int_equal(times("test: line"), 2000 - dropped);
+}
+
+static void stopping_gives_up_on_a_descriptor_that_takes_nothing(void **state)
+{
+    (void)state;
+    uint64_t before = gy_log_dropped();
+    assert_int_equal(gy_log_start(NULL), 0);
+    for (int i = 0; i < 400; i++) {
+        gy_log(GY_LOG_INFO, "test", "%0700d", i);
+    }
+    struct timespec start;
+    struct timespec end;
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    gy_log_stop();
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    assert_true(end.tv_sec - start.tv_sec <= GY_LOG_STOP_MS / 1000 + 3);
+    written();
+    assert_true(gy_log_dropped() > before);
+    /* Lines whole, and each either written or counted. */
+    assert_int_equal(times("test: 0") + (gy_log_dropped() - before), 400);
+    assert_int_equal(times("\n"), times("test: 0"));
+}
+
+static void a_broken_descriptor_costs_its_lines_only(void **state)
+{
+    (void)state;
+    uint64_t before = gy_log_dropped();
+    close(ends[0]);
+    ends[0] = -1;
+    assert_int_equal(gy_log_start(NULL), 0);
+    /* SIGPIPE has its default action here: the writer has it blocked. */
+    gy_log(GY_LOG_INFO, "test", "into nothing");
+    gy_log(GY_LOG_INFO, "test", "into nothing");
+    gy_log_stop();
+    assert_int_equal(gy_log_dropped() - before, 2);
+}
+
+static void the_writer_takes_no_signals(void **state)
+{
+    (void)state;
+    sigset_t usr1;
+    sigset_t pending;
+    sigemptyset(&usr1);
+    sigaddset(&usr1, SIGUSR1);
+    assert_int_equal(gy_log_start(NULL), 0);
+    pthread_sigmask(SIG_BLOCK, &usr1, NULL);
+    kill(getpid(), SIGUSR1);
+    gy_log(GY_LOG_INFO, "test", "m");
+    gy_log_stop();
+    sigpending(&pending);
+    assert_true(sigismember(&pending, SIGUSR1));
+    signal(SIGUSR1, SIG_IGN);
+    pthread_sigmask(SIG_UNBLOCK, &usr1, NULL);
+    signal(SIGUSR1, SIG_DFL);
+}
+
+#define LOGGERS      4
+#define LOGGER_LINES 1500
+
+static void *log_many(void *argument)
+{
+    for (int i = 0; i < LOGGER_LINES; i++) {
+        gy_log_with(GY_LOG_INFO, "test", gy_fields(gy_number("line", i)), "of %s",
+                    (char *)argument);
+    }
+    return NULL;
+}
+
+static void *read_all(void *argument)
+{
+    size_t *fill = argument;
+    ssize_t got;
+    while ((got = read(ends[0], text + *fill, sizeof text - 1 - *fill)) > 0) {
+        *fill += (size_t)got;
+    }
+    text[*fill] = '\0';
+    return NULL;
+}
+
+static void lines_of_many_threads_stay_whole_and_in_order(void **state)
+{
+    (void)state;
+    static char names[LOGGERS][8] = {"zero", "one", "two", "three"};
+    uint64_t before = gy_log_dropped();
+    size_t fill = 0;
+    pthread_t reader;
+    pthread_t loggers[LOGGERS];
+    assert_int_equal(gy_log_start(NULL), 0);
+    pthread_create(&reader, NULL, read_all, &fill);
+    for (int i = 0; i < LOGGERS; i++) {
+        pthread_create(&loggers[i], NULL, log_many, names[i]);
+    }
+    /* Stopping and starting in the middle loses no line either. */
+    gy_log_stop();
+    assert_int_equal(gy_log_start(NULL), 0);
+    for (int i = 0; i < LOGGERS; i++) {
+        pthread_join(loggers[i], NULL);
+    }
+    gy_log_stop();
+    int write_end = ends[1];
+    ends[1] = open("/dev/null", O_WRONLY);
+    close(write_end);
+    pthread_join(reader, NULL);
+
+    uint64_t lines = 0;
+    for (char *line = strtok(text, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+        if (strstr(line, "lines were dropped") != NULL) {
+            continue;
+        }
+        char name[8];
+        int number = -1;
+        const char *rest = strstr(line, "Z INFO  test: of ");
+        assert_non_null(rest);
+        assert_int_equal(sscanf(rest, "Z INFO  test: of %7s line=%d", name, &number), 2);
+        assert_int_in_range(number, 0, LOGGER_LINES - 1);
+        lines++;
+    }
+    assert_int_equal(lines + (gy_log_dropped() - before), LOGGERS * LOGGER_LINES);
+}
+
+static void a_child_writes_directly_until_it_starts_a_writer_of_its_own(void **state)
+{
+    (void)state;
+    assert_int_equal(gy_log_start(NULL), 0);
+    gy_log(GY_LOG_INFO, "test", "parent before");
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        gy_log(GY_LOG_INFO, "test", "child direct");
+        if (gy_log_start(NULL) != 0) {
+            _exit(1);
+        }
+        gy_log(GY_LOG_INFO, "test", "child queued");
+        gy_log_stop();
+        _exit(0);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    gy_log(GY_LOG_INFO, "test", "parent after");
+    gy_log_stop();
+    written();
+    assert_int_equal(times("parent before"), 1);
+    assert_int_equal(times("child direct"), 1);
+    assert_int_equal(times("child queued"), 1);
+    assert_int_equal(times("parent after"), 1);
+}
+
+static void a_limit_lets_one_event_an_interval_through_and_counts_the_others(void **state)
+{
+    (void)state;
+    struct gy_log_limit limit = {0};
+    uint64_t suppressed = 99;
+    assert_true(gy_log_limit_pass(&limit, 5000, 1000, &suppressed));
+    assert_int_equal(suppressed, 0);
+    for (uint64_t now_ms = 5000; now_ms < 6000; now_ms += 100) {
+        assert_false(gy_log_limit_pass(&limit, now_ms, 1000, &suppressed));
+    }
+    assert_true(gy_log_limit_pass(&limit, 6000, 1000, &suppressed));
+    assert_int_equal(suppressed, 10);
+    assert_false(gy_log_limit_pass(&limit, 6999, 1000, &suppressed));
+    assert_true(gy_log_limit_pass(&limit, 9000, 1000, &suppressed));
+    assert_int_equal(suppressed, 1);
+    assert_true(gy_log_limit_pass(&limit, 10000, 1000, &suppressed));
+    assert_int_equal(suppressed, 0);
+}
+
+static void log_from_here(void)
+{
+    gy_log_limited(GY_LOG_WARN, "test", "a peer did %s", "it");
+}
+
+static void a_limited_line_is_limited_where_it_stands(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 20; i++) {
+        log_from_here();
+        if (i == 0) {
+            gy_log_limited(GY_LOG_WARN, "test", "elsewhere");
+        }
+    }
+    written();
+    assert_int_equal(times("a peer did it\n"), 1);
+    assert_int_equal(times("elsewhere\n"), 1);
+    struct timespec pause = {.tv_sec = GY_LOG_LIMIT_MS / 1000, .tv_nsec = 50000000};
+    nanosleep(&pause, NULL);
+    log_from_here();
+    log_from_here();
+    written();
+    assert_int_equal(times("a peer did it suppressed=19\n"), 1);
+    assert_int_equal(times("\n"), 1);
+}
+
+static void a_message_longer_than_the_bound_is_cut(void **state)
+{
+    (void)state;
+    gy_log(GY_LOG_INFO, "test", "%0900d", 0);
+    written();
+    assert_non_null(strstr(text, "0…\n"));
+    assert_true(strlen(text) > GY_LOG_MESSAGE_BYTES && strlen(text) <= GY_LOG_LINE_BYTES);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_line_for_people_has_time_level_component_message_and_pairs),
+        cmocka_unit_test(a_json_line_is_one_object),
+        cmocka_unit_test(every_level_has_its_label_and_colour),
+        cmocka_unit_test(values_that_are_no_single_word_are_quoted),
+        cmocka_unit_test(text_from_outside_can_neither_forge_a_line_nor_drive_a_terminal),
+        cmocka_unit_test(only_utf8_passes_unescaped),
+        cmocka_unit_test(the_time_is_rfc3339_in_utc),
+        cmocka_unit_test(the_calendar_agrees_with_the_c_librarys),
+        cmocka_unit_test(a_line_that_is_too_long_is_cut_and_still_whole),
+        cmocka_unit_test(a_message_that_came_cut_says_so_and_ends_with_a_whole_character),
+        TEST(a_line_is_written_at_once_while_no_writer_runs),
+        TEST(a_text_that_is_null_is_empty),
+        TEST(less_important_levels_are_neither_written_nor_evaluated),
+        cmocka_unit_test(level_names_are_parsed_back),
+        TEST(settings_that_make_no_sense_change_nothing),
+        TEST(json_is_a_switch),
+        TEST(errno_survives_a_line),
+        TEST(colour_is_for_terminals_that_want_it),
+        TEST(the_writer_writes_what_was_queued_before_it_stops),
+        TEST(the_writer_wakes_for_a_single_line),
+        TEST(starting_twice_or_changing_a_running_log_is_refused),
+        TEST(a_full_queue_drops_counts_and_says_how_many),
+        TEST(stopping_gives_up_on_a_descriptor_that_takes_nothing),
+        TEST(a_broken_descriptor_costs_its_lines_only),
+        TEST(the_writer_takes_no_signals),
+        TEST(lines_of_many_threads_stay_whole_and_in_order),
+        TEST(a_child_writes_directly_until_it_starts_a_writer_of_its_own),
+        TEST(a_limit_lets_one_event_an_interval_through_and_counts_the_others),
+        TEST(a_limited_line_is_limited_where_it_stands),
+        TEST(a_message_longer_than_the_bound_is_cut),
+    };
+    return cmocka_run_group_tests_name("log", tests, NULL, NULL);
+}
