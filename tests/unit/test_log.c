@@ -16,13 +16,17 @@
 
 static char text[1 << 20];
 
-/* The thread sanitizer would end a child that starts a thread. */
-const char *__tsan_default_options(void);
-
-const char *__tsan_default_options(void)
-{
-    return "die_after_fork=0";
-}
+/* The thread sanitizer ends a child that starts a thread. */
+#if defined(__SANITIZE_THREAD__)
+#define THREADS_IN_CHILD 0
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define THREADS_IN_CHILD 0
+#endif
+#endif
+#ifndef THREADS_IN_CHILD
+#define THREADS_IN_CHILD 1
+#endif
 
 /* How a line looks. */
 
@@ -685,7 +689,7 @@ static void lines_of_many_threads_stay_whole_and_in_order(void **state)
         const char *rest = strstr(line, "Z INFO  test: of ");
         assert_non_null(rest);
         assert_int_equal(sscanf(rest, "Z INFO  test: of %7s line=%d", name, &number), 2);
-        assert_int_in_range(number, 0, LOGGER_LINES - 1);
+        assert_true(number >= 0 && number < LOGGER_LINES);
         lines++;
     }
     assert_int_equal(lines + (gy_log_dropped() - before), LOGGERS * LOGGER_LINES);
@@ -694,6 +698,9 @@ static void lines_of_many_threads_stay_whole_and_in_order(void **state)
 static void a_child_writes_directly_until_it_starts_a_writer_of_its_own(void **state)
 {
     (void)state;
+    if (!THREADS_IN_CHILD) {
+        skip();
+    }
     assert_int_equal(gy_log_start(NULL), 0);
     gy_log(GY_LOG_INFO, "test", "parent before");
     pid_t child = fork();
