@@ -45,13 +45,13 @@ struct gy_child {
     uint32_t replacements;     /* SIGHUPs that led to a new child, this one included */
     uint32_t drain_timeout_ms; /* how long a drain may take */
     bool supervised;           /* false after gy_child_init_alone */
+    enum gy_child_event asked; /* what gy_child_wait reported last, the most urgent so far */
 
     uint32_t kill_margin_ms;
     int control_fd; /* to the parent; -1 without one */
     int signal_fd;
     int wake_fd;
-    sigset_t former_mask;      /* of a process alone */
-    enum gy_child_event asked; /* the last event reported */
+    sigset_t former_mask; /* of a process alone */
     bool ready;
 };
 

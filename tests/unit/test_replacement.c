@@ -9,6 +9,7 @@ static void a_replacement_refuses_nobody(void **state)
     struct shared *shared = service->shared;
     unsigned open_before, served = 0;
     start_ready(service);
+    await(logged(service, "(generation 1) serves")); /* then the fork is behind it */
     open_before = descriptors(service->parent);
     for (uint32_t generation = 2; generation <= 6; generation++) {
         signal_parent(service, SIGHUP);
@@ -24,7 +25,7 @@ static void a_replacement_refuses_nobody(void **state)
         assert_false(was_asked(service, generation - 1, GY_CHILD_DRAIN));
     }
     assert_true(served >= 5);
-    assert_int_equal(descriptors(service->parent), open_before);
+    await(descriptors(service->parent) == open_before);
     signal_parent(service, SIGTERM);
     assert_int_equal(ended(service), 0);
     assert_true(was_asked(service, 6, GY_CHILD_DRAIN));
@@ -136,6 +137,19 @@ static void children_of_a_killed_parent_drain_and_go(void **state)
     assert_int_equal(dial(service), -1);
 }
 
+static void each_of_several_children_sees_the_parent_die(void **state)
+{
+    struct service *service = *state;
+    service->shared->behaviour[1] = service->shared->behaviour[2] = DRAINS_FOREVER;
+    start_ready(service);
+    signal_parent(service, SIGHUP);
+    await(was_asked(service, 1, GY_CHILD_REPLACED));
+    signal_parent(service, SIGKILL);
+    assert_int_equal(ended(service), 128 + SIGKILL);
+    await(was_asked(service, 1, GY_CHILD_PARENT_GONE));
+    await(was_asked(service, 2, GY_CHILD_PARENT_GONE));
+}
+
 static void an_orphan_that_hangs_is_ended_by_its_alarm(void **state)
 {
     struct service *service = *state;
@@ -229,6 +243,7 @@ int main(void)
         service_test(a_hangup_cuts_the_backoff_short),
         service_test(replacements_wait_while_too_many_old_children_drain),
         service_test(children_of_a_killed_parent_drain_and_go),
+        service_test(each_of_several_children_sees_the_parent_die),
         service_test(an_orphan_that_hangs_is_ended_by_its_alarm),
         service_test(ctrl_c_in_a_terminal_drains_and_counts_once),
         service_test(a_terminal_that_goes_away_drains),
