@@ -31,8 +31,14 @@ static struct gy_keep_block *keep_take(struct gy_worker *worker)
     return block;
 }
 
-/* Moves up to `bytes` from the front of `from` behind the slice that ends `to`, if that is a block
- * of ours with room. */
+/* Whether the slice pins more of the pool than it is worth. */
+static bool must_copy(struct gy_slice slice, bool low)
+{
+    return !is_kept(slice) && (low || slice.length <= BLOCK_BYTES);
+}
+
+/* Copies from the first slice of `from` behind the slice that ends `to`, if that is a block of ours
+ * with room that nobody else looks at. */
 static uint32_t keep_extend(struct gy_chain *to, struct gy_chain *from)
 {
     if (to->head == NULL || !is_kept(to->tail->slice) || to->tail->slice.buffer->refs != 1) {
@@ -40,7 +46,8 @@ static uint32_t keep_extend(struct gy_chain *to, struct gy_chain *from)
     }
     struct gy_slice *last = &to->tail->slice;
     uint32_t end = last->offset + last->length;
-    uint32_t bytes = BLOCK_BYTES - end < from->length ? BLOCK_BYTES - end : from->length;
+    uint32_t length = from->head->slice.length;
+    uint32_t bytes = BLOCK_BYTES - end < length ? BLOCK_BYTES - end : length;
     gy_chain_copy(from, 0, bytes, last->buffer->data + end);
     last->length += bytes;
     to->length += bytes;
@@ -48,50 +55,53 @@ static uint32_t keep_extend(struct gy_chain *to, struct gy_chain *from)
     return bytes;
 }
 
+/* Copies from the first slice of `from` into a new block at the end of `to`. 0 without a block. */
+static uint32_t keep_begin(struct gy_worker *worker, struct gy_chain *to, struct gy_chain *from)
+{
+    struct gy_keep_block *block = keep_take(worker);
+    if (block == NULL) {
+        return 0;
+    }
+    uint32_t length = from->head->slice.length;
+    struct gy_slice slice = {&block->buffer, 0, length < BLOCK_BYTES ? length : BLOCK_BYTES};
+    gy_chain_copy(from, 0, slice.length, block->data);
+    if (gy_chain_append(to, slice) != 0) {
+        gy_slice_drop(slice);
+        return 0;
+    }
+    gy_chain_consume(from, slice.length);
+    return slice.length;
+}
+
 void gy_keep_leftover(struct gy_stream *stream)
 {
     struct gy_worker *worker = stream->worker;
     struct gy_chain *in = &stream->in;
     gy_assert(in->length > 0);
-    if (in->count == 1 && is_kept(in->head->slice)) {
-        return;
+    bool low = gy_pool_low(worker->pool);
+    const struct gy_link *link = in->head;
+    while (link != NULL && !must_copy(link->slice, low)) {
+        link = link->next;
     }
-    if (in->length > BLOCK_BYTES && !gy_pool_low(worker->pool)) {
+    if (link == NULL) {
         return;
     }
     struct gy_chain kept;
     gy_chain_init(&kept, in->links);
     uint32_t copied = 0;
     while (in->length > 0) {
-        if (is_kept(in->head->slice)) {
-            if (gy_chain_move(in, &kept, in->head->slice.length) != 0) {
-                break;
-            }
-            continue;
+        uint32_t bytes = 0;
+        if (must_copy(in->head->slice, low)) {
+            bytes = keep_extend(&kept, in);
+            bytes = bytes > 0 ? bytes : keep_begin(worker, &kept, in);
+            copied += bytes;
         }
-        uint32_t bytes = keep_extend(&kept, in);
-        copied += bytes;
-        if (bytes > 0) {
-            continue;
+        if (bytes == 0) {
+            /* It stays as it is. Moving a whole slice needs no link, so this cannot fail. */
+            int error = gy_chain_move(in, &kept, in->head->slice.length);
+            gy_assert(error == 0);
         }
-        struct gy_keep_block *block = keep_take(worker);
-        if (block == NULL) {
-            break;
-        }
-        struct gy_slice slice = {&block->buffer, 0, 0};
-        slice.length = in->length < BLOCK_BYTES ? in->length : BLOCK_BYTES;
-        gy_chain_copy(in, 0, slice.length, block->data);
-        if (gy_chain_append(&kept, slice) != 0) {
-            gy_slice_drop(slice);
-            break;
-        }
-        gy_chain_consume(in, slice.length);
-        copied += slice.length;
     }
-    /* Whatever could not be copied follows as it is. A whole-slice move needs no link, so this
-     * cannot fail. */
-    int error = gy_chain_move(in, &kept, in->length);
-    gy_assert(error == 0);
     *in = kept;
     gy_count(&worker->counters.copied_bytes, copied);
 }

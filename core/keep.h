@@ -5,10 +5,11 @@
 /*
  * What a session leaves in its stream's `in` beyond its turn (DESIGN rule 11).
  *
- * Up to GY_KEEP_BYTES, or any amount while the pool is low, is copied into blocks of the worker's
- * own, so that bytes which wait for their rest do not hold buffers back from the kernel. What then
- * trickles in is added to the block's free end, so a head that arrives byte by byte occupies one
- * block. When the blocks are used up the slices stay as they are.
+ * Slices of up to about GY_KEEP_BYTES, or of any size while the pool is low, are copied into blocks
+ * of the worker's own, so that bytes which wait for their rest do not hold buffers back from the
+ * kernel. What then trickles in is added to the last block's free end, so a head that arrives byte
+ * by byte occupies one block; no byte is copied twice. When the blocks are used up the slices stay
+ * as they are.
  */
 
 struct gy_stream;

@@ -32,6 +32,8 @@ static void count_closed(struct gy_stream *stream)
     }
 }
 
+static void stream_settle(struct gy_stream *stream);
+
 static uint64_t stream_token(const struct gy_stream *stream, enum gy_operation operation)
 {
     return gy_token(operation, stream->slot, stream->generation);
@@ -86,9 +88,11 @@ void gy_stream_stop_waiting(struct gy_stream *stream)
     }
 }
 
+/* Waiting for memory comes first: it ends in a turn of the session, and after that the stream looks
+ * again at what it may receive. */
 static void stream_wait(struct gy_stream *stream, enum gy_stream_waiting reason)
 {
-    if (stream->waiting == reason) {
+    if (stream->waiting == reason || stream->waiting == GY_STREAM_WAITS_FOR_MEMORY) {
         return;
     }
     gy_stream_stop_waiting(stream);
@@ -156,9 +160,34 @@ static void stream_timer_fired(struct gy_timer *timer, uint64_t now_ms)
         stream->state == GY_STREAM_OPEN) {
         stream->deadline_ms = 0;
         gy_stream_apply(stream, stream->listener->server->ops->expire(stream));
-        gy_stream_flush_later(stream);
+        stream_settle(stream);
     }
     stream_arm_timer(stream);
+}
+
+/* ---- the quota of kept bytes ---- */
+
+/* Whether the server has used its quota up, and this stream has a part in it. */
+static bool quota_exceeded(const struct gy_stream *stream)
+{
+    const struct gy_quota *quota = &stream->listener->quota;
+    return quota->used_bytes > quota->limit_bytes && stream->in.length > 0;
+}
+
+/* Those who wait go on as soon as the quota is kept, not at some mark below it: what is left may be
+ * the shares of those very streams, each waiting for the rest of a message. */
+static void quota_charge(struct gy_stream *stream, uint32_t bytes)
+{
+    struct gy_quota *quota = &stream->listener->quota;
+    gy_assert(quota->used_bytes >= stream->charged_bytes);
+    quota->used_bytes = quota->used_bytes - stream->charged_bytes + bytes;
+    stream->charged_bytes = bytes;
+    if (quota->used_bytes <= quota->limit_bytes) {
+        for (struct gy_stream *waiting; (waiting = TAILQ_FIRST(&quota->waiting)) != NULL;) {
+            gy_stream_stop_waiting(waiting);
+            gy_stream_flush_later(waiting);
+        }
+    }
 }
 
 /* ---- opening and ending ---- */
@@ -200,20 +229,6 @@ struct gy_stream *gy_stream_open(struct gy_worker *worker, struct gy_listener *l
     gy_stream_apply(stream, listener->server->ops->open(stream));
     gy_stream_flush_later(stream);
     return stream;
-}
-
-static void quota_charge(struct gy_stream *stream, uint32_t bytes)
-{
-    struct gy_quota *quota = &stream->listener->quota;
-    gy_assert(quota->used_bytes >= stream->charged_bytes);
-    quota->used_bytes = quota->used_bytes - stream->charged_bytes + bytes;
-    stream->charged_bytes = bytes;
-    if (quota->used_bytes <= quota->limit_bytes / 4 * 3) {
-        for (struct gy_stream *waiting; (waiting = TAILQ_FIRST(&quota->waiting)) != NULL;) {
-            gy_stream_stop_waiting(waiting);
-            gy_stream_flush_later(waiting);
-        }
-    }
 }
 
 /* Nothing is in flight any more: the descriptor can be closed, and no completion will name this
@@ -269,6 +284,7 @@ void gy_stream_apply(struct gy_stream *stream, uint32_t wants)
                          : stream->eof    ? GY_CLOSE_PEER
                                           : GY_CLOSE_LOCAL;
         gy_stream_stop_waiting(stream);
+        gy_chain_clear(&stream->in); /* nobody reads it, and a slow peer may take the answer */
     } else if (wants & GY_WANT_RETRY) {
         stream_wait(stream, GY_STREAM_WAITS_FOR_MEMORY);
     }
@@ -279,7 +295,7 @@ void gy_stream_drain(struct gy_stream *stream)
     if (stream->state == GY_STREAM_OPEN) {
         stream->draining = true;
         gy_stream_apply(stream, stream->listener->server->ops->drain(stream));
-        gy_stream_flush_later(stream);
+        stream_settle(stream);
     }
 }
 
@@ -348,7 +364,9 @@ void gy_stream_received(struct gy_stream *stream, const struct gy_completion *co
     if (stream->state == GY_STREAM_OPEN) {
         gy_stream_wake(stream);
     } else {
-        stream->dropped_bytes += stream->in.length;
+        if (stream->state == GY_STREAM_LINGERING) {
+            stream->dropped_bytes += stream->in.length;
+        }
         gy_chain_clear(&stream->in);
         gy_stream_flush_later(stream);
     }
@@ -398,12 +416,6 @@ void gy_stream_cancelled(struct gy_stream *stream, const struct gy_completion *c
 
 /* ---- running the session ---- */
 
-static bool quota_exceeded(const struct gy_stream *stream)
-{
-    const struct gy_quota *quota = &stream->listener->quota;
-    return quota->used_bytes > quota->limit_bytes && stream->in.length > 0;
-}
-
 /* While OPEN: whether more input is wanted. Between the marks a stream goes on with what it was
  * doing. */
 static bool wants_input(const struct gy_stream *stream)
@@ -412,6 +424,28 @@ static bool wants_input(const struct gy_stream *stream)
     uint32_t mark = stream->paused ? limits->receive_low_bytes + 1 : limits->receive_high_bytes;
     return !stream->eof && (stream->wants & GY_WANT_READ) && stream->in.length < mark &&
            !quota_exceeded(stream);
+}
+
+/* Accounts for what a session left in `in`, and sees to it that its wishes are looked at. */
+static void stream_settle(struct gy_stream *stream)
+{
+    if (stream->in.length > 0) {
+        gy_keep_leftover(stream);
+    }
+    if (stream->in.length != stream->charged_bytes) {
+        quota_charge(stream, stream->in.length);
+    }
+    bool paused =
+        stream->in.length >= stream->listener->limits.receive_high_bytes ||
+        (stream->paused && stream->in.length > stream->listener->limits.receive_low_bytes);
+    if (paused && !stream->paused) {
+        gy_count(&stream->worker->counters.paused_high_water, 1);
+    }
+    stream->paused = paused;
+    if (stream->out.length > 0 || stream->state != GY_STREAM_OPEN || !stream->receiving ||
+        !wants_input(stream) || (stream->wants & GY_WANT_SHUTDOWN)) {
+        gy_stream_flush_later(stream);
+    }
 }
 
 void gy_stream_run(struct gy_stream *stream)
@@ -423,19 +457,7 @@ void gy_stream_run(struct gy_stream *stream)
         gy_stream_stop_waiting(stream);
     }
     gy_stream_apply(stream, stream->listener->server->ops->turn(stream));
-    if (stream->in.length > 0) {
-        gy_keep_leftover(stream);
-    }
-    if (stream->in.length != stream->charged_bytes) {
-        quota_charge(stream, stream->in.length);
-    }
-    stream->paused =
-        stream->in.length >= stream->listener->limits.receive_high_bytes ||
-        (stream->paused && stream->in.length > stream->listener->limits.receive_low_bytes);
-    if (stream->out.length > 0 || stream->state != GY_STREAM_OPEN || !stream->receiving ||
-        !wants_input(stream) || (stream->wants & GY_WANT_SHUTDOWN)) {
-        gy_stream_flush_later(stream);
-    }
+    stream_settle(stream);
 }
 
 /* ---- doing what the state asks for ---- */
@@ -522,14 +544,11 @@ static void stream_progress_open(struct gy_stream *stream)
     bool input = wants_input(stream);
     if (input && !stream->receiving && !stream->cancelling) {
         stream_receive(stream);
-    } else if (!input && stream->receiving && !stream->cancelling && !stream->eof) {
-        bool quota = quota_exceeded(stream);
-        gy_count(quota ? &stream->worker->counters.paused_quota
-                       : &stream->worker->counters.paused_high_water,
-                 1);
+    } else if (!input && stream->receiving && !stream->eof) {
         stream_stop_receiving(stream);
     }
     if (!input && stream->waiting == GY_STREAM_WAITS_FOR_NOTHING && quota_exceeded(stream)) {
+        gy_count(&stream->worker->counters.paused_quota, 1);
         stream_wait(stream, GY_STREAM_WAITS_FOR_QUOTA);
     }
 }
@@ -543,9 +562,7 @@ static void stream_begin_lingering(struct gy_stream *stream)
         }
     }
     stream->state = GY_STREAM_LINGERING;
-    stream->dropped_bytes = stream->in.length;
-    gy_chain_clear(&stream->in);
-    quota_charge(stream, 0);
+    gy_assert(stream->in.length == 0 && stream->charged_bytes == 0);
     stream_set_core_deadline(stream, stream->listener->limits.linger_timeout_ms);
 }
 

@@ -405,18 +405,28 @@ static void flush(struct gy_worker *worker)
     }
 }
 
-/* Streams that ended for want of buffers or memory go on, as many as there are buffers for. */
-static void resume_waiting(struct gy_worker *worker)
+/* Sessions that found a bounded pool empty are asked again. */
+static void resume_retrying(struct gy_worker *worker)
 {
+    for (struct gy_stream *stream; (stream = TAILQ_FIRST(&worker->retrying)) != NULL;) {
+        gy_stream_stop_waiting(stream);
+        gy_stream_wake(stream);
+    }
+}
+
+/* After the sessions, which are what gives buffers back: receives that ended for want of a buffer
+ * are armed again, as many in a turn as there are buffers posted. */
+static void resume_starved(struct gy_worker *worker)
+{
+    if (TAILQ_EMPTY(&worker->starved)) {
+        return;
+    }
+    gy_pool_refill(worker->pool);
     uint32_t room = gy_pool_ready(worker->pool) ? gy_pool_options(worker->pool)->posted : 0;
     for (struct gy_stream *stream; room > 0 && (stream = TAILQ_FIRST(&worker->starved)) != NULL;
          room--) {
         gy_stream_stop_waiting(stream);
         gy_stream_flush_later(stream);
-    }
-    for (struct gy_stream *stream; (stream = TAILQ_FIRST(&worker->retrying)) != NULL;) {
-        gy_stream_stop_waiting(stream);
-        gy_stream_wake(stream);
     }
 }
 
@@ -424,8 +434,11 @@ static void resume_waiting(struct gy_worker *worker)
 
 static uint64_t wait_ns(struct gy_worker *worker, uint64_t timeout_ns)
 {
-    if (worker->ready_head != NULL || worker->flush_head != NULL) {
+    if (worker->ready_head != NULL || worker->flush_head != NULL || !worker->wake_armed) {
         return 0;
+    }
+    if (!TAILQ_EMPTY(&worker->starved) && gy_pool_free(worker->pool) > 0) {
+        return 0; /* buffers came back as streams were flushed: nothing else may ever wake us */
     }
     uint64_t next_ms = gy_wheel_next_ms(&worker->wheel);
     if (worker->phase == GY_WORKER_DRAINING && worker->drain_deadline_ms < next_ms) {
@@ -498,12 +511,13 @@ int gy_worker_turn(struct gy_worker *worker, uint64_t timeout_ns)
     read_clock(worker);
     reap(worker);
     read_mailboxes(worker);
-    resume_waiting(worker);
+    resume_retrying(worker);
     run_ready(worker);
     gy_wheel_advance(&worker->wheel, worker->now_ms, TIMERS_PER_TURN);
     if (worker->phase == GY_WORKER_DRAINING) {
         drain_step(worker);
     }
+    resume_starved(worker);
     flush(worker);
     gy_worker_count(worker);
     return 0;

@@ -33,7 +33,7 @@
 #define GY_TURN_VECTORS  4096
 #define GY_TURN_MESSAGES 1024
 
-/* Leftovers up to this size are copied out of the pool. */
+/* Slices up to about this size that are left in `in` are copied out of the pool. */
 #define GY_KEEP_BYTES 2048
 
 #define GY_LISTENERS_MAX 64

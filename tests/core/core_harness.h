@@ -62,6 +62,7 @@ struct act {
     uint32_t eat_bytes;    /* consumes up to so many bytes a turn */
     uint32_t abort_reason; /* 1 + enum gy_close_reason: aborts in its next turn */
     bool echo;             /* what it eats goes to `out` */
+    bool eat_on_expire;    /* everything */
     bool wake_itself;
     uint32_t turns;
     uint32_t expired;

@@ -63,6 +63,9 @@ static uint32_t act_turn(struct gy_stream *stream)
 static uint32_t act_expire(struct gy_stream *stream)
 {
     act_of(stream)->expired++;
+    if (act_of(stream)->eat_on_expire) {
+        gy_chain_clear(&stream->in);
+    }
     return answer(act_of(stream));
 }
 
@@ -179,7 +182,7 @@ void stage_close(struct stage *stage)
 {
     struct gy_worker *worker = &stage->worker;
     struct gy_ring *ring = worker->ring;
-    struct gy_message stop = {.kind = GY_MESSAGE_DRAIN};
+    struct gy_message stop = {.kind = GY_MESSAGE_DRAIN, .numbers = {1000}};
     fake_limit_room(ring, UINT32_MAX);
     fake_hold_back(ring, false);
     assert_int_equal(gy_worker_post(NULL, worker, &stop), 0);
