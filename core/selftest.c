@@ -444,7 +444,7 @@ static int open_all(struct selftest *test, uint32_t without)
         return code;
     }
     if (mode_needs[test->mode] & ~gy_ring_features(test->ring)) {
-        return gy_error_set(test->error, GY_ENOTSUP, "%s receives are not offered by this kernel",
+        return gy_error_set(test->error, GY_ENOTSUP, "the ring here does not offer %s receives",
                             gy_receive_mode_name(test->mode));
     }
     struct gy_pool_options pool = {
