@@ -3,25 +3,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "core/asan.h"
 #include "core/log.h"
 #include "core/worker.h"
 
 #define PAUSE_MS            100
-#define DEFAULT_QUOTA_BYTES (64u << 20)
 /* Connections taken from the backlog by one gy_listener_stop; more than any backlog holds. */
 #define TAKE_MAX 65536
-
-static uint32_t or_default(uint32_t value, uint32_t otherwise)
-{
-    return value != 0 ? value : otherwise;
-}
 
 static void pause_ended(struct gy_timer *timer, uint64_t now_ms)
 {
@@ -32,50 +23,29 @@ static void pause_ended(struct gy_timer *timer, uint64_t now_ms)
 int gy_listener_open(struct gy_listener *listener, struct gy_worker *worker,
                      const struct gy_server *server, uint32_t slot, struct gy_error *error)
 {
-    gy_assert(server->ops->open != NULL && server->ops->turn != NULL &&
-              server->ops->closed != NULL);
-    gy_assert(server->session_bytes > 0);
-    const struct gy_stream_limits *limits = &server->limits;
-    uint32_t streams_max = worker->options.streams_max;
     *listener = (struct gy_listener){
-        .worker = worker,
         .server = server,
-        .limits =
-            {
-                .receive_high_bytes = or_default(limits->receive_high_bytes, 262144),
-                .receive_low_bytes = or_default(limits->receive_low_bytes, 65536),
-                .send_high_bytes = or_default(limits->send_high_bytes, 262144),
-                .write_timeout_ms = or_default(limits->write_timeout_ms, 30000),
-                .linger_timeout_ms = or_default(limits->linger_timeout_ms, 5000),
-                .linger_bytes = or_default(limits->linger_bytes, 1u << 20),
-            },
-        .quota.limit_bytes = server->quota_bytes != 0 ? server->quota_bytes : DEFAULT_QUOTA_BYTES,
-        .connections_max = or_default(server->connections_max, streams_max),
         .descriptor = server->descriptors[worker->options.number],
         .slot = slot,
     };
-    gy_assert(listener->limits.receive_low_bytes < listener->limits.receive_high_bytes);
-    TAILQ_INIT(&listener->quota.waiting);
     gy_timer_init(&listener->pause, pause_ended);
-    size_t bytes = gy_slab_bytes(server->session_bytes, listener->connections_max);
-    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED) {
-        return gy_error_set(
-            error, GY_ENOMEM,
-            "preparing %s for %u connections: out of memory; lower the number of connections",
-            server->name, listener->connections_max);
-    }
-    gy_slab_init(&listener->sessions, memory, bytes, server->session_bytes);
-    if (server->worker_open != NULL) {
-        int code = server->worker_open(worker, server, &listener->state, error);
+    struct gy_endpoint_options options = {
+        .name = server->name,
+        .ops = server->ops,
+        .context = server->context,
+        .session_bytes = server->session_bytes,
+        .limits = server->limits,
+        .quota_bytes = server->quota_bytes,
+        .connections_max = server->connections_max,
+    };
+    int code = gy_endpoint_open(&listener->endpoint, worker, &options, error);
+    if (code == 0 && server->worker_open != NULL) {
+        code = server->worker_open(worker, server, &listener->endpoint.state, error);
         if (code != 0) {
-            gy_unpoison(memory, bytes);
-            munmap(memory, bytes);
-            return code;
+            gy_endpoint_close(&listener->endpoint);
         }
     }
-    return 0;
+    return code;
 }
 
 void gy_listener_arm(struct gy_listener *listener)
@@ -83,7 +53,7 @@ void gy_listener_arm(struct gy_listener *listener)
     if (listener->armed || listener->closing || gy_timer_armed(&listener->pause)) {
         return;
     }
-    struct gy_worker *worker = listener->worker;
+    struct gy_worker *worker = listener->endpoint.worker;
     if (gy_ring_accept(worker->ring, gy_token(GY_OPERATION_ACCEPT, listener->slot, 1),
                        listener->descriptor) == 0) {
         listener->armed = true;
@@ -94,18 +64,18 @@ void gy_listener_arm(struct gy_listener *listener)
 
 static void refuse(struct gy_listener *listener, int descriptor)
 {
-    gy_count(&listener->worker->counters.connections_refused, 1);
+    gy_count(&listener->endpoint.worker->counters.connections_refused, 1);
     gy_log_limited(GY_LOG_WARN, "listener",
                    "%s: connection refused, %u are open on this worker, which is its limit",
-                   listener->server->name, listener->connections);
-    gy_worker_close_descriptor(listener->worker, descriptor);
+                   listener->server->name, listener->endpoint.connections);
+    gy_worker_close_descriptor(listener->endpoint.worker, descriptor);
 }
 
 static void begin_stream(struct gy_listener *listener, int descriptor)
 {
     struct gy_stream *stream = NULL;
-    if (listener->connections < listener->connections_max) {
-        stream = gy_stream_open(listener->worker, listener, descriptor);
+    if (gy_endpoint_has_room(&listener->endpoint)) {
+        stream = gy_stream_open(&listener->endpoint, descriptor);
     }
     if (stream == NULL) {
         refuse(listener, descriptor);
@@ -118,7 +88,7 @@ static void begin_stream(struct gy_listener *listener, int descriptor)
  * told (by a close) rather than left waiting, then accepting rests for a moment. */
 static void pause_accepting(struct gy_listener *listener, int errno_value)
 {
-    struct gy_worker *worker = listener->worker;
+    struct gy_worker *worker = listener->endpoint.worker;
     gy_count(&worker->counters.accept_pauses, 1);
     gy_log_limited(
         GY_LOG_WARN, "listener",
@@ -143,7 +113,7 @@ static void close_when_idle(struct gy_listener *listener)
 {
     if (!listener->armed && !listener->closed) {
         listener->closed = true;
-        gy_worker_close_descriptor(listener->worker, listener->descriptor);
+        gy_worker_close_descriptor(listener->endpoint.worker, listener->descriptor);
     }
 }
 
@@ -189,7 +159,7 @@ void gy_listener_stop(struct gy_listener *listener, bool take_waiting)
     }
     if (!listener->closing) {
         listener->closing = true;
-        gy_timer_disarm(&listener->worker->wheel, &listener->pause);
+        gy_timer_disarm(&listener->endpoint.worker->wheel, &listener->pause);
         if (take_waiting) {
             take_backlog(listener);
         }
@@ -197,7 +167,7 @@ void gy_listener_stop(struct gy_listener *listener, bool take_waiting)
     if (listener->armed && !listener->cancelled) {
         /* By token, not by descriptor: a replacing process accepts on the same socket. */
         listener->cancelled =
-            gy_ring_cancel_token(listener->worker->ring, gy_token(GY_OPERATION_NONE, 0, 0),
+            gy_ring_cancel_token(listener->endpoint.worker->ring, gy_token(GY_OPERATION_NONE, 0, 0),
                                  gy_token(GY_OPERATION_ACCEPT, listener->slot, 1)) == 0;
     }
     close_when_idle(listener);
@@ -205,11 +175,8 @@ void gy_listener_stop(struct gy_listener *listener, bool take_waiting)
 
 void gy_listener_close(struct gy_listener *listener)
 {
-    gy_assert(listener->connections == 0);
     if (listener->server->worker_close != NULL) {
-        listener->server->worker_close(listener->worker, listener->state);
+        listener->server->worker_close(listener->endpoint.worker, listener->endpoint.state);
     }
-    size_t bytes = gy_slab_bytes(listener->server->session_bytes, listener->connections_max);
-    gy_unpoison(listener->sessions.base, bytes);
-    munmap(listener->sessions.base, bytes);
+    gy_endpoint_close(&listener->endpoint);
 }

@@ -10,7 +10,7 @@
  * accepting pauses for a moment; other errors re-arm.
  */
 
-#include "stream.h"
+#include "endpoint.h"
 
 struct gy_server {
     const char *name; /* "http"; for log and metrics */
@@ -22,7 +22,7 @@ struct gy_server {
     uint32_t connections_max; /* per worker; 0: as many as the worker has slots */
 
     /* What the server keeps per worker (caches, counters, a Date string): made on the worker's
-     * thread before it accepts, found again as listener->state, and closed when no stream is left.
+     * thread before it accepts, found again as endpoint->state, and closed when no stream is left.
      * Both may be NULL. */
     int (*worker_open)(struct gy_worker *worker, const struct gy_server *server, void **state,
                        struct gy_error *error);
@@ -32,16 +32,10 @@ struct gy_server {
 };
 
 struct gy_listener {
-    struct gy_worker *worker;
+    struct gy_endpoint endpoint; /* its `state` is that of server->worker_open */
     const struct gy_server *server;
-    void *state; /* of server->worker_open */
-    struct gy_slab sessions;
-    struct gy_stream_limits limits; /* the server's, defaults filled in */
-    struct gy_quota quota;
     struct gy_timer pause;
-    uint32_t connections;
-    uint32_t connections_max;
-    int descriptor; /* -1 once closed */
+    int descriptor; /* of the listening socket */
     uint32_t slot;
     bool armed;
     bool cancelled; /* the armed accept's end was asked for */

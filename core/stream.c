@@ -5,7 +5,7 @@
 #include <sys/socket.h>
 
 #include "core/keep.h"
-#include "core/listener.h"
+#include "core/endpoint.h"
 #include "core/worker.h"
 
 const char *gy_close_reason_text(enum gy_close_reason reason)
@@ -70,7 +70,7 @@ static struct gy_stream_queue *waiting_queue(struct gy_stream *stream)
     case GY_STREAM_WAITS_FOR_BUFFERS:
         return &stream->worker->starved;
     case GY_STREAM_WAITS_FOR_QUOTA:
-        return &stream->listener->quota.waiting;
+        return &stream->endpoint->quota.waiting;
     case GY_STREAM_WAITS_FOR_MEMORY:
         return &stream->worker->retrying;
     case GY_STREAM_WAITS_FOR_NOTHING:
@@ -159,7 +159,7 @@ static void stream_timer_fired(struct gy_timer *timer, uint64_t now_ms)
     if (stream->deadline_ms != 0 && stream->deadline_ms <= now_ms &&
         stream->state == GY_STREAM_OPEN) {
         stream->deadline_ms = 0;
-        gy_stream_apply(stream, stream->listener->server->ops->expire(stream));
+        gy_stream_apply(stream, stream->endpoint->ops->expire(stream));
         stream_settle(stream);
     }
     stream_arm_timer(stream);
@@ -170,7 +170,7 @@ static void stream_timer_fired(struct gy_timer *timer, uint64_t now_ms)
 /* Whether the server has used its quota up, and this stream has a part in it. */
 static bool quota_exceeded(const struct gy_stream *stream)
 {
-    const struct gy_quota *quota = &stream->listener->quota;
+    const struct gy_quota *quota = &stream->endpoint->quota;
     return quota->used_bytes > quota->limit_bytes && stream->in.length > 0;
 }
 
@@ -178,7 +178,7 @@ static bool quota_exceeded(const struct gy_stream *stream)
  * the shares of those very streams, each waiting for the rest of a message. */
 static void quota_charge(struct gy_stream *stream, uint32_t bytes)
 {
-    struct gy_quota *quota = &stream->listener->quota;
+    struct gy_quota *quota = &stream->endpoint->quota;
     gy_assert(quota->used_bytes >= stream->charged_bytes);
     quota->used_bytes = quota->used_bytes - stream->charged_bytes + bytes;
     stream->charged_bytes = bytes;
@@ -192,15 +192,16 @@ static void quota_charge(struct gy_stream *stream, uint32_t bytes)
 
 /* ---- opening and ending ---- */
 
-struct gy_stream *gy_stream_open(struct gy_worker *worker, struct gy_listener *listener,
-                                 int descriptor)
+/* A stream on `descriptor`, with a session, in no list; NULL at a bound. */
+static struct gy_stream *stream_make(struct gy_endpoint *endpoint, int descriptor)
 {
     gy_assert(descriptor >= 0);
+    struct gy_worker *worker = endpoint->worker;
     struct gy_stream *stream = gy_slab_take(&worker->streams);
     if (stream == NULL) {
         return NULL;
     }
-    void *session = gy_slab_take(&listener->sessions);
+    void *session = gy_slab_take(&endpoint->sessions);
     if (session == NULL) {
         gy_slab_give(&worker->streams, stream);
         return NULL;
@@ -210,7 +211,7 @@ struct gy_stream *gy_stream_open(struct gy_worker *worker, struct gy_listener *l
     gy_assert(generation & 1);
     *stream = (struct gy_stream){
         .worker = worker,
-        .listener = listener,
+        .endpoint = endpoint,
         .session = session,
         .descriptor = descriptor,
         .slot = slot,
@@ -222,13 +223,86 @@ struct gy_stream *gy_stream_open(struct gy_worker *worker, struct gy_listener *l
     gy_chain_init(&stream->out, &worker->links);
     gy_timer_init(&stream->timer, stream_timer_fired);
     worker->streams_open++;
-    listener->connections++;
-    gy_count(&worker->counters.connections_accepted, 1);
+    endpoint->connections++;
     gy_gauge_set(&worker->counters.connections_open, worker->streams_open);
     stream->announced = true;
-    gy_stream_apply(stream, listener->server->ops->open(stream));
-    gy_stream_flush_later(stream);
     return stream;
+}
+
+static void stream_begin(struct gy_stream *stream)
+{
+    gy_stream_apply(stream, stream->endpoint->ops->open(stream));
+    SETTLE
+    gy_stream_flush_later(stream);
+}
+
+struct gy_stream *gy_stream_open(struct gy_endpoint *endpoint, int descriptor)
+{
+    struct gy_stream *stream = stream_make(endpoint, descriptor);
+    if (stream != NULL) {
+        gy_count(&stream->worker->counters.connections_accepted, 1);
+        stream_begin(stream);
+    }
+    return stream;
+}
+
+struct gy_stream *gy_stream_dial(struct gy_endpoint *endpoint, const struct gy_address *peer, uint32_t timeout_ms,
+                                 struct gy_error *error)
+{
+    struct gy_worker *worker = endpoint->worker;
+    char text[GY_ADDRESS_TEXT_BYTES];
+    if (!gy_endpoint_has_room(endpoint)) {
+        gy_error_set(error, GY_ELIMIT, "connecting to %s: %u connections are open, which is the limit",
+                     gy_address_format(peer, text, sizeof text), endpoint->connections);
+        return NULL;
+    }
+    int descriptor = socket(peer->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (descriptor < 0) {
+        int errno_value = errno;
+        gy_error_set(error, gy_error_from_errno(errno_value), "connecting to %s: no socket: %s%s",
+                     gy_address_format(peer, text, sizeof text), strerror(errno_value),
+                     errno_value == EMFILE ? "; raise the limit on open files (`ulimit -n`)" : "");
+        return NULL;
+    }
+    int one = 1;
+    setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    struct gy_stream *stream = stream_make(endpoint, descriptor);
+    if (stream == NULL) {
+        close(descriptor);
+        gy_error_set(error, GY_ELIMIT, "connecting to %s: this worker has no slot left",
+                     gy_address_format(peer, text, sizeof text));
+        return NULL;
+    }
+    stream->state = GY_STREAM_DIALLING;
+    gy_count(&worker->counters.connections_dialled, 1);
+    if (gy_ring_connect(worker->ring, stream_token(stream, GY_OPERATION_CONNECT), descriptor, &peer->any,
+                        peer->length) == 0) {
+        stream->connecting = true;
+        stream_set_core_deadline(stream, timeout_ms);
+    } else {
+        stream->error = ENOBUFS;
+        gy_stream_abort(stream, GY_CLOSE_UNREACHED);
+    }
+    return stream;
+}
+
+void gy_stream_connected(struct gy_stream *stream, const struct gy_completion *completion)
+{
+    gy_assert(stream->connecting);
+    stream->connecting = false;
+    gy_stream_flush_later(stream);
+    if (stream->state != GY_STREAM_DIALLING) {
+        return; /* given up meanwhile */
+    }
+    stream->core_deadline_ms = 0;
+    if (completion->result < 0) {
+        stream->error = -completion->result;
+        gy_stream_abort(stream, GY_CLOSE_UNREACHED);
+        return;
+    }
+    stream->state = GY_STREAM_OPEN;
+    gy_stream_wake(stream);
+    stream->fresh = true;
 }
 
 /* Nothing is in flight any more: the descriptor can be closed, and no completion will name this
@@ -236,25 +310,26 @@ struct gy_stream *gy_stream_open(struct gy_worker *worker, struct gy_listener *l
 static void stream_free(struct gy_stream *stream)
 {
     struct gy_worker *worker = stream->worker;
-    struct gy_listener *listener = stream->listener;
-    gy_assert(!stream->receiving && !stream->sending && !stream->cancelling);
+    struct gy_endpoint *endpoint = stream->endpoint;
+    gy_assert(!stream->receiving && !stream->sending && !stream->cancelling &&
+              !stream->connecting);
     gy_assert(!stream->ready && !stream->flush);
     gy_stream_stop_waiting(stream);
     gy_timer_disarm(&worker->wheel, &stream->timer);
     if (stream->announced) {
-        listener->server->ops->closed(stream, (enum gy_close_reason)stream->reason);
+        endpoint->ops->closed(stream, (enum gy_close_reason)stream->reason);
     }
     gy_chain_clear(&stream->in);
     gy_chain_clear(&stream->out);
     quota_charge(stream, 0);
     count_closed(stream);
     gy_worker_close_descriptor(worker, stream->descriptor);
-    gy_slab_give(&listener->sessions, stream->session);
+    gy_slab_give(&endpoint->sessions, stream->session);
     worker->generations[stream->slot]++;
     gy_slab_give(&worker->streams, stream);
-    gy_assert(worker->streams_open > 0 && listener->connections > 0);
+    gy_assert(worker->streams_open > 0 && endpoint->connections > 0);
     worker->streams_open--;
-    listener->connections--;
+    endpoint->connections--;
     gy_gauge_set(&worker->counters.connections_open, worker->streams_open);
 }
 
@@ -294,7 +369,7 @@ void gy_stream_drain(struct gy_stream *stream)
 {
     if (stream->state == GY_STREAM_OPEN) {
         stream->draining = true;
-        gy_stream_apply(stream, stream->listener->server->ops->drain(stream));
+        gy_stream_apply(stream, stream->endpoint->ops->drain(stream));
         stream_settle(stream);
     }
 }
@@ -400,7 +475,7 @@ void gy_stream_sent(struct gy_stream *stream, const struct gy_completion *comple
         gy_stream_flush_later(stream);
     }
     if ((stream->wants & GY_WANT_ROOM) &&
-        stream->out.length <= stream->listener->limits.send_high_bytes / 2) {
+        stream->out.length <= stream->endpoint->limits.send_high_bytes / 2) {
         gy_stream_wake(stream);
     }
 }
@@ -420,7 +495,7 @@ void gy_stream_cancelled(struct gy_stream *stream, const struct gy_completion *c
  * doing. */
 static bool wants_input(const struct gy_stream *stream)
 {
-    const struct gy_stream_limits *limits = &stream->listener->limits;
+    const struct gy_stream_limits *limits = &stream->endpoint->limits;
     uint32_t mark = stream->paused ? limits->receive_low_bytes + 1 : limits->receive_high_bytes;
     return !stream->eof && (stream->wants & GY_WANT_READ) && stream->in.length < mark &&
            !quota_exceeded(stream);
@@ -436,8 +511,8 @@ static void stream_settle(struct gy_stream *stream)
         quota_charge(stream, stream->in.length);
     }
     bool paused =
-        stream->in.length >= stream->listener->limits.receive_high_bytes ||
-        (stream->paused && stream->in.length > stream->listener->limits.receive_low_bytes);
+        stream->in.length >= stream->endpoint->limits.receive_high_bytes ||
+        (stream->paused && stream->in.length > stream->endpoint->limits.receive_low_bytes);
     if (paused && !stream->paused) {
         gy_count(&stream->worker->counters.paused_high_water, 1);
     }
@@ -456,7 +531,7 @@ void gy_stream_run(struct gy_stream *stream)
     if (stream->waiting == GY_STREAM_WAITS_FOR_MEMORY) {
         gy_stream_stop_waiting(stream);
     }
-    gy_stream_apply(stream, stream->listener->server->ops->turn(stream));
+    gy_stream_apply(stream, stream->endpoint->ops->turn(stream));
     stream_settle(stream);
 }
 
@@ -495,7 +570,7 @@ static void stream_send(struct gy_stream *stream)
         return;
     }
     stream->sending = true;
-    stream_set_core_deadline(stream, stream->listener->limits.write_timeout_ms);
+    stream_set_core_deadline(stream, stream->endpoint->limits.write_timeout_ms);
 }
 
 static void stream_receive(struct gy_stream *stream)
@@ -563,12 +638,12 @@ static void stream_begin_lingering(struct gy_stream *stream)
     }
     stream->state = GY_STREAM_LINGERING;
     gy_assert(stream->in.length == 0 && stream->charged_bytes == 0);
-    stream_set_core_deadline(stream, stream->listener->limits.linger_timeout_ms);
+    stream_set_core_deadline(stream, stream->endpoint->limits.linger_timeout_ms);
 }
 
 static void stream_progress_lingering(struct gy_stream *stream)
 {
-    if (stream->eof || stream->dropped_bytes > stream->listener->limits.linger_bytes) {
+    if (stream->eof || stream->dropped_bytes > stream->endpoint->limits.linger_bytes) {
         gy_stream_abort(stream, (enum gy_close_reason)stream->reason);
     } else if (!stream->receiving && !stream->cancelling) {
         stream_receive(stream);

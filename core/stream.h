@@ -10,7 +10,7 @@
  * wants next. Nothing is sent while sessions run: at the end of the worker's turn every stream with
  * output makes one gathered send. One send is in flight at a time.
  *
- * Life:  OPEN -> FLUSHING (wants CLOSE: what is in `out` leaves) -> LINGERING (write side shut;
+ * Life:  (DIALLING ->) OPEN -> FLUSHING (wants CLOSE: what is in `out` leaves) -> LINGERING (write side shut;
  * what the peer still sends is read and dropped for a bounded time, else a reset would eat the last
  * answer) -> CLOSING (everything in flight is cancelled and awaited) -> gone. A failure or
  * gy_stream_abort goes to CLOSING directly.
@@ -33,7 +33,7 @@
 
 struct gy_stream;
 struct gy_worker;
-struct gy_listener;
+struct gy_endpoint;
 
 /* What a session wants next: the result of turn, expire and drain. */
 enum gy_want {
@@ -52,6 +52,7 @@ enum gy_want {
     X(LOCAL, local, "the session closed it")                                                       \
     X(PEER, peer, "the peer closed it")                                                            \
     X(RESET, reset, "the peer reset it")                                                           \
+    X(UNREACHED, unreached, "the peer could not be reached")                                                           \
     X(TIMEOUT, timeout, "a deadline passed")                                                       \
     X(PROTOCOL, protocol, "the peer broke the protocol")                                           \
     X(LIMIT, limit, "a limit was reached")                                                         \
@@ -68,7 +69,7 @@ const char *gy_close_reason_text(enum gy_close_reason reason);
 
 /* What a server brings along; constant. Calls come from the owning worker's thread only. */
 struct gy_stream_ops {
-    /* A connection is there; stream->session is session_bytes of undefined memory. Returns wants.
+    /* A connection is there: accepted, or dialled with success. An accepted one's stream->session is session_bytes of undefined memory. Returns wants.
      */
     uint32_t (*open)(struct gy_stream *stream);
 
@@ -108,6 +109,7 @@ struct gy_quota {
 };
 
 enum gy_stream_state {
+    GY_STREAM_DIALLING,
     GY_STREAM_OPEN,
     GY_STREAM_FLUSHING,
     GY_STREAM_LINGERING,
@@ -121,10 +123,10 @@ enum gy_stream_waiting {
     GY_STREAM_WAITS_FOR_MEMORY,  /* in worker->retrying */
 };
 
-/* Sessions use worker, listener, session, in, out and eof; everything else belongs to core. */
+/* Sessions use worker, endpoint, session, in, out and eof; everything else belongs to core. */
 struct gy_stream {
     struct gy_worker *worker;
-    struct gy_listener *listener;
+    struct gy_endpoint *endpoint;
     void *session;
     struct gy_chain in;
     struct gy_chain out;
@@ -143,6 +145,7 @@ struct gy_stream {
     uint32_t charged_bytes; /* of the quota */
     uint32_t sending_bytes; /* at the front of `out`, with the kernel */
     uint32_t dropped_bytes; /* while lingering */
+    int error;              /* the errno that ended it, if one did */
 
     uint8_t state;   /* enum gy_stream_state */
     uint8_t waiting; /* enum gy_stream_waiting */
@@ -157,6 +160,7 @@ struct gy_stream {
     bool draining : 1;
     bool paused : 1;    /* reached receive_high; reads again at receive_low */
     bool was_empty : 1; /* the last receive emptied the socket: poll before reading */
+    bool connecting : 1;
     bool announced : 1; /* `open` was called, so `closed` will be */
 };
 
@@ -172,14 +176,24 @@ void gy_stream_set_deadline(struct gy_stream *stream, uint64_t deadline_ms);
 /* Ends the stream without sending what is left. */
 void gy_stream_abort(struct gy_stream *stream, enum gy_close_reason reason);
 
+/*
+ * Dials `peer` (numeric; core/connector knows names and tries again): the stream exists at once, so that the caller can
+ * fill its session, and says `open` when connected, or only `closed` (GY_CLOSE_UNREACHED, GY_CLOSE_TIMEOUT) when not;
+ * stream->error then has the errno. `peer` must stay until the worker's turn ends. NULL when a bound was
+ * reached or no socket could be made: `error`, which may be NULL, says which.
+ */
+struct gy_address;
+struct gy_stream *gy_stream_dial(struct gy_endpoint *endpoint, const struct gy_address *peer, uint32_t timeout_ms,
+                                 struct gy_error *error);
+
 /* ---- for core/listener and core/worker ---- */
 
-/* Takes over an accepted descriptor. NULL when the slab of streams or sessions is at its bound;
- * then the descriptor stays with the caller. */
-struct gy_stream *gy_stream_open(struct gy_worker *worker, struct gy_listener *listener,
-                                 int descriptor);
+/* Takes over an accepted descriptor. NULL when the slab of streams or sessions is at its bound; then
+ * the descriptor stays with the caller. */
+struct gy_stream *gy_stream_open(struct gy_endpoint *endpoint, int descriptor);
 
 struct gy_completion;
+void gy_stream_connected(struct gy_stream *stream, const struct gy_completion *completion);
 void gy_stream_received(struct gy_stream *stream, const struct gy_completion *completion);
 void gy_stream_sent(struct gy_stream *stream, const struct gy_completion *completion);
 void gy_stream_cancelled(struct gy_stream *stream, const struct gy_completion *completion);

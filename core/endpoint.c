@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "core/endpoint.h"
+
+#include <sys/mman.h>
+
+#include "core/asan.h"
+#include "core/worker.h"
+
+#define DEFAULT_QUOTA_BYTES (64u << 20)
+
+static uint32_t or_default(uint32_t value, uint32_t otherwise)
+{
+    return value != 0 ? value : otherwise;
+}
+
+int gy_endpoint_open(struct gy_endpoint *endpoint, struct gy_worker *worker, const struct gy_endpoint_options *options,
+                     struct gy_error *error)
+{
+    gy_assert(options->ops->open != NULL && options->ops->turn != NULL && options->ops->closed != NULL);
+    gy_assert(options->session_bytes > 0);
+    const struct gy_stream_limits *limits = &options->limits;
+    *endpoint = (struct gy_endpoint){
+        .worker = worker,
+        .ops = options->ops,
+        .name = options->name,
+        .context = options->context,
+        .limits =
+            {
+                .receive_high_bytes = or_default(limits->receive_high_bytes, 262144),
+                .receive_low_bytes = or_default(limits->receive_low_bytes, 65536),
+                .send_high_bytes = or_default(limits->send_high_bytes, 262144),
+                .write_timeout_ms = or_default(limits->write_timeout_ms, 30000),
+                .linger_timeout_ms = or_default(limits->linger_timeout_ms, 5000),
+                .linger_bytes = or_default(limits->linger_bytes, 1u << 20),
+            },
+        .quota.limit_bytes = options->quota_bytes != 0 ? options->quota_bytes : DEFAULT_QUOTA_BYTES,
+        .connections_max = or_default(options->connections_max, worker->options.streams_max),
+    };
+    gy_assert(endpoint->limits.receive_low_bytes < endpoint->limits.receive_high_bytes);
+    TAILQ_INIT(&endpoint->quota.waiting);
+    size_t bytes = gy_slab_bytes(options->session_bytes, endpoint->connections_max);
+    void *memory =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) {
+        return gy_error_set(error, GY_ENOMEM,
+                            "preparing %s for %u connections: out of memory; lower the number of connections",
+                            options->name, endpoint->connections_max);
+    }
+    gy_slab_init(&endpoint->sessions, memory, bytes, options->session_bytes);
+    return 0;
+}
+
+void gy_endpoint_close(struct gy_endpoint *endpoint)
+{
+    gy_assert(endpoint->connections == 0);
+    size_t bytes = (size_t)endpoint->sessions.item_bytes * endpoint->sessions.capacity;
+    gy_unpoison(endpoint->sessions.base, bytes);
+    munmap(endpoint->sessions.base, bytes);
+    endpoint->sessions.base = NULL;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GY_CORE_ENDPOINT_H
+#define GY_CORE_ENDPOINT_H
+
+/*
+ * An endpoint: what the streams of one kind share on one worker: their session's code and memory, their bounds, their quota.
+ * A listener has one for the streams it accepts, a dialling client one for those it opens.
+ */
+
+#include "stream.h"
+
+struct gy_endpoint_options {
+    const char *name; /* "http"; for log and metrics */
+    const struct gy_stream_ops *ops;
+    void *context;                  /* the owner's; found again as endpoint->context */
+    uint32_t session_bytes;         /* memory of one session */
+    struct gy_stream_limits limits; /* 0 means the default */
+    uint64_t quota_bytes;           /* kept in `in` by all its streams; 0: 64 MiB */
+    uint32_t connections_max;       /* 0: as many as the worker has slots */
+};
+
+struct gy_endpoint {
+    struct gy_worker *worker;
+    const struct gy_stream_ops *ops;
+    const char *name;
+    void *context;
+    void *state; /* the owner's, for this worker */
+    struct gy_slab sessions;
+    struct gy_stream_limits limits; /* defaults filled in */
+    struct gy_quota quota;
+    uint32_t connections;
+    uint32_t connections_max;
+};
+
+/* Reserves the sessions' memory. 0, or GY_ENOMEM with a sentence. The endpoint must not move while it has streams. */
+int gy_endpoint_open(struct gy_endpoint *endpoint, struct gy_worker *worker, const struct gy_endpoint_options *options,
+                     struct gy_error *error);
+
+/* After the last stream is gone. */
+void gy_endpoint_close(struct gy_endpoint *endpoint);
+
+/* Whether one more stream is within its bound. */
+static inline bool gy_endpoint_has_room(const struct gy_endpoint *endpoint)
+{
+    return endpoint->connections < endpoint->connections_max;
+}
+
+#endif
