@@ -227,6 +227,7 @@ struct gy_stream *gy_stream_open(struct gy_worker *worker, struct gy_listener *l
     gy_gauge_set(&worker->counters.connections_open, worker->streams_open);
     stream->announced = true;
     gy_stream_apply(stream, listener->server->ops->open(stream));
+    stream_settle(stream);
     gy_stream_flush_later(stream);
     return stream;
 }
@@ -258,6 +259,12 @@ static void stream_free(struct gy_stream *stream)
     gy_gauge_set(&worker->counters.connections_open, worker->streams_open);
 }
 
+static void stream_begin_closing(struct gy_stream *stream)
+{
+    stream->state = GY_STREAM_CLOSING;
+    gy_stream_stop_waiting(stream);
+}
+
 void gy_stream_abort(struct gy_stream *stream, enum gy_close_reason reason)
 {
     if (stream->state == GY_STREAM_CLOSING) {
@@ -266,8 +273,7 @@ void gy_stream_abort(struct gy_stream *stream, enum gy_close_reason reason)
     if (stream->state == GY_STREAM_OPEN) {
         stream->reason = (uint8_t)reason;
     }
-    stream->state = GY_STREAM_CLOSING;
-    gy_stream_stop_waiting(stream);
+    stream_begin_closing(stream);
     gy_stream_flush_later(stream);
 }
 
@@ -446,6 +452,9 @@ static void stream_settle(struct gy_stream *stream)
         !wants_input(stream) || (stream->wants & GY_WANT_SHUTDOWN)) {
         gy_stream_flush_later(stream);
     }
+    if ((stream->wants & GY_WANT_ROOM) && stream->out.length == 0) {
+        gy_stream_wake(stream); /* there is room already, and no send's end to tell it */
+    }
 }
 
 void gy_stream_run(struct gy_stream *stream)
@@ -566,10 +575,26 @@ static void stream_begin_lingering(struct gy_stream *stream)
     stream_set_core_deadline(stream, stream->listener->limits.linger_timeout_ms);
 }
 
+static void stream_progress_flushing(struct gy_stream *stream)
+{
+    if (stream->out.length > 0) {
+        if (!stream->sending) {
+            stream_send(stream);
+        }
+        return;
+    }
+    gy_assert(!stream->sending);
+    if (stream->wants & GY_WANT_LINGER) {
+        stream_begin_lingering(stream);
+    } else {
+        stream_begin_closing(stream);
+    }
+}
+
 static void stream_progress_lingering(struct gy_stream *stream)
 {
     if (stream->eof || stream->dropped_bytes > stream->listener->limits.linger_bytes) {
-        gy_stream_abort(stream, (enum gy_close_reason)stream->reason);
+        stream_begin_closing(stream);
     } else if (!stream->receiving && !stream->cancelling) {
         stream_receive(stream);
     }
@@ -596,31 +621,20 @@ static void stream_progress_closing(struct gy_stream *stream)
     }
 }
 
+/* A state may lead to the next one at once. */
 void gy_stream_progress(struct gy_stream *stream)
 {
     gy_assert(!stream->flush);
     if (stream->state == GY_STREAM_OPEN) {
         stream_progress_open(stream);
-        return;
     }
     if (stream->state == GY_STREAM_FLUSHING) {
-        if (stream->out.length > 0) {
-            if (!stream->sending) {
-                stream_send(stream);
-            }
-            return;
-        }
-        gy_assert(!stream->sending);
-        if (stream->wants & GY_WANT_LINGER) {
-            stream_begin_lingering(stream);
-        } else {
-            gy_stream_abort(stream, (enum gy_close_reason)stream->reason);
-            return;
-        }
+        stream_progress_flushing(stream);
     }
     if (stream->state == GY_STREAM_LINGERING) {
         stream_progress_lingering(stream);
-        return;
     }
-    stream_progress_closing(stream);
+    if (stream->state == GY_STREAM_CLOSING) {
+        stream_progress_closing(stream);
+    }
 }
