@@ -31,7 +31,11 @@ struct gy_writer {
 /* `data` may be NULL for 0 bytes, as the front of an empty chain is. */
 static inline struct gy_reader gy_reader_on(const void *data, size_t bytes)
 {
-    const uint8_t *start = data != NULL ? (const uint8_t *)data : (const uint8_t *)"";
+    static const uint8_t nothing[1];
+    const uint8_t *start = data;
+    if (start == NULL) {
+        return (struct gy_reader){nothing, nothing, false};
+    }
     return (struct gy_reader){start, start + bytes, false};
 }
 

@@ -13,10 +13,11 @@ static uint32_t or_default(uint32_t value, uint32_t otherwise)
     return value != 0 ? value : otherwise;
 }
 
-int gy_endpoint_open(struct gy_endpoint *endpoint, struct gy_worker *worker, const struct gy_endpoint_options *options,
-                     struct gy_error *error)
+int gy_endpoint_open(struct gy_endpoint *endpoint, struct gy_worker *worker,
+                     const struct gy_endpoint_options *options, struct gy_error *error)
 {
-    gy_assert(options->ops->open != NULL && options->ops->turn != NULL && options->ops->closed != NULL);
+    gy_assert(options->ops->open != NULL && options->ops->turn != NULL &&
+              options->ops->closed != NULL);
     gy_assert(options->session_bytes > 0);
     const struct gy_stream_limits *limits = &options->limits;
     *endpoint = (struct gy_endpoint){
@@ -39,12 +40,13 @@ int gy_endpoint_open(struct gy_endpoint *endpoint, struct gy_worker *worker, con
     gy_assert(endpoint->limits.receive_low_bytes < endpoint->limits.receive_high_bytes);
     TAILQ_INIT(&endpoint->quota.waiting);
     size_t bytes = gy_slab_bytes(options->session_bytes, endpoint->connections_max);
-    void *memory =
-        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) {
-        return gy_error_set(error, GY_ENOMEM,
-                            "preparing %s for %u connections: out of memory; lower the number of connections",
-                            options->name, endpoint->connections_max);
+        return gy_error_set(
+            error, GY_ENOMEM,
+            "preparing %s for %u connections: out of memory; lower the number of connections",
+            options->name, endpoint->connections_max);
     }
     gy_slab_init(&endpoint->sessions, memory, bytes, options->session_bytes);
     return 0;

@@ -3,8 +3,9 @@
 #define GY_CORE_ENDPOINT_H
 
 /*
- * An endpoint: what the streams of one kind share on one worker: their session's code and memory, their bounds, their quota.
- * A listener has one for the streams it accepts, a dialling client one for those it opens.
+ * An endpoint: what the streams of one kind share on one worker: their session's code and memory,
+ * their bounds, their quota. A listener has one for the streams it accepts, a dialling client one
+ * for those it opens.
  */
 
 #include "stream.h"
@@ -32,9 +33,10 @@ struct gy_endpoint {
     uint32_t connections_max;
 };
 
-/* Reserves the sessions' memory. 0, or GY_ENOMEM with a sentence. The endpoint must not move while it has streams. */
-int gy_endpoint_open(struct gy_endpoint *endpoint, struct gy_worker *worker, const struct gy_endpoint_options *options,
-                     struct gy_error *error);
+/* Reserves the sessions' memory. 0, or GY_ENOMEM with a sentence. The endpoint must not move while
+ * it has streams. */
+int gy_endpoint_open(struct gy_endpoint *endpoint, struct gy_worker *worker,
+                     const struct gy_endpoint_options *options, struct gy_error *error);
 
 /* After the last stream is gone. */
 void gy_endpoint_close(struct gy_endpoint *endpoint);

@@ -10,7 +10,7 @@
 #include "core/log.h"
 #include "core/worker.h"
 
-#define PAUSE_MS            100
+#define PAUSE_MS 100
 /* Connections taken from the backlog by one gy_listener_stop; more than any backlog holds. */
 #define TAKE_MAX 65536
 

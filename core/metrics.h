@@ -110,12 +110,15 @@ static inline uint64_t gy_counter_read(const _Atomic uint64_t *counter)
  */
 #define GY_COUNTERS(X)                                                                             \
     X(connections_accepted, "connections_accepted", "", COUNTER, "Connections accepted.")          \
+    X(connections_dialled, "connections_dialled", "", COUNTER, "Connections begun by this side.")  \
     X(connections_open, "connections_open", "", GAUGE, "Connections open now.")                    \
     X(connections_refused, "connections_refused", "", COUNTER,                                     \
       "Connections closed at once because a limit was reached.")                                   \
     X(closed_local, "connections_closed", "reason=\"local\"", COUNTER, "Connections closed.")      \
     X(closed_peer, "connections_closed", "reason=\"peer\"", COUNTER, "Connections closed.")        \
     X(closed_reset, "connections_closed", "reason=\"reset\"", COUNTER, "Connections closed.")      \
+    X(closed_unreached, "connections_closed", "reason=\"unreached\"", COUNTER,                     \
+      "Connections closed.")                                                                       \
     X(closed_timeout, "connections_closed", "reason=\"timeout\"", COUNTER, "Connections closed.")  \
     X(closed_protocol, "connections_closed", "reason=\"protocol\"", COUNTER,                       \
       "Connections closed.")                                                                       \
@@ -143,6 +146,7 @@ static inline uint64_t gy_counter_read(const _Atomic uint64_t *counter)
     X(short_sends, "short_sends", "", COUNTER, "Sends of which the kernel took a part.")           \
     X(accept_pauses, "accept_pauses", "", COUNTER,                                                 \
       "Times that accepting paused for want of descriptors.")                                      \
+    X(timeouts_connect, "timeouts", "kind=\"connect\"", COUNTER, "Deadlines that passed.")         \
     X(timeouts_header, "timeouts", "kind=\"header\"", COUNTER, "Deadlines that passed.")           \
     X(timeouts_idle, "timeouts", "kind=\"idle\"", COUNTER, "Deadlines that passed.")               \
     X(timeouts_write, "timeouts", "kind=\"write\"", COUNTER, "Deadlines that passed.")             \

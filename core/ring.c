@@ -334,6 +334,19 @@ int gy_ring_accept(struct gy_ring *ring, uint64_t token, int listener)
     return 0;
 }
 
+int gy_ring_connect(struct gy_ring *ring, uint64_t token, int socket,
+                    const struct sockaddr *address, socklen_t length)
+{
+    gy_assert(socket >= 0 && address != NULL);
+    struct io_uring_sqe *sqe = queue(ring);
+    if (sqe == NULL) {
+        return GY_ENOBUFS;
+    }
+    io_uring_prep_connect(sqe, socket, address, length);
+    io_uring_sqe_set_data64(sqe, token);
+    return 0;
+}
+
 int gy_ring_receive(struct gy_ring *ring, uint64_t token, int socket, uint16_t group,
                     enum gy_receive_mode mode, bool poll_first)
 {

@@ -28,6 +28,7 @@
 enum gy_operation {
     GY_OPERATION_NONE, /* its completions are dropped */
     GY_OPERATION_ACCEPT,
+    GY_OPERATION_CONNECT,
     GY_OPERATION_RECEIVE,
     GY_OPERATION_SEND,
     GY_OPERATION_CANCEL,
@@ -143,6 +144,11 @@ void gy_ring_explain_refusal(int errno_value, int sysctl_disabled, char *text, s
 /* Accepts until told otherwise (or one connection, where the kernel lacks multishot): each
  * completion's result is a descriptor. */
 int gy_ring_accept(struct gy_ring *ring, uint64_t token, int listener);
+
+/* Connects to `address`, which is read by the time gy_ring_wait() returns. The result is 0 or a
+ * negative errno. */
+int gy_ring_connect(struct gy_ring *ring, uint64_t token, int socket,
+                    const struct sockaddr *address, socklen_t length);
 
 enum gy_receive_mode {
     GY_RECEIVE_ONE_SHOT,    /* one completion per operation */

@@ -2,10 +2,14 @@
 #include "core/stream.h"
 
 #include <errno.h>
+#include <netinet/tcp.h>
+#include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
-#include "core/keep.h"
+#include "core/address.h"
 #include "core/endpoint.h"
+#include "core/keep.h"
 #include "core/worker.h"
 
 const char *gy_close_reason_text(enum gy_close_reason reason)
@@ -136,6 +140,9 @@ static void stream_expire_core(struct gy_stream *stream)
     stream->core_deadline_ms = 0;
     if (stream->state == GY_STREAM_LINGERING) {
         gy_count(&stream->worker->counters.timeouts_linger, 1);
+    } else if (stream->state == GY_STREAM_DIALLING) {
+        gy_count(&stream->worker->counters.timeouts_connect, 1);
+        stream->error = ETIMEDOUT;
     } else {
         gy_count(&stream->worker->counters.timeouts_write, 1);
     }
@@ -225,14 +232,13 @@ static struct gy_stream *stream_make(struct gy_endpoint *endpoint, int descripto
     worker->streams_open++;
     endpoint->connections++;
     gy_gauge_set(&worker->counters.connections_open, worker->streams_open);
-    stream->announced = true;
     return stream;
 }
 
 static void stream_begin(struct gy_stream *stream)
 {
     gy_stream_apply(stream, stream->endpoint->ops->open(stream));
-    SETTLE
+    stream_settle(stream);
     gy_stream_flush_later(stream);
 }
 
@@ -246,13 +252,14 @@ struct gy_stream *gy_stream_open(struct gy_endpoint *endpoint, int descriptor)
     return stream;
 }
 
-struct gy_stream *gy_stream_dial(struct gy_endpoint *endpoint, const struct gy_address *peer, uint32_t timeout_ms,
-                                 struct gy_error *error)
+struct gy_stream *gy_stream_dial(struct gy_endpoint *endpoint, const struct gy_address *peer,
+                                 uint32_t timeout_ms, struct gy_error *error)
 {
     struct gy_worker *worker = endpoint->worker;
     char text[GY_ADDRESS_TEXT_BYTES];
     if (!gy_endpoint_has_room(endpoint)) {
-        gy_error_set(error, GY_ELIMIT, "connecting to %s: %u connections are open, which is the limit",
+        gy_error_set(error, GY_ELIMIT,
+                     "connecting to %s: %u connections are open, which is the limit",
                      gy_address_format(peer, text, sizeof text), endpoint->connections);
         return NULL;
     }
@@ -275,8 +282,8 @@ struct gy_stream *gy_stream_dial(struct gy_endpoint *endpoint, const struct gy_a
     }
     stream->state = GY_STREAM_DIALLING;
     gy_count(&worker->counters.connections_dialled, 1);
-    if (gy_ring_connect(worker->ring, stream_token(stream, GY_OPERATION_CONNECT), descriptor, &peer->any,
-                        peer->length) == 0) {
+    if (gy_ring_connect(worker->ring, stream_token(stream, GY_OPERATION_CONNECT), descriptor,
+                        &peer->any, peer->length) == 0) {
         stream->connecting = true;
         stream_set_core_deadline(stream, timeout_ms);
     } else {
@@ -301,8 +308,8 @@ void gy_stream_connected(struct gy_stream *stream, const struct gy_completion *c
         return;
     }
     stream->state = GY_STREAM_OPEN;
-    gy_stream_wake(stream);
     stream->fresh = true;
+    gy_stream_wake(stream);
 }
 
 /* Nothing is in flight any more: the descriptor can be closed, and no completion will name this
@@ -311,14 +318,11 @@ static void stream_free(struct gy_stream *stream)
 {
     struct gy_worker *worker = stream->worker;
     struct gy_endpoint *endpoint = stream->endpoint;
-    gy_assert(!stream->receiving && !stream->sending && !stream->cancelling &&
-              !stream->connecting);
+    gy_assert(!stream->receiving && !stream->sending && !stream->cancelling && !stream->connecting);
     gy_assert(!stream->ready && !stream->flush);
     gy_stream_stop_waiting(stream);
     gy_timer_disarm(&worker->wheel, &stream->timer);
-    if (stream->announced) {
-        endpoint->ops->closed(stream, (enum gy_close_reason)stream->reason);
-    }
+    endpoint->ops->closed(stream, (enum gy_close_reason)stream->reason);
     gy_chain_clear(&stream->in);
     gy_chain_clear(&stream->out);
     quota_charge(stream, 0);
@@ -333,16 +337,21 @@ static void stream_free(struct gy_stream *stream)
     gy_gauge_set(&worker->counters.connections_open, worker->streams_open);
 }
 
+static void stream_begin_closing(struct gy_stream *stream)
+{
+    stream->state = GY_STREAM_CLOSING;
+    gy_stream_stop_waiting(stream);
+}
+
 void gy_stream_abort(struct gy_stream *stream, enum gy_close_reason reason)
 {
     if (stream->state == GY_STREAM_CLOSING) {
         return;
     }
-    if (stream->state == GY_STREAM_OPEN) {
+    if (stream->state == GY_STREAM_OPEN || stream->state == GY_STREAM_DIALLING) {
         stream->reason = (uint8_t)reason;
     }
-    stream->state = GY_STREAM_CLOSING;
-    gy_stream_stop_waiting(stream);
+    stream_begin_closing(stream);
     gy_stream_flush_later(stream);
 }
 
@@ -367,10 +376,12 @@ void gy_stream_apply(struct gy_stream *stream, uint32_t wants)
 
 void gy_stream_drain(struct gy_stream *stream)
 {
-    if (stream->state == GY_STREAM_OPEN) {
+    if (stream->state == GY_STREAM_OPEN && !stream->fresh) {
         stream->draining = true;
         gy_stream_apply(stream, stream->endpoint->ops->drain(stream));
         stream_settle(stream);
+    } else if (stream->state == GY_STREAM_DIALLING || stream->fresh) {
+        gy_stream_abort(stream, GY_CLOSE_DRAIN);
     }
 }
 
@@ -521,6 +532,9 @@ static void stream_settle(struct gy_stream *stream)
         !wants_input(stream) || (stream->wants & GY_WANT_SHUTDOWN)) {
         gy_stream_flush_later(stream);
     }
+    if ((stream->wants & GY_WANT_ROOM) && stream->out.length == 0) {
+        gy_stream_wake(stream); /* there is room already, and no send's end to tell it */
+    }
 }
 
 void gy_stream_run(struct gy_stream *stream)
@@ -531,7 +545,10 @@ void gy_stream_run(struct gy_stream *stream)
     if (stream->waiting == GY_STREAM_WAITS_FOR_MEMORY) {
         gy_stream_stop_waiting(stream);
     }
-    gy_stream_apply(stream, stream->endpoint->ops->turn(stream));
+    const struct gy_stream_ops *ops = stream->endpoint->ops;
+    bool fresh = stream->fresh;
+    stream->fresh = false;
+    gy_stream_apply(stream, fresh ? ops->open(stream) : ops->turn(stream));
     stream_settle(stream);
 }
 
@@ -641,10 +658,26 @@ static void stream_begin_lingering(struct gy_stream *stream)
     stream_set_core_deadline(stream, stream->endpoint->limits.linger_timeout_ms);
 }
 
+static void stream_progress_flushing(struct gy_stream *stream)
+{
+    if (stream->out.length > 0) {
+        if (!stream->sending) {
+            stream_send(stream);
+        }
+        return;
+    }
+    gy_assert(!stream->sending);
+    if (stream->wants & GY_WANT_LINGER) {
+        stream_begin_lingering(stream);
+    } else {
+        stream_begin_closing(stream);
+    }
+}
+
 static void stream_progress_lingering(struct gy_stream *stream)
 {
     if (stream->eof || stream->dropped_bytes > stream->endpoint->limits.linger_bytes) {
-        gy_stream_abort(stream, (enum gy_close_reason)stream->reason);
+        stream_begin_closing(stream);
     } else if (!stream->receiving && !stream->cancelling) {
         stream_receive(stream);
     }
@@ -652,7 +685,7 @@ static void stream_progress_lingering(struct gy_stream *stream)
 
 static void stream_progress_closing(struct gy_stream *stream)
 {
-    if (!stream->receiving && !stream->sending && !stream->cancelling) {
+    if (!stream->receiving && !stream->sending && !stream->cancelling && !stream->connecting) {
         if (stream->ready) {
             gy_stream_flush_later(stream); /* it leaves the ready list first */
             return;
@@ -671,31 +704,20 @@ static void stream_progress_closing(struct gy_stream *stream)
     }
 }
 
+/* A state may lead to the next one at once. */
 void gy_stream_progress(struct gy_stream *stream)
 {
     gy_assert(!stream->flush);
     if (stream->state == GY_STREAM_OPEN) {
         stream_progress_open(stream);
-        return;
     }
     if (stream->state == GY_STREAM_FLUSHING) {
-        if (stream->out.length > 0) {
-            if (!stream->sending) {
-                stream_send(stream);
-            }
-            return;
-        }
-        gy_assert(!stream->sending);
-        if (stream->wants & GY_WANT_LINGER) {
-            stream_begin_lingering(stream);
-        } else {
-            gy_stream_abort(stream, (enum gy_close_reason)stream->reason);
-            return;
-        }
+        stream_progress_flushing(stream);
     }
     if (stream->state == GY_STREAM_LINGERING) {
         stream_progress_lingering(stream);
-        return;
     }
-    stream_progress_closing(stream);
+    if (stream->state == GY_STREAM_CLOSING) {
+        stream_progress_closing(stream);
+    }
 }

@@ -10,10 +10,10 @@
  * wants next. Nothing is sent while sessions run: at the end of the worker's turn every stream with
  * output makes one gathered send. One send is in flight at a time.
  *
- * Life:  (DIALLING ->) OPEN -> FLUSHING (wants CLOSE: what is in `out` leaves) -> LINGERING (write side shut;
- * what the peer still sends is read and dropped for a bounded time, else a reset would eat the last
- * answer) -> CLOSING (everything in flight is cancelled and awaited) -> gone. A failure or
- * gy_stream_abort goes to CLOSING directly.
+ * Life:  (DIALLING ->) OPEN -> FLUSHING (wants CLOSE: what is in `out` leaves) -> LINGERING (write
+ * side shut; what the peer still sends is read and dropped for a bounded time, else a reset would
+ * eat the last answer) -> CLOSING (everything in flight is cancelled and awaited) -> gone. A
+ * failure or gy_stream_abort goes to CLOSING directly.
  *
  * Backpressure: the stream stops reading while `in` holds receive_high bytes or more, while the
  * server's quota of kept bytes is used up, or while the session does not want READ; it reads again
@@ -52,7 +52,7 @@ enum gy_want {
     X(LOCAL, local, "the session closed it")                                                       \
     X(PEER, peer, "the peer closed it")                                                            \
     X(RESET, reset, "the peer reset it")                                                           \
-    X(UNREACHED, unreached, "the peer could not be reached")                                                           \
+    X(UNREACHED, unreached, "the peer could not be reached")                                       \
     X(TIMEOUT, timeout, "a deadline passed")                                                       \
     X(PROTOCOL, protocol, "the peer broke the protocol")                                           \
     X(LIMIT, limit, "a limit was reached")                                                         \
@@ -69,7 +69,8 @@ const char *gy_close_reason_text(enum gy_close_reason reason);
 
 /* What a server brings along; constant. Calls come from the owning worker's thread only. */
 struct gy_stream_ops {
-    /* A connection is there: accepted, or dialled with success. An accepted one's stream->session is session_bytes of undefined memory. Returns wants.
+    /* A connection is there: accepted, or dialled with success. An accepted one's stream->session
+     * is session_bytes of undefined memory. Returns wants.
      */
     uint32_t (*open)(struct gy_stream *stream);
 
@@ -161,7 +162,7 @@ struct gy_stream {
     bool paused : 1;    /* reached receive_high; reads again at receive_low */
     bool was_empty : 1; /* the last receive emptied the socket: poll before reading */
     bool connecting : 1;
-    bool announced : 1; /* `open` was called, so `closed` will be */
+    bool fresh : 1; /* dialled: `open` is still to be called */
 };
 
 /* Runs the session again in this turn or the next: it has output, or asks to be asked. Cheap,
@@ -177,19 +178,20 @@ void gy_stream_set_deadline(struct gy_stream *stream, uint64_t deadline_ms);
 void gy_stream_abort(struct gy_stream *stream, enum gy_close_reason reason);
 
 /*
- * Dials `peer` (numeric; core/connector knows names and tries again): the stream exists at once, so that the caller can
- * fill its session, and says `open` when connected, or only `closed` (GY_CLOSE_UNREACHED, GY_CLOSE_TIMEOUT) when not;
- * stream->error then has the errno. `peer` must stay until the worker's turn ends. NULL when a bound was
- * reached or no socket could be made: `error`, which may be NULL, says which.
+ * Dials `peer` (numeric; core/connector knows names and tries again): the stream exists at once, so
+ * that the caller can fill its session, and says `open` when connected, or only `closed`
+ * (GY_CLOSE_UNREACHED, GY_CLOSE_TIMEOUT) when not; stream->error then has the errno. `peer` must
+ * stay until the worker's turn ends. NULL when a bound was reached or no socket could be made:
+ * `error`, which may be NULL, says which.
  */
 struct gy_address;
-struct gy_stream *gy_stream_dial(struct gy_endpoint *endpoint, const struct gy_address *peer, uint32_t timeout_ms,
-                                 struct gy_error *error);
+struct gy_stream *gy_stream_dial(struct gy_endpoint *endpoint, const struct gy_address *peer,
+                                 uint32_t timeout_ms, struct gy_error *error);
 
 /* ---- for core/listener and core/worker ---- */
 
-/* Takes over an accepted descriptor. NULL when the slab of streams or sessions is at its bound; then
- * the descriptor stays with the caller. */
+/* Takes over an accepted descriptor. NULL when the slab of streams or sessions is at its bound;
+ * then the descriptor stays with the caller. */
 struct gy_stream *gy_stream_open(struct gy_endpoint *endpoint, int descriptor);
 
 struct gy_completion;

@@ -286,6 +286,12 @@ static void dispatch_stream(struct gy_worker *worker, const struct gy_completion
             return;
         }
         break;
+    case GY_OPERATION_CONNECT:
+        if (stream != NULL && stream->connecting) {
+            gy_stream_connected(stream, completion);
+            return;
+        }
+        break;
     case GY_OPERATION_CANCEL:
         if (stream != NULL && stream->cancelling) {
             gy_stream_cancelled(stream, completion);
@@ -302,6 +308,7 @@ void gy_worker_dispatch(struct gy_worker *worker, const struct gy_completion *co
 {
     uint32_t slot = gy_token_slot(completion->token);
     switch (gy_token_operation(completion->token)) {
+    case GY_OPERATION_CONNECT:
     case GY_OPERATION_RECEIVE:
     case GY_OPERATION_SEND:
     case GY_OPERATION_CANCEL:

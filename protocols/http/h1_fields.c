@@ -83,14 +83,14 @@ int gy_h1_target(const uint8_t *data, struct gy_http_span line, struct gy_http_e
     return absolute_form(data, line, scheme, exchange, head);
 }
 
-static int host(const uint8_t *data, struct gy_http_span value, struct gy_http_exchange *exchange,
-                struct gy_h1_head *head)
+int gy_h1_host(const uint8_t *data, struct gy_http_span value, size_t plain_bytes,
+               struct gy_http_exchange *exchange, struct gy_h1_head *head)
 {
     if ((head->flags & GY_H1_HEAD_HOST) != 0) {
         return GY_H1_REFUSED_HOST_REPEATED;
     }
     head->flags |= GY_H1_HEAD_HOST;
-    if (!gy_http_authority_valid(gy_http_span_text(data, value), false)) {
+    if (!gy_http_authority_rest_valid(gy_http_span_text(data, value), plain_bytes, false)) {
         return GY_H1_REFUSED_HOST_INVALID;
     }
     if ((head->flags & GY_H1_HEAD_TARGET_AUTHORITY) == 0) {
@@ -135,6 +135,10 @@ static void transfer_encoding(struct gy_http_text list, struct gy_h1_head *head)
 
 static void connection(struct gy_http_text list, struct gy_h1_head *head)
 {
+    if (list.length == 10 && gy_http_token_is((const uint8_t *)list.data, "keep-alive", 10)) {
+        head->flags |= GY_H1_HEAD_KEEP_ALIVE;
+        return;
+    }
     struct gy_http_text option;
     while (gy_http_list_next(&list, &option)) {
         if (gy_http_text_equal_nocase(option, GY_HTTP_TEXT("keep-alive"))) {
@@ -153,11 +157,6 @@ int gy_h1_special(const uint8_t *data, const struct gy_http_field *field,
     const uint8_t *name = data + field->name.offset;
     struct gy_http_text value = gy_http_span_text(data, field->value);
     switch (field->name.length) {
-    case 4:
-        if (gy_http_token_is(name, "host", 4)) {
-            return host(data, field->value, exchange, head);
-        }
-        break;
     case 6:
         if (gy_http_token_is(name, "expect", 6)) {
             bool known = gy_http_text_equal_nocase(value, GY_HTTP_TEXT("100-continue"));

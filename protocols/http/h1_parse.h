@@ -57,6 +57,10 @@ struct gy_h1_parser {
 
     /* How many bytes from `data` on are neither control characters (HTAB is none) nor DEL. */
     uint32_t (*plain)(const uint8_t *data, uint32_t length);
+
+    /* Writes field lines to `at`, which has room for them, and returns their end; NULL when a name
+     * is no token or a value has a control character. */
+    uint8_t *(*put_headers)(uint8_t *at, const struct gy_http_header *headers, uint32_t count);
 };
 
 extern const struct gy_h1_parser gy_h1_parser_portable;
@@ -94,7 +98,12 @@ enum gy_h1_scan_result gy_h1_scan(const struct gy_h1_parser *parser, const struc
 int gy_h1_target(const uint8_t *data, struct gy_http_span line, struct gy_http_exchange *exchange,
                  struct gy_h1_head *head);
 
-/* A field that frames or routes, recognised by its name. 0 or a refusal. */
+/* The Host field. `plain_bytes` of the value, from its start, are GY_HTTP_CLASS_HOST. 0 or a
+ * refusal. */
+int gy_h1_host(const uint8_t *data, struct gy_http_span value, size_t plain_bytes,
+               struct gy_http_exchange *exchange, struct gy_h1_head *head);
+
+/* Any other field that frames or routes, recognised by its name. 0 or a refusal. */
 int gy_h1_special(const uint8_t *data, const struct gy_http_field *field,
                   struct gy_http_exchange *exchange, struct gy_h1_head *head);
 
@@ -102,7 +111,8 @@ int gy_h1_special(const uint8_t *data, const struct gy_http_field *field,
  */
 int gy_h1_head_check(struct gy_http_exchange *exchange, struct gy_h1_head *head);
 
-/* Whether names of this length need gy_h1_special(): 4, 6, 7, 10, 14, 17. */
+/* Whether names of this length may be special: Host, and those of gy_h1_special(): 4, 6, 7, 10,
+ * 14, 17. */
 #define GY_H1_SPECIAL_LENGTHS (1u << 4 | 1u << 6 | 1u << 7 | 1u << 10 | 1u << 14 | 1u << 17)
 
 #endif

@@ -6,12 +6,14 @@
  *   PARSER  the name of the struct gy_h1_parser to define, NAME its name as a string
  *   TARGET  the function attribute for the instruction set, or nothing
  *
- * and, TARGET applied, three functions that return the first byte in [at, end) which is not of the
- * class, or end:
+ * and, TARGET applied, functions that return the first byte in [at, end) which is not of the class,
+ * or end:
  *
- *   skip_token   GY_HTTP_CLASS_TOKEN
- *   skip_target  GY_HTTP_CLASS_TARGET
- *   skip_value   GY_HTTP_CLASS_VALUE
+ *   skip_token, skip_target, skip_value, skip_host    GY_HTTP_CLASS_…
+ *
+ * and functions that copy a text, and return 0 when all its bytes are of the class:
+ *
+ *   copy_token, copy_value
  */
 
 struct cursor {
@@ -193,6 +195,20 @@ static inline TARGET int field_line(struct cursor *in, struct gy_http_field *fie
     return line_end(in);
 }
 
+/* A field whose name has four letters. */
+static inline TARGET int host(struct cursor *in, const struct gy_http_field *field,
+                              struct gy_http_exchange *exchange, struct gy_h1_head *head)
+{
+    if (!gy_http_token_is(in->start + field->name.offset, "host", 4)) {
+        return GY_H1_PARSED;
+    }
+    /* The line's CR is no part of a host, so that the search ends within the value. */
+    const uint8_t *value = in->start + field->value.offset;
+    size_t plain_bytes = (size_t)(skip_host(value, in->at) - value);
+    gy_assert(plain_bytes <= field->value.length);
+    return gy_h1_host(in->start, field->value, plain_bytes, exchange, head);
+}
+
 static TARGET int parse_head(const struct gy_h1_limits *limits, const uint8_t *data,
                              uint32_t length, struct gy_http_exchange *exchange,
                              struct gy_h1_head *head)
@@ -234,7 +250,11 @@ static TARGET int parse_head(const struct gy_h1_limits *limits, const uint8_t *d
         }
         *field = line;
         if (line.name.length <= 17 && (GY_H1_SPECIAL_LENGTHS >> line.name.length & 1) != 0) {
-            result = gy_h1_special(data, field, exchange, head);
+            if (line.name.length == 4) {
+                result = host(&in, &line, exchange, head);
+            } else {
+                result = gy_h1_special(data, field, exchange, head);
+            }
             if (result != GY_H1_PARSED) {
                 return result;
             }
@@ -286,6 +306,24 @@ static TARGET int parse_trailers(const struct gy_h1_limits *limits, const uint8_
     }
 }
 
+static TARGET uint8_t *put_headers(uint8_t *at, const struct gy_http_header *headers,
+                                   uint32_t count)
+{
+    uint32_t bad = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        bad |= copy_token(at, headers[i].name);
+        bad |= headers[i].name.length == 0;
+        at += headers[i].name.length;
+        memcpy(at, ": ", 2);
+        at += 2;
+        bad |= copy_value(at, headers[i].value);
+        at += headers[i].value.length;
+        memcpy(at, "\r\n", 2);
+        at += 2;
+    }
+    return bad == 0 ? at : NULL;
+}
+
 static TARGET uint32_t plain(const uint8_t *data, uint32_t length)
 {
     return (uint32_t)(skip_value(data, data + length) - data);
@@ -296,4 +334,5 @@ const struct gy_h1_parser PARSER = {
     .head = parse_head,
     .trailers = parse_trailers,
     .plain = plain,
+    .put_headers = put_headers,
 };

@@ -71,4 +71,30 @@ static inline const uint8_t *skip_value(const uint8_t *at, const uint8_t *end)
     }
 }
 
+static inline const uint8_t *skip_host(const uint8_t *at, const uint8_t *end)
+{
+    return skip_class(at, end, GY_HTTP_CLASS_HOST);
+}
+
+static inline uint32_t copy_class(uint8_t *to, struct gy_http_text text, enum gy_http_class_bit bit)
+{
+    uint8_t classes = 255;
+    for (size_t i = 0; i < text.length; i++) {
+        uint8_t byte = (uint8_t)text.data[i];
+        classes &= gy_http_class[byte];
+        to[i] = byte;
+    }
+    return (classes & bit) == 0;
+}
+
+static inline uint32_t copy_token(uint8_t *to, struct gy_http_text text)
+{
+    return copy_class(to, text, GY_HTTP_CLASS_TOKEN);
+}
+
+static inline uint32_t copy_value(uint8_t *to, struct gy_http_text text)
+{
+    return copy_class(to, text, GY_HTTP_CLASS_VALUE);
+}
+
 #include "protocols/http/h1_parse_impl.h"

@@ -31,6 +31,11 @@ static inline TARGET const uint8_t *skip_value(const uint8_t *at, const uint8_t 
     return skip_value_16(at, end);
 }
 
+static inline TARGET const uint8_t *skip_host(const uint8_t *at, const uint8_t *end)
+{
+    return skip_host_16(at, end);
+}
+
 #include "protocols/http/h1_parse_impl.h"
 
 #endif

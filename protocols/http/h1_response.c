@@ -22,6 +22,13 @@ static inline uint8_t *put(uint8_t *at, const char *text, size_t length)
 
 static uint8_t *put_decimal(uint8_t *at, uint64_t value)
 {
+    if (value < 100) {
+        if (value >= 10) {
+            *at++ = (uint8_t)('0' + value / 10);
+        }
+        *at++ = (uint8_t)('0' + value % 10);
+        return at;
+    }
     uint8_t digits[20];
     uint32_t length = 0;
     do {
@@ -43,21 +50,6 @@ static inline uint8_t *put_status(uint8_t *at, uint16_t status)
     struct gy_http_text reason = gy_http_reason_text(status);
     at = put(at, reason.data, reason.length);
     return PUT(at, "\r\n");
-}
-
-/* Copies a text and looks at every byte on the way: field texts are short, so that this costs no
- * more than the copying. Returns the classes that all bytes have. */
-static inline uint8_t put_checked(uint8_t **at, struct gy_http_text text)
-{
-    uint8_t classes = 255;
-    uint8_t *to = *at;
-    for (size_t i = 0; i < text.length; i++) {
-        uint8_t byte = (uint8_t)text.data[i];
-        classes &= gy_http_class[byte];
-        to[i] = byte;
-    }
-    *at = to + text.length;
-    return classes;
 }
 
 enum special {
@@ -91,21 +83,16 @@ static enum special special_header(struct gy_http_text name)
 }
 
 /* Field lines. `given` gets a bit for each enum special seen. NULL when one must not be sent. */
-static uint8_t *put_headers(uint8_t *at, const struct gy_http_header *headers, uint32_t count,
-                            uint32_t *given)
+static uint8_t *put_headers(uint8_t *at, const struct gy_h1_env *env,
+                            const struct gy_http_header *headers, uint32_t count, uint32_t *given)
 {
     for (uint32_t i = 0; i < count; i++) {
-        uint8_t name = put_checked(&at, headers[i].name);
-        at = PUT(at, ": ");
-        uint8_t value = put_checked(&at, headers[i].value);
-        at = PUT(at, "\r\n");
-        if ((name & GY_HTTP_CLASS_TOKEN) == 0 || (value & GY_HTTP_CLASS_VALUE) == 0 ||
-            headers[i].name.length == 0) {
-            return NULL;
+        if (headers[i].name.length <= 17 &&
+            (GY_H1_SPECIAL_LENGTHS >> headers[i].name.length & 1) != 0) {
+            *given |= 1u << special_header(headers[i].name);
         }
-        *given |= 1u << special_header(headers[i].name);
     }
-    return (*given & 1u << FRAMING) != 0 ? NULL : at;
+    return (*given & 1u << FRAMING) != 0 ? NULL : env->parser->put_headers(at, headers, count);
 }
 
 /* What put_headers() writes at most; capped, so that sums cannot wrap. */
@@ -382,7 +369,7 @@ static int respond(struct gy_http_exchange *base, const struct gy_http_response 
     }
     uint32_t given = 0;
     uint8_t *at = put_status(room, response->status);
-    at = put_headers(at, response->headers, response->header_count, &given);
+    at = put_headers(at, env, response->headers, response->header_count, &given);
     if (at == NULL) {
         body_drop(response);
         return give_up(exchange, GY_EINVAL);
@@ -444,7 +431,8 @@ static int inform(struct gy_http_exchange *base, uint16_t status,
         return GY_ENOBUFS;
     }
     uint32_t given = 0;
-    uint8_t *at = put_headers(put_status(room, status), headers, header_count, &given);
+    uint8_t *at =
+        put_headers(put_status(room, status), connection->env, headers, header_count, &given);
     if (at == NULL) {
         return GY_EINVAL;
     }
@@ -486,7 +474,7 @@ static int trailers(struct gy_http_exchange *base, const struct gy_http_header *
         return GY_ENOBUFS;
     }
     uint32_t given = 0;
-    uint8_t *at = put_headers(room, headers, header_count, &given);
+    uint8_t *at = put_headers(room, env, headers, header_count, &given);
     if (at == NULL) {
         return GY_EINVAL;
     }
@@ -531,7 +519,7 @@ static int tunnel(struct gy_http_exchange *base, struct gy_http_text protocol,
     }
     uint32_t given = 0;
     uint16_t status = protocol.length > 0 ? 101 : 200;
-    uint8_t *at = put_headers(put_status(room, status), headers, header_count, &given);
+    uint8_t *at = put_headers(put_status(room, status), env, headers, header_count, &given);
     if (at == NULL) {
         return give_up(exchange, GY_EINVAL);
     }

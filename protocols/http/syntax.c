@@ -115,22 +115,27 @@ static size_t literal_length(struct gy_http_text authority)
 
 bool gy_http_authority_valid(struct gy_http_text authority, bool port_needed)
 {
-    size_t at = 0;
+    return gy_http_authority_rest_valid(authority, 0, port_needed);
+}
+
+bool gy_http_authority_rest_valid(struct gy_http_text authority, size_t plain_bytes,
+                                  bool port_needed)
+{
+    size_t at = plain_bytes;
     if (authority.length > 0 && authority.data[0] == '[') {
         at = literal_length(authority);
-    } else {
-        for (; at < authority.length; at++) {
-            uint8_t byte = (uint8_t)authority.data[at];
-            if (gy_http_is(byte, GY_HTTP_CLASS_HOST)) {
-                continue;
-            }
-            if (byte != '%' || authority.length - at < 3 ||
-                !gy_http_is((uint8_t)authority.data[at + 1], GY_HTTP_CLASS_HEX) ||
-                !gy_http_is((uint8_t)authority.data[at + 2], GY_HTTP_CLASS_HEX)) {
-                break;
-            }
-            at += 2;
+    }
+    for (; at < authority.length && authority.data[0] != '['; at++) {
+        uint8_t byte = (uint8_t)authority.data[at];
+        if (gy_http_is(byte, GY_HTTP_CLASS_HOST)) {
+            continue;
         }
+        if (byte != '%' || authority.length - at < 3 ||
+            !gy_http_is((uint8_t)authority.data[at + 1], GY_HTTP_CLASS_HEX) ||
+            !gy_http_is((uint8_t)authority.data[at + 2], GY_HTTP_CLASS_HEX)) {
+            break;
+        }
+        at += 2;
     }
     if (at == 0) {
         return false;

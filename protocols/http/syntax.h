@@ -40,15 +40,33 @@ bool gy_http_all(struct gy_http_text text, enum gy_http_class_bit bit);
  * authority-form of CONNECT (RFC 9112 §3.2.3). */
 bool gy_http_authority_valid(struct gy_http_text authority, bool port_needed);
 
-/* Whether `text` equals `lower`, which is lower case and consists of letters and '-'. Only for
- * texts that are tokens: other bytes might fold onto letters. */
-static inline bool gy_http_token_is(const uint8_t *text, const char *lower, uint32_t length)
+/* The same, where the first `plain_bytes` bytes are known to be GY_HTTP_CLASS_HOST. */
+bool gy_http_authority_rest_valid(struct gy_http_text authority, size_t plain_bytes,
+                                  bool port_needed);
+
+/* Whether `text` equals `lower`, which is lower case and consists of letters and '-'; both are
+ * `length` bytes, at least 4. Not for texts with control characters: CR would pass for '-'. Whole
+ * words, overlapping, so that a constant is compared in two steps. */
+static inline __attribute__((always_inline)) bool gy_http_token_is(const uint8_t *text,
+                                                                   const char *lower, size_t length)
 {
-    uint8_t difference = 0;
-    for (uint32_t i = 0; i < length; i++) {
-        difference |= (uint8_t)((text[i] | 0x20) ^ (uint8_t)lower[i]);
+    if (length >= 8) {
+        uint64_t difference = 0;
+        for (size_t i = 0; i < length; i += 8) {
+            size_t at = i + 8 <= length ? i : length - 8;
+            uint64_t a, b;
+            memcpy(&a, text + at, 8);
+            memcpy(&b, lower + at, 8);
+            difference |= (a | UINT64_C(0x2020202020202020)) ^ b;
+        }
+        return difference == 0;
     }
-    return difference == 0;
+    uint32_t a, b, c, d;
+    memcpy(&a, text, 4);
+    memcpy(&b, lower, 4);
+    memcpy(&c, text + length - 4, 4);
+    memcpy(&d, lower + length - 4, 4);
+    return (((a | 0x20202020) ^ b) | ((c | 0x20202020) ^ d)) == 0;
 }
 
 /* The next element of a comma-separated list, without the white space around it; false at the end.

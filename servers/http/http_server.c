@@ -103,7 +103,7 @@ static struct http_session *session_of(struct gy_stream *stream)
 
 static struct gy_http_worker *http_of(struct gy_stream *stream)
 {
-    return stream->listener->state;
+    return stream->endpoint->state;
 }
 
 static void follow_deadline(struct gy_stream *stream)
@@ -124,7 +124,7 @@ static uint32_t http_open(struct gy_stream *stream)
 
 static void count_requests(struct gy_stream *stream, struct gy_http_worker *http)
 {
-    struct gy_http_server *shared = stream->listener->server->context;
+    struct gy_http_server *shared = stream->endpoint->context;
     uint32_t number = stream->worker->options.number;
     gy_assert(number < GY_HTTP_WORKERS_MAX);
     gy_count(&shared->counts[number].requests, http->env.counters.requests - http->counted);
@@ -161,7 +161,7 @@ static uint32_t http_expire(struct gy_stream *stream)
 static uint32_t http_drain(struct gy_stream *stream)
 {
     struct gy_h1 *h1 = &session_of(stream)->h1;
-    const struct gy_http_server *shared = stream->listener->server->context;
+    const struct gy_http_server *shared = stream->endpoint->context;
     uint32_t patience_ms =
         shared->drain_patience_ms != 0 ? shared->drain_patience_ms : DEFAULT_DRAIN_PATIENCE_MS;
     gy_h1_drain(h1, stream->worker->now_ns + (uint64_t)patience_ms * NANOSECONDS_PER_MS);

@@ -156,6 +156,14 @@ int gy_ring_accept(struct gy_ring *ring, uint64_t token, int listener)
     return queue(ring, FAKE_ACCEPT, token, listener) != NULL ? 0 : GY_ENOBUFS;
 }
 
+int gy_ring_connect(struct gy_ring *ring, uint64_t token, int socket,
+                    const struct sockaddr *address, socklen_t length)
+{
+    (void)address;
+    (void)length;
+    return queue(ring, FAKE_CONNECT, token, socket) != NULL ? 0 : GY_ENOBUFS;
+}
+
 int gy_ring_receive(struct gy_ring *ring, uint64_t token, int socket, uint16_t group,
                     enum gy_receive_mode mode, bool poll_first)
 {

@@ -14,6 +14,7 @@
 
 enum fake_kind {
     FAKE_ACCEPT,
+    FAKE_CONNECT,
     FAKE_RECEIVE,
     FAKE_SEND, /* plain or gathered */
     FAKE_CANCEL_DESCRIPTOR,

@@ -22,7 +22,7 @@ static uint32_t answer(struct act *act)
 
 static uint32_t act_open(struct gy_stream *stream)
 {
-    struct stage *stage = stream->listener->server->context;
+    struct stage *stage = stream->endpoint->context;
     struct act *act = stream->session;
     *act = stage->act;
     act->stage = stage;
@@ -46,7 +46,7 @@ static void eat(struct stage *stage, struct gy_stream *stream, struct act *act)
 
 static uint32_t act_turn(struct gy_stream *stream)
 {
-    struct stage *stage = stream->listener->server->context;
+    struct stage *stage = stream->endpoint->context;
     struct act *act = stream->session;
     act->turns++;
     stage->turn_order[stage->turn_count++ % 256] = stream->slot;
@@ -77,7 +77,7 @@ static uint32_t act_drain(struct gy_stream *stream)
 
 static void act_closed(struct gy_stream *stream, enum gy_close_reason reason)
 {
-    struct stage *stage = stream->listener->server->context;
+    struct stage *stage = stream->endpoint->context;
     stage->closed_count++;
     stage->closed_reason = reason;
     /* What a careless session may do: */

@@ -49,12 +49,20 @@ static int tear_down(void **state)
     return all_back ? 0 : -1;
 }
 
+/* Without the zero. */
+static void put(uint8_t *room, const char *text)
+{
+    while (*text != '\0') {
+        *room++ = (uint8_t)*text++;
+    }
+}
+
 static void write_text(struct fixture *fixture, const char *text)
 {
     uint32_t bytes = (uint32_t)strlen(text);
     uint8_t *room = gy_bump_reserve(&fixture->bump, bytes);
     assert_non_null(room);
-    memcpy(room, text, bytes);
+    put(room, text);
     assert_int_equal(gy_bump_commit(&fixture->bump, &fixture->chain, bytes), 0);
 }
 
@@ -89,7 +97,7 @@ static void committing_less_than_reserved_hands_the_rest_out_again(void **state)
 {
     struct fixture *fixture = *state;
     uint8_t *room = gy_bump_reserve(&fixture->bump, 100);
-    memcpy(room, "ab", 2);
+    put(room, "ab");
     assert_int_equal(gy_bump_commit(&fixture->bump, &fixture->chain, 2), 0);
     assert_ptr_equal(gy_bump_reserve(&fixture->bump, 100), room + 2);
     assert_ptr_equal(gy_bump_reserve(&fixture->bump, 10), room + 2);
@@ -226,7 +234,7 @@ static void a_slice_of_the_room_is_the_callers(void **state)
 {
     struct fixture *fixture = *state;
     uint8_t *room = gy_bump_reserve(&fixture->bump, 4);
-    memcpy(room, "abcd", 4);
+    put(room, "abcd");
     struct gy_slice slice = gy_bump_slice(&fixture->bump, 3);
     assert_int_equal(slice.length, 3);
     assert_ptr_equal(gy_slice_data(slice), room);
@@ -250,7 +258,7 @@ static void a_commit_without_a_link_appends_nothing_and_takes_no_room(void **sta
     struct fixture *fixture = *state;
     exhaust_links(fixture);
     uint8_t *room = gy_bump_reserve(&fixture->bump, 4);
-    memcpy(room, "abcd", 4);
+    put(room, "abcd");
     assert_int_equal(gy_bump_commit(&fixture->bump, &fixture->chain, 4), GY_ENOBUFS);
     expect_text(&fixture->chain, "0246");
     assert_int_equal(fixture->bump.block->buffer.refs, 1);
@@ -259,6 +267,18 @@ static void a_commit_without_a_link_appends_nothing_and_takes_no_room(void **sta
     /* The bytes are still in the room last reserved. */
     assert_int_equal(gy_bump_commit(&fixture->bump, &fixture->chain, 4), 0);
     expect_text(&fixture->chain, "246abcd");
+}
+
+static void a_commit_that_failed_gives_its_room_back_in_a_held_block_too(void **state)
+{
+    struct fixture *fixture = *state;
+    exhaust_links(fixture);
+    gy_bump_reserve(&fixture->bump, 4);
+    struct gy_slice held = gy_bump_slice(&fixture->bump, 4);
+    uint8_t *room = gy_bump_reserve(&fixture->bump, 4);
+    assert_int_equal(gy_bump_commit(&fixture->bump, &fixture->chain, 4), GY_ENOBUFS);
+    assert_ptr_equal(gy_bump_reserve(&fixture->bump, 4), room);
+    gy_slice_drop(held);
 }
 
 static void copies_are_counted_and_only_those_that_succeed(void **state)
@@ -320,6 +340,7 @@ int main(void)
         TEST(a_failed_renewal_keeps_the_block_with_what_room_it_has),
         TEST(a_slice_of_the_room_is_the_callers),
         TEST(a_commit_without_a_link_appends_nothing_and_takes_no_room),
+        TEST(a_commit_that_failed_gives_its_room_back_in_a_held_block_too),
         TEST(copies_are_counted_and_only_those_that_succeed),
         TEST(copying_nothing_appends_nothing),
         TEST(a_block_that_went_back_is_poisoned),

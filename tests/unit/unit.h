@@ -40,7 +40,7 @@ static inline int run_in_child(void (*function)(void *), void *argument, char *o
     }
     close(ends[1]);
     size_t fill = 0;
-    char scrap[512];
+    char scrap[512] = {0};
     for (;;) {
         size_t room = output_bytes - 1 - fill;
         ssize_t got =

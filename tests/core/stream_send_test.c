@@ -1,0 +1,527 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/* The sending side of a stream: one send in flight, gathered, bounded, with a deadline (DESIGN
+ * rules 14 to 17). */
+
+#include <errno.h>
+
+#include "tests/core/core_harness.h"
+#include "tests/core/fake_ring.h"
+
+static uint8_t block[65536];
+
+static int set_up_with(void **state, const struct stage_options *options)
+{
+    deadline("stream_send", 20);
+    pattern_fill(block, sizeof block, 1, 0);
+    *state = stage_open(options);
+    return 0;
+}
+
+static int set_up(void **state)
+{
+    struct stage_options options = {
+        .limits = {.send_high_bytes = 10000, .write_timeout_ms = 3000, .linger_timeout_ms = 500},
+        .buffers = 64};
+    return set_up_with(state, &options);
+}
+
+static int set_up_many(void **state)
+{
+    struct stage_options options = {.streams_max = 200};
+    return set_up_with(state, &options);
+}
+
+static int tear_down(void **state)
+{
+    stage_close(*state);
+    return 0;
+}
+
+static struct gy_ring *ring_of(struct stage *stage)
+{
+    return stage->worker.ring;
+}
+
+/* Puts bytes of the pattern into `out` and has them flushed. */
+static void put_and_flush(struct stage *stage, struct gy_stream *stream, uint32_t from,
+                          uint32_t bytes)
+{
+    stage_put(stage, stream, block + from, bytes);
+    gy_stream_wake(stream);
+    stage_turns(stage, 2);
+}
+
+static void a_single_slice_is_sent_without_a_vector(void **state)
+{
+    struct stage *stage = *state;
+    int client;
+    struct gy_stream *stream = stage_connect(stage, 0, &client);
+    put_and_flush(stage, stream, 0, 100);
+    struct fake_operation *send = stage_send_of(stage, stream);
+    assert_non_null(send);
+    assert_int_equal(send->vector_count, 1);
+    assert_true(pattern_matches(send->content, 100, 1, 0));
+    stage_sent(stage, stream, 100);
+    assert_int_equal(stream->out.length, 0);
+    assert_int_equal(stage_counter(stage, sent_bytes), 100);
+    assert_null(stage_send_of(stage, stream));
+    close(client);
+}
+
+static void what_one_turn_queued_leaves_in_one_gathered_send(void **state)
+{
+    struct stage *stage = *state;
+    int client;
+    struct gy_stream *stream = stage_connect(stage, 0, &client);
+    stage_put(stage, stream, block, 10);
+    stage_put(stage, stream, block + 10, 20);
+    put_and_flush(stage, stream, 30, 30);
+    assert_int_equal(fake_total(ring_of(stage), FAKE_SEND), 1);
+    struct fake_operation *send = stage_send_of(stage, stream);
+    assert_int_equal(send->vector_count, 3);
+    assert_int_equal(send->bytes, 60);
+    assert_true(pattern_matches(send->content, 60, 1, 0));
+    close(client);
+}
+
+static void one_send_is_in_flight_at_a_time(void **state)
+{
+    struct stage *stage = *state;
+    int client;
+    struct gy_stream *stream = stage_connect(stage, 0, &client);
+    put_and_flush(stage, stream, 0, 100);
+    put_and_flush(stage, stream, 100, 100);
+    put_and_flush(stage, stream, 200, 100);
+    assert_int_equal(fake_total(ring_of(stage), FAKE_SEND), 1);
+    stage_sent(stage, stream, 100);
+    stage_turn(stage);
+    assert_int_equal(fake_total(ring_of(stage), FAKE_SEND), 2);
+    struct fake_operation *send = stage_send_of(stage, stream);
+    assert_int_equal(send->bytes, 200);
+    assert_true(pattern_matches(send->content, 200, 1, 100));
+    close(client);
+}
+
+static void after_a_short_send_the_rest_is_sent_in_order(void **state)
+{
+    struct stage *stage = *state;
+    int client;
+    struct gy_stream *stream = stage_connect(stage, 0, &client);
+    stage_put(stage, stream, block, 100);
+    put_and_flush(stage, stream, 100, 100);
+    static const uint32_t steps[] = {1, 98, 1, 50, 49, 1};
+    uint32_t sent = 0;
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        struct fake_operation *send = stage_send_of(stage, stream);
+        assert_non_null(send);
+        assert_int_equal(send->bytes, 200 - sent);
+        assert_true(pattern_matches(send->content, send->bytes, 1, sent));
+        sent += steps[i];
+        stage_sent(stage, stream, (int32_t)steps[i]);
+        stage_turn(stage);
+    }
+    assert_null(stage_send_of(stage, stream));
+    assert_int_equal(stream->out.length, 0);
+    assert_int_equal(stage_counter(stage, short_sends), 5);
+    assert_int_equal(stage_counter(stage, sent_bytes), 200);
+    close(client);
+}
+
+static void a_send_gathers_at_most_64_vectors(void **state)
+{
+    struct stage *stage = *state;
+    int client;
+    struct gy_stream *stream = stage_connect(stage, 0, &client);
+    for (uint32_t i = 0; i < 150; i++) {
+        stage_put(stage, stream, block + (size_t)i * 10, 10);
+    }
+    put_and_flush(stage, stream, 1500, 10);
+    static const uint32_t expected[] = {64, 64, 23};
+    uint32_t sent = 0;
+    for (size_t i = 0; i < 3; i++) {
+        struct fake_operation *send = stage_send_of(stage, stream);
+        assert_int_equal(send->vector_count, expected[i]);
+        assert_true(pattern_matches(send->content, send->bytes, 1, sent));
+        sent += send->bytes;
+        stage_sent(stage, stream, (int32_t)send->bytes);
+        stage_turn(stage);
+    }
+    assert_int_equal(sent, 1510);
+    close(client);
+}
+
+static void a_send_gathers_at_most_128_kib(void **state)
+{
+    struct stage *stage = *state;
+    int client;
+    struct gy_stream *stream = stage_connect(stage, 0, &client);
+    for (int i = 0; i < 4; i++) {
+        stage_put(stage, stream, block, 40000);
+    }
+    put_and_flush(stage, stream, 0, 40000);
+    assert_int_equal(stage_send_of(stage, stream)->bytes, 131072);
+    stage_sent(stage, stream, 131072);
+    stage_turn(stage);
+    struct fake_operation *send = stage_send_of(stage, stream);
+    assert_int_equal(send->bytes, 200000 - 131072);
+    assert_true(pattern_matches(send->content, 120000 - 131072 + 40000, 1, 131072 - 120000));
+    close(client);
+}
+
+static void one_slice_above_128_kib_is_cut_too(void **state)
+{
+    struct stage *stage = *state;
+    int client;
+    struct gy_stream *stream = stage_connect(stage, 0, &client);
+    uint8_t *large = malloc(300000);
+    assert_non_null(large);
+    pattern_fill(large, 300000, 2, 0);
+    stage_put(stage, stream, large, 300000);
+    free(large);
+    gy_stream_wake(stream);
+    stage_turns(stage, 2);
+    uint32_t sent = 0;
+    while (sent < 300000) {
+        struct fake_operation *send = stage_send_of(stage, stream);
+        assert_non_null(send);
+        assert_true(send->bytes <= 131072);
+        assert_true(pattern_matches(send->content, send->bytes, 2, sent));
+        sent += send->bytes;
+        stage_sent(stage, stream, (int32_t)send->bytes);
+        stage_turn(stage);
+    }
+    close(client);
+}
+
+static void slices_sent_are_held_until_their_completion(void **state)
+{
+    struct stage *stage = *state;
+    int client;
+    struct gy_stream *stream = stage_connect(stage, 0, &client);
+    act_of(stream)->echo = true;
+    stage_data(stage, stream, block, 4096, GY_COMPLETION_MORE);
+    stage_turn(stage);
+    assert_int_equal(gy_pool_free(stage->worker.pool), 63); /* echoed without a copy */
+    assert_int_equal(stage_counter(stage, copied_bytes), 0);
+    stage_sent(stage, stream, 4095);
+    assert_int_equal(gy_pool_free(stage->worker.pool), 63);
+    stage_turn(stage);
+    stage_sent(stage, stream, 1);
+    assert_int_equal(gy_pool_free(stage->worker.pool), 64);
+    close(client);
+}
+
+static void room_is_announced_when_out_has_drained_to_half_of_its_mark(void **state)
+{
+    struct stage *stage = *state;
+    int client;
+    struct gy_stream *stream = stage_connect(stage, 0, &client);
+    act_of(stream)->wants = GY_WANT_READ | GY_WANT_ROOM;
+    put_and_flush(stage, stream, 0, 12000);
+    assert_int_equal(act_of(stream)->turns, 1);
+    stage_sent(stage, stream, 6999);
+    assert_int_equal(act_of(stream)->turns, 1); /* 5001 are left */
+    stage_turn(stage);
+    act_of(stream)->wants = GY_WANT_READ;
+    stage_sent(stage, stream, 1);
+    assert_int_equal(act_of(stream)->turns, 2);
+    stage_turn(stage);
+    stage_sent(stage, stream, 5000);
+    assert_int_equal(act_of(stream)->turns, 2); /* not asked for any more */
+    close(client);
+}
+
+static void room_with_nothing_to_send_is_not_forgotten(void **state)
+{
+    struct stage *stage = *state;
+    int client;
+    struct gy_stream *stream = stage_connect(stage, 0, &client);
+    act_of(stream)->wants_once = GY_WANT_READ | GY_WANT_ROOM;
+    gy_stream_wake(stream);
+    stage_turns(stage, 3);
+    assert_int_equal(act_of(stream)->turns, 2);
+    assert_int_equal(fake_last_wait_ns(ring_of(stage)), GY_RING_FOREVER);
+    close(client);
+}
+
+static void a_send_that_fails_for_a_passing_reason_is_repeated(void **state)
+{
+    static const int passing[] = {EINTR, EAGAIN, ECANCELED};
+    struct stage *stage = *state;
+    int client;
+    struct gy_stream *stream = stage_connect(stage, 0, &client);
+    put_and_flush(stage, stream, 0, 100);
+    for (size_t i = 0; i < sizeof passing / sizeof passing[0]; i++) {
+        stage_sent(stage, stream, -passing[i]);
+        stage_turn(stage);
+        assert_int_equal(stage_send_of(stage, stream)->bytes, 100);
+    }
+    close(client);
+}
+
+/* ---- the write deadline (rule 17) ---- */
+
+static void a_send_without_progress_ends_the_stream_at_its_deadline(void **state)
+{
+    struct stage *stage = *state;
+    int client;
+    struct gy_stream *stream = stage_connect(stage, 0, &client);
+    put_and_flush(stage, stream, 0, 100);
+    fake_clock_advance(2990);
+    stage_turn(stage);
+    assert_int_equal(stream->state, GY_STREAM_OPEN);
+    fake_clock_advance(10);
+    stage_turn(stage);
+    assert_int_equal(stream->state, GY_STREAM_CLOSING);
+    assert_int_equal(stream->reason, GY_CLOSE_TIMEOUT);
+    assert_int_equal(stage_counter(stage, timeouts_write), 1);
+    stage_turn(stage);
+    fake_complete(ring_of(stage), stage_send_of(stage, stream), -ECANCELED, 0);
+    fake_complete(ring_of(stage), stage_receive_of(stage, stream), -ECANCELED, 0);
+    fake_complete(ring_of(stage), stage_cancel_of(stage, stream), 2, 0);
+    stage_turns(stage, 2);
+    assert_int_equal(stage->closed_reason, GY_CLOSE_TIMEOUT);
+    close(client);
+}
+
+static void each_completion_begins_the_write_deadline_anew(void **state)
+{
+    struct stage *stage = *state;
+    int client;
+    struct gy_stream *stream = stage_connect(stage, 0, &client);
+    put_and_flush(stage, stream, 0, 100);
+    for (int i = 0; i < 10; i++) {
+        fake_clock_advance(2000);
+        stage_sent(stage, stream, 5);
+        stage_turn(stage);
+        assert_int_equal(stream->state, GY_STREAM_OPEN);
+    }
+    stage_sent(stage, stream, 50);
+    fake_clock_advance(100000); /* nothing is in flight: nothing can be late */
+    stage_turns(stage, 3);
+    assert_int_equal(stream->state, GY_STREAM_OPEN);
+    close(client);
+}
+
+static void the_write_deadline_holds_while_flushing_too(void **state)
+{
+    struct stage *stage = *state;
+    int client;
+    struct gy_stream *stream = stage_connect(stage, 0, &client);
+    act_of(stream)->wants = GY_WANT_CLOSE;
+    put_and_flush(stage, stream, 0, 100);
+    assert_int_equal(stream->state, GY_STREAM_FLUSHING);
+    fake_clock_advance(3000);
+    stage_turn(stage);
+    assert_int_equal(stream->state, GY_STREAM_CLOSING);
+    assert_int_equal(stage_counter(stage, timeouts_write), 1);
+    close(client);
+}
+
+/* ---- the session's deadline ---- */
+
+static void a_deadline_that_passes_is_told_once(void **state)
+{
+    struct stage *stage = *state;
+    int client;
+    struct gy_stream *stream = stage_connect(stage, 0, &client);
+    gy_stream_set_deadline(stream, stage->worker.now_ms + 50);
+    stage_turn(stage);
+    assert_int_equal(fake_last_wait_ns(ring_of(stage)), 50000000);
+    fake_clock_advance(49);
+    stage_turn(stage);
+    assert_int_equal(act_of(stream)->expired, 0);
+    fake_clock_advance(1);
+    stage_turns(stage, 3);
+    assert_int_equal(act_of(stream)->expired, 1);
+    assert_int_equal(fake_last_wait_ns(ring_of(stage)), GY_RING_FOREVER);
+    close(client);
+}
+
+static void a_deadline_moved_later_fires_at_its_new_time_only(void **state)
+{
+    struct stage *stage = *state;
+    int client;
+    struct gy_stream *stream = stage_connect(stage, 0, &client);
+    uint64_t now = stage->worker.now_ms;
+    gy_stream_set_deadline(stream, now + 50);
+    gy_stream_set_deadline(stream, now + 200);
+    assert_int_equal(stream->timer.due_ms, now + 50); /* moving it is but a store */
+    fake_clock_advance(50);
+    stage_turn(stage);
+    assert_int_equal(act_of(stream)->expired, 0);
+    assert_int_equal(stream->timer.due_ms, now + 200); /* early: armed again for what is due */
+    fake_clock_advance(149);
+    stage_turn(stage);
+    assert_int_equal(act_of(stream)->expired, 0);
+    fake_clock_advance(1);
+    stage_turn(stage);
+    assert_int_equal(act_of(stream)->expired, 1);
+    close(client);
+}
+
+static void a_deadline_moved_earlier_fires_early(void **state)
+{
+    struct stage *stage = *state;
+    int client;
+    struct gy_stream *stream = stage_connect(stage, 0, &client);
+    gy_stream_set_deadline(stream, stage->worker.now_ms + 500);
+    gy_stream_set_deadline(stream, stage->worker.now_ms + 20);
+    fake_clock_advance(20);
+    stage_turn(stage);
+    assert_int_equal(act_of(stream)->expired, 1);
+    close(client);
+}
+
+static void a_deadline_taken_back_never_fires(void **state)
+{
+    struct stage *stage = *state;
+    int client;
+    struct gy_stream *stream = stage_connect(stage, 0, &client);
+    gy_stream_set_deadline(stream, stage->worker.now_ms + 20);
+    gy_stream_set_deadline(stream, 0);
+    fake_clock_advance(1000);
+    stage_turns(stage, 2);
+    assert_int_equal(act_of(stream)->expired, 0);
+    assert_false(gy_timer_armed(&stream->timer));
+    close(client);
+}
+
+static void the_sessions_deadline_and_that_of_a_send_do_not_hide_each_other(void **state)
+{
+    struct stage *stage = *state;
+    int client;
+    struct gy_stream *stream = stage_connect(stage, 0, &client);
+    gy_stream_set_deadline(stream, stage->worker.now_ms + 1000);
+    put_and_flush(stage, stream, 0, 100);
+    fake_clock_advance(1000);
+    stage_turn(stage);
+    assert_int_equal(act_of(stream)->expired, 1);
+    assert_int_equal(stream->state, GY_STREAM_OPEN);
+    fake_clock_advance(2000);
+    stage_turn(stage);
+    assert_int_equal(stream->state, GY_STREAM_CLOSING);
+    close(client);
+}
+
+/* ---- no room ---- */
+
+static void a_send_that_finds_the_ring_full_is_repeated_next_turn(void **state)
+{
+    struct stage *stage = *state;
+    int client;
+    struct gy_stream *stream = stage_connect(stage, 0, &client);
+    fake_limit_room(ring_of(stage), 0);
+    stage_put(stage, stream, block, 100);
+    gy_stream_wake(stream);
+    stage_turn(stage);
+    stage_turn(stage);
+    assert_null(stage_send_of(stage, stream));
+    assert_int_equal(fake_last_wait_ns(ring_of(stage)), 0); /* its turn comes at once */
+    fake_limit_room(ring_of(stage), UINT32_MAX);
+    stage_turn(stage);
+    assert_int_equal(stage_send_of(stage, stream)->bytes, 100);
+    close(client);
+}
+
+static void a_gathered_send_that_finds_the_ring_full_is_repeated_whole(void **state)
+{
+    struct stage *stage = *state;
+    int client;
+    struct gy_stream *stream = stage_connect(stage, 0, &client);
+    fake_limit_room(ring_of(stage), 0);
+    stage_put(stage, stream, block, 100);
+    stage_put(stage, stream, block + 100, 100);
+    gy_stream_wake(stream);
+    stage_turns(stage, 5);
+    fake_limit_room(ring_of(stage), UINT32_MAX);
+    stage_turns(stage, 2);
+    assert_int_equal(stage_send_of(stage, stream)->bytes, 200);
+    assert_true(pattern_matches(stage_send_of(stage, stream)->content, 200, 1, 0));
+    assert_int_equal(fake_in_flight(ring_of(stage), FAKE_SEND), 1);
+    close(client);
+}
+
+static void sends_beyond_the_vectors_of_a_turn_leave_in_the_next(void **state)
+{
+    struct stage *stage = *state;
+    static struct gy_stream *streams[100];
+    static int clients[100];
+    for (int i = 0; i < 100; i++) {
+        streams[i] = stage_connect(stage, 0, &clients[i]);
+    }
+    for (int i = 0; i < 100; i++) {
+        for (uint32_t k = 0; k < 64; k++) {
+            stage_put(stage, streams[i], block + k, 1);
+        }
+        gy_stream_wake(streams[i]);
+    }
+    stage_turn(stage);
+    assert_int_equal(fake_in_flight(ring_of(stage), FAKE_SEND), GY_TURN_VECTORS / 64);
+    stage_turn(stage);
+    assert_int_equal(fake_last_wait_ns(ring_of(stage)), 0);
+    assert_int_equal(fake_in_flight(ring_of(stage), FAKE_SEND), 100);
+    for (int i = 0; i < 100; i++) {
+        assert_true(pattern_matches(stage_send_of(stage, streams[i])->content, 64, 1, 0));
+        close(clients[i]);
+    }
+}
+
+static void vectors_of_sends_that_are_not_submitted_yet_are_not_reused(void **state)
+{
+    struct stage *stage = *state;
+    int clients[2];
+    struct gy_stream *first = stage_connect(stage, 0, &clients[0]);
+    struct gy_stream *second = stage_connect(stage, 0, &clients[1]);
+    fake_hold_back(ring_of(stage), true);
+    stage_put(stage, first, block, 10);
+    stage_put(stage, first, block + 10, 10);
+    gy_stream_wake(first);
+    stage_turn(stage);
+    uint32_t used = stage->worker.vectors_used;
+    assert_int_equal(used, 2);
+    stage_put(stage, second, block, 10);
+    stage_put(stage, second, block + 10, 10);
+    gy_stream_wake(second);
+    stage_turn(stage);
+    assert_int_equal(stage->worker.vectors_used, 4);
+    fake_hold_back(ring_of(stage), false);
+    stage_turn(stage);
+    assert_int_equal(stage->worker.vectors_used, 0);
+    close(clients[0]);
+    close(clients[1]);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_single_slice_is_sent_without_a_vector),
+        TEST(what_one_turn_queued_leaves_in_one_gathered_send),
+        TEST(one_send_is_in_flight_at_a_time),
+        TEST(after_a_short_send_the_rest_is_sent_in_order),
+        TEST(a_send_gathers_at_most_64_vectors),
+        TEST(a_send_gathers_at_most_128_kib),
+        TEST(one_slice_above_128_kib_is_cut_too),
+        TEST(slices_sent_are_held_until_their_completion),
+        TEST(room_is_announced_when_out_has_drained_to_half_of_its_mark),
+        TEST(room_with_nothing_to_send_is_not_forgotten),
+        TEST(a_send_that_fails_for_a_passing_reason_is_repeated),
+        TEST(a_send_without_progress_ends_the_stream_at_its_deadline),
+        TEST(each_completion_begins_the_write_deadline_anew),
+        TEST(the_write_deadline_holds_while_flushing_too),
+        TEST(a_deadline_that_passes_is_told_once),
+        TEST(a_deadline_moved_later_fires_at_its_new_time_only),
+        TEST(a_deadline_moved_earlier_fires_early),
+        TEST(a_deadline_taken_back_never_fires),
+        TEST(the_sessions_deadline_and_that_of_a_send_do_not_hide_each_other),
+        TEST(a_send_that_finds_the_ring_full_is_repeated_next_turn),
+        TEST(a_gathered_send_that_finds_the_ring_full_is_repeated_whole),
+        cmocka_unit_test_setup_teardown(sends_beyond_the_vectors_of_a_turn_leave_in_the_next,
+                                        set_up_many, tear_down),
+        TEST(vectors_of_sends_that_are_not_submitted_yet_are_not_reused),
+    };
+    return cmocka_run_group_tests_name("stream_send", tests, NULL, NULL);
+}
