@@ -33,6 +33,7 @@ int gy_listener_open(struct gy_listener *listener, struct gy_worker *worker,
                      const struct gy_server *server, uint32_t slot, struct gy_error *error)
 {
     gy_assert(server->ops->open != NULL && server->ops->turn != NULL &&
+              server->ops->expire != NULL && server->ops->drain != NULL &&
               server->ops->closed != NULL);
     gy_assert(server->session_bytes > 0);
     const struct gy_stream_limits *limits = &server->limits;
@@ -144,6 +145,7 @@ static void close_when_idle(struct gy_listener *listener)
     if (!listener->armed && !listener->closed) {
         listener->closed = true;
         gy_worker_close_descriptor(listener->worker, listener->descriptor);
+        listener->descriptor = -1;
     }
 }
 

@@ -298,7 +298,7 @@ void gy_stream_apply(struct gy_stream *stream, uint32_t wants)
 
 void gy_stream_drain(struct gy_stream *stream)
 {
-    if (stream->state == GY_STREAM_OPEN) {
+    if (stream->state == GY_STREAM_OPEN && !stream->draining) {
         stream->draining = true;
         gy_stream_apply(stream, stream->listener->server->ops->drain(stream));
         stream_settle(stream);
