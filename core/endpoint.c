@@ -16,13 +16,14 @@ static uint32_t or_default(uint32_t value, uint32_t otherwise)
 int gy_endpoint_open(struct gy_endpoint *endpoint, struct gy_worker *worker,
                      const struct gy_endpoint_options *options, struct gy_error *error)
 {
-    gy_assert(options->ops->open != NULL && options->ops->turn != NULL &&
-              options->ops->closed != NULL);
+    const struct gy_stream_ops *ops = options->ops;
+    gy_assert(ops->open != NULL && ops->turn != NULL && ops->expire != NULL && ops->drain != NULL &&
+              ops->closed != NULL);
     gy_assert(options->session_bytes > 0);
     const struct gy_stream_limits *limits = &options->limits;
     *endpoint = (struct gy_endpoint){
         .worker = worker,
-        .ops = options->ops,
+        .ops = ops,
         .name = options->name,
         .context = options->context,
         .limits =

@@ -114,6 +114,7 @@ static void close_when_idle(struct gy_listener *listener)
     if (!listener->armed && !listener->closed) {
         listener->closed = true;
         gy_worker_close_descriptor(listener->endpoint.worker, listener->descriptor);
+        listener->descriptor = -1;
     }
 }
 

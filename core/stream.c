@@ -376,7 +376,7 @@ void gy_stream_apply(struct gy_stream *stream, uint32_t wants)
 
 void gy_stream_drain(struct gy_stream *stream)
 {
-    if (stream->state == GY_STREAM_OPEN && !stream->fresh) {
+    if (stream->state == GY_STREAM_OPEN && !stream->fresh && !stream->draining) {
         stream->draining = true;
         gy_stream_apply(stream, stream->endpoint->ops->drain(stream));
         stream_settle(stream);

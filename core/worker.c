@@ -439,13 +439,27 @@ static void resume_starved(struct gy_worker *worker)
 
 /* ---- the turn ---- */
 
-static uint64_t wait_ns(struct gy_worker *worker, uint64_t timeout_ns)
+/* Whether there is something to do that no completion announces. */
+static bool must_not_sleep(const struct gy_worker *worker)
 {
     if (worker->ready_head != NULL || worker->flush_head != NULL || !worker->wake_armed) {
-        return 0;
+        return true;
     }
     if (!TAILQ_EMPTY(&worker->starved) && gy_pool_free(worker->pool) > 0) {
-        return 0; /* buffers came back as streams were flushed: nothing else may ever wake us */
+        return true; /* buffers came back as streams were flushed */
+    }
+    for (uint32_t i = 0; worker->phase != GY_WORKER_SERVING && i < worker->listener_count; i++) {
+        if (worker->listeners[i].armed && !worker->listeners[i].cancelled) {
+            return true; /* the ring had no room for the cancel */
+        }
+    }
+    return false;
+}
+
+static uint64_t wait_ns(struct gy_worker *worker, uint64_t timeout_ns)
+{
+    if (must_not_sleep(worker)) {
+        return 0;
     }
     uint64_t next_ms = gy_wheel_next_ms(&worker->wheel);
     if (worker->phase == GY_WORKER_DRAINING && worker->drain_deadline_ms < next_ms) {
@@ -491,19 +505,33 @@ static void abort_all(struct gy_worker *worker, enum gy_close_reason reason)
     }
 }
 
-static void drain_step(struct gy_worker *worker)
+/* Again and again, for what the ring had no room for. */
+static void stop_listeners(struct gy_worker *worker)
 {
-    bool closed = true;
     for (uint32_t i = 0; i < worker->listener_count; i++) {
         gy_listener_stop(&worker->listeners[i], false);
-        closed = closed && worker->listeners[i].closed;
     }
+}
+
+static bool listeners_closed(const struct gy_worker *worker)
+{
+    for (uint32_t i = 0; i < worker->listener_count; i++) {
+        if (!worker->listeners[i].closed) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void drain_step(struct gy_worker *worker)
+{
+    stop_listeners(worker);
     if (worker->now_ms >= worker->drain_deadline_ms && worker->streams_open > 0) {
         gy_log(GY_LOG_WARN, "worker",
                "worker %u: the drain deadline passed with %llu connections open; they are cut",
                worker->options.number, (unsigned long long)worker->streams_open);
         worker->phase = GY_WORKER_STOPPED;
-    } else if (closed && worker->streams_open == 0) {
+    } else if (worker->streams_open == 0 && listeners_closed(worker)) {
         worker->phase = GY_WORKER_STOPPED;
     }
 }
@@ -551,20 +579,21 @@ void gy_worker_count(struct gy_worker *worker)
     gy_gauge_lower(&counters->buffers_free_min, gy_pool_free(worker->pool));
 }
 
-/* Everything in flight is cancelled and awaited before its memory goes. */
+/* Everything in flight is cancelled and awaited before its memory goes; connections that are
+ * accepted meanwhile share the fate of the others. */
 static void close_streams(struct gy_worker *worker)
 {
     worker->phase = GY_WORKER_STOPPED;
-    for (uint32_t i = 0; i < worker->listener_count; i++) {
-        gy_listener_stop(&worker->listeners[i], false);
-    }
-    abort_all(worker, GY_CLOSE_DRAIN);
     uint64_t deadline_ms = worker->now_ms + CLOSE_PATIENCE_MS;
-    while (worker->streams_open > 0 && worker->now_ms < deadline_ms) {
+    do {
+        stop_listeners(worker);
+        abort_all(worker, GY_CLOSE_DRAIN);
         if (gy_worker_turn(worker, 10 * NANOSECONDS_PER_MS) != 0) {
             break;
         }
-    }
+    } while ((worker->streams_open > 0 || !listeners_closed(worker)) &&
+             worker->now_ms < deadline_ms);
+    gy_ring_submit(worker->ring); /* the last descriptors are closed by the ring */
 }
 
 void gy_worker_close(struct gy_worker *worker)

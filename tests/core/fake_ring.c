@@ -40,6 +40,7 @@ struct gy_ring {
     uint32_t room;
     uint32_t room_left;
     bool hold;
+    bool cancels;
     uint64_t last_wait_ns;
     uint32_t waits;
 };
@@ -291,6 +292,44 @@ static void operation_remove(struct gy_ring *ring, struct fake_operation *operat
     operation_free(operation);
 }
 
+static bool is_named(const struct fake_operation *cancel, const struct fake_operation *operation)
+{
+    return operation->submitted &&
+           (cancel->kind == FAKE_CANCEL_TOKEN
+                ? operation->token == cancel->target
+                : operation != cancel && operation->descriptor == cancel->descriptor);
+}
+
+static void carry_out(struct gy_ring *ring, struct fake_operation *cancel)
+{
+    int32_t count = 0;
+    struct fake_operation *next;
+    for (struct fake_operation *operation = ring->first; operation != NULL; operation = next) {
+        next = operation->next;
+        if (is_named(cancel, operation)) {
+            fake_complete(ring, operation, -ECANCELED, 0);
+            count++;
+        }
+    }
+    fake_complete(ring, cancel, count, 0);
+}
+
+static void carry_out_cancels(struct gy_ring *ring)
+{
+    static const enum fake_kind kinds[] = {FAKE_CANCEL_TOKEN, FAKE_CANCEL_DESCRIPTOR};
+    for (size_t i = 0; i < 2; i++) {
+        struct fake_operation *cancel;
+        while ((cancel = fake_first(ring, kinds[i])) != NULL && cancel->submitted) {
+            carry_out(ring, cancel);
+        }
+    }
+}
+
+void fake_cancel_by_itself(struct gy_ring *ring)
+{
+    ring->cancels = true;
+}
+
 int gy_ring_submit(struct gy_ring *ring)
 {
     if (ring->hold) {
@@ -306,6 +345,9 @@ int gy_ring_submit(struct gy_ring *ring)
             fake_post(ring, (struct gy_completion){operation->token, 0, 0});
             operation_remove(ring, operation);
         }
+    }
+    if (ring->cancels) {
+        carry_out_cancels(ring);
     }
     return 0;
 }

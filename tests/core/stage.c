@@ -149,35 +149,6 @@ struct stage *stage_open(const struct stage_options *options)
     return stage;
 }
 
-/* The kernel's answer to cancels: whatever they name ends with ECANCELED. */
-static void complete_cancels(struct gy_ring *ring)
-{
-    struct fake_operation *cancel;
-    while ((cancel = fake_first(ring, FAKE_CANCEL_DESCRIPTOR)) != NULL && cancel->submitted) {
-        struct fake_operation *target;
-        int descriptor = cancel->descriptor;
-        while ((target = fake_of(ring, FAKE_RECEIVE, descriptor)) != NULL ||
-               (target = fake_of(ring, FAKE_SEND, descriptor)) != NULL) {
-            fake_complete(ring, target, -ECANCELED, 0);
-        }
-        fake_complete(ring, cancel, 1, 0);
-    }
-    while ((cancel = fake_first(ring, FAKE_CANCEL_TOKEN)) != NULL && cancel->submitted) {
-        static const enum fake_kind kinds[] = {FAKE_RECEIVE, FAKE_ACCEPT};
-        for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
-            struct fake_operation *target = fake_first(ring, kinds[i]);
-            while (target != NULL &&
-                   (target->kind != kinds[i] || target->token != cancel->target)) {
-                target = target->next;
-            }
-            if (target != NULL) {
-                fake_complete(ring, target, -ECANCELED, 0);
-            }
-        }
-        fake_complete(ring, cancel, 0, 0);
-    }
-}
-
 void stage_close(struct stage *stage)
 {
     struct gy_worker *worker = &stage->worker;
@@ -186,8 +157,8 @@ void stage_close(struct stage *stage)
     fake_limit_room(ring, UINT32_MAX);
     fake_hold_back(ring, false);
     assert_int_equal(gy_worker_post(NULL, worker, &stop), 0);
+    fake_cancel_by_itself(ring);
     for (int i = 0; i < 8; i++) {
-        complete_cancels(ring);
         stage_turn(stage);
         for (uint32_t slot = 0; slot < worker->streams.fresh; slot++) {
             if (worker->generations[slot] & 1) {
@@ -202,8 +173,8 @@ void stage_close(struct stage *stage)
     assert_int_equal(worker->wheel.armed, 0);
     for (uint32_t i = 0; i < worker->listener_count; i++) {
         assert_true(worker->listeners[i].closed);
-        assert_int_equal(worker->listeners[i].quota.used_bytes, 0);
-        assert_int_equal(worker->listeners[i].sessions.used, 0);
+        assert_int_equal(worker->listeners[i].endpoint.quota.used_bytes, 0);
+        assert_int_equal(worker->listeners[i].endpoint.sessions.used, 0);
     }
     assert_int_equal(gy_pool_free(worker->pool), gy_pool_options(worker->pool)->buffers);
     assert_int_equal(fake_in_flight(ring, FAKE_RECEIVE), 0);

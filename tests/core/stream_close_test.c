@@ -195,7 +195,7 @@ static void input_left_by_a_session_that_closes_does_not_pin_the_pool(void **sta
     stage_turn(stage);
     assert_int_equal(stream->state, GY_STREAM_FLUSHING);
     assert_int_equal(gy_pool_free(stage->worker.pool), 64);
-    assert_int_equal(stage->worker.listeners[0].quota.used_bytes, 0);
+    assert_int_equal(stage->worker.listeners[0].endpoint.quota.used_bytes, 0);
     assert_int_equal(stage_counter(stage, copied_bytes), 0);
     close(client);
 }

@@ -404,7 +404,7 @@ static void a_server_over_its_quota_stops_reading_and_another_server_does_not(vo
     stage_data(stage, first, block, 4096, GY_COMPLETION_MORE);
     assert_null(stage_cancel_of(stage, first));
     stage_data(stage, second, block, 4096, GY_COMPLETION_MORE);
-    assert_int_equal(stage->worker.listeners[0].quota.used_bytes, 3 * 4096);
+    assert_int_equal(stage->worker.listeners[0].endpoint.quota.used_bytes, 3 * 4096);
     assert_non_null(stage_cancel_of(stage, second));
     assert_int_equal(stage_counter(stage, paused_quota), 1);
     stage_data(stage, other, block, 4096, GY_COMPLETION_MORE);
@@ -459,7 +459,7 @@ static void streams_over_the_quota_read_again_when_it_is_kept(void **state)
     act_of(second)->eat_bytes = 4000;
     gy_stream_wake(second);
     stage_turns(stage, 2);
-    assert_int_equal(stage->worker.listeners[0].quota.used_bytes, 2 * 4096 + 96);
+    assert_int_equal(stage->worker.listeners[0].endpoint.quota.used_bytes, 2 * 4096 + 96);
     assert_non_null(stage_receive_of(stage, second));
     close(clients[0]);
     close(clients[1]);
@@ -483,7 +483,7 @@ static void a_stream_that_ends_gives_its_share_of_the_quota_back(void **state)
     stage_turns(stage, 3);
     /* What is left is the share of `first` itself: it must not wait for that to shrink, since it
      * may need its message's rest first. */
-    assert_int_equal(stage->worker.listeners[0].quota.used_bytes, 2 * 4096);
+    assert_int_equal(stage->worker.listeners[0].endpoint.quota.used_bytes, 2 * 4096);
     assert_non_null(stage_receive_of(stage, first));
     close(clients[0]);
     close(clients[1]);
@@ -505,7 +505,7 @@ static void what_the_expire_call_eats_is_given_back_to_the_quota(void **state)
     stage_turns(stage, 2);
     assert_int_equal(act_of(stream)->expired, 1);
     assert_int_equal(stream->in.length, 0);
-    assert_int_equal(stage->worker.listeners[0].quota.used_bytes, 0);
+    assert_int_equal(stage->worker.listeners[0].endpoint.quota.used_bytes, 0);
     assert_non_null(stage_receive_of(stage, stream));
     close(client);
 }

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The built-in site in a real browser."""
+
+import os
+import signal
+import tempfile
+
+from browser import Browser, program
+from harness import Server, equal, run, test, true, until
+
+
+def browser(*arguments, **more):
+    true(program(), "chromium is installed; ci/setup --test installs what the tests need")
+    return Opened(*arguments, **more)
+
+
+class Opened:
+    def __init__(self, *arguments, **more):
+        self.page = Browser(*arguments, **more)
+
+    def __enter__(self):
+        return self.page
+
+    def __exit__(self, *_):
+        self.page.close()
+
+
+NUMBERS = "document.querySelectorAll('#tiles dd.value').length >= 8 && document.querySelector('#tiles').textContent"
+
+
+@test
+def the_page_shows_live_figures():
+    with Server() as server, browser() as page:
+        page.open(server.address + "/")
+        page.wait_for("document.querySelector('#state').textContent.startsWith('serving')")
+        page.wait_for(NUMBERS)
+        page.wait_for("document.querySelectorAll('#workers tr').length === 2")
+        equal(page.evaluate("document.querySelector('#version').textContent"), server.status()["version"])
+        true(page.evaluate("document.querySelectorAll('#features li.used').length") > 5, "ring features are listed")
+        page.wait_for("/^[0-9.,]+$/.test(document.querySelector('#live-value').textContent)")
+        before = page.evaluate(NUMBERS)
+        page.wait_for(f"(document.querySelector('#tiles').textContent) !== {before!r}", 10)
+        page.wait_for("(document.querySelector('#line').getAttribute('d').match(/L/g) || []).length >= 2", 20)
+        equal(page.complaints, [], "what the browser complained of")
+        others = {url for url in page.requested if not url.startswith(server.address + "/")} - {"about:blank"}
+        equal(others, set(), "what was asked of other places")
+
+
+@test
+def the_page_notices_a_replaced_process():
+    with Server() as server, browser() as page:
+        page.open(server.address + "/")
+        page.wait_for("document.querySelector('#state').textContent.startsWith('serving')")
+        before = server.serving()
+        server.signal(signal.SIGHUP)
+        page.wait_for("document.querySelector('#state').textContent.includes('replaced')")
+        until(lambda: server.serving() != before, "another process serves")
+        page.wait_for(f"document.querySelector('#host').textContent.includes('{server.serving()}')")
+
+
+@test
+def the_page_says_when_nobody_answers_and_when_again():
+    with Server() as server, browser() as page:
+        page.open(server.address + "/")
+        page.wait_for("document.querySelector('#state').textContent.startsWith('serving')")
+        port = server.port
+        equal(server.stop(), 0)
+        page.wait_for("document.querySelector('#state').textContent.startsWith('not answering')")
+        with Server(listen=f"127.0.0.1:{port}"):
+            page.wait_for("document.querySelector('#state').textContent.includes('serving')")
+
+
+@test
+def the_page_fits_a_phone_and_both_colour_schemes():
+    with Server() as server:
+        grounds = set()
+        for width, height, scheme in ((360, 740, "light"), (1280, 900, "dark")):
+            with browser(width, height, scheme) as page:
+                page.open(server.address + "/")
+                page.wait_for(NUMBERS)
+                true(page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"no sideways scrolling at {width}")
+                grounds.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+                with tempfile.TemporaryDirectory() as folder:
+                    picture = os.path.join(folder, "page.png")
+                    page.screenshot(picture)
+                    true(os.path.getsize(picture) > 10000, "there is something to see")
+        equal(len(grounds), 2, "grounds: one for each scheme")
+
+
+@test
+def the_page_can_be_used_by_keyboard():
+    with Server() as server, browser() as page:
+        page.open(server.address + "/")
+        page.wait_for(NUMBERS)
+        page.press("Tab")
+        equal(page.evaluate("document.activeElement.className"), "skip", "the first stop")
+        page.press("Tab")
+        equal(page.evaluate("document.activeElement.value"), "rate", "the second stop")
+        page.press("ArrowRight")
+        page.wait_for("document.querySelector('#live-title').textContent === 'Processor time'")
+        named = page.evaluate(
+            "[...document.querySelectorAll('section,fieldset,dl,[role=region]')].every(e =>"
+            " e.querySelector('legend') || document.getElementById(e.getAttribute('aria-labelledby')))")
+        true(named, "every part has a name for a screen reader")
+        equal(page.evaluate("document.querySelectorAll('h1').length"), 1, "first headings")
+
+
+@test
+def what_is_not_there_has_a_page_as_well():
+    with Server() as server, browser() as page:
+        page.open(server.address + "/none")
+        equal(page.evaluate("document.querySelector('h1').textContent"), "There is nothing at this address")
+        true(page.evaluate("getComputedStyle(document.querySelector('main')).display") == "grid", "it has its looks")
+
+
+run()

@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command itself: what it says, how it ends, and what it does where it is not welcome."""
+
+import contextlib
+import json
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+from harness import (PROGRAM, Connection, Server, Skip, alive, equal, output_of, run, test, true, until)
+
+REFUSE = os.environ.get("REFUSE_RING", "")
+
+
+def gyre(*arguments, before=()):
+    return output_of([*before, PROGRAM, *arguments])
+
+
+@test
+def help_fits_a_screen_and_exits_0():
+    for arguments in (["--help"], ["help"], ["http", "--help"], ["start", "--help"], ["doctor", "--help"]):
+        status, out, errors = gyre(*arguments)
+        equal(status, 0, f"gyre {' '.join(arguments)}")
+        equal(errors, "", "stderr")
+        true(1 < len(out.splitlines()) <= 30, f"gyre {' '.join(arguments)} fits a screen: {len(out.splitlines())} lines")
+        true(max(map(len, out.splitlines())) <= 100, "its lines do")
+
+
+@test
+def version_is_printed():
+    for word in ("--version", "version"):
+        status, out, _ = gyre(word)
+        equal(status, 0)
+        true(out.startswith("gyre ") and out.count("\n") == 1, out)
+
+
+@test
+def misuse_exits_2_and_says_what():
+    for arguments, word in ((["frobnicate"], "frobnicate"), ([], "gyre"), (["http", "--frobnicate"], "--frobnicate"),
+                            (["http", "extra"], "extra"), (["http", "--workers", "many"], "many"),
+                            (["http", "--workers"], "workers"), (["http", "--listen", "nowhere"], "nowhere"),
+                            (["http", "--listen", "127.0.0.1:99999"], "99999"),
+                            (["http", "--receive-mode", "psychic"], "psychic"),
+                            (["http", "--without", "GRAVITY"], "GRAVITY"), (["start", "--fixed"], "--fixed")):
+        status, out, errors = gyre(*arguments)
+        equal(status, 2, f"gyre {' '.join(arguments)}")
+        equal(out, "", "stdout")
+        true(word in errors, f"{word} is named: {errors}")
+
+
+@test
+def a_port_in_use_is_said_and_exits_1():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        status, out, errors = gyre("http", "--listen", f"127.0.0.1:{port}")
+        equal(status, 1)
+        true(f"127.0.0.1:{port}" in errors and "taken" in errors, f"it says what and why: {errors}")
+        equal(out, "", "stdout")
+
+
+@test
+def a_second_gyre_does_not_share_the_port():
+    with Server() as server:
+        status, _, errors = gyre("http", "--listen", f"127.0.0.1:{server.port}")
+        equal(status, 1)
+        true("taken by gyre" in errors, f"it says by whom: {errors}")
+
+
+@test
+def start_prints_a_table_and_serves():
+    process = subprocess.Popen([PROGRAM, "start", "--listen", "127.0.0.1:0"], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        table = b""
+        while b"Ctrl-C" not in table:
+            line = process.stdout.readline()
+            true(line, f"the table is complete: {table.decode()}")
+            table += line
+        word = next(w for w in table.decode().split() if w.startswith("http://"))
+        port = int(word.rstrip("/").rsplit(":", 1)[1])
+        with Connection(port) as connection:
+            equal(connection.get("/").status, 200)
+        process.send_signal(signal.SIGINT)
+        equal(process.wait(20), 0, "the exit status after Ctrl-C")
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        process.stdout.close()
+
+
+@test
+def several_addresses_are_served_by_one_process():
+    with Server("--listen", "127.0.0.1:0") as server:
+        second = server.process.stdout.readline().decode()
+        port = int(second.split()[4].rsplit(":", 1)[1])
+        with Connection(port) as connection:
+            equal(connection.get("/").status, 200)
+        true(port != server.port, "they are two")
+
+
+@test
+def one_process_alone_serves_and_drains():
+    with Server("--no-supervisor") as server:
+        equal(server.serving(), server.pid, "the process that serves")
+
+
+@test
+def a_drain_finishes_what_is_under_way():
+    with Server() as server, Connection(server.port) as connection, Connection(server.port) as idle:
+        equal(idle.get("/icon.svg").status, 200)
+        connection.send(b"GET /site.js HTTP/1.1\r\nHost: te")
+        until(lambda: server.status()["counters"]["connections_open"] == 3, "both are accepted")
+        server.signal(signal.SIGTERM)
+        time.sleep(0.3)
+        true(server.process.poll() is None, "it waits for the request")
+        connection.send(b"st\r\n\r\n")
+        answer = connection.answer()
+        equal(answer.status, 200)
+        equal(answer.fields["connection"].lower(), "close")
+        true(connection.closed(), "the connection ends")
+        true(idle.closed(), "an idle connection ends")
+        equal(server.wait(), 0, "the exit status")
+        try:
+            Connection(server.port).close()
+        except ConnectionRefusedError:
+            return
+        raise AssertionError("nobody listens any more")
+
+
+@test
+def a_drain_ends_at_its_deadline():
+    with Server("--drain-timeout", "1") as server, Connection(server.port) as connection:
+        connection.send(b"GET /site.js HTTP/1.1\r\n")
+        until(lambda: server.status()["counters"]["connections_open"] == 2, "it is accepted")
+        begun = time.monotonic()
+        server.signal(signal.SIGTERM)
+        equal(server.wait(), 0, "the exit status")
+        took = time.monotonic() - begun
+        true(0.8 < took < 5, f"it takes about a second, not {took:.1f}")
+
+
+@test
+def a_second_signal_stops_at_once():
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with Server() as server, Connection(server.port) as connection:
+            serving = server.serving()
+            connection.send(b"GET /site.js HTTP/1.1\r\n")
+            until(lambda: server.status()["counters"]["connections_open"] == 2, "it is accepted")
+            server.signal(number)
+            time.sleep(0.5)
+            true(server.process.poll() is None, "the first lets the request go on")
+            begun = time.monotonic()
+            server.signal(number)
+            server.wait()
+            true(time.monotonic() - begun < 3, "the second does not")
+            true(not alive(serving), "nothing is left of it")
+
+
+@test
+def the_serving_process_ends_with_its_supervisor():
+    with Server() as server:
+        serving = server.serving()
+        server.signal(signal.SIGKILL)
+        server.wait()
+        until(lambda: not alive(serving), "it drains by itself", 15)
+
+
+@test
+def an_unprivileged_user_can_serve():
+    if os.getuid() != 0:
+        with Server() as server:
+            equal(server.get("/").status, 200)
+        return
+    with contextlib.suppress(OSError), open("/proc/sys/kernel/io_uring_disabled", encoding="ascii") as file:
+        if file.read().strip() != "0":
+            raise Skip("kernel.io_uring_disabled leaves io_uring to the privileged here")
+    nobody = pwd.getpwnam("nobody")
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        program = shutil.copy(PROGRAM, folder)
+        os.chmod(program, 0o755)
+        with Server(program=program, user=nobody.pw_uid, group=nobody.pw_gid, extra_groups=[], cwd="/") as server:
+            equal(os.stat(f"/proc/{server.serving()}").st_uid, nobody.pw_uid, "who serves")
+
+
+@test
+def few_open_files_are_lived_with():
+    with Server(before=["/bin/bash", "-c", 'ulimit -n 256; exec "$@"', "limit"], workers=1) as server:
+        held = []
+        try:
+            for _ in range(400):
+                held.append(Connection(server.port))
+            # Too many for it: some are turned away, the rest are served, and afterwards all is well.
+            equal(held[0].get("/icon.svg").status, 200)
+        finally:
+            for connection in held:
+                connection.close()
+        until(server.answers, "it accepts again")
+
+
+def refused(error):
+    for command in (["http", "--listen", "127.0.0.1:0"], ["start", "--listen", "127.0.0.1:0"]):
+        status, out, errors = gyre(*command, before=[REFUSE, error])
+        equal(status, 1, f"gyre {command[0]}")
+        equal(out, "", "stdout: nothing listens")
+        true("io_uring" in errors, f"it says what is refused: {errors}")
+        true(any(word in errors for word in ("seccomp", "--security-opt", "kernel", "sysctl")),
+             f"and the way out: {errors}")
+
+
+@test
+def where_seccomp_refuses_io_uring_it_says_so_and_exits_1():
+    refused("EPERM")
+
+
+@test
+def where_the_kernel_lacks_io_uring_it_says_so_and_exits_1():
+    refused("ENOSYS")
+
+
+@test
+def doctor_describes_this_host():
+    status, out, errors = gyre("doctor")
+    equal(status, 0, errors)
+    equal(errors, "", "stderr")
+    for word in (os.uname().release, "locked memory", "open files", "io_uring_disabled", "seccomp", "BUFFER_RING",
+                 "BUFFER_INCREMENTAL", "NO_IOWAIT", "incremental"):
+        true(word.lower() in out.lower(), f"{word} is spoken of:\n{out}")
+    true("\x1b" not in out, "no colours in a pipe")
+
+
+@test
+def doctor_knows_where_io_uring_is_refused():
+    status, out, errors = gyre("doctor", before=[REFUSE, "EPERM"])
+    true(status != 0, "the exit status")
+    true("seccomp" in (out + errors).lower(), f"seccomp is named:\n{out}{errors}")
+
+
+@test
+def doctor_and_site_say_the_same_of_the_ring():
+    status, out, errors = gyre("doctor", "--json")
+    equal(status, 0, errors)
+    told = {feature["name"]: feature["state"] for feature in json.loads(out)["features"]}
+    with Server() as server:
+        equal({f["name"]: f["state"] for f in server.status()["ring_features"]}, told, "the site's features")
+
+
+run()
