@@ -32,6 +32,7 @@ struct connection {
     uint64_t received; /* bytes, all of them compared */
     bool armed;
     bool starved; /* the last receive ended with ENOBUFS */
+    bool ending;  /* the sender was shut down or closed */
     bool ended;   /* end of stream or reset */
 };
 
@@ -127,7 +128,7 @@ static int connection_open(struct selftest *test, struct connection *connection)
     connection->receiver = ends[0];
     connection->sender = ends[1];
     connection->sent = connection->received = 0;
-    connection->starved = connection->ended = false;
+    connection->starved = connection->ending = connection->ended = false;
     return 0;
 }
 
@@ -155,6 +156,19 @@ static int write_pattern(struct selftest *test, struct connection *connection, u
         bytes -= (uint32_t)sent;
     }
     return 0;
+}
+
+static void end_stream(struct connection *connection, bool reset)
+{
+    connection->ending = true;
+    if (reset) {
+        struct linger linger = {.l_onoff = 1, .l_linger = 0};
+        setsockopt(connection->sender, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+        close(connection->sender);
+        connection->sender = -1;
+    } else {
+        shutdown(connection->sender, SHUT_WR);
+    }
 }
 
 /* ---- a turn ---- */
@@ -200,6 +214,9 @@ static int completed(struct selftest *test, const struct gy_completion *completi
     }
     if (completion->result == 0 || completion->result == -ECONNRESET) {
         connection->ended = true;
+        if (!connection->ending || connection->received < connection->sent) {
+            return failed(test, "a stream ended before its last byte had arrived");
+        }
         return connection->armed ? failed(test, "a receive went on after the end of stream") : 0;
     }
     if (completion->result == -ENOBUFS) {
@@ -376,13 +393,8 @@ static int case_ends(struct selftest *test)
         if (round % 3 != 1) {
             code = code != 0 ? code : catch_up(test); /* else data and end arrive together */
         }
-        if (code == 0 && round % 3 == 2) {
-            struct linger reset = {.l_onoff = 1, .l_linger = 0};
-            setsockopt(ending->sender, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-            close(ending->sender);
-            ending->sender = -1;
-        } else if (code == 0) {
-            shutdown(ending->sender, SHUT_WR);
+        if (code == 0) {
+            end_stream(ending, round % 3 == 2);
         }
         code = code != 0 ? code : write_pattern(test, next, 29);
         code = code != 0 ? code : await_end(test, ending);
@@ -397,7 +409,7 @@ static int case_returned(struct selftest *test)
 {
     int code = 0;
     for (uint32_t i = 0; i < CONNECTIONS && code == 0; i++) {
-        shutdown(test->connections[i].sender, SHUT_WR);
+        end_stream(&test->connections[i], false);
         code = await_end(test, &test->connections[i]);
     }
     if (code == 0 && gy_pool_free(test->pool) != gy_pool_options(test->pool)->buffers) {

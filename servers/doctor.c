@@ -46,6 +46,7 @@ static const char *unused_why(uint32_t bit, int mode)
     }
 }
 
+/* `found` is 0 when there is no ring: BUFFER_RING is in every one. */
 static void examine_features(struct gy_doctor_report *report, uint32_t found, uint32_t without)
 {
     uint32_t kernel = gy_host_release_number(report->host.release);
@@ -62,10 +63,11 @@ static void examine_features(struct gy_doctor_report *report, uint32_t found, ui
             continue;
         }
         feature->state = GY_DOCTOR_ABSENT;
-        if (!report->allowed) {
-            why = "no ring";
-        } else if (without & features[i].bit) {
+        if (without & features[i].bit) {
             why = "switched off by --without";
+        } else if (found == 0) {
+            snprintf(feature->note, sizeof feature->note, "no ring could be opened");
+            continue;
         } else if (features[i].bit == GY_RING_DEFER_TASKRUN && !(found & GY_RING_SINGLE_ISSUER)) {
             why = "needs SINGLE_ISSUER";
         } else if (kernel < gy_host_release_number(features[i].since)) {
@@ -151,7 +153,7 @@ void gy_doctor_examine(struct gy_doctor_report *report, int receive_mode, uint32
             report->modes[mode].result = GY_DOCTOR_UNTESTED;
         }
     }
-    report->allowed = code == 0;
+    report->allowed = code != GY_EREFUSED;
     report->fine = report->chosen >= 0;
     examine_features(report, found, without);
 }
