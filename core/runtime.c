@@ -40,6 +40,7 @@ struct runtime {
     uint32_t count;
     sem_t opened;          /* posted by each thread once it has opened its worker, or failed to */
     sem_t go;              /* posted for each thread once all have opened */
+    sem_t close;           /* posted for each thread once no worker can be posted to any more */
     bool abandoned;        /* one failed: the others close again instead of running */
     _Atomic uint32_t left; /* workers still running */
 };
@@ -134,10 +135,15 @@ static void *thread_main(void *argument)
         }
     }
     if (thread->open) {
-        gy_worker_close(thread->worker);
+        gy_worker_finish(thread->worker);
     }
     atomic_fetch_sub(&runtime->left, 1);
     gy_child_wake(runtime->child);
+    while (sem_wait(&runtime->close) != 0) {
+    }
+    if (thread->open) {
+        gy_worker_close(thread->worker);
+    }
     return NULL;
 }
 
@@ -256,6 +262,9 @@ static void control(struct runtime *runtime)
 
 static int finish(struct runtime *runtime, int code, struct gy_error *error)
 {
+    for (uint32_t i = 0; i < runtime->count; i++) {
+        sem_post(&runtime->close);
+    }
     for (uint32_t i = 0; runtime->threads != NULL && i < runtime->count; i++) {
         struct runtime_thread *thread = &runtime->threads[i];
         if (thread->created) {
@@ -275,6 +284,7 @@ static int finish(struct runtime *runtime, int code, struct gy_error *error)
     free(runtime->threads);
     sem_destroy(&runtime->opened);
     sem_destroy(&runtime->go);
+    sem_destroy(&runtime->close);
     return code;
 }
 
@@ -295,6 +305,7 @@ int gy_runtime_run(const struct gy_runtime_options *options, struct gy_child *ch
         .options = options, .child = child, .count = gy_runtime_workers(options->workers)};
     sem_init(&runtime.opened, 0, 0);
     sem_init(&runtime.go, 0, 0);
+    sem_init(&runtime.close, 0, 0);
     int code = prepare(&runtime, mode);
     if (code != 0) {
         gy_error_set(error, code, "starting %u workers: %s", runtime.count, gy_error_text(code));

@@ -107,6 +107,25 @@ static void pin(const struct gy_worker *worker)
     }
 }
 
+/* A mode that was forced may be one that this kernel lacks: said now, not by every receive. */
+static int check_mode(const struct gy_worker *worker, struct gy_error *error)
+{
+    static const uint32_t needed[GY_RECEIVE_MODE_COUNT] = {
+        [GY_RECEIVE_MULTISHOT] = GY_RING_MULTISHOT_RECEIVE,
+        [GY_RECEIVE_INCREMENTAL] = GY_RING_MULTISHOT_RECEIVE | GY_RING_BUFFER_INCREMENTAL,
+        [GY_RECEIVE_BUNDLE] = GY_RING_MULTISHOT_RECEIVE | GY_RING_RECEIVE_BUNDLE,
+    };
+    enum gy_receive_mode mode = worker->options.pool.mode;
+    gy_assert(mode >= 0 && mode < GY_RECEIVE_MODE_COUNT);
+    if ((needed[mode] & ~gy_ring_features(worker->ring)) == 0) {
+        return 0;
+    }
+    return gy_error_set(error, GY_ENOTSUP,
+                        "starting worker %u: receive mode %s is not offered by this kernel; "
+                        "`gyre doctor` shows the modes that are",
+                        worker->options.number, gy_receive_mode_name(mode));
+}
+
 int gy_worker_open(struct gy_worker *worker, const struct gy_worker_options *options,
                    struct gy_worker *const *peers, struct gy_error *error)
 {
@@ -132,6 +151,10 @@ int gy_worker_open(struct gy_worker *worker, const struct gy_worker_options *opt
         goto fail;
     }
     code = gy_ring_open(&worker->ring, &options->ring, error);
+    if (code != 0) {
+        goto fail;
+    }
+    code = check_mode(worker, error);
     if (code != 0) {
         goto fail;
     }
@@ -581,8 +604,12 @@ void gy_worker_count(struct gy_worker *worker)
 
 /* Everything in flight is cancelled and awaited before its memory goes; connections that are
  * accepted meanwhile share the fate of the others. */
-static void close_streams(struct gy_worker *worker)
+void gy_worker_finish(struct gy_worker *worker)
 {
+    if (worker->pool == NULL || worker->finished) {
+        return;
+    }
+    worker->finished = true;
     worker->phase = GY_WORKER_STOPPED;
     uint64_t deadline_ms = worker->now_ms + CLOSE_PATIENCE_MS;
     do {
@@ -599,7 +626,7 @@ static void close_streams(struct gy_worker *worker)
 void gy_worker_close(struct gy_worker *worker)
 {
     if (worker->pool != NULL) {
-        close_streams(worker);
+        gy_worker_finish(worker);
         if (worker->streams_open > 0) {
             gy_log(GY_LOG_ERROR, "worker",
                    "worker %u: %llu connections did not end; their memory is left to the system",

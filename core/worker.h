@@ -116,6 +116,7 @@ struct gy_worker {
     uint64_t streams_open;
     uint64_t drain_deadline_ms;
     enum gy_worker_phase phase;
+    bool finished;          /* gy_worker_finish was called */
     int reserve_descriptor; /* given up for a moment when descriptors run out; -1: none */
 };
 
@@ -134,7 +135,12 @@ int gy_worker_run(struct gy_worker *worker);
 /* One turn; waits at most timeout_ns. For tests and embedders with a loop of their own. */
 int gy_worker_turn(struct gy_worker *worker, uint64_t timeout_ns);
 
-/* Ends all streams at once and gives everything back. */
+/* Ends all streams at once, and waits (bounded) until nothing is in flight. After it no session
+ * runs here; the mailboxes still take what other workers post. */
+void gy_worker_finish(struct gy_worker *worker);
+
+/* Gives everything back, after gy_worker_finish (which it calls where that was not done). Workers
+ * that post to each other all finish before the first of them closes. */
 void gy_worker_close(struct gy_worker *worker);
 
 /* Sends a message from worker `from` (NULL: the control thread) and sees that the receiver wakes

@@ -23,7 +23,7 @@ struct talk {
 
 static struct loopback *loopback_of(struct gy_stream *stream)
 {
-    return stream->listener->server->context;
+    return stream->endpoint->context;
 }
 
 static void raise_to(_Atomic uint64_t *mark, uint64_t value)
@@ -41,7 +41,7 @@ static uint32_t talk_open(struct gy_stream *stream)
 
 static uint32_t echo(struct gy_stream *stream)
 {
-    uint32_t high = stream->listener->limits.send_high_bytes;
+    uint32_t high = stream->endpoint->limits.send_high_bytes;
     if (stream->out.length < high &&
         gy_chain_move(&stream->in, &stream->out, stream->in.length) != 0) {
         return GY_WANT_RETRY;
@@ -90,7 +90,7 @@ static uint32_t source(struct gy_stream *stream, struct talk *talk)
         talk->asked = true;
     }
     while (talk->done < talk->wanted) {
-        if (stream->out.length >= stream->listener->limits.send_high_bytes) {
+        if (stream->out.length >= stream->endpoint->limits.send_high_bytes) {
             raise_to(&loopback->out_max, stream->out.length);
             return GY_WANT_READ | GY_WANT_ROOM;
         }
