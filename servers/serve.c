@@ -2,6 +2,7 @@
 #include "servers/serve.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -266,6 +267,7 @@ int gy_serve_http_with(const struct gy_serve_options *options, struct gy_http_se
 {
     gy_assert(options->address_count > 0);
     struct gy_error error = {0};
+    signal(SIGPIPE, SIG_IGN); /* a log or a table that nobody reads any more is no reason to die */
     struct gy_log_settings log = {.fd = STDERR_FILENO,
                                   .level = (enum gy_log_level)options->log_level,
                                   .json = options->log_json};
