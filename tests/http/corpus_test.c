@@ -17,7 +17,7 @@
 #include "tests/http/corpus.h"
 #include "tests/http/rig.h"
 
-/* Above this many bytes not every cut is tried, but every 97th. */
+/* Above this many bytes not every cut is tried. */
 #define EVERY_CUT_BYTES 700
 
 /* ---- the server that the cases expect: 200 without a body, once the request's is read -----------
@@ -114,8 +114,10 @@ static void answered_alike_wherever_cut(void **state)
         }
         check(one, &(struct way){parser, 1000, 1460, false});
         check(one, &(struct way){parser, 31, 4096, true});
-        size_t step = one->length <= EVERY_CUT_BYTES ? 1 : one->length / 50 | 1;
-        for (size_t cut = 1; cut < one->length; cut += step) {
+        /* Where cuts are not tried one by one, each parser has others. */
+        size_t step = one->length <= EVERY_CUT_BYTES ? 1 : one->length / 40 | 1;
+        step *= n == 0 ? 1 : 5;
+        for (size_t cut = n + 1; cut < one->length; cut += step) {
             check(one, &(struct way){parser, cut, all, false});
             check(one, &(struct way){parser, cut, all, true});
         }
