@@ -2,7 +2,8 @@
 #include "core/stream.h"
 
 #include <errno.h>
-#include <netinet/tcp.h>
+#include <linux/tcp.h> /* the C library's tcp_info is older */
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -135,20 +136,41 @@ static void stream_set_core_deadline(struct gy_stream *stream, uint32_t timeout_
     stream_arm_timer(stream);
 }
 
+/* Whether the peer has acknowledged anything since the last look. A send that waits for all of its
+ * bytes does not complete piece by piece, so the connection itself is asked; only when a deadline
+ * has passed. */
+static bool stream_made_progress(struct gy_stream *stream)
+{
+    struct tcp_info info;
+    socklen_t length = sizeof info;
+    if (getsockopt(stream->descriptor, IPPROTO_TCP, TCP_INFO, &info, &length) != 0 ||
+        length < offsetof(struct tcp_info, tcpi_bytes_acked) + sizeof info.tcpi_bytes_acked) {
+        return false;
+    }
+    bool progress = info.tcpi_bytes_acked != stream->acked_bytes;
+    stream->acked_bytes = info.tcpi_bytes_acked;
+    return progress;
+}
+
 static void stream_expire_core(struct gy_stream *stream)
 {
+    struct gy_counters *counters = &stream->worker->counters;
+    enum gy_close_reason reason = GY_CLOSE_TIMEOUT;
+    if (stream->sending && stream->state != GY_STREAM_LINGERING && stream_made_progress(stream)) {
+        stream_set_core_deadline(stream, stream->endpoint->limits.write_timeout_ms);
+        return;
+    }
     stream->core_deadline_ms = 0;
     if (stream->state == GY_STREAM_LINGERING) {
-        gy_count(&stream->worker->counters.timeouts_linger, 1);
+        reason = (enum gy_close_reason)stream->reason;
+        gy_count(&counters->timeouts_linger, 1);
     } else if (stream->state == GY_STREAM_DIALLING) {
-        gy_count(&stream->worker->counters.timeouts_connect, 1);
         stream->error = ETIMEDOUT;
+        gy_count(&counters->timeouts_connect, 1);
     } else {
-        gy_count(&stream->worker->counters.timeouts_write, 1);
+        gy_count(&counters->timeouts_write, 1);
     }
-    gy_stream_abort(stream, stream->state == GY_STREAM_LINGERING
-                                ? (enum gy_close_reason)stream->reason
-                                : GY_CLOSE_TIMEOUT);
+    gy_stream_abort(stream, reason);
 }
 
 /* Timers are moved lazily, so one that fires may be early: it looks at what is really due. */

@@ -135,6 +135,7 @@ struct gy_stream {
     struct gy_timer timer;
     uint64_t deadline_ms;      /* the session's; 0: none */
     uint64_t core_deadline_ms; /* of a send without progress, or of lingering; 0: none */
+    uint64_t acked_bytes;      /* by the peer, when the send's deadline was last looked at */
     struct gy_stream *next_ready;
     struct gy_stream *next_flush;
     TAILQ_ENTRY(gy_stream) wait_entry;
