@@ -26,7 +26,7 @@ struct gy_pool {
     struct pool_buffer *buffers;
     uint16_t *spares; /* a stack: the last one in is the hottest */
     uint32_t spare_count;
-    TAILQ_HEAD(, pool_buffer) posted; /* as the kernel will use them, oldest first */
+    TAILQ_HEAD(pool_posted, pool_buffer) posted; /* as the kernel will use them, oldest first */
     uint32_t posted_count;
     uint32_t doubtful_count;
     uint32_t held; /* buffers kept out of the kernel by slices */
