@@ -109,7 +109,7 @@ static void stream_wait(struct gy_stream *stream, enum gy_stream_waiting reason)
 
 static void stream_arm_timer(struct gy_stream *stream)
 {
-    uint64_t due = stream->deadline_ms;
+    uint64_t due = stream->state == GY_STREAM_OPEN ? stream->deadline_ms : 0;
     if (due == 0 || (stream->core_deadline_ms != 0 && stream->core_deadline_ms < due)) {
         due = stream->core_deadline_ms;
     }
@@ -123,7 +123,7 @@ static void stream_arm_timer(struct gy_stream *stream)
 
 void gy_stream_set_deadline(struct gy_stream *stream, uint64_t deadline_ms)
 {
-    if (stream->state != GY_STREAM_OPEN) {
+    if (stream->state != GY_STREAM_OPEN && stream->state != GY_STREAM_DIALLING) {
         return; /* nothing expires any more, and a timer must not outlive the stream */
     }
     stream->deadline_ms = deadline_ms;
@@ -331,6 +331,7 @@ void gy_stream_connected(struct gy_stream *stream, const struct gy_completion *c
     }
     stream->state = GY_STREAM_OPEN;
     stream->fresh = true;
+    stream_arm_timer(stream);
     gy_stream_wake(stream);
 }
 

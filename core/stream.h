@@ -182,8 +182,8 @@ void gy_stream_abort(struct gy_stream *stream, enum gy_close_reason reason);
  * Dials `peer` (numeric; core/connector knows names and tries again): the stream exists at once, so
  * that the caller can fill its session, and says `open` when connected, or only `closed`
  * (GY_CLOSE_UNREACHED, GY_CLOSE_TIMEOUT) when not; stream->error then has the errno. `peer` must
- * stay until the worker's turn ends. NULL when a bound was reached or no socket could be made:
- * `error`, which may be NULL, says which.
+ * stay until one of the two: the ring reads it when it is next submitted to. NULL when a bound was
+ * reached or no socket could be made: `error`, which may be NULL, says which.
  */
 struct gy_address;
 struct gy_stream *gy_stream_dial(struct gy_endpoint *endpoint, const struct gy_address *peer,
