@@ -138,7 +138,7 @@ void gy_h1_close_soon(struct gy_h1 *connection, bool lingers)
 
 void gy_h1_finish(struct gy_h1 *connection, uint64_t now_ns)
 {
-    gy_assert(connection->exchange->body_state == GY_H1_BODY_DONE);
+    gy_assert(connection->exchange->body.state == GY_H1_BODY_DONE);
     release(connection->exchange);
     connection->since_ns = now_ns;
     connection->phase = GY_H1_PHASE_HEAD;
@@ -194,7 +194,7 @@ static bool exchange_step(struct gy_h1 *connection, struct gy_chain *in, uint64_
     }
     if (exchange->answer_state == GY_H1_ANSWER_DONE) {
         gy_h1_tell_closed(exchange, 0);
-        if (exchange->body_state == GY_H1_BODY_DONE) {
+        if (exchange->body.state == GY_H1_BODY_DONE) {
             gy_h1_finish(connection, now_ns);
             return true;
         }
@@ -208,7 +208,7 @@ static bool exchange_step(struct gy_h1 *connection, struct gy_chain *in, uint64_
     }
     uint8_t answer_before = exchange->answer_state;
     bool progress = false;
-    if (exchange->body_state != GY_H1_BODY_DONE) {
+    if (exchange->body.state != GY_H1_BODY_DONE) {
         progress = gy_h1_body_step(connection, in, now_ns);
         if (connection->phase != GY_H1_PHASE_EXCHANGE) {
             return true;
@@ -310,7 +310,7 @@ static bool reads(const struct gy_h1 *connection, const struct gy_chain *in)
     case GY_H1_PHASE_HEAD:
         return (connection->flags & (GY_H1_BLOCKED | GY_H1_STARVED)) == 0;
     case GY_H1_PHASE_EXCHANGE:
-        return exchange->body_state != GY_H1_BODY_DONE
+        return exchange->body.state != GY_H1_BODY_DONE
                    ? gy_h1_body_wanted(exchange)
                    : in->length < connection->env->limits.pipeline_bytes;
     case GY_H1_PHASE_TUNNEL:
@@ -363,7 +363,7 @@ uint64_t gy_h1_deadline(const struct gy_h1 *connection)
         timeout_ms = (connection->flags & GY_H1_BEGUN) != 0 ? limits->header_timeout_ms
                                                             : limits->idle_timeout_ms;
     } else if (connection->phase == GY_H1_PHASE_EXCHANGE &&
-               connection->exchange->body_state != GY_H1_BODY_DONE &&
+               connection->exchange->body.state != GY_H1_BODY_DONE &&
                gy_h1_body_wanted(connection->exchange)) {
         timeout_ms = limits->body_timeout_ms;
     } else {
