@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "core/asan.h"
+#include "core/evict.h"
 #include "core/log.h"
 
 #define REAP_BATCH         256
@@ -438,6 +439,10 @@ static void flush(struct gy_worker *worker)
 /* Sessions that found a bounded pool empty are asked again. */
 static void resume_retrying(struct gy_worker *worker)
 {
+    if (!TAILQ_EMPTY(&worker->retrying) && (worker->blocks.used == worker->blocks.capacity ||
+                                            worker->links.used == worker->links.capacity)) {
+        gy_evict_stalled(worker);
+    }
     for (struct gy_stream *stream; (stream = TAILQ_FIRST(&worker->retrying)) != NULL;) {
         gy_stream_stop_waiting(stream);
         gy_stream_wake(stream);

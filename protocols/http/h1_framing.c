@@ -180,7 +180,7 @@ int gy_h1_trailers_read(const struct gy_h1_reading *reading, struct gy_chain *in
 {
     uint32_t max = reading->limits->trailer_bytes;
     for (;;) {
-        enum gy_h1_scan_result seen = gy_h1_scan(reading->parser, in, &scan->scanned, &scan->state);
+        enum gy_h1_scan_result seen = gy_h1_scan(reading->parser, in, &scan->scanned, &scan->state, NULL);
         if (seen == GY_H1_SCAN_MORE && scan->scanned < max) {
             return GY_H1_INCOMPLETE;
         }
@@ -227,22 +227,30 @@ static int head_joined(const struct gy_h1_reading *reading, struct gy_chain *in,
     return GY_H1_PARSED;
 }
 
-/* The head has not arrived in one piece: looks at what is new, and parses when there is its end, a
- * limit, or something that cannot be right. */
+/*
+ * The head is not a whole good one in the first slice: looks at what is new, and parses when there
+ * is its end, a limit, something that cannot be right, or a whole line more. So each byte is looked
+ * at once, each line parsed at most as often as there are lines, and the same bytes are refused at
+ * the same byte however they arrive. `good`: all that is there was parsed, and is only incomplete.
+ */
 static int head_pieces(const struct gy_h1_reading *reading, struct gy_chain *in,
-                       struct gy_h1_scan *scan, struct gy_h1_found *found)
+                       struct gy_h1_scan *scan, struct gy_h1_found *found, bool good)
 {
     const struct gy_h1_limits *limits = reading->limits;
     for (;;) {
-        enum gy_h1_scan_result seen = gy_h1_scan(reading->parser, in, &scan->scanned, &scan->state);
+        uint32_t line_end;
+        enum gy_h1_scan_result seen =
+            gy_h1_scan(reading->parser, in, &scan->scanned, &scan->state, &line_end);
         uint32_t limit =
             (scan->state & GY_H1_SCAN_LATER) != 0 ? limits->head_bytes : limits->line_bytes;
-        if (seen == GY_H1_SCAN_MORE && scan->scanned < limit) {
+        bool in_lines = seen == GY_H1_SCAN_MORE && scan->scanned < limit;
+        if (in_lines && (line_end == 0 || good)) {
             return GY_H1_INCOMPLETE;
         }
-        uint32_t bytes = scan->scanned < limits->head_bytes ? scan->scanned : limits->head_bytes;
+        uint32_t bytes = in_lines ? line_end : scan->scanned;
+        bytes = bytes < limits->head_bytes ? bytes : limits->head_bytes;
         int result = head_joined(reading, in, bytes, found);
-        if (result != GY_H1_INCOMPLETE) {
+        if (result != GY_H1_INCOMPLETE || in_lines) {
             return result;
         }
     }
@@ -252,15 +260,18 @@ int gy_h1_head_read(const struct gy_h1_reading *reading, struct gy_chain *in,
                     struct gy_h1_scan *scan, struct gy_h1_found *found)
 {
     int result = GY_H1_INCOMPLETE;
+    bool good = false;
     if (scan->scanned == 0) {
         uint32_t length;
         gy_chain_front(in, &length);
         result = head_joined(reading, in, length, found);
+        good = result == GY_H1_INCOMPLETE && in->count == 1;
     }
-    if (result == GY_H1_INCOMPLETE) {
-        result = head_pieces(reading, in, scan, found);
+    if (result != GY_H1_PARSED) {
+        result = head_pieces(reading, in, scan, found, good);
     }
     if (result != GY_H1_INCOMPLETE) {
+        /* Starved: looked at again when there is memory, from the start. */
         *scan = (struct gy_h1_scan){0, GY_H1_SCAN_LINE};
     }
     return result;

@@ -247,6 +247,10 @@ bool gy_h1_head_step(struct gy_h1 *connection, struct gy_chain *in, uint64_t now
     const uint8_t *data = gy_chain_front(in, &length);
     if (__builtin_expect(data[0] == '\r' || data[0] == '\n', 0)) {
         if (!skip_empty_lines(connection, in)) {
+            if (in->length == 0) {
+                /* An empty line is no part of a request: the connection is idle again. */
+                connection->flags &= (uint16_t)~GY_H1_BEGUN;
+            }
             if (connection->phase != GY_H1_PHASE_HEAD || in->length == 0) {
                 return true;
             }

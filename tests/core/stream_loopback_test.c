@@ -147,6 +147,35 @@ static void with_a_tiny_ring_nothing_is_lost(void **state)
     loopback_close(loopback);
 }
 
+static void completions_that_overflow_their_queue_are_counted_and_not_lost(void **state)
+{
+    (void)state;
+    deadline(__func__, 30);
+    struct loopback_options options = {.ring = {.entries = 4, .completion_entries = 8}};
+    struct loopback *loopback = open_with(options);
+    int clients[60];
+    char answer[3];
+    for (int i = 0; i < 60; i++) {
+        clients[i] = client_connect(loopback);
+        client_send(clients[i], "A?", 2);
+        assert_int_equal(client_read(clients[i], answer, 1), 1);
+    }
+    int stall = client_connect(loopback);
+    client_send(stall, "Z", 1);
+    usleep(30000);
+    for (int i = 0; i < 60; i++) {
+        client_send(clients[i], "???", 3);
+    }
+    for (int i = 0; i < 60; i++) {
+        assert_int_equal(client_read(clients[i], answer, 3), 3);
+        close(clients[i]);
+    }
+    close(stall);
+    loopback_await_open(loopback, 0);
+    assert_true(loopback_counter(loopback, cq_overflows) > 0);
+    loopback_close(loopback);
+}
+
 static void with_low_marks_nothing_is_lost(void **state)
 {
     (void)state;
@@ -506,6 +535,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(echoes_of_odd_sizes_on_many_connections_are_intact),
         cmocka_unit_test(with_a_tiny_pool_receives_starve_and_nothing_is_lost),
         cmocka_unit_test(with_a_tiny_ring_nothing_is_lost),
+        cmocka_unit_test(completions_that_overflow_their_queue_are_counted_and_not_lost),
         cmocka_unit_test(with_low_marks_nothing_is_lost),
         cmocka_unit_test(after_the_peers_half_close_the_whole_answer_arrives),
         cmocka_unit_test(after_our_half_close_we_still_read),

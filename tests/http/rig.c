@@ -105,10 +105,12 @@ uint32_t rig_turn(struct rig *rig)
         rig->woken = false;
         rig->wants = gy_h1_turn(&rig->h1, &rig->in, rig->eof, rig->now_ns);
         gy_assert(rig->wants == gy_h1_wants(&rig->h1, &rig->in));
-        if (!rig->holds_output) {
+        bool drained = !rig->holds_output && rig->out.length > 0;
+        if (drained) {
             collect(rig);
         }
-        again = rig->woken || (!rig->holds_output && (rig->wants & GY_H1_ROOM) != 0);
+        again = rig->woken || (!rig->holds_output && (rig->wants & GY_H1_ROOM) != 0) ||
+                (drained && (rig->wants & GY_H1_RETRY) != 0);
     }
     return rig->wants;
 }
