@@ -123,9 +123,9 @@ static int frame_byte(struct gy_h1_body *body, uint8_t byte)
 {
     switch ((enum gy_h1_body_state)body->state) {
     case GY_H1_BODY_SIZE:
-        return size_byte(exchange, byte);
+        return size_byte(body, byte);
     case GY_H1_BODY_SIZE_LF:
-        return byte == '\n' ? size_known(exchange) : GY_H1_REFUSED_BARE_CR;
+        return byte == '\n' ? size_known(body) : GY_H1_REFUSED_BARE_CR;
     case GY_H1_BODY_DATA_CR:
         body->state = GY_H1_BODY_DATA_LF;
         return byte == '\r' ? 0 : GY_H1_REFUSED_CHUNK_END;
@@ -180,7 +180,8 @@ int gy_h1_trailers_read(const struct gy_h1_reading *reading, struct gy_chain *in
 {
     uint32_t max = reading->limits->trailer_bytes;
     for (;;) {
-        enum gy_h1_scan_result seen = gy_h1_scan(reading->parser, in, &scan->scanned, &scan->state, NULL);
+        enum gy_h1_scan_result seen =
+            gy_h1_scan(reading->parser, in, &scan->scanned, &scan->state, NULL);
         if (seen == GY_H1_SCAN_MORE && scan->scanned < max) {
             return GY_H1_INCOMPLETE;
         }
