@@ -175,6 +175,37 @@ static void starved_streams_wait_in_line_and_none_is_forgotten(void **state)
     }
 }
 
+static void buffers_that_come_back_as_streams_are_flushed_are_noticed(void **state)
+{
+    struct stage *stage = *state;
+    int clients[2];
+    struct gy_stream *hoarder = stage_connect(stage, 0, &clients[0]);
+    struct gy_stream *stream = stage_connect(stage, 0, &clients[1]);
+    act_of(hoarder)->eat_bytes = 0;
+    for (int i = 0; i < 4; i++) {
+        void *blocks[64];
+        for (int k = 0; k < 64; k++) {
+            blocks[k] = gy_slab_take(&stage->worker.keeps); /* nothing to copy to */
+        }
+        stage_data(stage, hoarder, block, 4096, i < 3 ? GY_COMPLETION_MORE : 0);
+        for (int k = 0; k < 64; k++) {
+            gy_slab_give(&stage->worker.keeps, blocks[k]);
+        }
+    }
+    assert_int_equal(gy_pool_free(stage->worker.pool), 0);
+    starve(stage, stream);
+    stage_turns(stage, 2);
+    assert_null(stage_receive_of(stage, stream));
+    gy_stream_abort(hoarder, GY_CLOSE_LOCAL); /* nothing of it is in flight: freed by the flush */
+    stage_turn(stage);
+    assert_int_equal(stage->closed_count, 1);
+    stage_turn(stage);
+    assert_int_equal(fake_last_wait_ns(ring_of(stage)), 0);
+    assert_non_null(stage_receive_of(stage, stream));
+    close(clients[0]);
+    close(clients[1]);
+}
+
 static void a_starved_stream_that_ends_leaves_the_line(void **state)
 {
     struct stage *stage = *state;
@@ -562,6 +593,7 @@ int main(void)
         WITH(few_buffers, a_starved_receive_is_armed_again_when_a_buffer_is_there),
         WITH(few_buffers, while_no_buffer_is_there_a_starved_stream_neither_arms_nor_spins),
         WITH(few_buffers, starved_streams_wait_in_line_and_none_is_forgotten),
+        WITH(few_buffers, buffers_that_come_back_as_streams_are_flushed_are_noticed),
         WITH(few_buffers, a_starved_stream_that_ends_leaves_the_line),
         WITH(few_buffers, a_stream_that_waits_for_memory_and_starves_is_still_asked_again),
         TEST(retry_asks_again_within_moments_without_spinning),
