@@ -493,6 +493,33 @@ static void a_send_nobody_reads_ends_at_the_write_deadline(void **state)
     loopback_close(loopback);
 }
 
+static void a_slow_reader_that_goes_on_reading_outlives_the_write_deadline(void **state)
+{
+    (void)state;
+    deadline(__func__, 30);
+    struct loopback *loopback =
+        open_with((struct loopback_options){.limits = {.write_timeout_ms = 200}});
+    uint64_t wanted = 60000000;
+    int client = client_connect(loopback);
+    int bytes = 16384;
+    setsockopt(client, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
+    client_send(client, "G", 1);
+    client_send(client, &wanted, 8);
+    uint8_t *data = malloc(40000);
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(client_read(client, data, 40000), 40000);
+        usleep(50000);
+    }
+    assert_int_equal(loopback_counter(loopback, connections_open), 1);
+    assert_int_equal(loopback_counter(loopback, timeouts_write), 0);
+    /* Then it reads no more. */
+    loopback_await_open(loopback, 0);
+    assert_int_equal(loopback_counter(loopback, timeouts_write), 1);
+    free(data);
+    close(client);
+    loopback_close(loopback);
+}
+
 static void stopping_with_connections_in_every_state_leaves_nothing_behind(void **state)
 {
     (void)state;
@@ -549,6 +576,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_close_under_an_armed_receive_sends_its_end_and_delivers_no_more),
         cmocka_unit_test(a_lingering_close_lets_a_peer_that_still_sends_read_the_answer),
         cmocka_unit_test(a_send_nobody_reads_ends_at_the_write_deadline),
+        cmocka_unit_test(a_slow_reader_that_goes_on_reading_outlives_the_write_deadline),
         cmocka_unit_test(stopping_with_connections_in_every_state_leaves_nothing_behind),
     };
     return cmocka_run_group_tests_name("stream_loopback", tests, NULL, NULL);
