@@ -218,6 +218,16 @@ int gy_worker_post(struct gy_worker *from, struct gy_worker *to, const struct gy
     return 0;
 }
 
+int gy_worker_post_inlet(struct gy_worker *worker, struct gy_inlet *inlet,
+                         const struct gy_message *message)
+{
+    int code = gy_mailbox_push(&inlet->mailbox, message);
+    if (code == 0 && gy_bell_must_ring(&worker->bell)) {
+        ring_by_eventfd(worker);
+    }
+    return code;
+}
+
 static void drain_begin(struct gy_worker *worker, uint64_t timeout_ms, bool take_waiting)
 {
     if (worker->phase != GY_WORKER_SERVING) {
@@ -257,8 +267,43 @@ static void read_mailboxes(struct gy_worker *worker)
     }
 }
 
+/* An inlet may be removed by what it brings: whoever does so takes the rest of its messages along. */
+static void read_inlets(struct gy_worker *worker)
+{
+    struct gy_message message;
+    struct gy_inlet *next;
+    for (struct gy_inlet *inlet = worker->inlets; inlet != NULL; inlet = next) {
+        next = inlet->next;
+        if (gy_mailbox_pop(&inlet->mailbox, &message)) {
+            inlet->on_message(inlet, &message);
+        }
+    }
+}
+
+void gy_worker_add_inlet(struct gy_worker *worker, struct gy_inlet *inlet)
+{
+    gy_assert(inlet->on_message != NULL && inlet->mailbox.messages != NULL);
+    inlet->next = worker->inlets;
+    worker->inlets = inlet;
+}
+
+void gy_worker_remove_inlet(struct gy_worker *worker, struct gy_inlet *inlet)
+{
+    struct gy_inlet **link = &worker->inlets;
+    while (*link != NULL && *link != inlet) {
+        link = &(*link)->next;
+    }
+    gy_assert(*link == inlet);
+    *link = inlet->next;
+}
+
 static bool mailboxes_empty(const struct gy_worker *worker)
 {
+    for (const struct gy_inlet *inlet = worker->inlets; inlet != NULL; inlet = inlet->next) {
+        if (!gy_mailbox_empty(&inlet->mailbox)) {
+            return false;
+        }
+    }
     for (uint32_t i = 0; i <= worker->options.workers; i++) {
         if (!gy_mailbox_empty(&worker->inboxes[i])) {
             return false;
@@ -575,6 +620,7 @@ int gy_worker_turn(struct gy_worker *worker, uint64_t timeout_ns)
     read_clock(worker);
     reap(worker);
     read_mailboxes(worker);
+    read_inlets(worker);
     resume_retrying(worker);
     run_ready(worker);
     gy_wheel_advance(&worker->wheel, worker->now_ms, TIMERS_PER_TURN);
