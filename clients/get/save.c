@@ -34,11 +34,16 @@ static int open_part(struct gy_save *save, struct gy_error *error)
         return failed(save, "opening", error);
     }
     struct stat about;
+    const char *wrong = NULL;
     if (save->part != NULL && (fstat(save->file, &about) != 0 || !S_ISREG(about.st_mode))) {
-        return gy_error_set(error, GY_EINVAL, "opening %s: it is not a regular file", path);
+        wrong = "it is not a regular file";
+    } else if (save->part != NULL && flock(save->file, LOCK_EX | LOCK_NB) != 0) {
+        wrong = "another process is writing it";
     }
-    if (save->part != NULL && flock(save->file, LOCK_EX | LOCK_NB) != 0) {
-        return gy_error_set(error, GY_EREFUSED, "opening %s: another process is writing it", path);
+    if (wrong != NULL) {
+        close(save->file);
+        save->file = -1; /* not ours to remove */
+        return gy_error_set(error, GY_EREFUSED, "opening %s: %s", path, wrong);
     }
     return 0;
 }
