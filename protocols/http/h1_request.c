@@ -256,7 +256,7 @@ bool gy_h1_head_step(struct gy_h1 *connection, struct gy_chain *in, uint64_t now
             }
             return incomplete(connection, now_ns);
         }
-        data = gy_chain_front(in, &length);
+        (void)gy_chain_front(in, &length);
     }
     if (connection->exchange == NULL && !take_exchange(connection)) {
         gy_h1_refuse(connection, GY_H1_REFUSED_BUSY);

@@ -77,10 +77,11 @@ static void check(const struct corpus_case *one, const struct way *way)
     rig.env.parser = way->parser;
     feed(&rig, one, way);
 
+    char statuses[200];
     char found[256];
-    rig_statuses(&rig, found, sizeof found - 8);
-    strcat(found, found[0] != 0 ? " " : "");
-    strcat(found, (rig.wants & GY_H1_CLOSE) != 0 ? "close" : "open");
+    rig_statuses(&rig, statuses, sizeof statuses);
+    snprintf(found, sizeof found, "%s%s%s", statuses, statuses[0] != 0 ? " " : "",
+             (rig.wants & GY_H1_CLOSE) != 0 ? "close" : "open");
     const char *refusal = "";
     uint64_t refused = 0;
     for (int i = 1; i < GY_H1_REFUSAL_COUNT; i++) {
