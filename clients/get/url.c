@@ -297,9 +297,10 @@ void gy_url_file_name(const struct gy_url *url, char *out, size_t capacity)
     size_t fill = 0;
     for (size_t at = start; at < end && fill + 1 < capacity; at++) {
         char byte = url->target[at];
-        if (byte == '%' && end - at > 2 && hex_digit(url->target[at + 1]) >= 0 &&
-            hex_digit(url->target[at + 2]) >= 0) {
-            byte = (char)(hex_digit(url->target[at + 1]) << 4 | hex_digit(url->target[at + 2]));
+        int high = byte == '%' && end - at > 2 ? hex_digit(url->target[at + 1]) : -1;
+        int low = high >= 0 ? hex_digit(url->target[at + 2]) : -1;
+        if (low >= 0) {
+            byte = (char)(high * 16 + low);
             at += 2;
         }
         bool odd = byte == '/' || (unsigned char)byte < 0x20 || byte == 0x7f ||

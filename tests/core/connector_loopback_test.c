@@ -137,7 +137,8 @@ static void crowd(struct scene *scene, const char *host, uint16_t port)
     assert_int_equal(inet_pton(AF_INET, host, &address.sin_addr), 1);
     for (; scene->crowd_count < CROWD; scene->crowd_count++) {
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        connect(fd, (struct sockaddr *)&address, sizeof address);
+        int code = connect(fd, (struct sockaddr *)&address, sizeof address);
+        assert_true(code == 0 || errno == EINPROGRESS);
         scene->crowd[scene->crowd_count] = fd;
     }
 }

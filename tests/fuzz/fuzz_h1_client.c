@@ -36,7 +36,7 @@ static struct crig *feed(const uint8_t *data, size_t size, uint8_t how, size_t p
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    if (size < 2 || size > 30000) {
+    if (size < 2 || size > 6000) {
         return 0;
     }
     size_t piece = data[1] % 64 + 1u;

@@ -32,8 +32,8 @@ struct crig {
     bool pull_waits;
     int last_reason;
     bool last_unanswered;
-    char sent[65536];  /* all output so far, zero-terminated */
-    char told[262144]; /* what the calls were told */
+    char sent[32768]; /* all output so far, zero-terminated */
+    char told[65536]; /* what the calls were told */
     size_t sent_bytes, told_bytes;
     bool in_body; /* consecutive bodies are told as one */
 };
@@ -168,8 +168,8 @@ static inline struct crig *crig_open(void)
 {
     struct crig *rig = calloc(1, sizeof *rig);
     gy_assert(rig != NULL);
-    crig_slab(&rig->links, sizeof(struct gy_link), 65536);
-    crig_slab(&rig->blocks, sizeof(struct gy_bump_block), 64);
+    crig_slab(&rig->links, sizeof(struct gy_link), 8192);
+    crig_slab(&rig->blocks, sizeof(struct gy_bump_block), 16);
     gy_bump_init(&rig->bump, &rig->blocks);
     gy_h1_client_env_init(&rig->env, &rig->bump, crig_wake);
     gy_chain_init(&rig->in, &rig->links);
