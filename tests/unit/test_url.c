@@ -43,9 +43,9 @@ static void what_is_no_http_url_is_refused(void **state)
 {
     (void)state;
     static const char *const wrong[] = {
-        "",           "http://",        "http:///a",     "ftp://a/",     "mailto:a",
-        "http:a",     "http://a@b/",    "http://a:b@c/", "http://a:0/",  "http://a:65536/",
-        "http://a:x", "http://[::1",    "http://[::1]x", "http://a b/",  "http://a\r\nb/",
+        "",           "http://",          "http:///a",     "ftp://a/",    "mailto:a",
+        "http:a",     "http://a@b/",      "http://a:b@c/", "http://a:0/", "http://a:65536/",
+        "http://a:x", "http://[::1",      "http://[::1]x", "http://a b/", "http://a\r\nb/",
         "http://a\"", "http://[zz]:1/x ", "http://::1/",
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
@@ -140,10 +140,14 @@ static void file_names_lead_nowhere_else(void **state)
 {
     (void)state;
     static const char *const cases[][2] = {
-        {"http://a/b/file.iso?x", "file.iso"}, {"http://a/", "index.html"},
-        {"http://a/b/", "index.html"},         {"http://a/some%20file", "some file"},
-        {"http://a/..%2f..%2fetc", "_._.._etc"}, {"http://a/.bashrc", "_bashrc"},
-        {"http://a/-rf", "_rf"},               {"http://a/a%00b%0a", "a_b_"},
+        {"http://a/b/file.iso?x", "file.iso"},
+        {"http://a/", "index.html"},
+        {"http://a/b/", "index.html"},
+        {"http://a/some%20file", "some file"},
+        {"http://a/..%2f..%2fetc", "_._.._etc"},
+        {"http://a/.bashrc", "_bashrc"},
+        {"http://a/-rf", "_rf"},
+        {"http://a/a%00b%0a", "a_b_"},
         {"http://a/%zz%4", "%zz%4"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
