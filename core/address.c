@@ -345,6 +345,10 @@ static int unprivileged_port(void)
     return port;
 }
 
+/* How often, and after what pause, joining one's own port is tried again. */
+#define JOIN_TRIES    100
+#define JOIN_PAUSE_US 1000
+
 /* ---- listening ---- */
 
 static int explain(const struct gy_address *address, int cause, struct gy_error *error)
@@ -469,6 +473,18 @@ static int open_first(struct gy_address *address, const struct gy_listen_options
     return fd;
 }
 
+/* One more socket beside the first. A second server that starts at this very moment has bound the
+ * port without being able to listen; it goes away by itself, so it is waited for, briefly. */
+static int open_next(const struct gy_address *address, const struct gy_listen_options *options)
+{
+    int fd = open_one(address, options, false, true);
+    for (int i = 0; fd == -EADDRINUSE && i < JOIN_TRIES; i++) {
+        usleep(JOIN_PAUSE_US);
+        fd = open_one(address, options, false, true);
+    }
+    return fd;
+}
+
 int gy_address_listen(const struct gy_address *address, unsigned count, int fds[],
                       const struct gy_listen_options *options, struct gy_error *error)
 {
@@ -482,8 +498,7 @@ int gy_address_listen(const struct gy_address *address, unsigned count, int fds[
     struct gy_address bound = *address;
     unsigned done;
     for (done = 0; done < count; done++) {
-        int fd = done == 0 ? open_first(&bound, options, count > 1)
-                           : open_one(&bound, options, false, true);
+        int fd = done == 0 ? open_first(&bound, options, count > 1) : open_next(&bound, options);
         if (fd < 0) {
             while (done > 0)
                 close(opened[--done]);

@@ -153,6 +153,9 @@ static uint32_t talk_turn(struct gy_stream *stream)
         return put(stream, "bye", 3) != 0 ? GY_WANT_RETRY : GY_WANT_CLOSE | GY_WANT_LINGER;
     case LOOPBACK_IGNORE:
         return stream->eof ? GY_WANT_CLOSE : GY_WANT_READ;
+    case LOOPBACK_STALL:
+        usleep(100000);
+        return GY_WANT_CLOSE;
     default:
         return GY_WANT_CLOSE;
     }

@@ -22,6 +22,7 @@
 #define LOOPBACK_LINGER 'L' /* answers "bye", closes, lingers */
 #define LOOPBACK_HALF   'H' /* answers "half", shuts its sending side, and is a sink then */
 #define LOOPBACK_IGNORE 'I' /* wants to read, but never eats */
+#define LOOPBACK_STALL  'Z' /* holds the worker up for 100 ms, then closes */
 
 /* The bytes that sources send and sinks expect: position modulo a prime. */
 #define PATTERN_PERIOD 65521
