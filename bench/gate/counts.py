@@ -72,13 +72,13 @@ def count_natively(program, name, iterations):
     return json.loads(run_once(["./" + program.name, name, str(iterations)], program.parent))
 
 
-def count_instructions(program, name, iterations):
+def count_instructions(program, name, iterations, parse=parse_callgrind):
     with tempfile.TemporaryDirectory(prefix="gyre-gate-") as folder:
         out = os.path.join(folder, "out")
         run_once([VALGRIND, "--tool=callgrind", "--quiet", f"--callgrind-out-file={out}", "--compress-strings=no",
                   "--compress-pos=no", "./" + program.name, name, str(iterations)], program.parent)
         with open(out, encoding="utf-8", errors="replace") as lines:
-            return parse_callgrind(lines)
+            return parse(lines)
 
 
 def difference(few, many):

@@ -18,8 +18,11 @@ class NoVerdict(Exception):
     """The gate cannot say anything; the text says why, and what to try."""
 
 
-def git(*words, **options):
-    run = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, **options)
+def git(*words):
+    try:
+        run = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True)
+    except FileNotFoundError:
+        raise NoVerdict("git is missing") from None
     if run.returncode != 0:
         raise NoVerdict(f"git {' '.join(words)}: {run.stderr.decode(errors='replace').strip()}")
     return run.stdout
