@@ -7,6 +7,7 @@ exact: the scenarios have no clock, no kernel and no randomness in them.
 
 import json
 import os
+import posixpath
 import re
 import shutil
 import subprocess
@@ -56,7 +57,7 @@ def function_name(file, function):
     """Where it is and what it is called; compilers' suffixes (.constprop.0, .part.1, .isra.0) and callgrind's ('2: a
     recursion) taken off, since they come and go."""
     function = re.sub(r"('\d+|\.(constprop|part|isra|cold|lto_priv)(\.\d+)?)+$", "", function)
-    file = "" if file in ("", "???") else file.removeprefix("/") + ":"
+    file = "" if file in ("", "???") else posixpath.normpath(file).lstrip("/") + ":"
     return file + function
 
 

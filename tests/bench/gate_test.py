@@ -96,6 +96,7 @@ def names_lose_what_compilers_hang_on_them():
     for name in ("f", "f.constprop.0", "f.part.3", "f.isra.0.cold", "f'2", "f.lto_priv.0'3"):
         equal(counts.function_name("/a/b.c", name), "a/b.c:f", name)
     equal(counts.function_name("???", "memcpy"), "memcpy")
+    equal(counts.function_name("./core/slab.c", "gy_slab_take"), "core/slab.c:gy_slab_take")
 
 
 @test
