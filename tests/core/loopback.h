@@ -46,6 +46,7 @@ struct loopback {
     struct gy_error error;
     pthread_t thread;
     sem_t opened;
+    sem_t close; /* posted when nobody posts messages any more */
     int code;
     int listening;
     uint16_t port;
@@ -55,6 +56,7 @@ struct loopback {
     _Atomic uint64_t made;    /* bytes that sources have put into `out` */
     _Atomic uint64_t out_max; /* the most that a source's `out` held */
     _Atomic uint64_t in_max;
+    _Atomic uint64_t slot_max; /* the highest slot that a stream had */
 };
 
 /* NULL where this kernel lacks the mode or io_uring: then the test was skipped. */
