@@ -2,6 +2,7 @@
 """Layer 1 of the gate: exact counts of two revisions, compared; and how that is told."""
 
 import contextlib
+import math
 import sys
 import tempfile
 from pathlib import Path
@@ -58,14 +59,14 @@ def compare(base_name, head_name, only=(), kept=None):
 
 
 def as_json(value):
-    """Fractions become numbers; a growth that is no number becomes null."""
+    """Fractions become numbers; what is no number, or without bound, becomes null."""
     if isinstance(value, dict):
         return {key: as_json(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
         return [as_json(each) for each in value]
     if isinstance(value, (str, bool, int)) or value is None:
         return value
-    return float(value)
+    return float(value) if math.isfinite(value) else None
 
 
 # ---- for people ------------------------------------------------------------------------------------------------------

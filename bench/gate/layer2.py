@@ -5,7 +5,10 @@ A round is three windows of a scenario, one right behind the other in random ord
 the base, the base once more (the canary), and the head, each in a random one of its layouts. pairs.py decides.
 """
 
+import contextlib
+import fcntl
 import math
+import os
 import random
 import re
 import subprocess
@@ -13,6 +16,7 @@ import sys
 import time
 from pathlib import Path
 
+import measure
 from gate import layer1, layouts, pairs, revisions
 from gate.revisions import NoVerdict
 
@@ -43,24 +47,35 @@ def cpu_ns(server):
 
 def load(options, scenario, port, seconds):
     """One wrk run of `seconds` at least; what its script counted."""
-    words = ["taskset", "-c", str(options.client_core), "timeout", str(seconds + 20), "wrk", "-t1",
+    words = ["taskset", "-c", str(options.client_core), "timeout", str(seconds + 90), "wrk", "-t1",
              f"-c{options.connections}", f"-d{seconds}s", "-s", f"{HERE}/wrk/load.lua", f"http://127.0.0.1:{port}/"]
     settings = {"WRK_DEPTH": str(SCENARIOS[scenario]), "WRK_CONNECTIONS": str(options.connections)}
-    run = subprocess.run(words, capture_output=True, text=True, env={**revisions.os.environ, **settings})
+    run = subprocess.run(words, capture_output=True, text=True, env={**os.environ, **settings})
     line = re.search(r"^figures (.*)$", run.stdout, re.M)
     if run.returncode != 0 or not line:
-        raise NoVerdict(f"wrk failed (`ci/setup --bench` installs it): {run.stderr.strip() or run.stdout.strip()}")
+        raise NoVerdict(f"wrk ended with {run.returncode} (`ci/setup --bench` installs it): "
+                        f"{run.stderr.strip() or run.stdout.strip()}")
     figures = {name: int(value) for name, value in (word.split("=") for word in line[1].split())}
     if figures["errors"] or not figures["requests"]:
         raise Void(f"{figures['errors']} errors in {figures['requests']} requests")
     return figures
 
 
+@contextlib.contextmanager
+def locked(path):
+    """Meanwhile nobody else who takes this lock measures or compiles. Without a path, nothing."""
+    if not path:
+        yield
+        return
+    with open(path, "a", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def window(options, scenario, program):
     """Nanoseconds of CPU that a request costs in a freshly started server."""
-    import measure  # takes over signals, so not before it is needed
     try:
-        with measure.Server(str(program), COMMAND.format(program=program), options.server_core) as server:
+        with locked(options.lock), measure.Server(str(program), COMMAND.format(program=program), options.server_core) as server:
             load(options, scenario, server.port, 1)
             before = cpu_ns(server)
             figures = load(options, scenario, server.port, options.seconds)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Layer 1 of the gate: reading callgrind's files, waivers, and the verdict. Nothing is built or measured here."""
 
+import math
 import subprocess
 import sys
 from fractions import Fraction
@@ -210,7 +211,8 @@ def the_suggested_waiver_is_enough():
 
 @test
 def the_result_becomes_plain_json():
-    equal(layer1.as_json({"a": [Fraction(1, 2), None, True, "x", 3]}), {"a": [0.5, None, True, "x", 3]})
+    equal(layer1.as_json({"a": [Fraction(1, 2), None, True, "x", 3], "b": math.inf}),
+          {"a": [0.5, None, True, "x", 3], "b": None})
 
 
 def gyre_bench(*arguments):
@@ -228,7 +230,7 @@ def misuse_and_unknown_revisions_exit_2():
 
 @test
 def help_fits_a_screen_and_exits_0():
-    for arguments in (("--help",), ("gate", "--help")):
+    for arguments in (("--help",), ("gate", "--help"), ("pairs", "--help")):
         ended = gyre_bench(*arguments)
         equal(ended.returncode, 0)
         true(len(ended.stdout.splitlines()) <= 30, "it fits")
