@@ -177,7 +177,7 @@ int gy_address_from_sockaddr(struct gy_address *address, const struct sockaddr *
 
 int gy_address_of_socket(struct gy_address *address, int fd)
 {
-    struct sockaddr_storage storage;
+    struct sockaddr_storage storage = {0};
     socklen_t length = sizeof(storage);
     if (getsockname(fd, (struct sockaddr *)&storage, &length) != 0)
         return gy_error_from_errno(errno);
@@ -464,7 +464,7 @@ static int open_first(struct gy_address *address, const struct gy_listen_options
         fd = open_one(address, options, true, shared);
     }
     if (fd >= 0 && gy_address_port(address) == 0) {
-        struct gy_address bound;
+        struct gy_address bound = {0};
         int result = gy_address_of_socket(&bound, fd);
         gy_assert(result == 0);
         gy_address_set_port(address, gy_address_port(&bound));
@@ -494,7 +494,7 @@ int gy_address_listen(const struct gy_address *address, unsigned count, int fds[
     gy_assert(count >= 1 && count <= GY_ADDRESS_LISTEN_LIMIT);
     if (options == NULL)
         options = &defaults;
-    int opened[GY_ADDRESS_LISTEN_LIMIT];
+    int opened[GY_ADDRESS_LISTEN_LIMIT] = {-1};
     struct gy_address bound = *address;
     unsigned done;
     for (done = 0; done < count; done++) {

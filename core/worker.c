@@ -605,6 +605,9 @@ void gy_worker_count(struct gy_worker *worker)
     gy_gauge_set(&counters->submissions, ring->submissions);
     gy_gauge_set(&counters->completions, ring->completions);
     gy_gauge_set(&counters->cq_overflows, ring->overflows);
+    gy_count(&counters->copied_bytes, worker->bump.copied_bytes - worker->bump_counted);
+    worker->bump_counted = worker->bump.copied_bytes;
+    gy_gauge_set(&counters->buffers_posted, gy_pool_posted(worker->pool));
     gy_gauge_lower(&counters->buffers_free_min, gy_pool_free(worker->pool));
 }
 

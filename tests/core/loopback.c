@@ -257,6 +257,7 @@ struct loopback *loopback_open(const struct loopback_options *options)
         close(loopback->listening);
         free(loopback);
         skip();
+        return NULL;
     }
     if (loopback->code != 0) {
         fail_msg("%s", loopback->error.message);
