@@ -35,6 +35,8 @@ def check_names(only, programs):
 def compare(base_name, head_name, only=(), kept=None):
     """The result as it is written to JSON, but with Fractions in it."""
     base_commit, head_commit = revisions.resolve(base_name), revisions.resolve(head_name)
+    if not revisions.file_at(head_commit, "bench/gate/gate_scenarios.c"):
+        raise NoVerdict(f"{head_name} has no scenarios yet: only revisions with bench/gate can be judged")
     waived = waivers.new_waivers(revisions.file_at(base_commit, waivers.PATH),
                                  revisions.file_at(head_commit, waivers.PATH))
     with work_folder(kept) as work:
