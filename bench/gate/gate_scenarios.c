@@ -61,7 +61,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: gate-scenarios [NAME ITERATIONS]; without, the names are listed\n");
         return 2;
     }
-    void *state = work->open();
+    static void *state; /* lives on, as work.h has it */
+    state = work->open();
     work->run(state, iterations);
     uint64_t allocated = allocations;
     struct work_counts counts = {0};
