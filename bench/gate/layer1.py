@@ -118,10 +118,11 @@ def print_result(result):
         print_failure(scenario)
     if failed:
         print(f"\nfail: {len(failed)} of {len(result['scenarios'])} scenarios grew by {float(result['limit']):.0%} or more, "
-              f"or allocate or copy more.\nWhere that is worth it, say so in {waivers.PATH}, for instance:")
-        scenario, (figure, values) = failed[0], next(
-            (figure, values) for figure, values in failed[0]["figures"].items() if values["failed"])
-        print(f"  {scenario['name']} {figure} {suggested(figure, values['growth'])} why it has to be")
+              f"or allocate or copy more.\nWhere that is worth it, say so in {waivers.PATH}:")
+        for scenario in failed:
+            for figure, values in scenario["figures"].items():
+                if values["failed"]:
+                    print(f"  {scenario['name']} {figure} {suggested(figure, values['growth'])} why it has to be")
     else:
         print(f"\npass: none of {len(result['scenarios'])} scenarios grew by {float(result['limit']):.0%}, or allocates or "
               "copies more")
