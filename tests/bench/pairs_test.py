@@ -6,7 +6,8 @@ import random
 
 from harness import equal, run, test, true
 
-from gate import pairs
+from gate import layer2, pairs
+from gate.revisions import NoVerdict
 
 
 def near(got, wanted, what="", within=1e-9):
@@ -137,6 +138,62 @@ def the_worst_verdict_is_that_of_all():
     equal(pairs.verdict_of_all({"a": {"verdict": "pass"}, "b": {"verdict": "inconclusive"}}), "inconclusive")
     equal(pairs.verdict_of_all({"a": {"verdict": "fail"}, "b": {"verdict": "inconclusive"}}), "fail")
     equal(pairs.verdict_of_all({"a": {"verdict": "pass"}}), "pass")
+
+
+# ---- rounds of windows that are made up ------------------------------------------------------------------------------
+
+def rounds_of(cost, scenarios=("a",)):
+    """`cost` gives the figure of a window: of a scenario and a program ("base-0" … or "head-0" …)."""
+    programs = ([f"{name}-{i}" for i in range(6)] for name in ("base", "head"))
+    return layer2.Rounds(scenarios, cost, *programs, seed=1)
+
+
+@test
+def a_round_is_base_twice_and_head_in_random_order_and_layout():
+    seen = []
+    rounds = rounds_of(lambda _, program: seen.append(program) or (2.0 if program.startswith("head") else 1.0))
+    for _ in range(60):
+        rounds.add(["a"])
+    orders = {tuple(program[:4] for program in seen[i:i + 3]) for i in range(0, len(seen), 3)}
+    equal(orders, {("base", "base", "head"), ("base", "head", "base"), ("head", "base", "base")})
+    equal(len(set(seen)), 12, "layouts")
+    near(rounds.data["a"][0], math.log(2))
+    near(rounds.canaries["a"][0], 0)
+
+
+@test
+def rounds_are_added_until_the_canary_is_narrow_enough():
+    draw = random.Random(5)
+    quiet = rounds_of(lambda *_: math.exp(draw.gauss(0, 0.003)))
+    layer2.run_rounds(quiet, lambda: False)
+    equal(len(quiet.data["a"]), layer2.ROUNDS_FIRST)
+    loud = rounds_of(lambda *_: math.exp(draw.gauss(0, 0.015)))
+    layer2.run_rounds(loud, lambda: False)
+    true(len(loud.data["a"]) > layer2.ROUNDS_FIRST, "more where it is louder")
+    equal(pairs.needs_more(loud.data, loud.canaries), [])
+
+
+@test
+def time_that_is_up_ends_it():
+    draw = random.Random(5)
+    rounds = rounds_of(lambda *_: math.exp(draw.gauss(0, 0.5)))
+    layer2.run_rounds(rounds, lambda: len(rounds.data["a"]) >= 24)
+    equal(len(rounds.data["a"]), 24)
+    equal(pairs.decide(rounds.data, rounds.canaries)["a"]["verdict"], "inconclusive")
+
+
+@test
+def void_windows_are_left_out_and_too_many_end_it():
+    def broken(_scenario, program):
+        raise layer2.Void(f"7 errors in {program}")
+
+    rounds = rounds_of(broken)
+    try:
+        for _ in range(100):
+            rounds.add(["a"])
+    except NoVerdict as why:
+        true("7 errors" in str(why), f"{why}")
+    equal((rounds.void, rounds.data["a"]), (layer2.VOID_MAX + 1, []))
 
 
 run()
