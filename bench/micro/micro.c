@@ -52,15 +52,6 @@ struct parse {
     const char *text;
 };
 
-static const char browser[] =
-    "GET /search?q=io_uring+server HTTP/1.1\r\nHost: www.example.org\r\n"
-    "Connection: keep-alive\r\nUpgrade-Insecure-Requests: 1\r\n"
-    "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
-    "Chrome/126.0.0.0 Safari/537.36\r\n"
-    "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8\r\n"
-    "Accept-Encoding: gzip, deflate, br, zstd\r\nAccept-Language: en-GB,en;q=0.9\r\n"
-    "Cookie: session=5f2b8c1e9d7a4630a1b2c3d4e5f60718; theme=dark\r\n\r\n";
-
 static const struct gy_h1_limits limits = {
     .line_bytes = 8192,
     .head_bytes = 16384,
@@ -107,7 +98,7 @@ static void register_parsers(void)
     for (uint32_t i = 0; i < 8 && (parser = gy_h1_parser_nth(i)) != NULL; i++) {
         struct parse *head = &parses[2 * i];
         struct parse *plain = &parses[2 * i + 1];
-        *head = (struct parse){.parser = parser, .text = browser};
+        *head = (struct parse){.parser = parser, .text = WORK_GET_BROWSER};
         *plain = (struct parse){.parser = parser};
         snprintf(head->name, sizeof head->name, "parser-head/%s", parser->name);
         snprintf(plain->name, sizeof plain->name, "parser-plain/%s", parser->name);

@@ -15,6 +15,16 @@
 
 #include "core/slab.h"
 
+/* A GET as a browser sends it. */
+#define WORK_GET_BROWSER                                                                           \
+    "GET /search?q=io_uring+server HTTP/1.1\r\nHost: www.example.org\r\n"                          \
+    "Connection: keep-alive\r\nUpgrade-Insecure-Requests: 1\r\n"                                   \
+    "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "          \
+    "Chrome/126.0.0.0 Safari/537.36\r\n"                                                           \
+    "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8\r\n"       \
+    "Accept-Encoding: gzip, deflate, br, zstd\r\nAccept-Language: en-GB,en;q=0.9\r\n"              \
+    "Cookie: session=5f2b8c1e9d7a4630a1b2c3d4e5f60718; theme=dark\r\n\r\n"
+
 /* What a work has counted since it was opened. */
 struct work_counts {
     uint64_t copied_bytes; /* payload copied in user space */

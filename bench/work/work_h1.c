@@ -18,15 +18,6 @@
 
 #define GET_SMALL "GET / HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n"
 
-#define GET_BROWSER                                                                                \
-    "GET /search?q=io_uring+server HTTP/1.1\r\nHost: www.example.org\r\n"                          \
-    "Connection: keep-alive\r\nUpgrade-Insecure-Requests: 1\r\n"                                   \
-    "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "          \
-    "Chrome/126.0.0.0 Safari/537.36\r\n"                                                           \
-    "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8\r\n"       \
-    "Accept-Encoding: gzip, deflate, br, zstd\r\nAccept-Language: en-GB,en;q=0.9\r\n"              \
-    "Cookie: session=5f2b8c1e9d7a4630a1b2c3d4e5f60718; theme=dark\r\n\r\n"
-
 struct h1_work {
     struct gy_slab links, exchanges, blocks;
     struct gy_bump bump;
@@ -257,14 +248,14 @@ static void *open_pipeline(void)
 static void *open_browser(void)
 {
     struct h1_work *work = rig_open(&small);
-    rig_add(work, GET_BROWSER);
+    rig_add(work, WORK_GET_BROWSER);
     return rig_cut(work, 1);
 }
 
 static void *open_browser_pieces(void)
 {
     struct h1_work *work = rig_open(&small);
-    rig_add(work, GET_BROWSER);
+    rig_add(work, WORK_GET_BROWSER);
     return rig_cut(work, 4);
 }
 
