@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Layer 1 of the gate: reading callgrind's files, waivers, and the verdict. Nothing is built or measured here."""
 
+import json
 import math
 import subprocess
 import sys
+import tempfile
 from fractions import Fraction
 from pathlib import Path
 
 from harness import equal, run, test, true
 
-from gate import counts, decide, layer1, waivers
+from gate import counts, decide, history, layer1, waivers
 from gate.revisions import NoVerdict
 
 GYRE_BENCH = Path(__file__).resolve().parents[2] / "bench/gyre-bench"
@@ -234,6 +236,26 @@ def help_fits_a_screen_and_exits_0():
         ended = gyre_bench(*arguments)
         equal(ended.returncode, 0)
         true(len(ended.stdout.splitlines()) <= 30, "it fits")
+
+
+@test
+def history_gets_one_line_a_run():
+    scenario = decide.decide_scenario("s", counted(1000), counted(1030), {})
+    result = layer1.as_json({"schema": "gyre-gate-1", "base": {"name": "main", "commit": "b"},
+                             "head": {"name": "HEAD", "commit": "h"}, "verdict": "fail", "scenarios": [scenario]})
+    with tempfile.NamedTemporaryFile() as file:
+        history.append(file.name, result)
+        history.append(file.name, result)
+        first, second = (json.loads(line) for line in Path(file.name).read_text().splitlines())
+    equal(first["scenarios"]["s"]["instructions"], 1030.0)
+    equal((first["base"], first["head"], first["verdict"]), ("b", "h", "fail"))
+    equal(first["fingerprint"], second["fingerprint"], "the machine is the same")
+
+
+@test
+def another_compiler_is_another_fingerprint():
+    about = history.machine()
+    true(history.fingerprint(about) != history.fingerprint({**about, "compiler": "another"}), "it differs")
 
 
 run()
