@@ -30,6 +30,9 @@ bench      wrk                                wrk
 bench      nginx-light|nginx                  nginx
 bench      linux-perf                         perf
 bench      python3                            python3
+bench      g++                                g++
+bench      libbenchmark-dev                   -              # micro-benchmarks
+bench      valgrind                           valgrind       # the gate
 END
 }
 
