@@ -62,7 +62,7 @@ static int parse_joined(struct gy_h1 *connection, struct gy_chain *in, uint32_t 
     uint32_t head_bytes = exchange->head.bytes;
     if (joined) {
         hold_head(exchange, gy_bump_slice(env->bump, head_bytes));
-        exchange->flags = 0;
+        exchange->flags = env->heads != NULL ? GY_H1_X_BORROWED : 0;
         env->counters.copied_bytes += head_bytes;
         env->counters.heads_joined++;
     } else {
