@@ -137,6 +137,7 @@ struct gy_h1_counters {
 };
 
 struct gy_h1;
+struct gy_h1_heads;
 
 /*
  * What the connections of one worker share. Everything pointed to outlives them.
@@ -146,6 +147,9 @@ struct gy_h1_env {
     void *context; /* the handler's */
     struct gy_slab *exchanges;
     struct gy_bump *bump;
+    /* Set it behind gy_h1_env_init(). Without it (NULL) heads are kept in output memory, which is
+     * for tests: peers who send heads and no bodies could hold all of it. */
+    struct gy_h1_heads *heads;
     /* A handler did something outside a turn of this connection: give it a turn soon (never from
      * within this call). May be called repeatedly. */
     void (*wake)(struct gy_h1 *connection);

@@ -7,6 +7,7 @@
  *
  *   h1.c           the turn: which phase does what, deadlines, closing
  *   h1_request.c   the head: finding, joining, checking, calling the handler
+ *   h1_heads.c     heads that outlive their turn
  *   h1_body.c      the request's body: by length, chunked, trailers; flow control
  *   h1_response.c  what handlers call, response heads
  *   h1_output.c    pulled bodies and tunnels
@@ -60,7 +61,7 @@ enum gy_h1_exchange_flag {
     GY_H1_X_HANDLED = 1 << 1,    /* the handler knows it, and is owed `closed` */
     GY_H1_X_OVER = 1 << 2,       /* `closed` was called; the rest of the body is discarded */
     GY_H1_X_CANCELLED = 1 << 3,  /* the handler gave it up: see reason */
-    GY_H1_X_BORROWED = 1 << 4,   /* the head lies in the receive buffer */
+    GY_H1_X_BORROWED = 1 << 4,   /* the head lies where it cannot stay beyond the turn */
     GY_H1_X_CONTINUE = 1 << 5,   /* 100 (Continue) is owed */
     GY_H1_X_DEFERRED = 1 << 6,   /* no body is wanted yet */
     GY_H1_X_CHUNKED = 1 << 7,    /* the response's body is chunked */

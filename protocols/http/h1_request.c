@@ -63,7 +63,7 @@ static int read_head(struct gy_h1 *connection, struct gy_chain *in)
         return result;
     }
     hold_head(exchange, found.slice);
-    exchange->flags = found.joined ? 0 : GY_H1_X_BORROWED;
+    exchange->flags = found.joined && env->heads == NULL ? 0 : GY_H1_X_BORROWED;
     if (found.joined) {
         env->counters.copied_bytes += found.bytes;
         env->counters.heads_joined++;
