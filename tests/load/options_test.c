@@ -119,7 +119,7 @@ static void an_slo_is_a_percentile_and_a_time(void **state)
     assert_true(options.find_max && options.slo_percentile == 99.9);
     assert_true(options.slo_ns == 20000000);
     static const char *const bad[] = {"99=5ms", "p=5ms",    "p101=5ms", "p99",
-                                      "p99=",   "p99=5 ms", "p0=1s"};
+                                      "p99=",   "p99=5xs", "p0=1s"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         char text[128];
         snprintf(text, sizeof text, URL " --find-max --slo %s", bad[i]);
