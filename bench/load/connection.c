@@ -330,7 +330,8 @@ static void connection_closed(struct gy_stream *stream, enum gy_close_reason rea
         not_connected(engine, stream);
     } else {
         /* Core's own deadline is that of a send that makes no progress. */
-        lose_all(engine, connection, reason == GY_CLOSE_TIMEOUT ? GY_LOAD_ERROR_TIMEOUT : GY_LOAD_ERROR_RESET);
+        lose_all(engine, connection,
+                 reason == GY_CLOSE_TIMEOUT ? GY_LOAD_ERROR_TIMEOUT : GY_LOAD_ERROR_RESET);
     }
 }
 

@@ -49,9 +49,9 @@ enum gy_load_error {
 #define GY_LOAD_THREADS_MAX  256
 
 enum gy_load_arrivals {
-    GY_LOAD_CLOSED_LOOP,   /* the next request when an answer is there */
-    GY_LOAD_CONSTANT, /* at a rate, evenly spaced */
-    GY_LOAD_POISSON,  /* at a rate, exponentially distributed gaps */
+    GY_LOAD_CLOSED_LOOP, /* the next request when an answer is there */
+    GY_LOAD_CONSTANT,    /* at a rate, evenly spaced */
+    GY_LOAD_POISSON,     /* at a rate, exponentially distributed gaps */
 };
 
 struct gy_load_protocol;

@@ -30,32 +30,28 @@ static void raise_open_files(void)
     }
 }
 
-/* Why a finished run is no success, in one line. false when it is one. */
-static bool find_failure(const struct gy_load_options *options, const struct gy_load_result *result,
+/* Why a finished run is no success, in one line; empty when it is one. */
+static void find_failure(const struct gy_load_options *options, const struct gy_load_result *result,
                          double rate, char *text, size_t bytes)
 {
+    text[0] = '\0';
     if (result->gave_up) {
         snprintf(text, bytes, "%s", result->error.message);
     } else if (gy_load_errors(result) > 0) {
         snprintf(text, bytes, "%llu errors among %llu requests",
                  (unsigned long long)gy_load_errors(result),
                  (unsigned long long)result->sent_total);
-    } else if (result->interrupted) {
-        return false;
-    } else if (options->find_max && rate == 0) {
+    } else if (!result->interrupted && options->find_max && rate == 0) {
         snprintf(text, bytes,
                  "no rate keeps p%g under %.3f ms; the slowest that was tried is shown",
                  options->slo_percentile, (double)options->slo_ns / 1e6);
-    } else if (!gy_load_rate_reached(options, result)) {
+    } else if (!result->interrupted && !gy_load_rate_reached(options, result)) {
         snprintf(text, bytes,
                  "the rate of %.0f/s was not reached: %llu requests due, %.1f/s answered",
                  options->rate, (unsigned long long)result->scheduled, gy_load_rate(result));
-    } else if (result->answered_total == 0) {
+    } else if (!result->interrupted && result->answered_total == 0) {
         snprintf(text, bytes, "nothing was answered");
-    } else {
-        return false;
     }
-    return true;
 }
 
 /* Everything that was asked for is written, whatever else fails. */
@@ -63,7 +59,8 @@ static int report(struct gy_load_options *options, const struct gy_load_result *
 {
     struct gy_error error = {0};
     char failure[GY_ERROR_MESSAGE_BYTES];
-    bool failed = find_failure(options, result, rate, failure, sizeof failure);
+    find_failure(options, result, rate, failure, sizeof failure);
+    bool failed = failure[0] != '\0';
     bool json_only = options->json_file != NULL && strcmp(options->json_file, "-") == 0;
     int status = failed ? FAILED : DONE;
     if (!json_only) {

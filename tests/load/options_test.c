@@ -118,7 +118,7 @@ static void an_slo_is_a_percentile_and_a_time(void **state)
     struct gy_load_options options = taken(URL " --find-max --slo p99.9=20ms");
     assert_true(options.find_max && options.slo_percentile == 99.9);
     assert_true(options.slo_ns == 20000000);
-    static const char *const bad[] = {"99=5ms", "p=5ms",    "p101=5ms", "p99",
+    static const char *const bad[] = {"99=5ms", "p=5ms",   "p101=5ms", "p99",
                                       "p99=",   "p99=5xs", "p0=1s"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         char text[128];
