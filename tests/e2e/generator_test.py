@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -11,7 +12,7 @@ import tempfile
 import threading
 import time
 
-from harness import ALARMS, Server, equal, output_of, run, test, true
+from harness import ALARMS, Server, Skip, equal, output_of, run, test, true
 
 LOAD = os.path.abspath(os.environ.get("GYRE_LOAD", "build/debug/gyre-load"))
 KINDS = ("connect", "reset", "closed", "timeout", "short_answer", "status", "wrong_body", "protocol")
@@ -334,6 +335,17 @@ def the_highest_rate_is_found():
         status, figures, out, errors = load(server.url, "-c", "4", "--find-max", "--slo", "p90=1ms", "-d", "200ms")
         equal(status, 1, "the exit status when no rate will do")
         true("no rate keeps p90 under 1.000 ms" in errors, f"it is said: {errors}")
+
+
+@test
+def thousands_of_connections_end_at_once():
+    """More of them than the ring has submissions: ending must not take the worker's patience (2 s), nor be given up."""
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 4096:
+        raise Skip("the hard limit on open files is below 4096")
+    with Server("--fixed") as server:
+        status, out, errors = output_of([LOAD, server.address + "/", "-c", "1800", "-n", "3600", "--timeout", "20s"], 60)
+        equal((status, errors), (0, ""), f"status and stderr\n{out}")
+        true("3600 answers" in out, f"all are answered:\n{out}")
 
 
 @test
