@@ -116,8 +116,8 @@ struct gy_file_operation *gy_file_open(struct gy_worker *worker, int directory, 
 
 struct gy_file_operation *gy_file_read(struct gy_worker *worker, int descriptor,
                                        struct gy_buffer *buffer, uint32_t offset, uint32_t bytes,
-                                       uint64_t position,
-                                       void (*done)(void *owner, int64_t result), void *owner)
+                                       uint64_t position, void (*done)(void *owner, int64_t result),
+                                       void *owner)
 {
     gy_assert(descriptor >= 0 && bytes > 0 && done != NULL);
     gy_assert(offset <= buffer->capacity && bytes <= buffer->capacity - offset);

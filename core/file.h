@@ -74,8 +74,8 @@ struct gy_file_operation *gy_file_open(struct gy_worker *worker, int directory, 
  */
 struct gy_file_operation *gy_file_read(struct gy_worker *worker, int descriptor,
                                        struct gy_buffer *buffer, uint32_t offset, uint32_t bytes,
-                                       uint64_t position,
-                                       void (*done)(void *owner, int64_t result), void *owner);
+                                       uint64_t position, void (*done)(void *owner, int64_t result),
+                                       void *owner);
 
 /* The owner goes away: `done` is not called. */
 void gy_file_forget(struct gy_file_operation *operation);

@@ -8,8 +8,8 @@
  *
  * One turn:  wait (one enter: submits everything queued, sleeps until a completion or the next
  * timer) read the clock once drain completions into streams; no session runs here mailboxes;
- * owners of files that were opened or read; sessions that have input; timers that have expired flush: one gathered send per stream that has
- * output
+ * owners of files that were opened or read; sessions that have input; timers that have expired
+ * flush: one gathered send per stream that has output
  */
 
 #include <pthread.h>

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/asan.h"
+#include "core/helper.h"
 #include "servers/http/files_internal.h"
 
 #define DEFAULT_CACHE_BYTES  (64u << 20)
@@ -119,6 +120,7 @@ static void files_worker_close(void *context, struct gy_worker *worker)
         return;
     }
     gy_assert(own->requests.used == 0 && TAILQ_EMPTY(&own->starved));
+    gy_helper_close(own->helper);
     gy_file_cache_close(&own->cache);
     gy_file_memory_close(&own->windows);
     worker_free(own);
@@ -189,6 +191,7 @@ static void files_closed(struct gy_http_exchange *exchange, int reason)
     gy_http_set_state(exchange, NULL);
     request->exchange = NULL;
     gy_file_cache_wait_not(&request->waiter);
+    gy_files_listing_forget(request);
     if (request->starved) {
         request->starved = false;
         TAILQ_REMOVE(&request->files->starved, request, starved_link);

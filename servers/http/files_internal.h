@@ -65,8 +65,9 @@ struct gy_files_worker {
     struct gy_slab requests;
     void *requests_memory;
     struct gy_files_requests starved; /* want a window */
-    struct gy_helper *helper;
-    uint32_t users; /* listeners */
+    struct gy_helper *helper;         /* reads directories; NULL: none was asked for yet */
+    uint64_t page_bytes;              /* listings that peers have not yet taken */
+    uint32_t users;                   /* listeners */
 };
 
 static inline struct gy_files_worker *gy_files_worker_of(const struct gy_http_exchange *exchange)
