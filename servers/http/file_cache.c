@@ -463,7 +463,7 @@ static void have_opened(void *owner, int64_t result)
         settle(entry, GY_FILE_DIRECTORY, NULL);
     } else if (!S_ISREG(status.mode)) {
         settle(entry, GY_FILE_REFUSED, NULL);
-    } else if (entry->content != NULL && !entry->unsettled &&
+    } else if (entry->content != NULL && !entry->unsettled && !entry->content->stale &&
                gy_file_same(&status, &entry->content->status) &&
                (entry->content->whole || !entry->wants_whole)) {
         settle(entry, GY_FILE_REGULAR, entry->content);
@@ -488,7 +488,7 @@ static void look(struct gy_file_entry *entry)
 static bool is_fresh(const struct gy_file_entry *entry, uint64_t since_ms)
 {
     uint64_t now_ms = entry->cache->worker->now_ms;
-    if (entry->kind == GY_FILE_UNKNOWN) {
+    if (entry->kind == GY_FILE_UNKNOWN || (entry->content != NULL && entry->content->stale)) {
         return false;
     }
     bool lately = since_ms != 0 && entry->checked_ms >= since_ms;

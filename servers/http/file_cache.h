@@ -53,6 +53,7 @@ struct gy_file_content {
     uint32_t refs;
     int descriptor; /* to read from where it is not whole; -1 */
     bool whole;
+    bool stale; /* an answer found that the file is not this any more */
     uint8_t etag_length;
     char etag[GY_FILE_ETAG_BYTES];
     char modified[GY_HTTP_DATE_BYTES];

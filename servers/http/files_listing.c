@@ -3,6 +3,7 @@
 /* Directories without index.html: read and written as a page by a helper thread, then answered. */
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,7 +24,8 @@ struct gy_listing_job {
     struct gy_files_request *request; /* NULL: gone */
     int root;
     struct gy_listing_order order;
-    int failed; /* errno */
+    atomic_bool forgotten; /* nobody waits any more: no need to read the directory */
+    int failed;            /* errno */
     char *page;
     size_t page_bytes;
     char key[GY_FILE_KEY_BYTES];
@@ -48,6 +50,9 @@ static void list(struct gy_helper_job *base)
 {
     struct gy_listing_job *job = (struct gy_listing_job *)base;
     struct gy_directory directory;
+    if (atomic_load_explicit(&job->forgotten, memory_order_relaxed)) {
+        return;
+    }
     int code = gy_directory_read(&directory, job->root, job->key, NAMES_MAX);
     if (code != 0) {
         job->failed = -code;
@@ -144,6 +149,7 @@ void gy_files_listing_forget(struct gy_files_request *request)
 {
     if (request->listing != NULL) {
         request->listing->request = NULL;
+        atomic_store_explicit(&request->listing->forgotten, true, memory_order_relaxed);
         request->listing = NULL;
     }
 }

@@ -110,6 +110,7 @@ static void have_read(void *owner, int64_t result)
     struct gy_files_window *window = &request->windows[request->window_count - 1];
     if (result < (int64_t)request->reading_bytes) {
         request->failed = GY_EIO; /* the file got shorter, or cannot be read */
+        request->content->stale = true;
     }
     if (result <= 0) {
         gy_buffer_drop(&window->block->buffer);
