@@ -143,6 +143,8 @@ static inline uint64_t gy_counter_read(const _Atomic uint64_t *counter)
       "Times that a stream stopped reading.")                                                      \
     X(paused_quota, "streams_paused", "cause=\"quota\"", COUNTER,                                  \
       "Times that a stream stopped reading.")                                                      \
+    X(streams_evicted, "streams_evicted", "", COUNTER,                                             \
+      "Streams ended because their peers held the output memory.")                                 \
     X(short_sends, "short_sends", "", COUNTER, "Sends of which the kernel took a part.")           \
     X(accept_pauses, "accept_pauses", "", COUNTER,                                                 \
       "Times that accepting paused for want of descriptors.")                                      \

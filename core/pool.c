@@ -26,7 +26,7 @@ struct gy_pool {
     struct pool_buffer *buffers;
     uint16_t *spares; /* a stack: the last one in is the hottest */
     uint32_t spare_count;
-    TAILQ_HEAD(, pool_buffer) posted; /* as the kernel will use them, oldest first */
+    TAILQ_HEAD(pool_posted, pool_buffer) posted; /* as the kernel will use them, oldest first */
     uint32_t posted_count;
     uint32_t doubtful_count;
     uint32_t held; /* buffers kept out of the kernel by slices */
@@ -328,6 +328,11 @@ void gy_pool_starved(struct gy_pool *pool)
 bool gy_pool_ready(const struct gy_pool *pool)
 {
     return pool->posted_count > 0;
+}
+
+uint32_t gy_pool_posted(const struct gy_pool *pool)
+{
+    return pool->posted_count;
 }
 
 uint32_t gy_pool_free(const struct gy_pool *pool)

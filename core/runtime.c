@@ -293,13 +293,15 @@ int gy_runtime_run(const struct gy_runtime_options *options, struct gy_child *ch
 {
     gy_assert(options->server_count > 0 && options->servers != NULL);
     enum gy_receive_mode mode = GY_RECEIVE_MULTISHOT;
+    int tested;
     if (options->receive_mode == GY_RECEIVE_CHOOSE) {
-        int chosen = gy_selftest_choose(options->without, &mode, error);
-        if (chosen != 0) {
-            return chosen;
-        }
+        tested = gy_selftest_choose(options->without, &mode, error);
     } else {
         mode = (enum gy_receive_mode)options->receive_mode;
+        tested = gy_selftest_receive(mode, options->without, error);
+    }
+    if (tested != 0) {
+        return tested;
     }
     struct runtime runtime = {
         .options = options, .child = child, .count = gy_runtime_workers(options->workers)};

@@ -559,7 +559,7 @@ int gy_selftest_choose(uint32_t without, enum gy_receive_mode *mode, struct gy_e
 {
     static const enum gy_receive_mode order[] = {GY_RECEIVE_INCREMENTAL, GY_RECEIVE_MULTISHOT,
                                                  GY_RECEIVE_ONE_SHOT};
-    struct gy_error own;
+    struct gy_error own = {0};
     struct gy_error *told = error != NULL ? error : &own;
     int code = GY_ENOTSUP;
     for (size_t i = 0; i < sizeof order / sizeof order[0]; i++) {

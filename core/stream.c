@@ -2,7 +2,8 @@
 #include "core/stream.h"
 
 #include <errno.h>
-#include <netinet/tcp.h>
+#include <linux/tcp.h> /* the C library's tcp_info is older */
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -10,6 +11,7 @@
 #include "core/address.h"
 #include "core/endpoint.h"
 #include "core/keep.h"
+#include "core/stream_internal.h"
 #include "core/worker.h"
 
 const char *gy_close_reason_text(enum gy_close_reason reason)
@@ -37,11 +39,6 @@ static void count_closed(struct gy_stream *stream)
 }
 
 static void stream_settle(struct gy_stream *stream);
-
-static uint64_t stream_token(const struct gy_stream *stream, enum gy_operation operation)
-{
-    return gy_token(operation, stream->slot, stream->generation);
-}
 
 /* ---- lists ---- */
 
@@ -94,7 +91,7 @@ void gy_stream_stop_waiting(struct gy_stream *stream)
 
 /* Waiting for memory comes first: it ends in a turn of the session, and after that the stream looks
  * again at what it may receive. */
-static void stream_wait(struct gy_stream *stream, enum gy_stream_waiting reason)
+void gy_stream_wait(struct gy_stream *stream, enum gy_stream_waiting reason)
 {
     if (stream->waiting == reason || stream->waiting == GY_STREAM_WAITS_FOR_MEMORY) {
         return;
@@ -106,9 +103,9 @@ static void stream_wait(struct gy_stream *stream, enum gy_stream_waiting reason)
 
 /* ---- deadlines ---- */
 
-static void stream_arm_timer(struct gy_stream *stream)
+void gy_stream_arm_timer(struct gy_stream *stream)
 {
-    uint64_t due = stream->deadline_ms;
+    uint64_t due = stream->state == GY_STREAM_OPEN ? stream->deadline_ms : 0;
     if (due == 0 || (stream->core_deadline_ms != 0 && stream->core_deadline_ms < due)) {
         due = stream->core_deadline_ms;
     }
@@ -122,33 +119,54 @@ static void stream_arm_timer(struct gy_stream *stream)
 
 void gy_stream_set_deadline(struct gy_stream *stream, uint64_t deadline_ms)
 {
-    if (stream->state != GY_STREAM_OPEN) {
+    if (stream->state != GY_STREAM_OPEN && stream->state != GY_STREAM_DIALLING) {
         return; /* nothing expires any more, and a timer must not outlive the stream */
     }
     stream->deadline_ms = deadline_ms;
-    stream_arm_timer(stream);
+    gy_stream_arm_timer(stream);
 }
 
-static void stream_set_core_deadline(struct gy_stream *stream, uint32_t timeout_ms)
+void gy_stream_set_core_deadline(struct gy_stream *stream, uint32_t timeout_ms)
 {
     stream->core_deadline_ms = timeout_ms == 0 ? 0 : stream->worker->now_ms + timeout_ms;
-    stream_arm_timer(stream);
+    gy_stream_arm_timer(stream);
+}
+
+/* Whether the peer has acknowledged anything since the last look. A send that waits for all of its
+ * bytes does not complete piece by piece, so the connection itself is asked; only when a deadline
+ * has passed. */
+static bool stream_made_progress(struct gy_stream *stream)
+{
+    struct tcp_info info;
+    socklen_t length = sizeof info;
+    if (getsockopt(stream->descriptor, IPPROTO_TCP, TCP_INFO, &info, &length) != 0 ||
+        length < offsetof(struct tcp_info, tcpi_bytes_acked) + sizeof info.tcpi_bytes_acked) {
+        return false;
+    }
+    bool progress = info.tcpi_bytes_acked != stream->acked_bytes;
+    stream->acked_bytes = info.tcpi_bytes_acked;
+    return progress;
 }
 
 static void stream_expire_core(struct gy_stream *stream)
 {
+    struct gy_counters *counters = &stream->worker->counters;
+    enum gy_close_reason reason = GY_CLOSE_TIMEOUT;
+    if (stream->sending && stream->state != GY_STREAM_LINGERING && stream_made_progress(stream)) {
+        gy_stream_set_core_deadline(stream, stream->endpoint->limits.write_timeout_ms);
+        return;
+    }
     stream->core_deadline_ms = 0;
     if (stream->state == GY_STREAM_LINGERING) {
-        gy_count(&stream->worker->counters.timeouts_linger, 1);
+        reason = (enum gy_close_reason)stream->reason;
+        gy_count(&counters->timeouts_linger, 1);
     } else if (stream->state == GY_STREAM_DIALLING) {
-        gy_count(&stream->worker->counters.timeouts_connect, 1);
         stream->error = ETIMEDOUT;
+        gy_count(&counters->timeouts_connect, 1);
     } else {
-        gy_count(&stream->worker->counters.timeouts_write, 1);
+        gy_count(&counters->timeouts_write, 1);
     }
-    gy_stream_abort(stream, stream->state == GY_STREAM_LINGERING
-                                ? (enum gy_close_reason)stream->reason
-                                : GY_CLOSE_TIMEOUT);
+    gy_stream_abort(stream, reason);
 }
 
 /* Timers are moved lazily, so one that fires may be early: it looks at what is really due. */
@@ -169,13 +187,13 @@ static void stream_timer_fired(struct gy_timer *timer, uint64_t now_ms)
         gy_stream_apply(stream, stream->endpoint->ops->expire(stream));
         stream_settle(stream);
     }
-    stream_arm_timer(stream);
+    gy_stream_arm_timer(stream);
 }
 
 /* ---- the quota of kept bytes ---- */
 
 /* Whether the server has used its quota up, and this stream has a part in it. */
-static bool quota_exceeded(const struct gy_stream *stream)
+bool gy_stream_over_quota(const struct gy_stream *stream)
 {
     const struct gy_quota *quota = &stream->endpoint->quota;
     return quota->used_bytes > quota->limit_bytes && stream->in.length > 0;
@@ -282,10 +300,10 @@ struct gy_stream *gy_stream_dial(struct gy_endpoint *endpoint, const struct gy_a
     }
     stream->state = GY_STREAM_DIALLING;
     gy_count(&worker->counters.connections_dialled, 1);
-    if (gy_ring_connect(worker->ring, stream_token(stream, GY_OPERATION_CONNECT), descriptor,
+    if (gy_ring_connect(worker->ring, gy_stream_token(stream, GY_OPERATION_CONNECT), descriptor,
                         &peer->any, peer->length) == 0) {
         stream->connecting = true;
-        stream_set_core_deadline(stream, timeout_ms);
+        gy_stream_set_core_deadline(stream, timeout_ms);
     } else {
         stream->error = ENOBUFS;
         gy_stream_abort(stream, GY_CLOSE_UNREACHED);
@@ -293,28 +311,9 @@ struct gy_stream *gy_stream_dial(struct gy_endpoint *endpoint, const struct gy_a
     return stream;
 }
 
-void gy_stream_connected(struct gy_stream *stream, const struct gy_completion *completion)
-{
-    gy_assert(stream->connecting);
-    stream->connecting = false;
-    gy_stream_flush_later(stream);
-    if (stream->state != GY_STREAM_DIALLING) {
-        return; /* given up meanwhile */
-    }
-    stream->core_deadline_ms = 0;
-    if (completion->result < 0) {
-        stream->error = -completion->result;
-        gy_stream_abort(stream, GY_CLOSE_UNREACHED);
-        return;
-    }
-    stream->state = GY_STREAM_OPEN;
-    stream->fresh = true;
-    gy_stream_wake(stream);
-}
-
 /* Nothing is in flight any more: the descriptor can be closed, and no completion will name this
  * generation. */
-static void stream_free(struct gy_stream *stream)
+void gy_stream_free(struct gy_stream *stream)
 {
     struct gy_worker *worker = stream->worker;
     struct gy_endpoint *endpoint = stream->endpoint;
@@ -337,7 +336,7 @@ static void stream_free(struct gy_stream *stream)
     gy_gauge_set(&worker->counters.connections_open, worker->streams_open);
 }
 
-static void stream_begin_closing(struct gy_stream *stream)
+void gy_stream_begin_closing(struct gy_stream *stream)
 {
     stream->state = GY_STREAM_CLOSING;
     gy_stream_stop_waiting(stream);
@@ -351,7 +350,7 @@ void gy_stream_abort(struct gy_stream *stream, enum gy_close_reason reason)
     if (stream->state == GY_STREAM_OPEN || stream->state == GY_STREAM_DIALLING) {
         stream->reason = (uint8_t)reason;
     }
-    stream_begin_closing(stream);
+    gy_stream_begin_closing(stream);
     gy_stream_flush_later(stream);
 }
 
@@ -370,7 +369,7 @@ void gy_stream_apply(struct gy_stream *stream, uint32_t wants)
         gy_stream_stop_waiting(stream);
         gy_chain_clear(&stream->in); /* nobody reads it, and a slow peer may take the answer */
     } else if (wants & GY_WANT_RETRY) {
-        stream_wait(stream, GY_STREAM_WAITS_FOR_MEMORY);
+        gy_stream_wait(stream, GY_STREAM_WAITS_FOR_MEMORY);
     }
 }
 
@@ -385,131 +384,16 @@ void gy_stream_drain(struct gy_stream *stream)
     }
 }
 
-/* ---- completions: into the stream's state; no session runs here ---- */
-
-static enum gy_close_reason reason_of(int errno_value)
-{
-    switch (errno_value) {
-    case ETIMEDOUT: /* retransmission or keep-alive gave up */
-    case EHOSTUNREACH:
-    case ENETUNREACH:
-        return GY_CLOSE_TIMEOUT;
-    case ECONNRESET:
-    case ECONNABORTED:
-    case ENOTCONN:
-    case EPIPE:
-        return GY_CLOSE_RESET;
-    default:
-        return GY_CLOSE_ERROR;
-    }
-}
-
-static void stream_receive_ended(struct gy_stream *stream, const struct gy_completion *completion)
-{
-    gy_stream_flush_later(stream);
-    switch (-completion->result) {
-    case ENOBUFS:
-        gy_pool_starved(stream->worker->pool);
-        gy_count(&stream->worker->counters.enobufs, 1);
-        if (stream->state == GY_STREAM_OPEN || stream->state == GY_STREAM_LINGERING) {
-            stream_wait(stream, GY_STREAM_WAITS_FOR_BUFFERS);
-        }
-        break;
-    case ECANCELED:
-    case EINTR:
-    case EAGAIN:
-        break;
-    default:
-        gy_stream_abort(stream, reason_of(-completion->result));
-        break;
-    }
-}
-
-void gy_stream_received(struct gy_stream *stream, const struct gy_completion *completion)
-{
-    struct gy_worker *worker = stream->worker;
-    gy_assert(stream->receiving);
-    int taken = gy_pool_take(worker->pool, completion, &stream->in);
-    stream->receiving = completion->flags & GY_COMPLETION_MORE;
-    if (taken < 0) {
-        gy_stream_abort(stream, GY_CLOSE_ERROR);
-        return;
-    }
-    if (completion->result < 0) {
-        stream_receive_ended(stream, completion);
-        return;
-    }
-    if (completion->result == 0) {
-        stream->eof = true;
-    }
-    stream->was_empty = !(completion->flags & GY_COMPLETION_NONEMPTY);
-    if (!stream->receiving) {
-        gy_stream_flush_later(stream);
-    }
-    gy_count(&worker->counters.received_bytes, (uint64_t)completion->result);
-    if (stream->state == GY_STREAM_OPEN) {
-        gy_stream_wake(stream);
-    } else {
-        if (stream->state == GY_STREAM_LINGERING) {
-            stream->dropped_bytes += stream->in.length;
-        }
-        gy_chain_clear(&stream->in);
-        gy_stream_flush_later(stream);
-    }
-}
-
-void gy_stream_sent(struct gy_stream *stream, const struct gy_completion *completion)
-{
-    struct gy_worker *worker = stream->worker;
-    gy_assert(stream->sending);
-    stream->sending = false;
-    if (stream->state != GY_STREAM_LINGERING) {
-        stream->core_deadline_ms = 0;
-    }
-    if (completion->result < 0) {
-        int error = -completion->result;
-        if (error != ECANCELED && error != EINTR && error != EAGAIN) {
-            gy_stream_abort(stream, reason_of(error));
-        }
-        gy_stream_flush_later(stream);
-        return;
-    }
-    uint32_t sent = (uint32_t)completion->result;
-    gy_assert(sent <= stream->sending_bytes);
-    if (sent < stream->sending_bytes) {
-        gy_count(&worker->counters.short_sends, 1);
-    }
-    gy_count(&worker->counters.sent_bytes, sent);
-    gy_chain_consume(&stream->out, sent);
-    if (stream->out.length > 0 || stream->state != GY_STREAM_OPEN ||
-        (stream->wants & GY_WANT_SHUTDOWN)) {
-        gy_stream_flush_later(stream);
-    }
-    if ((stream->wants & GY_WANT_ROOM) &&
-        stream->out.length <= stream->endpoint->limits.send_high_bytes / 2) {
-        gy_stream_wake(stream);
-    }
-}
-
-void gy_stream_cancelled(struct gy_stream *stream, const struct gy_completion *completion)
-{
-    (void)
-        completion; /* found, not found or already running: the operations' own completions tell */
-    gy_assert(stream->cancelling);
-    stream->cancelling = false;
-    gy_stream_flush_later(stream);
-}
-
 /* ---- running the session ---- */
 
 /* While OPEN: whether more input is wanted. Between the marks a stream goes on with what it was
  * doing. */
-static bool wants_input(const struct gy_stream *stream)
+bool gy_stream_wants_input(const struct gy_stream *stream)
 {
     const struct gy_stream_limits *limits = &stream->endpoint->limits;
     uint32_t mark = stream->paused ? limits->receive_low_bytes + 1 : limits->receive_high_bytes;
     return !stream->eof && (stream->wants & GY_WANT_READ) && stream->in.length < mark &&
-           !quota_exceeded(stream);
+           !gy_stream_over_quota(stream);
 }
 
 /* Accounts for what a session left in `in`, and sees to it that its wishes are looked at. */
@@ -529,7 +413,7 @@ static void stream_settle(struct gy_stream *stream)
     }
     stream->paused = paused;
     if (stream->out.length > 0 || stream->state != GY_STREAM_OPEN || !stream->receiving ||
-        !wants_input(stream) || (stream->wants & GY_WANT_SHUTDOWN)) {
+        !gy_stream_wants_input(stream) || (stream->wants & GY_WANT_SHUTDOWN)) {
         gy_stream_flush_later(stream);
     }
     if ((stream->wants & GY_WANT_ROOM) && stream->out.length == 0) {
@@ -550,174 +434,4 @@ void gy_stream_run(struct gy_stream *stream)
     stream->fresh = false;
     gy_stream_apply(stream, fresh ? ops->open(stream) : ops->turn(stream));
     stream_settle(stream);
-}
-
-/* ---- doing what the state asks for ---- */
-
-/* Queues a send of the front of `out`. Without room for it now (ring, vectors) the stream stays on
- * the flush list. */
-static void stream_send(struct gy_stream *stream)
-{
-    struct gy_worker *worker = stream->worker;
-    uint64_t token = stream_token(stream, GY_OPERATION_SEND);
-    int error;
-    if (stream->out.count == 1 && stream->out.length <= GY_SEND_BYTES_MAX) {
-        stream->sending_bytes = stream->out.length;
-        error = gy_ring_send(worker->ring, token, stream->descriptor,
-                             gy_slice_data(stream->out.head->slice), stream->out.length);
-    } else {
-        struct iovec *vectors = worker->vectors + worker->vectors_used;
-        uint32_t room = GY_TURN_VECTORS - worker->vectors_used;
-        if (room < GY_SEND_VECTORS_MAX || worker->messages_used == GY_TURN_MESSAGES) {
-            gy_stream_flush_later(stream);
-            return;
-        }
-        uint32_t count = gy_chain_vectors(&stream->out, vectors, GY_SEND_VECTORS_MAX,
-                                          GY_SEND_BYTES_MAX, &stream->sending_bytes);
-        struct msghdr *message = &worker->messages[worker->messages_used];
-        *message = (struct msghdr){.msg_iov = vectors, .msg_iovlen = count};
-        error = gy_ring_send_message(worker->ring, token, stream->descriptor, message);
-        if (error == 0) {
-            worker->vectors_used += count;
-            worker->messages_used++;
-        }
-    }
-    if (error != 0) {
-        gy_stream_flush_later(stream);
-        return;
-    }
-    stream->sending = true;
-    stream_set_core_deadline(stream, stream->endpoint->limits.write_timeout_ms);
-}
-
-static void stream_receive(struct gy_stream *stream)
-{
-    struct gy_worker *worker = stream->worker;
-    if (!gy_pool_ready(worker->pool)) {
-        stream_wait(stream, GY_STREAM_WAITS_FOR_BUFFERS);
-        return;
-    }
-    const struct gy_pool_options *pool = gy_pool_options(worker->pool);
-    if (gy_ring_receive(worker->ring, stream_token(stream, GY_OPERATION_RECEIVE),
-                        stream->descriptor, pool->group, pool->mode, stream->was_empty) != 0) {
-        gy_stream_flush_later(stream);
-        return;
-    }
-    if (stream->waiting != GY_STREAM_WAITS_FOR_MEMORY) {
-        gy_stream_stop_waiting(stream);
-    }
-    stream->receiving = true;
-}
-
-/* Stops an armed receive: its last completion, without MORE, follows. */
-static void stream_stop_receiving(struct gy_stream *stream)
-{
-    if (stream->cancelling) {
-        return;
-    }
-    if (gy_ring_cancel_token(stream->worker->ring, stream_token(stream, GY_OPERATION_CANCEL),
-                             stream_token(stream, GY_OPERATION_RECEIVE)) != 0) {
-        gy_stream_flush_later(stream);
-        return;
-    }
-    stream->cancelling = true;
-}
-
-static void stream_progress_open(struct gy_stream *stream)
-{
-    if (stream->out.length > 0 && !stream->sending) {
-        stream_send(stream);
-    }
-    if ((stream->wants & GY_WANT_SHUTDOWN) && stream->out.length == 0 && !stream->sending &&
-        !stream->write_shut) {
-        stream->write_shut = true;
-        shutdown(stream->descriptor, SHUT_WR);
-    }
-    bool input = wants_input(stream);
-    if (input && !stream->receiving && !stream->cancelling) {
-        stream_receive(stream);
-    } else if (!input && stream->receiving && !stream->eof) {
-        stream_stop_receiving(stream);
-    }
-    if (!input && stream->waiting == GY_STREAM_WAITS_FOR_NOTHING && quota_exceeded(stream)) {
-        gy_count(&stream->worker->counters.paused_quota, 1);
-        stream_wait(stream, GY_STREAM_WAITS_FOR_QUOTA);
-    }
-}
-
-static void stream_begin_lingering(struct gy_stream *stream)
-{
-    if (!stream->write_shut) {
-        stream->write_shut = true;
-        if (shutdown(stream->descriptor, SHUT_WR) != 0) {
-            stream->eof = true; /* the connection is gone: there is nobody to wait for */
-        }
-    }
-    stream->state = GY_STREAM_LINGERING;
-    gy_assert(stream->in.length == 0 && stream->charged_bytes == 0);
-    stream_set_core_deadline(stream, stream->endpoint->limits.linger_timeout_ms);
-}
-
-static void stream_progress_flushing(struct gy_stream *stream)
-{
-    if (stream->out.length > 0) {
-        if (!stream->sending) {
-            stream_send(stream);
-        }
-        return;
-    }
-    gy_assert(!stream->sending);
-    if (stream->wants & GY_WANT_LINGER) {
-        stream_begin_lingering(stream);
-    } else {
-        stream_begin_closing(stream);
-    }
-}
-
-static void stream_progress_lingering(struct gy_stream *stream)
-{
-    if (stream->eof || stream->dropped_bytes > stream->endpoint->limits.linger_bytes) {
-        stream_begin_closing(stream);
-    } else if (!stream->receiving && !stream->cancelling) {
-        stream_receive(stream);
-    }
-}
-
-static void stream_progress_closing(struct gy_stream *stream)
-{
-    if (!stream->receiving && !stream->sending && !stream->cancelling && !stream->connecting) {
-        if (stream->ready) {
-            gy_stream_flush_later(stream); /* it leaves the ready list first */
-            return;
-        }
-        stream_free(stream);
-        return;
-    }
-    if (!stream->cancelling) {
-        if (gy_ring_cancel_descriptor(stream->worker->ring,
-                                      stream_token(stream, GY_OPERATION_CANCEL),
-                                      stream->descriptor) != 0) {
-            gy_stream_flush_later(stream);
-            return;
-        }
-        stream->cancelling = true;
-    }
-}
-
-/* A state may lead to the next one at once. */
-void gy_stream_progress(struct gy_stream *stream)
-{
-    gy_assert(!stream->flush);
-    if (stream->state == GY_STREAM_OPEN) {
-        stream_progress_open(stream);
-    }
-    if (stream->state == GY_STREAM_FLUSHING) {
-        stream_progress_flushing(stream);
-    }
-    if (stream->state == GY_STREAM_LINGERING) {
-        stream_progress_lingering(stream);
-    }
-    if (stream->state == GY_STREAM_CLOSING) {
-        stream_progress_closing(stream);
-    }
 }

@@ -91,7 +91,7 @@ struct gy_stream_ops {
 /* Bounds of one stream, set per server. 0 means the default beside it. */
 struct gy_stream_limits {
     uint32_t receive_high_bytes; /* 262144 */
-    uint32_t receive_low_bytes;  /* 65536 */
+    uint32_t receive_low_bytes;  /* a quarter of receive_high_bytes */
     uint32_t send_high_bytes; /* 262144: above it a session should not add; half of it is "room" */
     uint32_t
         write_timeout_ms; /* 30000: a send that makes no progress for so long ends the stream */
@@ -135,6 +135,7 @@ struct gy_stream {
     struct gy_timer timer;
     uint64_t deadline_ms;      /* the session's; 0: none */
     uint64_t core_deadline_ms; /* of a send without progress, or of lingering; 0: none */
+    uint64_t acked_bytes;      /* by the peer, when the send's deadline was last looked at */
     struct gy_stream *next_ready;
     struct gy_stream *next_flush;
     TAILQ_ENTRY(gy_stream) wait_entry;
@@ -181,8 +182,8 @@ void gy_stream_abort(struct gy_stream *stream, enum gy_close_reason reason);
  * Dials `peer` (numeric; core/connector knows names and tries again): the stream exists at once, so
  * that the caller can fill its session, and says `open` when connected, or only `closed`
  * (GY_CLOSE_UNREACHED, GY_CLOSE_TIMEOUT) when not; stream->error then has the errno. `peer` must
- * stay until the worker's turn ends. NULL when a bound was reached or no socket could be made:
- * `error`, which may be NULL, says which.
+ * stay until one of the two: the ring reads it when it is next submitted to. NULL when a bound was
+ * reached or no socket could be made: `error`, which may be NULL, says which.
  */
 struct gy_address;
 struct gy_stream *gy_stream_dial(struct gy_endpoint *endpoint, const struct gy_address *peer,

@@ -78,6 +78,7 @@ struct gy_worker {
     struct gy_pool *pool;
     struct gy_wheel wheel;
     struct gy_bump bump;
+    uint64_t bump_counted; /* of bump.copied_bytes, in counters */
     uint64_t now_ns; /* monotonic; read once a turn */
     uint64_t now_ms;
 
@@ -117,6 +118,7 @@ struct gy_worker {
     struct gy_counters counters;
     uint64_t streams_open;
     uint64_t drain_deadline_ms;
+    uint64_t evict_due_ms; /* when stalled writers may be looked for again */
     enum gy_worker_phase phase;
     bool finished;          /* gy_worker_finish was called */
     int reserve_descriptor; /* given up for a moment when descriptors run out; -1: none */

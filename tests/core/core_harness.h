@@ -78,6 +78,7 @@ struct stage {
     struct gy_stream *opened; /* the last one */
     uint32_t closed_count;
     enum gy_close_reason closed_reason; /* of the last one */
+    int closed_error;                   /* likewise: stream->error */
     uint8_t received[STAGE_RECEIVED];   /* what sessions ate, all of them */
     uint32_t received_bytes;
     uint32_t turn_order[256]; /* slots, as sessions ran */

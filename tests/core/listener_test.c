@@ -456,6 +456,23 @@ static void while_the_wake_read_is_not_armed_the_worker_does_not_sleep(void **st
     assert_int_equal(fake_last_wait_ns(ring_of(stage)), GY_RING_FOREVER);
 }
 
+static void listeners_above_the_workers_bound_are_refused(void **state)
+{
+    struct stage *stage = *state;
+    struct gy_error error = {0};
+    for (uint32_t i = STAGE_SERVERS; i < GY_LISTENERS_MAX; i++) {
+        int listening = dup(stage->listening[0]);
+        stage->servers[0].descriptors = &listening;
+        assert_int_equal(gy_worker_serve(&stage->worker, &stage->servers[0], &error), 0);
+        stage->servers[0].descriptors = &stage->listening[0];
+    }
+    assert_int_equal(gy_worker_serve(&stage->worker, &stage->servers[0], &error), GY_ELIMIT);
+    assert_int_equal(error.code, GY_ELIMIT);
+    assert_non_null(strstr(error.message, "stage"));
+    stage_turn(stage);
+    assert_int_equal(fake_in_flight(ring_of(stage), FAKE_ACCEPT), GY_LISTENERS_MAX);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -485,6 +502,7 @@ int main(void)
         TEST(a_session_that_wakes_itself_does_not_starve_others),
         TEST(sessions_run_in_the_order_in_which_their_bytes_came),
         TEST(while_the_wake_read_is_not_armed_the_worker_does_not_sleep),
+        TEST(listeners_above_the_workers_bound_are_refused),
     };
     return cmocka_run_group_tests_name("listener", tests, NULL, NULL);
 }

@@ -80,6 +80,7 @@ static void act_closed(struct gy_stream *stream, enum gy_close_reason reason)
     struct stage *stage = stream->endpoint->context;
     stage->closed_count++;
     stage->closed_reason = reason;
+    stage->closed_error = stream->error;
     /* What a careless session may do: */
     gy_stream_set_deadline(stream, stream->worker->now_ms + 1);
     gy_stream_wake(stream);

@@ -8,12 +8,13 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 
 from harness import ALARMS, Connection, equal, output_of, run, test, tool, true
 
 BUILD = os.environ.get("GYRE_BUILD", "")
-HELLO = os.environ.get("GYRE_HELLO", "")
+EMBED = os.environ.get("GYRE_EMBED", "")
 CC = shlex.split(os.environ.get("CC", "cc"))
 SANITIZE = os.environ.get("GYRE_SANITIZE", "none")
 WARNINGS = ["-std=gnu11", "-Wall", "-Wextra", "-Werror"]
@@ -72,50 +73,68 @@ def installed_headers_do_not_need_liburing():
             true(not re.search(r"#\s*include\s*<liburing", file.read()), f"<{name}> does not include liburing")
 
 
+class Embedder:
+    """A program of tests/embed, compiled by what pkg-config says and started on a free port."""
+
+    def __init__(self, name):
+        self.program = os.path.join(FOLDER.name, name)
+        sanitize = [] if SANITIZE == "none" else ["-fsanitize=" + SANITIZE]
+        source = os.path.join(EMBED, name + ".c")
+        status, _, errors = output_of([*CC, *WARNINGS, *sanitize, "-o", self.program, source, *installed()["flags"]],
+                                      60, cwd=FOLDER.name)
+        equal(status, 0, errors)
+
+    def __enter__(self):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.log = tempfile.TemporaryFile()
+        self.process = subprocess.Popen([self.program, f"127.0.0.1:{self.port}"], stdin=subprocess.DEVNULL,
+                                        stdout=self.log, stderr=self.log, start_new_session=True)
+        return self
+
+    def connect(self):
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                return Connection(self.port)
+            except ConnectionRefusedError:
+                if time.monotonic() > deadline or self.process.poll() is not None:
+                    raise
+                time.sleep(0.05)
+
+    def __exit__(self, kind, *_):
+        try:
+            if kind is None:
+                self.process.send_signal(signal.SIGTERM)
+                equal(self.process.wait(20), 0, "the exit status after SIGTERM")
+                self.log.seek(0)
+                text = self.log.read().decode()
+                true(not ALARMS.search(text), text)
+        finally:
+            if self.process.poll() is None:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
+
+
 @test
 def hello_is_built_from_what_is_installed_and_serves():
-    program = os.path.join(FOLDER.name, "hello")
-    sanitize = [] if SANITIZE == "none" else ["-fsanitize=" + SANITIZE]
-    status, _, errors = output_of([*CC, *WARNINGS, *sanitize, "-o", program, HELLO, *installed()["flags"]], 60,
-                                  cwd=FOLDER.name)
-    equal(status, 0, errors)
-    with tempfile.TemporaryFile() as log:
-        # The example says what it listens on in its log alone, so the port is chosen here.
-        port = free_port()
-        process = subprocess.Popen([program, f"127.0.0.1:{port}"], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                   start_new_session=True)
-        try:
-            answer = hello(port)
-            equal(answer.status, 200)
-            equal(answer.body, b"Hello, world!\n")
-            equal(answer.fields["content-type"], "text/plain")
-            process.send_signal(signal.SIGTERM)
-            equal(process.wait(20), 0, "the exit status after SIGTERM")
-            log.seek(0)
-            text = log.read().decode()
-            true(not ALARMS.search(text), text)
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+    with Embedder("hello") as embedder, embedder.connect() as connection:
+        answer = connection.get("/any/where")
+        equal(answer.status, 200)
+        equal(answer.body, b"Hello, world!\n")
+        equal(answer.fields["content-type"], "text/plain")
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def hello(port):
-    deadline = time.monotonic() + 10
-    while True:
-        try:
-            with Connection(port) as connection:
-                return connection.get("/any/where")
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
+@test
+def a_protocol_of_ones_own_is_built_from_what_is_installed_and_serves():
+    with Embedder("echo") as embedder, embedder.connect() as connection:
+        text = b"".join(b"%d bottles " % i for i in range(60000))
+        sender = threading.Thread(target=lambda: (connection.send(text), connection.socket.shutdown(socket.SHUT_WR)))
+        sender.start()
+        equal(connection.exactly(len(text)) == text, True, "what comes back")
+        sender.join(10)
+        true(connection.closed(), "and the connection ends")
 
 
 run()

@@ -452,7 +452,7 @@ static void without_a_link_the_bytes_are_lost_but_not_the_buffers(void **state)
 {
     struct fixture *fixture = *state;
     open_pool(fixture, GY_RECEIVE_BUNDLE);
-    void *links[128];
+    void *links[128] = {NULL};
     uint32_t count = 0;
     while ((links[count] = gy_slab_take(&fixture->links)) != NULL) {
         count++;
@@ -472,7 +472,7 @@ static void without_a_link_an_incremental_buffer_goes_on_behind_the_lost_bytes(v
 {
     struct fixture *fixture = *state;
     open_pool(fixture, GY_RECEIVE_INCREMENTAL);
-    void *links[128];
+    void *links[128] = {NULL};
     uint32_t count = 0;
     while ((links[count] = gy_slab_take(&fixture->links)) != NULL) {
         count++;

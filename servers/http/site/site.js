@@ -96,11 +96,11 @@ function addGap() {
 
 // ---- the plot ----
 
-// The next of 1, 2, 2.5, 5, 10, … above the highest point.
+// A round number at or above the highest point, whose half is round as well.
 function ceiling(highest) {
   if (!(highest > 0)) return 1;
   const power = 10 ** Math.floor(Math.log10(highest));
-  for (const step of [1, 2, 2.5, 5, 10]) {
+  for (const step of [1, 1.2, 1.6, 2, 3, 4, 5, 6, 8, 10]) {
     if (highest <= step * power) return step * power;
   }
   return highest;
@@ -211,14 +211,14 @@ function showTiles(s) {
     `${bytes(c.received_bytes).join(' ')} in all`);
   setTile('Sent', rate(bytes(perSecond(1, (x) => x.counters.sent_bytes))), `${bytes(c.sent_bytes).join(' ')} in all`);
   setTile('Copied per request', bytes(per((x) => x.counters.copied_bytes)),
-    'bytes moved by the processor, not by the ring');
+    'payload that Gyre itself moved');
   setTile('Submissions per request', [number(per(submissions)), ''],
-    `${number(per(completions))} completions per request`);
+    `${number(per(completions))} completions`);
   setTile('Completions per enter', [number(ratio(since(WINDOW, completions).by, enters)), ''],
-    `${number(ratio(since(WINDOW, submissions).by, enters))} submissions per system call`);
+    `${number(ratio(since(WINDOW, submissions).by, enters))} submissions`);
   setTile('Out of buffers', [number(c.enobufs), 'times'],
-    c.enobufs > 0 ? 'receives that waited for a buffer (ENOBUFS)' : 'no receive had to wait for one', c.enobufs > 0);
-  setTile('Requests', [number(s.requests), 'in all'], `${number(perSecond(WINDOW, (x) => x.requests))} per second`);
+    c.enobufs > 0 ? 'receives that waited (ENOBUFS)' : 'no receive had to wait', c.enobufs > 0);
+  setTile('Requests in all', [number(s.requests), ''], `by ${s.workers.count} ${s.workers.count === 1 ? 'worker' : 'workers'}`);
   setTile('Memory', bytes(s.memory_peak_bytes), 'resident, at its highest');
 }
 

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "core/evict.h"
+
+#include "core/endpoint.h"
+#include "core/log.h"
+#include "core/worker.h"
+
+/* When the stream's send in flight began; UINT64_MAX without one. */
+static uint64_t send_began_ms(const struct gy_stream *stream)
+{
+    bool stalled = stream->sending && stream->core_deadline_ms != 0 &&
+                   (stream->state == GY_STREAM_OPEN || stream->state == GY_STREAM_FLUSHING);
+    uint32_t timeout_ms = stream->endpoint->limits.write_timeout_ms;
+    return stalled ? stream->core_deadline_ms - timeout_ms : UINT64_MAX;
+}
+
+static struct gy_stream *live_stream(struct gy_worker *worker, uint32_t slot)
+{
+    return worker->generations[slot] & 1 ? gy_slab_at(&worker->streams, slot) : NULL;
+}
+
+uint32_t gy_evict_stalled(struct gy_worker *worker)
+{
+    if (worker->now_ms < worker->evict_due_ms) {
+        return 0;
+    }
+    worker->evict_due_ms = worker->now_ms + GY_EVICT_INTERVAL_MS;
+    uint64_t oldest_ms = UINT64_MAX;
+    for (uint32_t slot = 0; slot < worker->streams.fresh; slot++) {
+        struct gy_stream *stream = live_stream(worker, slot);
+        uint64_t began_ms = stream != NULL ? send_began_ms(stream) : UINT64_MAX;
+        oldest_ms = began_ms < oldest_ms ? began_ms : oldest_ms;
+    }
+    if (oldest_ms == UINT64_MAX || worker->now_ms - oldest_ms < GY_EVICT_STALLED_MS) {
+        return 0;
+    }
+    uint64_t until_ms = oldest_ms + GY_EVICT_INTERVAL_MS;
+    uint32_t evicted = 0;
+    for (uint32_t slot = 0; slot < worker->streams.fresh && evicted < GY_EVICT_BATCH; slot++) {
+        struct gy_stream *stream = live_stream(worker, slot);
+        if (stream != NULL && send_began_ms(stream) <= until_ms) {
+            gy_stream_abort(stream, GY_CLOSE_LIMIT);
+            evicted++;
+        }
+    }
+    gy_count(&worker->counters.streams_evicted, evicted);
+    gy_log_limited(GY_LOG_WARN, "worker",
+                   "worker %u: output memory is used up; %u connections that do not read their "
+                   "answers were ended",
+                   worker->options.number, evicted);
+    return evicted;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GY_CORE_STREAM_INTERNAL_H
+#define GY_CORE_STREAM_INTERNAL_H
+
+/* What stream.c (a stream's life and its session) and stream_io.c (its operations on the ring)
+ * share. */
+
+#include "core/ring.h"
+#include "core/stream.h"
+
+static inline uint64_t gy_stream_token(const struct gy_stream *stream, enum gy_operation operation)
+{
+    return gy_token(operation, stream->slot, stream->generation);
+}
+
+/* Puts the stream into the queue of those who wait for `reason`. */
+void gy_stream_wait(struct gy_stream *stream, enum gy_stream_waiting reason);
+
+/* Sees that the timer fires by the nearer of the two deadlines. */
+void gy_stream_arm_timer(struct gy_stream *stream);
+
+/* The deadline of a connect, a send or lingering: in timeout_ms; 0: none. */
+void gy_stream_set_core_deadline(struct gy_stream *stream, uint32_t timeout_ms);
+
+/* Whether the server has used its quota up, and this stream has a part in it. */
+bool gy_stream_over_quota(const struct gy_stream *stream);
+
+/* While OPEN: whether more input is wanted. */
+bool gy_stream_wants_input(const struct gy_stream *stream);
+
+/* From any state: what is in flight is cancelled and awaited from now on. */
+void gy_stream_begin_closing(struct gy_stream *stream);
+
+/* The end: nothing is in flight, and the stream is in no list of ready or flushing ones. */
+void gy_stream_free(struct gy_stream *stream);
+
+#endif

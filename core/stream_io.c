@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/* A stream and the ring: what completions say goes into the stream's state; at the end of the turn
+ * the state says which operations follow. No session runs here. */
+
+#include "core/stream.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "core/endpoint.h"
+#include "core/stream_internal.h"
+#include "core/worker.h"
+
+/* ---- completions: into the stream's state; no session runs here ---- */
+
+static enum gy_close_reason reason_of(int errno_value)
+{
+    switch (errno_value) {
+    case ETIMEDOUT: /* retransmission or keep-alive gave up */
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+        return GY_CLOSE_TIMEOUT;
+    case ECONNRESET:
+    case ECONNABORTED:
+    case ENOTCONN:
+    case EPIPE:
+        return GY_CLOSE_RESET;
+    default:
+        return GY_CLOSE_ERROR;
+    }
+}
+
+static void stream_receive_ended(struct gy_stream *stream, const struct gy_completion *completion)
+{
+    gy_stream_flush_later(stream);
+    switch (-completion->result) {
+    case ENOBUFS:
+        gy_pool_starved(stream->worker->pool);
+        gy_count(&stream->worker->counters.enobufs, 1);
+        if (stream->state == GY_STREAM_OPEN || stream->state == GY_STREAM_LINGERING) {
+            gy_stream_wait(stream, GY_STREAM_WAITS_FOR_BUFFERS);
+        }
+        break;
+    case ECANCELED:
+    case EINTR:
+    case EAGAIN:
+        break;
+    default:
+        gy_stream_abort(stream, reason_of(-completion->result));
+        break;
+    }
+}
+
+void gy_stream_connected(struct gy_stream *stream, const struct gy_completion *completion)
+{
+    gy_assert(stream->connecting);
+    stream->connecting = false;
+    gy_stream_flush_later(stream);
+    if (stream->state != GY_STREAM_DIALLING) {
+        return; /* given up meanwhile */
+    }
+    stream->core_deadline_ms = 0;
+    if (completion->result < 0) {
+        stream->error = -completion->result;
+        gy_stream_abort(stream, GY_CLOSE_UNREACHED);
+        return;
+    }
+    stream->state = GY_STREAM_OPEN;
+    stream->fresh = true;
+    gy_stream_arm_timer(stream);
+    gy_stream_wake(stream);
+}
+
+void gy_stream_received(struct gy_stream *stream, const struct gy_completion *completion)
+{
+    struct gy_worker *worker = stream->worker;
+    gy_assert(stream->receiving);
+    int taken = gy_pool_take(worker->pool, completion, &stream->in);
+    stream->receiving = completion->flags & GY_COMPLETION_MORE;
+    if (taken < 0) {
+        gy_stream_abort(stream, GY_CLOSE_ERROR);
+        return;
+    }
+    if (completion->result < 0) {
+        stream_receive_ended(stream, completion);
+        return;
+    }
+    if (completion->result == 0) {
+        stream->eof = true;
+    }
+    stream->was_empty = !(completion->flags & GY_COMPLETION_NONEMPTY);
+    if (!stream->receiving) {
+        gy_stream_flush_later(stream);
+    }
+    gy_count(&worker->counters.received_bytes, (uint64_t)completion->result);
+    if (stream->state == GY_STREAM_OPEN) {
+        gy_stream_wake(stream);
+    } else {
+        if (stream->state == GY_STREAM_LINGERING) {
+            stream->dropped_bytes += stream->in.length;
+        }
+        gy_chain_clear(&stream->in);
+        gy_stream_flush_later(stream);
+    }
+}
+
+void gy_stream_sent(struct gy_stream *stream, const struct gy_completion *completion)
+{
+    struct gy_worker *worker = stream->worker;
+    gy_assert(stream->sending);
+    stream->sending = false;
+    if (stream->state != GY_STREAM_LINGERING) {
+        stream->core_deadline_ms = 0;
+    }
+    if (completion->result < 0) {
+        int error = -completion->result;
+        if (error != ECANCELED && error != EINTR && error != EAGAIN) {
+            gy_stream_abort(stream, reason_of(error));
+        }
+        gy_stream_flush_later(stream);
+        return;
+    }
+    uint32_t sent = (uint32_t)completion->result;
+    gy_assert(sent <= stream->sending_bytes);
+    if (sent < stream->sending_bytes) {
+        gy_count(&worker->counters.short_sends, 1);
+    }
+    gy_count(&worker->counters.sent_bytes, sent);
+    gy_chain_consume(&stream->out, sent);
+    if (stream->out.length > 0 || stream->state != GY_STREAM_OPEN ||
+        (stream->wants & GY_WANT_SHUTDOWN)) {
+        gy_stream_flush_later(stream);
+    }
+    if ((stream->wants & GY_WANT_ROOM) &&
+        stream->out.length <= stream->endpoint->limits.send_high_bytes / 2) {
+        gy_stream_wake(stream);
+    }
+}
+
+void gy_stream_cancelled(struct gy_stream *stream, const struct gy_completion *completion)
+{
+    (void)
+        completion; /* found, not found or already running: the operations' own completions tell */
+    gy_assert(stream->cancelling);
+    stream->cancelling = false;
+    gy_stream_flush_later(stream);
+}
+
+/* ---- doing what the state asks for ---- */
+
+/* Queues a send of the front of `out`. Without room for it now (ring, vectors) the stream stays on
+ * the flush list. */
+static void stream_send(struct gy_stream *stream)
+{
+    struct gy_worker *worker = stream->worker;
+    uint64_t token = gy_stream_token(stream, GY_OPERATION_SEND);
+    int error;
+    if (stream->out.count == 1 && stream->out.length <= GY_SEND_BYTES_MAX) {
+        stream->sending_bytes = stream->out.length;
+        error = gy_ring_send(worker->ring, token, stream->descriptor,
+                             gy_slice_data(stream->out.head->slice), stream->out.length);
+    } else {
+        struct iovec *vectors = worker->vectors + worker->vectors_used;
+        uint32_t room = GY_TURN_VECTORS - worker->vectors_used;
+        if (room < GY_SEND_VECTORS_MAX || worker->messages_used == GY_TURN_MESSAGES) {
+            gy_stream_flush_later(stream);
+            return;
+        }
+        uint32_t count = gy_chain_vectors(&stream->out, vectors, GY_SEND_VECTORS_MAX,
+                                          GY_SEND_BYTES_MAX, &stream->sending_bytes);
+        struct msghdr *message = &worker->messages[worker->messages_used];
+        *message = (struct msghdr){.msg_iov = vectors, .msg_iovlen = count};
+        error = gy_ring_send_message(worker->ring, token, stream->descriptor, message);
+        if (error == 0) {
+            worker->vectors_used += count;
+            worker->messages_used++;
+        }
+    }
+    if (error != 0) {
+        gy_stream_flush_later(stream);
+        return;
+    }
+    stream->sending = true;
+    gy_stream_set_core_deadline(stream, stream->endpoint->limits.write_timeout_ms);
+}
+
+static void stream_receive(struct gy_stream *stream)
+{
+    struct gy_worker *worker = stream->worker;
+    if (!gy_pool_ready(worker->pool)) {
+        gy_stream_wait(stream, GY_STREAM_WAITS_FOR_BUFFERS);
+        return;
+    }
+    const struct gy_pool_options *pool = gy_pool_options(worker->pool);
+    if (gy_ring_receive(worker->ring, gy_stream_token(stream, GY_OPERATION_RECEIVE),
+                        stream->descriptor, pool->group, pool->mode, stream->was_empty) != 0) {
+        gy_stream_flush_later(stream);
+        return;
+    }
+    if (stream->waiting != GY_STREAM_WAITS_FOR_MEMORY) {
+        gy_stream_stop_waiting(stream);
+    }
+    stream->receiving = true;
+}
+
+/* Stops an armed receive: its last completion, without MORE, follows. */
+static void stream_stop_receiving(struct gy_stream *stream)
+{
+    if (stream->cancelling) {
+        return;
+    }
+    if (gy_ring_cancel_token(stream->worker->ring, gy_stream_token(stream, GY_OPERATION_CANCEL),
+                             gy_stream_token(stream, GY_OPERATION_RECEIVE)) != 0) {
+        gy_stream_flush_later(stream);
+        return;
+    }
+    stream->cancelling = true;
+}
+
+static void stream_progress_open(struct gy_stream *stream)
+{
+    if (stream->out.length > 0 && !stream->sending) {
+        stream_send(stream);
+    }
+    if ((stream->wants & GY_WANT_SHUTDOWN) && stream->out.length == 0 && !stream->sending &&
+        !stream->write_shut) {
+        stream->write_shut = true;
+        shutdown(stream->descriptor, SHUT_WR);
+    }
+    bool input = gy_stream_wants_input(stream);
+    if (input && !stream->receiving && !stream->cancelling) {
+        stream_receive(stream);
+    } else if (!input && stream->receiving && !stream->eof) {
+        stream_stop_receiving(stream);
+    }
+    if (!input && stream->waiting == GY_STREAM_WAITS_FOR_NOTHING && gy_stream_over_quota(stream)) {
+        gy_count(&stream->worker->counters.paused_quota, 1);
+        gy_stream_wait(stream, GY_STREAM_WAITS_FOR_QUOTA);
+    }
+}
+
+static void stream_begin_lingering(struct gy_stream *stream)
+{
+    if (!stream->write_shut) {
+        stream->write_shut = true;
+        if (shutdown(stream->descriptor, SHUT_WR) != 0) {
+            stream->eof = true; /* the connection is gone: there is nobody to wait for */
+        }
+    }
+    stream->state = GY_STREAM_LINGERING;
+    gy_assert(stream->in.length == 0 && stream->charged_bytes == 0);
+    gy_stream_set_core_deadline(stream, stream->endpoint->limits.linger_timeout_ms);
+}
+
+static void stream_progress_flushing(struct gy_stream *stream)
+{
+    if (stream->out.length > 0) {
+        if (!stream->sending) {
+            stream_send(stream);
+        }
+        return;
+    }
+    gy_assert(!stream->sending);
+    if (stream->wants & GY_WANT_LINGER) {
+        stream_begin_lingering(stream);
+    } else {
+        gy_stream_begin_closing(stream);
+    }
+}
+
+static void stream_progress_lingering(struct gy_stream *stream)
+{
+    if (stream->eof || stream->dropped_bytes > stream->endpoint->limits.linger_bytes) {
+        gy_stream_begin_closing(stream);
+    } else if (!stream->receiving && !stream->cancelling) {
+        stream_receive(stream);
+    }
+}
+
+static void stream_progress_closing(struct gy_stream *stream)
+{
+    if (!stream->receiving && !stream->sending && !stream->cancelling && !stream->connecting) {
+        if (stream->ready) {
+            gy_stream_flush_later(stream); /* it leaves the ready list first */
+            return;
+        }
+        gy_stream_free(stream);
+        return;
+    }
+    if (!stream->cancelling) {
+        if (gy_ring_cancel_descriptor(stream->worker->ring,
+                                      gy_stream_token(stream, GY_OPERATION_CANCEL),
+                                      stream->descriptor) != 0) {
+            gy_stream_flush_later(stream);
+            return;
+        }
+        stream->cancelling = true;
+    }
+}
+
+/* A state may lead to the next one at once. */
+void gy_stream_progress(struct gy_stream *stream)
+{
+    gy_assert(!stream->flush);
+    if (stream->state == GY_STREAM_OPEN) {
+        stream_progress_open(stream);
+    }
+    if (stream->state == GY_STREAM_FLUSHING) {
+        stream_progress_flushing(stream);
+    }
+    if (stream->state == GY_STREAM_LINGERING) {
+        stream_progress_lingering(stream);
+    }
+    if (stream->state == GY_STREAM_CLOSING) {
+        stream_progress_closing(stream);
+    }
+}
