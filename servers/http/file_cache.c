@@ -60,7 +60,7 @@ static void forget(struct gy_file_entry *entry);
 void gy_file_cache_close(struct gy_file_cache *cache)
 {
     gy_assert(cache->loading == 0);
-    for (uint32_t i = 0; i < cache->fresh; i++) {
+    for (uint32_t i = 0; cache->entries != NULL && i < cache->fresh; i++) {
         if (cache->entries[i].key != NULL) {
             forget(&cache->entries[i]);
         }

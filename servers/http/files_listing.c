@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,6 +21,7 @@
 
 struct gy_listing_job {
     struct gy_helper_job job; /* the first: found by it */
+    struct gy_buffer buffer;  /* of the page; holds the job */
     struct gy_files_worker *files;
     struct gy_files_request *request; /* NULL: gone */
     int root;
@@ -28,21 +30,20 @@ struct gy_listing_job {
     int failed;            /* errno */
     char *page;
     size_t page_bytes;
+    bool answered; /* the page counts among those on their way */
     char key[GY_FILE_KEY_BYTES];
 };
 
-/* A page on its way out. */
-struct page {
-    struct gy_buffer buffer;
-    struct gy_files_worker *files;
-};
-
-static void page_release(struct gy_buffer *buffer)
+/* The last slice of the page is sent, or there was none. */
+static void job_release(struct gy_buffer *buffer)
 {
-    struct page *page = (struct page *)buffer;
-    page->files->page_bytes -= buffer->capacity;
-    free(buffer->data);
-    free(page);
+    struct gy_listing_job *job =
+        (struct gy_listing_job *)(void *)((char *)buffer - offsetof(struct gy_listing_job, buffer));
+    if (job->answered) {
+        job->files->page_bytes -= job->page_bytes;
+    }
+    free(job->page);
+    free(job);
 }
 
 /* On the helper. */
@@ -73,20 +74,13 @@ static void answer(struct gy_http_exchange *exchange, struct gy_listing_job *job
         gy_files_answer_error(exchange, status, NULL);
         return;
     }
-    struct page *page = calloc(1, sizeof *page);
-    if (page == NULL || job->page_bytes > UINT32_MAX ||
+    if (job->page_bytes > UINT32_MAX ||
         job->files->page_bytes + job->page_bytes > PAGES_BYTES_MAX) {
-        free(page);
         gy_files_answer_error(exchange, 503, NULL);
         return;
     }
-    page->files = job->files;
-    page->buffer = (struct gy_buffer){.data = (uint8_t *)job->page,
-                                      .capacity = (uint32_t)job->page_bytes,
-                                      .refs = 1,
-                                      .release = page_release};
+    job->answered = true;
     job->files->page_bytes += job->page_bytes;
-    job->page = NULL;
     static const struct gy_http_header headers[] = {
         {{"Content-Type", 12}, {"text/html; charset=utf-8", 24}},
         {{"Cache-Control", 13}, {"no-cache", 8}},
@@ -98,7 +92,7 @@ static void answer(struct gy_http_exchange *exchange, struct gy_listing_job *job
         .kind = GY_HTTP_BODY_SLICE,
         .headers = headers,
         .header_count = sizeof headers / sizeof headers[0],
-        .body.slice = {&page->buffer, 0, (uint32_t)job->page_bytes}, /* takes over the one count */
+        .body.slice = gy_slice_of(&job->buffer, 0, (uint32_t)job->page_bytes),
     };
     gy_http_respond(exchange, &response);
 }
@@ -106,12 +100,15 @@ static void answer(struct gy_http_exchange *exchange, struct gy_listing_job *job
 static void listed(struct gy_helper_job *base)
 {
     struct gy_listing_job *job = (struct gy_listing_job *)base;
+    job->buffer = (struct gy_buffer){.data = (uint8_t *)job->page,
+                                     .capacity = (uint32_t)job->page_bytes,
+                                     .refs = 1,
+                                     .release = job_release};
     if (job->request != NULL) {
         job->request->listing = NULL;
         answer(job->request->exchange, job);
     }
-    free(job->page);
-    free(job);
+    gy_buffer_drop(&job->buffer);
 }
 
 void gy_files_answer_listing(struct gy_http_exchange *exchange, const struct gy_file_path *path)

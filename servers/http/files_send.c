@@ -343,6 +343,7 @@ static void body_from_memory(struct gy_http_response *response,
         response->kind = GY_HTTP_BODY_NONE;
         return;
     }
+    gy_assert(content->blocks != NULL);
     response->kind = GY_HTTP_BODY_SLICE;
     response->body.slice =
         gy_slice_of(&content->blocks->buffer, (uint32_t)range->first, (uint32_t)range->bytes);
