@@ -115,6 +115,7 @@ static void give(struct gy_buffer *buffer)
     uint32_t number = (uint32_t)(offset / GY_FILE_CHUNK_BYTES) + 1;
     struct gy_file_chunk *chunk = &memory->chunks[number - 1];
     uint32_t class = chunk->class;
+    void *owner = block->owner;
     uint32_t index = (uint32_t)(offset % GY_FILE_CHUNK_BYTES) / classes[class];
     gy_assert(chunk->used > 0 && index < chunk->fresh);
     if (chunk->used == blocks_of(class)) {
@@ -130,7 +131,7 @@ static void give(struct gy_buffer *buffer)
         push(memory, &memory->free, number);
     }
     if (memory->freed != NULL) {
-        memory->freed(memory);
+        memory->freed(memory, owner);
     }
 }
 

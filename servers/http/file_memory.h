@@ -26,7 +26,8 @@ struct gy_file_memory;
 struct gy_file_block {
     struct gy_buffer buffer; /* of the bytes asked for; refs 1: the taker's */
     struct gy_file_memory *memory;
-    struct gy_file_block *next; /* the taker's to use */
+    struct gy_file_block *next; /* the taker's to use, as is `owner` */
+    void *owner;
     uint8_t data[];
 };
 
@@ -53,8 +54,9 @@ struct gy_file_memory {
     uint32_t partial[GY_FILE_CLASSES]; /* chunks with room */
     uint64_t used_bytes;               /* in blocks, by the size of their class */
     size_t mapped_bytes;
-    void (*freed)(struct gy_file_memory *memory); /* a block came back; NULL: nobody cares */
-    void *owner;                                  /* of `freed` */
+    /* A block came back, whose `owner` this was. NULL: nobody cares. */
+    void (*freed)(struct gy_file_memory *memory, void *owner);
+    void *context; /* of `freed` */
 };
 
 /* Reserves address space for `bytes`, rounded up to chunks. 0 or GY_ENOMEM. */

@@ -14,7 +14,7 @@
 #include "servers/http/files_internal.h"
 
 #define DEFAULT_CACHE_BYTES  (64u << 20)
-#define DEFAULT_WINDOW_BYTES (64u << 20)
+#define DEFAULT_WINDOW_BYTES (128u << 20)
 #define DEFAULT_ENTRIES      65536
 #define DESCRIPTORS_MAX      256
 #define REQUESTS_MAX         65536
@@ -99,7 +99,7 @@ static int files_worker_open(void *context, struct gy_worker *worker, struct gy_
         return gy_error_set(error, GY_ENOMEM, "preparing to read files: out of memory");
     }
     own->windows.freed = gy_files_window_freed;
-    own->windows.owner = own;
+    own->windows.context = own;
     if (gy_file_cache_open(&own->cache, worker, files->root, &cache) != 0) {
         gy_file_memory_close(&own->windows);
         worker_free(own);
@@ -164,21 +164,29 @@ struct gy_files_request *gy_files_request_of(struct gy_http_exchange *exchange)
     request->read_part = 0;
     request->read_bytes = 0;
     request->reading = false;
+    request->throttled = false;
+    request->held = 0;
     request->failed = 0;
     gy_http_set_state(exchange, request);
     return request;
 }
 
-void gy_files_request_free(struct gy_files_request *request)
+void gy_files_request_let_go(struct gy_files_request *request)
 {
-    gy_assert(!request->reading && request->waiter.entry == NULL && !request->starved);
+    gy_assert(request->exchange == NULL && !request->reading);
+    gy_assert(request->waiter.entry == NULL && !request->starved);
+    request->held++; /* so that it outlives its own windows here */
     for (uint32_t i = 0; i < request->window_count; i++) {
         gy_buffer_drop(&request->windows[i].block->buffer);
     }
+    request->window_count = 0;
     if (request->content != NULL) {
         gy_file_content_drop(request->content);
+        request->content = NULL;
     }
-    gy_slab_give(&request->files->requests, request);
+    if (--request->held == 0) {
+        gy_slab_give(&request->files->requests, request);
+    }
 }
 
 static void files_closed(struct gy_http_exchange *exchange, int reason)
@@ -197,7 +205,7 @@ static void files_closed(struct gy_http_exchange *exchange, int reason)
         TAILQ_REMOVE(&request->files->starved, request, starved_link);
     }
     if (!request->reading) {
-        gy_files_request_free(request);
+        gy_files_request_let_go(request);
     }
 }
 

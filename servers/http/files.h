@@ -32,7 +32,7 @@ struct gy_files_options {
     bool no_listing;       /* 404 for a directory without index.html */
     bool no_precompressed; /* do not look for name.br, name.zst, name.gz */
     uint64_t cache_bytes;  /* per worker, for contents; 0: 64 MiB */
-    uint64_t window_bytes; /* per worker, for what is read ahead of the peers; 0: 64 MiB */
+    uint64_t window_bytes; /* per worker, for what is read ahead of the peers; 0: 128 MiB */
     uint32_t entries;      /* per worker, paths remembered; a power of two; 0: 65536 */
 };
 

@@ -22,7 +22,7 @@ struct gy_files_window {
 };
 
 /* A request that could not be answered from memory at once: it waits, or its body is pulled. It
- * outlives its exchange while a read is in flight. */
+ * outlives its exchange while a read is in flight, or a block is on its way to the peer. */
 struct gy_files_request {
     struct gy_file_waiter waiter; /* the first: found by it */
     struct gy_files_worker *files;
@@ -52,6 +52,8 @@ struct gy_files_request {
     uint64_t read_bytes; /* of that part, begun to read */
     uint32_t reading_bytes;
     bool reading;
+    bool throttled; /* memory is short: nothing more before a block of its own comes back */
+    uint32_t held;  /* blocks: windows, and what of them is on its way to the peer */
     int failed;
 };
 
@@ -78,7 +80,10 @@ static inline struct gy_files_worker *gy_files_worker_of(const struct gy_http_ex
 
 /* The exchange's request, made if it has none. NULL when there is no room. */
 struct gy_files_request *gy_files_request_of(struct gy_http_exchange *exchange);
-void gy_files_request_free(struct gy_files_request *request);
+
+/* The exchange is gone, and no read is in flight: gives back what it holds, and itself once the
+ * last of its blocks has come back. */
+void gy_files_request_let_go(struct gy_files_request *request);
 
 /* Answers with an error page. `extra` (may be NULL) is one more field. */
 void gy_files_answer_error(struct gy_http_exchange *exchange, uint16_t status,
@@ -98,7 +103,7 @@ void gy_files_answer(struct gy_http_exchange *exchange,
 int gy_files_pull(struct gy_http_exchange *exchange, struct gy_chain *out, uint32_t budget);
 
 /* A window came back. */
-void gy_files_window_freed(struct gy_file_memory *memory);
+void gy_files_window_freed(struct gy_file_memory *memory, void *owner);
 
 /* ---- listings ---- */
 

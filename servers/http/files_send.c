@@ -13,6 +13,9 @@
 #define WINDOW_SCARCE_BYTES (16384 - sizeof(struct gy_file_block))
 #define WINDOW_LEAST_BYTES  (4096 - sizeof(struct gy_file_block))
 
+/* From here on nobody has more than one block. */
+#define SHORT_PERCENT 75
+
 #define NANOSECONDS_PER_S 1000000000
 #define HEADERS_MAX       8
 
@@ -104,7 +107,7 @@ static void have_read(void *owner, int64_t result)
     gy_assert(request->reading && request->window_count > 0);
     request->reading = false;
     if (request->exchange == NULL) {
-        gy_files_request_free(request);
+        gy_files_request_let_go(request);
         return;
     }
     struct gy_files_window *window = &request->windows[request->window_count - 1];
@@ -125,21 +128,38 @@ static void have_read(void *owner, int64_t result)
 static uint32_t window_bytes(const struct gy_file_memory *memory)
 {
     uint32_t percent = gy_file_memory_percent(memory);
-    return percent < 50 ? WINDOW_BYTES : percent < 75 ? WINDOW_SCARCE_BYTES : WINDOW_LEAST_BYTES;
+    return percent < 50              ? WINDOW_BYTES
+           : percent < SHORT_PERCENT ? WINDOW_SCARCE_BYTES
+                                     : WINDOW_LEAST_BYTES;
 }
 
+/* There is no memory for it: it goes on when some of its own comes back, or, where it has none,
+ * when anybody's does. */
 static void starve(struct gy_files_request *request)
 {
-    if (!request->starved && request->window_count == 0) {
+    if (request->held > 0) {
+        request->throttled = true;
+    } else if (!request->starved) {
         request->starved = true;
         TAILQ_INSERT_TAIL(&request->files->starved, request, starved_link);
     }
 }
 
-void gy_files_window_freed(struct gy_file_memory *memory)
+void gy_files_window_freed(struct gy_file_memory *memory, void *owner)
 {
-    struct gy_files_worker *own = memory->owner;
-    struct gy_files_request *request = TAILQ_FIRST(&own->starved);
+    struct gy_files_worker *own = memory->context;
+    struct gy_files_request *request = owner;
+    gy_assert(request->held > 0);
+    request->held--;
+    if (request->exchange == NULL) {
+        if (request->held == 0 && !request->reading) {
+            gy_slab_give(&own->requests, request);
+        }
+    } else if (request->throttled) {
+        request->throttled = false;
+        gy_http_wake(request->exchange);
+    }
+    request = TAILQ_FIRST(&own->starved);
     if (request != NULL) {
         request->starved = false;
         TAILQ_REMOVE(&own->starved, request, starved_link);
@@ -162,6 +182,11 @@ static void read_ahead(struct gy_files_request *request)
     if (request->read_part == request->parts.count) {
         return;
     }
+    /* A slow peer gets no second block of what is left for those who have none. */
+    if (request->held > 0 && gy_file_memory_percent(&own->windows) >= SHORT_PERCENT) {
+        request->throttled = true;
+        return;
+    }
     const struct gy_range *part = &request->parts.list[request->read_part];
     uint64_t left = part->bytes - request->read_bytes;
     uint32_t bytes = window_bytes(&own->windows);
@@ -171,6 +196,8 @@ static void read_ahead(struct gy_files_request *request)
         starve(request);
         return;
     }
+    block->owner = request;
+    request->held++;
     if (gy_file_read(own->worker, request->content->descriptor, &block->buffer, 0, bytes,
                      part->first + request->read_bytes, have_read, request) == NULL) {
         gy_buffer_drop(&block->buffer);
