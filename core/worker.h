@@ -8,14 +8,15 @@
  *
  * One turn:  wait (one enter: submits everything queued, sleeps until a completion or the next
  * timer) read the clock once drain completions into streams; no session runs here mailboxes;
- * sessions that have input; timers that have expired flush: one gathered send per stream that has
- * output
+ * owners of files that were opened or read; sessions that have input; timers that have expired
+ * flush: one gathered send per stream that has output
  */
 
 #include <pthread.h>
 #include <stdatomic.h>
 
 #include "bump.h"
+#include "file.h"
 #include "listener.h"
 #include "mailbox.h"
 #include "metrics.h"
@@ -97,6 +98,7 @@ struct gy_worker {
     struct gy_slab links;
     struct gy_slab blocks;
     struct gy_slab keeps;
+    struct gy_file_table files;
     void *memory;
     size_t memory_bytes;
 

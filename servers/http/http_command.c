@@ -2,9 +2,11 @@
 #include "servers/http/http_command.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "servers/http/files.h"
 #include "servers/http/http_server.h"
 #include "servers/http/site.h"
 #include "servers/serve.h"
@@ -21,11 +23,15 @@ static const struct gy_http_handler fixed_handler = {.request = fixed_request};
 static void http_help(FILE *out)
 {
     fprintf(out,
-            "Usage: gyre http [FLAGS]\n"
-            "Serves HTTP/1.1: the built-in site, which shows what is running.\n\n"
-            "  gyre http                                 on 127.0.0.1:8080\n"
-            "  gyre http --listen :80 --workers 4        on every address\n"
-            "  gyre http --fixed                         one fixed answer, for measuring\n\n"
+            "Usage: gyre http [DIR] [FLAGS]\n"
+            "Serves HTTP/1.1: the files below DIR, or the built-in site, which shows what is "
+            "running.\n\n"
+            "  gyre http public                          files, on 127.0.0.1:8080\n"
+            "  gyre http public --listen :80 --workers 4 on every address\n"
+            "  gyre http                                 the built-in site\n\n"
+            "  --no-listing            404 for a directory without index.html\n"
+            "  --no-precompressed      do not look for name.br, name.zst, name.gz\n"
+            "  --cache MIB             memory for file contents, per worker (default: 64)\n"
             "  --fixed                 answer every request with \"" FIXED_TEXT "\"\n%s"
             "\nSIGTERM or Ctrl-C drains and stops, a second one stops at once; SIGHUP replaces the "
             "serving\n"
@@ -44,10 +50,42 @@ static void start_help(FILE *out)
 
 struct command {
     struct gy_serve_options options;
+    struct gy_files_options files;
     bool fixed;
-    bool takes_fixed;
+    bool is_http; /* `gyre http`, which takes more flags than `gyre start` */
     void (*help)(FILE *out);
 };
+
+/* A flag of `gyre http` alone. 1: it was one and used the value; 2: it was one; 0: it was none;
+ * negative: GY_EINVAL. */
+static int http_flag(struct command *command, const char *name, const char *value,
+                     struct gy_error *error)
+{
+    if (!command->is_http) {
+        return 0;
+    }
+    if (strcmp(name, "cache") == 0) {
+        char *end = NULL;
+        unsigned long mebibytes = value != NULL ? strtoul(value, &end, 10) : 0;
+        if (value == NULL || value[0] < '0' || value[0] > '9' || *end != '\0' || mebibytes < 1 ||
+            mebibytes > 1u << 20) {
+            return gy_error_set(error, GY_EINVAL, "--cache %s: not a number from 1 to %u",
+                                value != NULL ? value : "", 1u << 20);
+        }
+        command->files.cache_bytes = (uint64_t)mebibytes << 20;
+        return 1;
+    }
+    if (strcmp(name, "fixed") == 0) {
+        command->fixed = true;
+    } else if (strcmp(name, "no-listing") == 0) {
+        command->files.no_listing = true;
+    } else if (strcmp(name, "no-precompressed") == 0) {
+        command->files.no_precompressed = true;
+    } else {
+        return 0;
+    }
+    return 2;
+}
 
 /* -1: go on; otherwise the exit status. */
 static int read_flags(struct command *command, int argc, char **argv)
@@ -58,8 +96,9 @@ static int read_flags(struct command *command, int argc, char **argv)
             command->help(stdout);
             return 0;
         }
-        if (command->takes_fixed && strcmp(argv[i], "--fixed") == 0) {
-            command->fixed = true;
+        if (command->is_http && argv[i][0] != '-' && argv[i][0] != '\0' &&
+            command->files.directory == NULL) {
+            command->files.directory = argv[i];
             continue;
         }
         int taken = 0;
@@ -71,7 +110,10 @@ static int read_flags(struct command *command, int argc, char **argv)
                 memcpy(name, argv[i] + 2, length);
                 name[length] = '\0';
                 const char *given = value != NULL ? value + 1 : i + 1 < argc ? argv[i + 1] : NULL;
-                taken = gy_serve_flag(&command->options, name, given, &error);
+                taken = http_flag(command, name, given, &error);
+                if (taken == 0) {
+                    taken = gy_serve_flag(&command->options, name, given, &error);
+                }
                 i += taken == 1 && value == NULL;
             }
         }
@@ -126,17 +168,34 @@ static int serve(struct command *command,
 {
     static struct gy_http_server http;
     static struct gy_site site;
+    static struct gy_files files;
+    struct gy_serve_hooks hooks = {.listening = listening};
     http.handler = command->fixed ? &fixed_handler : &gy_site_handler;
     http.context = &site;
     site.http = &http;
-    struct gy_serve_hooks hooks = {.listening = listening};
-    return gy_serve_http_with(&command->options, &http, &hooks);
+    if (command->files.directory != NULL) {
+        struct gy_error error = {0};
+        if (command->fixed) {
+            fprintf(stderr, "gyre http: --fixed answers without files; leave `%s` away\n",
+                    command->files.directory);
+            return 2;
+        }
+        if (gy_files_open(&files, &command->files, &error) != 0) {
+            fprintf(stderr, "gyre http: %s\n", error.message);
+            return 1;
+        }
+        gy_files_serve(&files, &http);
+    }
+    int status = gy_serve_http_with(&command->options, &http, &hooks);
+    if (command->files.directory != NULL) {
+        gy_files_close(&files);
+    }
+    return status;
 }
 
 int gy_http_main(int argc, char **argv)
 {
-    struct command command = {
-        .options = gy_serve_defaults(), .takes_fixed = true, .help = http_help};
+    struct command command = {.options = gy_serve_defaults(), .is_http = true, .help = http_help};
     int status = read_flags(&command, argc, argv);
     return status >= 0 ? status : serve(&command, print_line);
 }

@@ -22,6 +22,7 @@ _Static_assert((int)GY_WANT_READ == GY_H1_READ && (int)GY_WANT_ROOM == GY_H1_ROO
 /* What the connections of one worker share. */
 struct gy_http_worker {
     struct gy_h1_env env;
+    const struct gy_http_server *shared;
     struct gy_slab exchanges;
     struct gy_h1_heads heads;
     size_t mapped_bytes;  /* this struct and the slabs behind it */
@@ -86,14 +87,25 @@ static int http_worker_open(struct gy_worker *worker, const struct gy_server *se
         http->env.limits = *shared->limits;
     }
     refresh_date(http, worker);
+    http->shared = shared;
+    if (shared->worker_open != NULL) {
+        code = shared->worker_open(shared->context, worker, error);
+        if (code != 0) {
+            gy_unpoison(http, bytes);
+            munmap(http, bytes);
+            return code;
+        }
+    }
     *state = http;
     return 0;
 }
 
 static void http_worker_close(struct gy_worker *worker, void *state)
 {
-    (void)worker;
     struct gy_http_worker *http = state;
+    if (http->shared->worker_close != NULL) {
+        http->shared->worker_close(http->shared->context, worker);
+    }
     size_t bytes = http->mapped_bytes;
     gy_unpoison(http, bytes);
     munmap(http, bytes);

@@ -38,6 +38,12 @@ struct gy_http_server {
     uint32_t drain_patience_ms; /* how long a drain lets idle connections send one last request; 0:
                                    1000 */
 
+    /* What the handler keeps for each worker (a cache, say): made before the worker accepts, and
+     * given back when no stream is left; once for each address that is listened on. Both may be
+     * NULL. */
+    int (*worker_open)(void *context, struct gy_worker *worker, struct gy_error *error);
+    void (*worker_close)(void *context, struct gy_worker *worker);
+
     /* Requests answered, by worker, each on a line of its own; written by that worker. */
     struct gy_http_count {
         _Atomic uint64_t requests;
