@@ -100,16 +100,19 @@ struct gy_serve_hooks {
      * is set. 0, or a GY_E… code with the sentence. What it put into the plan until then is
      * released.
      */
-    int (*make)(void *context, struct gy_serve_plan *plan, struct gy_error *error);
-    void *context;
+    int (*make)(void *make_context, struct gy_serve_plan *plan, struct gy_error *error);
+    void *make_context;
+    void *context; /* for `listening` */
 };
 
 /* Makes the plan, listens, forks, serves. Errors are printed to stderr. Returns main's exit status:
  * 1 when that failed. */
 int gy_serve(const struct gy_serve_hooks *hooks);
 
-/* One HTTP server on the addresses of the options. */
+/* One HTTP server on the addresses of the options. Of the hooks, `listening` is called. */
 int gy_serve_http(const struct gy_serve_options *options, struct gy_http_server *http);
+int gy_serve_http_with(const struct gy_serve_options *options, struct gy_http_server *http,
+                       const struct gy_serve_hooks *hooks);
 
 /* Addresses that the service manager has sockets for, as text; for commands that were given no
  * other. Valid once gy_serve has begun. Returns how many were written to `addresses`. */

@@ -105,7 +105,7 @@ static int plan_make(struct serve *serve, struct gy_serve_plan **made, struct gy
     }
     plan->options = gy_serve_defaults();
     plan->workers = serve->workers;
-    int code = serve->hooks->make(serve->hooks->context, plan, error);
+    int code = serve->hooks->make(serve->hooks->make_context, plan, error);
     if (code == 0 && plan->workers == 0) {
         plan->workers = gy_runtime_workers(plan->options.workers);
     }
@@ -297,6 +297,10 @@ static int serve_child(void *context, struct gy_child *child)
     };
     plan->child = child;
     gy_inherited_close(&inherited);
+    if (serve->next != NULL) {
+        plan_free(serve->plan); /* with its log, whose file may have been moved away */
+        serve->plan = NULL;
+    }
     if (identity->given && gy_identity_assume(identity, &error) != 0) {
         return complain(&error);
     }
@@ -498,10 +502,21 @@ static int make_single(void *context, struct gy_serve_plan *plan, struct gy_erro
     return 0;
 }
 
-int gy_serve_http(const struct gy_serve_options *options, struct gy_http_server *http)
+int gy_serve_http_with(const struct gy_serve_options *options, struct gy_http_server *http,
+                       const struct gy_serve_hooks *hooks)
 {
     gy_assert(options->address_count > 0);
     struct single single = {options, http};
-    struct gy_serve_hooks hooks = {.make = make_single, .context = &single};
-    return gy_serve(&hooks);
+    struct gy_serve_hooks all = {0};
+    if (hooks != NULL) {
+        all = *hooks;
+    }
+    all.make = make_single;
+    all.make_context = &single;
+    return gy_serve(&all);
+}
+
+int gy_serve_http(const struct gy_serve_options *options, struct gy_http_server *http)
+{
+    return gy_serve_http_with(options, http, NULL);
 }

@@ -9,7 +9,6 @@
 #include <signal.h>
 #include <stdalign.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -41,7 +40,7 @@ struct gy_access_queue {
 };
 
 struct gy_access_log {
-    char *path;
+    char *path; /* behind the queues */
     int fd;
     bool owned; /* fd is closed with the log */
     enum gy_access_format format;
@@ -91,7 +90,10 @@ int gy_access_log_open(struct gy_access_log **opened, const struct gy_access_opt
 {
     uint32_t bytes = options->queue_bytes != 0 ? options->queue_bytes : QUEUE_BYTES_DEFAULT;
     gy_assert(options->workers > 0 && (bytes & (bytes - 1)) == 0 && bytes >= GY_ACCESS_LINE_BYTES);
-    size_t head = sizeof(struct gy_access_log) + options->workers * sizeof(struct gy_access_queue);
+    size_t path_bytes = strlen(options->path) + 1;
+    size_t path_at =
+        sizeof(struct gy_access_log) + options->workers * sizeof(struct gy_access_queue);
+    size_t head = path_at + path_bytes;
     head = (head + 4095) & ~(size_t)4095;
     size_t total = head + (size_t)options->workers * bytes;
     /* Pages of it are used as lines come. */
@@ -105,12 +107,10 @@ int gy_access_log_open(struct gy_access_log **opened, const struct gy_access_opt
     log->format = options->format;
     log->workers = options->workers;
     log->queue_bytes = bytes;
-    log->path = strdup(options->path);
-    int code = log->path == NULL
-                   ? gy_error_set(error, GY_ENOMEM, "opening the access log: out of memory")
-                   : open_file(log, options->path, error);
+    log->path = (char *)log + path_at;
+    memcpy(log->path, options->path, path_bytes);
+    int code = open_file(log, options->path, error);
     if (code != 0) {
-        free(log->path);
         munmap(log, total);
         return code;
     }
@@ -131,7 +131,6 @@ void gy_access_log_close(struct gy_access_log *log)
     if (log->owned) {
         close(log->fd);
     }
-    free(log->path);
     munmap(log, log->memory_bytes);
 }
 

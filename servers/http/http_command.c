@@ -116,7 +116,7 @@ static int serve(struct command *command,
         return gy_plan_check(&command->flags);
     }
     struct gy_serve_hooks hooks = {
-        .listening = listening, .make = gy_plan_make, .context = &command->flags};
+        .listening = listening, .make = gy_plan_make, .make_context = &command->flags};
     return gy_serve(&hooks);
 }
 
