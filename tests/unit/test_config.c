@@ -113,8 +113,7 @@ static void an_empty_text_is_an_empty_configuration(void **state)
 static void errors_of_syntax_name_file_and_line(void **state)
 {
     (void)state;
-    refused("a 1;\nb 2",
-            "test.conf:2: b: it does not end; write ; or a block in { } behind it");
+    refused("a 1;\nb 2", "test.conf:2: b: it does not end; write ; or a block in { } behind it");
     refused("a {\n b 2 }", "test.conf:2: b: it does not end; write ; before }");
     refused("\n\na {\n b; ", "test.conf:3: a: its block is never closed; a } is missing");
     refused("a;\n}", "test.conf:2: } closes nothing");
@@ -271,8 +270,11 @@ static void times_have_units(void **state)
     static const struct {
         const char *text;
         uint64_t ms;
-    } times[] = {{"timeout 500ms;", 500}, {"timeout 10;", 10000}, {"timeout 10s;", 10000},
-                 {"timeout 5m;", 300000}, {"timeout 1h;", 3600000}};
+    } times[] = {{"timeout 500ms;", 500},
+                 {"timeout 10;", 10000},
+                 {"timeout 10s;", 10000},
+                 {"timeout 5m;", 300000},
+                 {"timeout 1h;", 3600000}};
     for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
         assert_int_equal(apply(times[i].text), 0);
         assert_int_equal(taken.ms, times[i].ms);
