@@ -177,7 +177,7 @@ int gy_address_from_sockaddr(struct gy_address *address, const struct sockaddr *
 
 int gy_address_of_socket(struct gy_address *address, int fd)
 {
-    struct sockaddr_storage storage;
+    struct sockaddr_storage storage = {0};
     socklen_t length = sizeof(storage);
     if (getsockname(fd, (struct sockaddr *)&storage, &length) != 0)
         return gy_error_from_errno(errno);
@@ -345,6 +345,10 @@ static int unprivileged_port(void)
     return port;
 }
 
+/* How often, and after what pause, joining one's own port is tried again. */
+#define JOIN_TRIES    100
+#define JOIN_PAUSE_US 1000
+
 /* ---- listening ---- */
 
 static int explain(const struct gy_address *address, int cause, struct gy_error *error)
@@ -460,11 +464,23 @@ static int open_first(struct gy_address *address, const struct gy_listen_options
         fd = open_one(address, options, true, shared);
     }
     if (fd >= 0 && gy_address_port(address) == 0) {
-        struct gy_address bound;
+        struct gy_address bound = {0};
         int result = gy_address_of_socket(&bound, fd);
         gy_assert(result == 0);
         gy_address_set_port(address, gy_address_port(&bound));
         gy_assert(gy_address_port(address) != 0);
+    }
+    return fd;
+}
+
+/* One more socket beside the first. A second server that starts at this very moment has bound the
+ * port without being able to listen; it goes away by itself, so it is waited for, briefly. */
+static int open_next(const struct gy_address *address, const struct gy_listen_options *options)
+{
+    int fd = open_one(address, options, false, true);
+    for (int i = 0; fd == -EADDRINUSE && i < JOIN_TRIES; i++) {
+        usleep(JOIN_PAUSE_US);
+        fd = open_one(address, options, false, true);
     }
     return fd;
 }
@@ -478,12 +494,11 @@ int gy_address_listen(const struct gy_address *address, unsigned count, int fds[
     gy_assert(count >= 1 && count <= GY_ADDRESS_LISTEN_LIMIT);
     if (options == NULL)
         options = &defaults;
-    int opened[GY_ADDRESS_LISTEN_LIMIT];
+    int opened[GY_ADDRESS_LISTEN_LIMIT] = {-1};
     struct gy_address bound = *address;
     unsigned done;
     for (done = 0; done < count; done++) {
-        int fd = done == 0 ? open_first(&bound, options, count > 1)
-                           : open_one(&bound, options, false, true);
+        int fd = done == 0 ? open_first(&bound, options, count > 1) : open_next(&bound, options);
         if (fd < 0) {
             while (done > 0)
                 close(opened[--done]);

@@ -6,11 +6,20 @@
 #include "core/asan.h"
 #include "core/worker.h"
 
-#define DEFAULT_QUOTA_BYTES (64u << 20)
-
 static uint32_t or_default(uint32_t value, uint32_t otherwise)
 {
     return value != 0 ? value : otherwise;
+}
+
+/* Half of what can be kept before the pool is empty: half of the blocks that leftovers are copied
+ * to once the pool is low (each stream's last one is not full), and three eighths of the pool (what
+ * is kept before that, where each slice holds a buffer of up to twice its size). So two servers
+ * that are flooded leave buffers to all others. */
+static uint64_t default_quota_bytes(const struct gy_worker *worker)
+{
+    const struct gy_pool_options *pool = gy_pool_options(worker->pool);
+    uint64_t pool_bytes = (uint64_t)pool->buffers * pool->buffer_bytes;
+    return ((uint64_t)worker->keeps.capacity / 2 * GY_KEEP_BYTES + pool_bytes / 8 * 3) / 2;
 }
 
 int gy_endpoint_open(struct gy_endpoint *endpoint, struct gy_worker *worker,
@@ -21,6 +30,7 @@ int gy_endpoint_open(struct gy_endpoint *endpoint, struct gy_worker *worker,
               ops->closed != NULL);
     gy_assert(options->session_bytes > 0);
     const struct gy_stream_limits *limits = &options->limits;
+    uint32_t receive_high_bytes = or_default(limits->receive_high_bytes, 262144);
     *endpoint = (struct gy_endpoint){
         .worker = worker,
         .ops = ops,
@@ -28,14 +38,15 @@ int gy_endpoint_open(struct gy_endpoint *endpoint, struct gy_worker *worker,
         .context = options->context,
         .limits =
             {
-                .receive_high_bytes = or_default(limits->receive_high_bytes, 262144),
-                .receive_low_bytes = or_default(limits->receive_low_bytes, 65536),
+                .receive_high_bytes = receive_high_bytes,
+                .receive_low_bytes = or_default(limits->receive_low_bytes, receive_high_bytes / 4),
                 .send_high_bytes = or_default(limits->send_high_bytes, 262144),
                 .write_timeout_ms = or_default(limits->write_timeout_ms, 30000),
                 .linger_timeout_ms = or_default(limits->linger_timeout_ms, 5000),
                 .linger_bytes = or_default(limits->linger_bytes, 1u << 20),
             },
-        .quota.limit_bytes = options->quota_bytes != 0 ? options->quota_bytes : DEFAULT_QUOTA_BYTES,
+        .quota.limit_bytes =
+            options->quota_bytes != 0 ? options->quota_bytes : default_quota_bytes(worker),
         .connections_max = or_default(options->connections_max, worker->options.streams_max),
     };
     gy_assert(endpoint->limits.receive_low_bytes < endpoint->limits.receive_high_bytes);

@@ -16,7 +16,7 @@ struct gy_endpoint_options {
     void *context;                  /* the owner's; found again as endpoint->context */
     uint32_t session_bytes;         /* memory of one session */
     struct gy_stream_limits limits; /* 0 means the default */
-    uint64_t quota_bytes;           /* kept in `in` by all its streams; 0: 64 MiB */
+    uint64_t quota_bytes;           /* kept in `in` by all its streams; 0: by the pool's size */
     uint32_t connections_max;       /* 0: as many as the worker has slots */
 };
 

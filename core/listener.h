@@ -18,7 +18,7 @@ struct gy_server {
     void *context;          /* the server's own; read-only once workers run */
     uint32_t session_bytes; /* memory of one session */
     struct gy_stream_limits limits;
-    uint64_t quota_bytes;     /* kept in `in` by all its streams of one worker; 0: 64 MiB */
+    uint64_t quota_bytes; /* kept in `in` by all its streams of one worker; 0: by the pool's size */
     uint32_t connections_max; /* per worker; 0: as many as the worker has slots */
 
     /* What the server keeps per worker (caches, counters, a Date string): made on the worker's

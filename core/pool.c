@@ -330,6 +330,11 @@ bool gy_pool_ready(const struct gy_pool *pool)
     return pool->posted_count > 0;
 }
 
+uint32_t gy_pool_posted(const struct gy_pool *pool)
+{
+    return pool->posted_count;
+}
+
 uint32_t gy_pool_free(const struct gy_pool *pool)
 {
     return pool->posted_count + pool->spare_count;

@@ -74,6 +74,9 @@ bool gy_pool_ready(const struct gy_pool *pool);
 /* Fewer than a quarter of all buffers are free: copy what is kept (DESIGN rule 11). */
 bool gy_pool_low(const struct gy_pool *pool);
 
+/* Buffers that are with the kernel. */
+uint32_t gy_pool_posted(const struct gy_pool *pool);
+
 /* Buffers not held by slices alone: spare or posted. */
 uint32_t gy_pool_free(const struct gy_pool *pool);
 

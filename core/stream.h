@@ -91,7 +91,7 @@ struct gy_stream_ops {
 /* Bounds of one stream, set per server. 0 means the default beside it. */
 struct gy_stream_limits {
     uint32_t receive_high_bytes; /* 262144 */
-    uint32_t receive_low_bytes;  /* 65536 */
+    uint32_t receive_low_bytes;  /* a quarter of receive_high_bytes */
     uint32_t send_high_bytes; /* 262144: above it a session should not add; half of it is "room" */
     uint32_t
         write_timeout_ms; /* 30000: a send that makes no progress for so long ends the stream */

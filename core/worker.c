@@ -23,6 +23,7 @@
 #define DEFAULT_BLOCKS     4096
 #define DEFAULT_MAILBOX    1024
 #define LINKS_PER_STREAM   4
+#define KEEPS_PER_STREAM   2 /* one that is full, one that is begun */
 #define LINKS_BASE         8192
 #define CLOSE_PATIENCE_MS  2000
 #define NANOSECONDS_PER_MS 1000000u
@@ -48,7 +49,7 @@ static int open_memory(struct gy_worker *worker)
         gy_slab_bytes(sizeof(struct gy_stream), streams),
         gy_slab_bytes(sizeof(struct gy_link), streams * LINKS_PER_STREAM + LINKS_BASE),
         gy_slab_bytes(sizeof(struct gy_bump_block), options->blocks_max),
-        gy_slab_bytes(sizeof(struct gy_keep_block), streams),
+        gy_slab_bytes(sizeof(struct gy_keep_block), streams * KEEPS_PER_STREAM),
         (sizeof(uint32_t) * streams + 63) & ~(size_t)63,
     };
     for (size_t i = 0; i < sizeof bytes / sizeof bytes[0]; i++) {
@@ -608,6 +609,9 @@ void gy_worker_count(struct gy_worker *worker)
     gy_gauge_set(&counters->submissions, ring->submissions);
     gy_gauge_set(&counters->completions, ring->completions);
     gy_gauge_set(&counters->cq_overflows, ring->overflows);
+    gy_count(&counters->copied_bytes, worker->bump.copied_bytes - worker->bump_counted);
+    worker->bump_counted = worker->bump.copied_bytes;
+    gy_gauge_set(&counters->buffers_posted, gy_pool_posted(worker->pool));
     gy_gauge_lower(&counters->buffers_free_min, gy_pool_free(worker->pool));
 }
 

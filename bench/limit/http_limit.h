@@ -100,7 +100,7 @@ static inline unsigned limit_answers_due(struct limit_conn *conn, const char *by
         conn->have = 0;
         return 1;
     }
-    unsigned due = conn->have / conn->request_len;
+    unsigned due = conn->request_len == 0 ? 0 : conn->have / conn->request_len;
     conn->have -= due * conn->request_len;
     return due <= LIMIT_ANSWERS ? due : LIMIT_ANSWERS;
 }

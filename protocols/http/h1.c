@@ -328,10 +328,12 @@ static bool reads(const struct gy_h1 *connection, const struct gy_chain *in)
     case GY_H1_PHASE_HEAD:
         return (connection->flags & (GY_H1_BLOCKED | GY_H1_STARVED)) == 0;
     case GY_H1_PHASE_EXCHANGE:
+        gy_assert(exchange != NULL);
         return exchange->body_state != GY_H1_BODY_DONE
                    ? gy_h1_body_wanted(exchange)
                    : in->length < connection->env->limits.pipeline_bytes;
     case GY_H1_PHASE_TUNNEL:
+        gy_assert(exchange != NULL);
         return exchange->credit > 0;
     case GY_H1_PHASE_CLOSING:
         return (connection->flags & GY_H1_LINGERS) != 0;

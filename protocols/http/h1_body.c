@@ -265,7 +265,7 @@ static int trailers_step(struct gy_h1 *connection, struct gy_chain *in)
     uint32_t max = env->limits.trailer_bytes;
     for (;;) {
         enum gy_h1_scan_result seen =
-            gy_h1_scan(env->parser, in, &connection->scanned, &connection->scan_state);
+            gy_h1_scan(env->parser, in, &connection->scanned, &connection->scan_state, NULL);
         if (seen == GY_H1_SCAN_MORE && connection->scanned < max) {
             exchange->flags |= GY_H1_X_HUNGRY;
             return 0;

@@ -252,11 +252,9 @@ static inline bool scan_byte(uint8_t byte, uint8_t *state)
             return false;
         }
         return !gy_http_is(byte, GY_HTTP_CLASS_VALUE);
-    case GY_H1_SCAN_CR: {
-        bool first = (*state & GY_H1_SCAN_LATER) == 0;
+    case GY_H1_SCAN_CR:
         *state = GY_H1_SCAN_START | GY_H1_SCAN_LATER;
-        return first || byte != '\n';
-    }
+        return byte != '\n';
     default:
         *state = GY_H1_SCAN_START | GY_H1_SCAN_LATER;
         return true;
@@ -264,33 +262,39 @@ static inline bool scan_byte(uint8_t byte, uint8_t *state)
 }
 
 enum gy_h1_scan_result gy_h1_scan(const struct gy_h1_parser *parser, const struct gy_chain *chain,
-                                  uint32_t *scanned, uint8_t *state)
+                                  uint32_t *scanned, uint8_t *state, uint32_t *line_end)
 {
     gy_assert(*scanned <= chain->length);
     uint32_t before = 0;
-    for (const struct gy_link *link = chain->head; link != NULL; link = link->next) {
+    uint32_t last_line_end = 0;
+    enum gy_h1_scan_result result = GY_H1_SCAN_MORE;
+    for (const struct gy_link *link = chain->head; link != NULL && result == GY_H1_SCAN_MORE;
+         link = link->next) {
         uint32_t length = link->slice.length;
         const uint8_t *data = gy_slice_data(link->slice);
         uint32_t at = *scanned > before ? *scanned - before : 0;
-        while (at < length) {
+        while (at < length && result == GY_H1_SCAN_MORE) {
             if ((*state & GY_H1_SCAN_STATE) == GY_H1_SCAN_LINE) {
                 at += parser->plain(data + at, length - at);
                 if (at == length) {
                     break;
                 }
             }
-            bool look = scan_byte(data[at++], state);
-            if (look) {
-                *scanned = before + at;
-                return GY_H1_SCAN_LOOK;
+            if (scan_byte(data[at++], state)) {
+                result = GY_H1_SCAN_LOOK;
+            } else if ((*state & GY_H1_SCAN_STATE) == GY_H1_SCAN_START) {
+                last_line_end = before + at;
             }
         }
-        before += length;
-        if (before > *scanned) {
-            *scanned = before;
+        if (before + at > *scanned) {
+            *scanned = before + at;
         }
+        before += length;
     }
-    return GY_H1_SCAN_MORE;
+    if (line_end != NULL) {
+        *line_end = last_line_end;
+    }
+    return result;
 }
 
 const struct gy_h1_parser *gy_h1_parser_nth(uint32_t index)

@@ -84,12 +84,14 @@ enum gy_h1_scan_state {
 };
 
 enum gy_h1_scan_result {
-    GY_H1_SCAN_MORE, /* nothing to see yet */
-    GY_H1_SCAN_LOOK, /* parse up to `scanned`: the end, something wrong, or the first line's end */
+    GY_H1_SCAN_MORE, /* neither an end nor anything that cannot be right */
+    GY_H1_SCAN_LOOK, /* parse up to `scanned` to know which */
 };
 
+/* Goes on from `scanned` bytes into the chain. `line_end` (may be NULL) gets the position behind
+ * the last whole line that ended in this call, or 0. */
 enum gy_h1_scan_result gy_h1_scan(const struct gy_h1_parser *parser, const struct gy_chain *chain,
-                                  uint32_t *scanned, uint8_t *state);
+                                  uint32_t *scanned, uint8_t *state, uint32_t *line_end);
 
 /* ---- shared by the variants ------------------------------------------------------------------ */
 

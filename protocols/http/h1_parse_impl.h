@@ -314,12 +314,12 @@ static TARGET uint8_t *put_headers(uint8_t *at, const struct gy_http_header *hea
         bad |= copy_token(at, headers[i].name);
         bad |= headers[i].name.length == 0;
         at += headers[i].name.length;
-        memcpy(at, ": ", 2);
-        at += 2;
+        *at++ = ':';
+        *at++ = ' ';
         bad |= copy_value(at, headers[i].value);
         at += headers[i].value.length;
-        memcpy(at, "\r\n", 2);
-        at += 2;
+        *at++ = '\r';
+        *at++ = '\n';
     }
     return bad == 0 ? at : NULL;
 }

@@ -74,30 +74,36 @@ static int parse_joined(struct gy_h1 *connection, struct gy_chain *in, uint32_t 
     return GY_H1_PARSED;
 }
 
-/* The head has not arrived in one piece: looks at what is new, and parses when there is its end, a
- * limit, or something that cannot be right. */
-static int parse_pieces(struct gy_h1 *connection, struct gy_chain *in)
+/*
+ * The head is not a whole good one in the first slice: looks at what is new, and parses when there
+ * is its end, a limit, something that cannot be right, or a whole line more. So each byte is looked
+ * at once, each line parsed at most as often as there are lines, and the same bytes are refused at
+ * the same byte however they arrive. `good`: all that is there was parsed, and is only incomplete.
+ */
+static int parse_pieces(struct gy_h1 *connection, struct gy_chain *in, bool good)
 {
     struct gy_h1_env *env = connection->env;
     for (;;) {
+        uint32_t line_end;
         enum gy_h1_scan_result seen =
-            gy_h1_scan(env->parser, in, &connection->scanned, &connection->scan_state);
+            gy_h1_scan(env->parser, in, &connection->scanned, &connection->scan_state, &line_end);
         uint32_t limit = (connection->scan_state & GY_H1_SCAN_LATER) != 0 ? env->limits.head_bytes
                                                                           : env->limits.line_bytes;
-        if (seen == GY_H1_SCAN_MORE && connection->scanned < limit) {
+        bool in_lines = seen == GY_H1_SCAN_MORE && connection->scanned < limit;
+        if (in_lines && (line_end == 0 || good)) {
             return GY_H1_INCOMPLETE;
         }
-        uint32_t bytes = connection->scanned < env->limits.head_bytes ? connection->scanned
-                                                                      : env->limits.head_bytes;
+        uint32_t bytes = in_lines ? line_end : connection->scanned;
+        bytes = bytes < env->limits.head_bytes ? bytes : env->limits.head_bytes;
         int result = parse_joined(connection, in, bytes);
-        if (result != GY_H1_INCOMPLETE) {
-            return result;
-        }
         if ((connection->flags & GY_H1_STARVED) != 0) {
             /* Looked at again when there is memory, from the start. */
             connection->scanned = 0;
             connection->scan_state = GY_H1_SCAN_LINE;
             return GY_H1_INCOMPLETE;
+        }
+        if (result != GY_H1_INCOMPLETE || in_lines) {
+            return result;
         }
     }
 }
@@ -286,23 +292,29 @@ bool gy_h1_head_step(struct gy_h1 *connection, struct gy_chain *in, uint64_t now
     const uint8_t *data = gy_chain_front(in, &length);
     if (__builtin_expect(data[0] == '\r' || data[0] == '\n', 0)) {
         if (!skip_empty_lines(connection, in)) {
+            if (in->length == 0) {
+                /* An empty line is no part of a request: the connection is idle again. */
+                connection->flags &= (uint16_t)~GY_H1_BEGUN;
+            }
             if (connection->phase != GY_H1_PHASE_HEAD || in->length == 0) {
                 return true;
             }
             return incomplete(connection, now_ns);
         }
-        data = gy_chain_front(in, &length);
+        (void)gy_chain_front(in, &length);
     }
     if (connection->exchange == NULL && !take_exchange(connection)) {
         gy_h1_refuse(connection, GY_H1_REFUSED_BUSY);
         return true;
     }
     int result = GY_H1_INCOMPLETE;
+    bool good = false;
     if (connection->scanned == 0) {
         result = parse_joined(connection, in, length);
+        good = result == GY_H1_INCOMPLETE && in->count == 1;
     }
-    if (result == GY_H1_INCOMPLETE) {
-        result = parse_pieces(connection, in);
+    if (result != GY_H1_PARSED) {
+        result = parse_pieces(connection, in, good);
     }
     if (__builtin_expect(result == GY_H1_PARSED, 1)) {
         dispatch(connection, now_ns);

@@ -205,12 +205,19 @@ void gy_http_date(uint64_t unix_seconds, char date[GY_HTTP_DATE_BYTES])
     uint32_t day = of_year - (153 * month + 2) / 5 + 1;
     uint32_t year = era * 400 + year_of_era + (month >= 10);
     gy_assert(month < 12 && day >= 1 && day <= 31);
-    memcpy(date, "Thu, 01 Jan 1970 00:00:00 GMT", GY_HTTP_DATE_BYTES);
+    /* "Thu, 01 Jan 1970 00:00:00 GMT" */
+    memset(date, ' ', GY_HTTP_DATE_BYTES);
     memcpy(date, weekdays + days % 7 * 3, 3);
+    date[3] = ',';
     put(date + 5, 2, day);
     memcpy(date + 8, months + (size_t)month * 3, 3);
     put(date + 12, 4, year);
     put(date + 17, 2, second / 3600);
+    date[19] = ':';
     put(date + 20, 2, second / 60 % 60);
+    date[22] = ':';
     put(date + 23, 2, second % 60);
+    date[26] = 'G';
+    date[27] = 'M';
+    date[28] = 'T';
 }

@@ -64,8 +64,9 @@ static inline __attribute__((always_inline)) bool gy_http_token_is(const uint8_t
     uint32_t a, b, c, d;
     memcpy(&a, text, 4);
     memcpy(&b, lower, 4);
-    memcpy(&c, text + length - 4, 4);
-    memcpy(&d, lower + length - 4, 4);
+    size_t last = length - 4;
+    memcpy(&c, text + last, 4);
+    memcpy(&d, lower + last, 4);
     return (((a | 0x20202020) ^ b) | ((c | 0x20202020) ^ d)) == 0;
 }
 

@@ -426,6 +426,14 @@ uint32_t fake_buffers(const struct gy_ring *ring)
     return ring->buffers->published;
 }
 
+uint32_t fake_front_room(const struct gy_ring *ring)
+{
+    const struct gy_ring_buffers *buffers = ring->buffers;
+    gy_assert(buffers->published > 0);
+    const struct posted *posted = &buffers->posted[buffers->head % buffers->entries];
+    return posted->capacity - posted->used;
+}
+
 /* ---- playing the kernel ---- */
 
 struct fake_operation *fake_of(struct gy_ring *ring, enum fake_kind kind, int descriptor)

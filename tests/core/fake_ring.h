@@ -69,6 +69,9 @@ void fake_post(struct gy_ring *ring, struct gy_completion completion);
 /* Buffers that the kernel has. */
 uint32_t fake_buffers(const struct gy_ring *ring);
 
+/* Bytes that the first of them still takes. */
+uint32_t fake_front_room(const struct gy_ring *ring);
+
 /* From now on `operations` more can be queued between two waits; UINT32_MAX: any number. */
 void fake_limit_room(struct gy_ring *ring, uint32_t operations);
 

@@ -119,8 +119,8 @@ static void without_blocks_to_copy_to_the_leftover_stays_and_nothing_is_lost(voi
     struct stage *stage = *state;
     int client;
     struct gy_stream *stream = stage_connect(stage, 0, &client);
-    void *blocks[64];
-    for (int i = 0; i < 64; i++) {
+    void *blocks[128];
+    for (int i = 0; i < 128; i++) {
         blocks[i] = gy_slab_take(&stage->worker.keeps);
         assert_non_null(blocks[i]);
     }
@@ -130,7 +130,7 @@ static void without_blocks_to_copy_to_the_leftover_stays_and_nothing_is_lost(voi
     }
     assert_int_equal(gy_pool_free(stage->worker.pool), 0);
     assert_int_equal(stream->in.length, 65536);
-    for (int i = 0; i < 64; i++) {
+    for (int i = 0; i < 128; i++) {
         gy_slab_give(&stage->worker.keeps, blocks[i]);
     }
     eat(stage, stream, UINT32_MAX);

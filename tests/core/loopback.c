@@ -36,6 +36,7 @@ static void raise_to(_Atomic uint64_t *mark, uint64_t value)
 static uint32_t talk_open(struct gy_stream *stream)
 {
     *(struct talk *)stream->session = (struct talk){0};
+    raise_to(&loopback_of(stream)->slot_max, stream->slot);
     return GY_WANT_READ;
 }
 
@@ -153,6 +154,9 @@ static uint32_t talk_turn(struct gy_stream *stream)
         return put(stream, "bye", 3) != 0 ? GY_WANT_RETRY : GY_WANT_CLOSE | GY_WANT_LINGER;
     case LOOPBACK_IGNORE:
         return stream->eof ? GY_WANT_CLOSE : GY_WANT_READ;
+    case LOOPBACK_STALL:
+        usleep(100000);
+        return GY_WANT_CLOSE;
     default:
         return GY_WANT_CLOSE;
     }
@@ -190,6 +194,8 @@ static void *run(void *argument)
         code = gy_worker_run(worker);
     }
     if (open) {
+        gy_worker_finish(worker);
+        sem_wait(&loopback->close);
         gy_worker_close(worker);
     }
     return code == 0 ? loopback : NULL;
@@ -240,13 +246,18 @@ struct loopback *loopback_open(const struct loopback_options *options)
     loopback->options.ring.without = options->without;
     loopback->options.pool.mode = options->mode;
     sem_init(&loopback->opened, 0, 0);
+    sem_init(&loopback->close, 0, 0);
     assert_int_equal(pthread_create(&loopback->thread, NULL, run, loopback), 0);
     sem_wait(&loopback->opened);
+    if (loopback->code != 0) {
+        sem_post(&loopback->close);
+    }
     if (loopback->code == GY_ENOTSUP) {
         pthread_join(loopback->thread, NULL);
         close(loopback->listening);
         free(loopback);
         skip();
+        return NULL;
     }
     if (loopback->code != 0) {
         fail_msg("%s", loopback->error.message);
@@ -283,6 +294,7 @@ void loopback_close_with_clients(struct loopback *loopback, uint32_t clients)
 {
     struct gy_message stop = {.kind = GY_MESSAGE_STOP};
     assert_int_equal(gy_worker_post(NULL, &loopback->worker, &stop), 0);
+    sem_post(&loopback->close);
     void *result;
     assert_int_equal(pthread_join(loopback->thread, &result), 0);
     assert_ptr_equal(result, loopback);
@@ -296,6 +308,7 @@ void loopback_close_with_clients(struct loopback *loopback, uint32_t clients)
     }
     assert_int_equal(descriptors_open(), expected);
     sem_destroy(&loopback->opened);
+    sem_destroy(&loopback->close);
     free(loopback);
 }
 

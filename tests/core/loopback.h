@@ -22,6 +22,7 @@
 #define LOOPBACK_LINGER 'L' /* answers "bye", closes, lingers */
 #define LOOPBACK_HALF   'H' /* answers "half", shuts its sending side, and is a sink then */
 #define LOOPBACK_IGNORE 'I' /* wants to read, but never eats */
+#define LOOPBACK_STALL  'Z' /* holds the worker up for 100 ms, then closes */
 
 /* The bytes that sources send and sinks expect: position modulo a prime. */
 #define PATTERN_PERIOD 65521
@@ -45,6 +46,7 @@ struct loopback {
     struct gy_error error;
     pthread_t thread;
     sem_t opened;
+    sem_t close; /* posted when nobody posts messages any more */
     int code;
     int listening;
     uint16_t port;
@@ -54,6 +56,7 @@ struct loopback {
     _Atomic uint64_t made;    /* bytes that sources have put into `out` */
     _Atomic uint64_t out_max; /* the most that a source's `out` held */
     _Atomic uint64_t in_max;
+    _Atomic uint64_t slot_max; /* the highest slot that a stream had */
 };
 
 /* NULL where this kernel lacks the mode or io_uring: then the test was skipped. */

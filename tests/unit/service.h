@@ -143,8 +143,11 @@ static inline void before_ready(enum behaviour behaviour)
         raise(SIGKILL);
     if (behaviour == READY_LATE)
         pause_ms(400);
-    while (behaviour == NEVER_READY)
-        pause();
+    if (behaviour == NEVER_READY) {
+        for (;;) {
+            pause();
+        }
+    }
 }
 
 static inline int serve(void *context, struct gy_child *child)

@@ -699,6 +699,7 @@ static void a_child_writes_directly_until_it_starts_a_writer_of_its_own(void **s
 {
     (void)state;
     if (!THREADS_IN_CHILD) {
+        print_message("# fork is not for the thread sanitizer\n");
         skip();
     }
     assert_int_equal(gy_log_start(NULL), 0);
