@@ -159,15 +159,20 @@ static void write_seconds(struct gy_writer *writer, uint64_t ns)
     gy_writer_bytes(writer, fraction, length);
 }
 
-static void write_histogram(struct gy_writer *writer, const char *name,
+static const struct gy_histogram *histogram_of(const struct gy_metric_set *set, size_t i,
+                                               size_t offset)
+{
+    return (const void *)((const char *)set->instances[i] + offset);
+}
+
+static void write_histogram(struct gy_writer *writer, const char *name, size_t offset,
                             const struct gy_metric_set *set)
 {
     uint64_t sum_ns = 0;
     uint64_t below = 0;
     for (uint32_t bucket = 0; bucket < GY_HISTOGRAM_BUCKETS; bucket++) {
         for (size_t i = 0; i < set->instance_count; i++) {
-            const struct gy_histogram *histogram = set->instances[i];
-            below += gy_counter_read(&histogram->counts[bucket]);
+            below += gy_counter_read(&histogram_of(set, i, offset)->counts[bucket]);
         }
         char label[48];
         struct gy_writer le = gy_writer_on(label, sizeof label - 1);
@@ -189,8 +194,7 @@ static void write_histogram(struct gy_writer *writer, const char *name,
         gy_writer_text(writer, "\n");
     }
     for (size_t i = 0; i < set->instance_count; i++) {
-        const struct gy_histogram *histogram = set->instances[i];
-        sum_ns += gy_counter_read(&histogram->sum_ns);
+        sum_ns += gy_counter_read(&histogram_of(set, i, offset)->sum_ns);
     }
     for (int count = 0; count <= 1; count++) {
         gy_writer_text(writer, "gyre_");
@@ -207,7 +211,7 @@ static void write_histogram(struct gy_writer *writer, const char *name,
     }
 }
 
-int gy_histogram_render(struct gy_writer *writer, const char *name, const char *help,
+int gy_histogram_render(struct gy_writer *writer, const char *name, const char *help, size_t offset,
                         const struct gy_metric_set *sets, size_t set_count)
 {
     gy_writer_text(writer, "# HELP gyre_");
@@ -218,7 +222,7 @@ int gy_histogram_render(struct gy_writer *writer, const char *name, const char *
     gy_writer_text(writer, name);
     gy_writer_text(writer, " histogram\n");
     for (size_t s = 0; s < set_count && !writer->failed; s++) {
-        write_histogram(writer, name, &sets[s]);
+        write_histogram(writer, name, offset, &sets[s]);
     }
     return writer->failed ? GY_ENOBUFS : 0;
 }

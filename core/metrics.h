@@ -140,9 +140,10 @@ static inline void gy_histogram_add(struct gy_histogram *histogram, uint64_t ns,
     gy_count(&histogram->sum_ns, ns * n);
 }
 
-/* Writes `# HELP`, `# TYPE` and, for every set (whose instances are histograms), the cumulative
- * buckets, the sum in seconds and the count. `name` is without "gyre_" and ends in "_seconds". */
-int gy_histogram_render(struct gy_writer *writer, const char *name, const char *help,
+/* Writes `# HELP`, `# TYPE` and, for every set, the cumulative buckets, the sum in seconds and the
+ * count. `offset` is where the histogram lies in an instance; `name` is without "gyre_" and ends in
+ * "_seconds". 0 or GY_ENOBUFS. */
+int gy_histogram_render(struct gy_writer *writer, const char *name, const char *help, size_t offset,
                         const struct gy_metric_set *sets, size_t set_count);
 
 /*

@@ -302,7 +302,7 @@ static void release(struct gy_serve_plan *plan)
         free(owned->blocks[i]);
     }
     if (owned->admin != NULL) {
-        gy_admin_close(owned->admin, plan->workers);
+        gy_admin_close(owned->admin);
         free(owned->admin);
     }
     gy_config_free(owned->config);

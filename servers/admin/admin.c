@@ -2,6 +2,7 @@
 #include "servers/admin/admin.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -119,28 +120,18 @@ static void write_workers(struct gy_writer *writer, const struct gy_worker *work
     }
 }
 
-static int write_servers(struct gy_writer *writer, struct gy_admin *admin, uint32_t workers)
+static int write_servers(struct gy_writer *writer, const struct gy_admin *admin)
 {
-    const void *instances[GY_HTTP_WORKERS_MAX];
     struct gy_metric_set sets[GY_ADMIN_SERVERS_MAX];
     struct gy_metric_label labels[GY_ADMIN_SERVERS_MAX];
-    const void **at = instances;
-    uint32_t count = 0;
     for (uint32_t s = 0; s < admin->server_count; s++) {
-        if ((size_t)(instances + GY_HTTP_WORKERS_MAX - at) < workers) {
-            break; /* thirty servers of a thousand workers: the first ones have to do */
-        }
-        labels[count] = (struct gy_metric_label){"server", admin->servers[s].name};
-        sets[count] = (struct gy_metric_set){at, workers, &labels[count], 1};
-        for (uint32_t i = 0; i < workers; i++) {
-            *at++ = &admin->servers[s].http->counts[i];
-        }
-        count++;
+        labels[s] = (struct gy_metric_label){"server", admin->servers[s].name};
+        sets[s] = (struct gy_metric_set){admin->servers[s].counts, admin->workers, &labels[s], 1};
     }
-    return gy_http_counts_render(writer, sets, count);
+    return gy_http_counts_render(writer, sets, admin->server_count);
 }
 
-static int write_metrics(struct gy_writer *writer, struct gy_admin *admin,
+static int write_metrics(struct gy_writer *writer, const struct gy_admin *admin,
                          const struct gy_worker *worker)
 {
     const void *instances[GY_HTTP_WORKERS_MAX];
@@ -153,7 +144,7 @@ static int write_metrics(struct gy_writer *writer, struct gy_admin *admin,
     write_process(writer, admin);
     write_workers(writer, worker);
     int code = gy_metrics_render(writer, gy_counters_rows, gy_counters_row_count, &all, 1);
-    return code != 0 ? code : write_servers(writer, admin, workers);
+    return code != 0 ? code : write_servers(writer, admin);
 }
 
 /* ---- requests ---- */
@@ -227,8 +218,10 @@ int gy_admin_init(struct gy_admin *admin, uint32_t workers, const struct gy_chil
     /* Pages of it are used as metrics are asked for. */
     admin->text = mmap(NULL, admin->text_bytes * workers, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (admin->text == MAP_FAILED) {
-        admin->text = NULL;
+    admin->counts = calloc((size_t)GY_ADMIN_SERVERS_MAX * workers, sizeof *admin->counts);
+    admin->workers = workers;
+    if (admin->text == MAP_FAILED || admin->counts == NULL) {
+        admin->text = admin->text == MAP_FAILED ? NULL : admin->text;
         return gy_error_set(error, GY_ENOMEM, "preparing the admin listener: out of memory");
     }
     admin->child = child;
@@ -243,14 +236,21 @@ void gy_admin_add(struct gy_admin *admin, const char *name, struct gy_http_serve
     if (admin->site.http == NULL) {
         admin->site.http = http;
     }
+    const void **counts = admin->counts + (size_t)admin->server_count * admin->workers;
+    for (uint32_t i = 0; i < admin->workers; i++) {
+        counts[i] = &http->counts[i];
+    }
     admin->servers[admin->server_count].name = name;
+    admin->servers[admin->server_count].counts = counts;
     admin->servers[admin->server_count++].http = http;
 }
 
-void gy_admin_close(struct gy_admin *admin, uint32_t workers)
+void gy_admin_close(struct gy_admin *admin)
 {
     if (admin->text != NULL) {
-        munmap(admin->text, admin->text_bytes * workers);
+        munmap(admin->text, admin->text_bytes * admin->workers);
     }
+    free(admin->counts);
     admin->text = NULL;
+    admin->counts = NULL;
 }

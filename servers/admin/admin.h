@@ -30,7 +30,10 @@ struct gy_admin {
     struct {
         const char *name; /* the label `server` */
         struct gy_http_server *http;
+        const void **counts; /* its counts, worker by worker */
     } servers[GY_ADMIN_SERVERS_MAX];
+    uint32_t workers;
+    const void **counts;              /* of all servers */
     struct gy_access_log *access_log; /* may be NULL */
     char *text;                       /* room for the metrics of each worker that is asked */
     size_t text_bytes;                /* of one */
@@ -44,6 +47,6 @@ int gy_admin_init(struct gy_admin *admin, uint32_t workers, const struct gy_chil
 /* Servers whose metrics are shown; the first one's requests are the site's. Before serving. */
 void gy_admin_add(struct gy_admin *admin, const char *name, struct gy_http_server *http);
 
-void gy_admin_close(struct gy_admin *admin, uint32_t workers);
+void gy_admin_close(struct gy_admin *admin);
 
 #endif

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "servers/http/http_metrics.h"
 
-#define SETS_MAX      64
-#define INSTANCES_MAX 1024
-
 const struct gy_metric_description gy_http_rows[] = {
 #define HTTP_ROW(member, from, name, label, help)                                                  \
     {name, label, help, GY_METRIC_COUNTER, offsetof(struct gy_http_counts, member)},
@@ -38,33 +35,15 @@ void gy_http_counts_publish_refusals(struct gy_http_counts *counts,
     }
 }
 
-/* The same sets, seen as sets of their histograms. */
-static int render_latency(struct gy_writer *writer, const struct gy_metric_set *sets,
-                          size_t set_count)
-{
-    const void *instances[INSTANCES_MAX];
-    struct gy_metric_set latencies[SETS_MAX];
-    size_t used = 0;
-    gy_assert(set_count <= SETS_MAX);
-    for (size_t s = 0; s < set_count; s++) {
-        size_t room = INSTANCES_MAX - used;
-        latencies[s] = sets[s];
-        latencies[s].instances = instances + used;
-        latencies[s].instance_count = sets[s].instance_count < room ? sets[s].instance_count : room;
-        for (size_t i = 0; i < latencies[s].instance_count; i++) {
-            const struct gy_http_counts *counts = sets[s].instances[i];
-            instances[used++] = &counts->latency;
-        }
-    }
-    return gy_histogram_render(
-        writer, "http_request_seconds",
-        "From the turn that parsed a request's head to its response being handed over for sending.",
-        latencies, set_count);
-}
-
 int gy_http_counts_render(struct gy_writer *writer, const struct gy_metric_set *sets,
                           size_t set_count)
 {
     int code = gy_metrics_render(writer, gy_http_rows, gy_http_row_count, sets, set_count);
-    return code != 0 ? code : render_latency(writer, sets, set_count);
+    if (code != 0) {
+        return code;
+    }
+    return gy_histogram_render(
+        writer, "http_request_seconds",
+        "From the turn that parsed a request's head to its response being handed over for sending.",
+        offsetof(struct gy_http_counts, latency), sets, set_count);
 }

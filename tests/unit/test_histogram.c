@@ -44,7 +44,7 @@ static char text[32768];
 static void render(const struct gy_metric_set *sets, size_t count)
 {
     struct gy_writer writer = gy_writer_on(text, sizeof text - 1);
-    assert_int_equal(gy_histogram_render(&writer, "x_seconds", "Times.", sets, count), 0);
+    assert_int_equal(gy_histogram_render(&writer, "x_seconds", "Times.", 0, sets, count), 0);
     text[gy_writer_length(&writer)] = '\0';
 }
 
@@ -93,7 +93,7 @@ static void a_buffer_that_is_too_small_is_an_error(void **state)
     const void *one[] = {&worker};
     struct gy_metric_set set = {one, 1, NULL, 0};
     struct gy_writer writer = gy_writer_on(text, 100);
-    assert_int_equal(gy_histogram_render(&writer, "x_seconds", "Times.", &set, 1), GY_ENOBUFS);
+    assert_int_equal(gy_histogram_render(&writer, "x_seconds", "Times.", 0, &set, 1), GY_ENOBUFS);
 }
 
 int main(void)
