@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,6 +144,9 @@ int gy_worker_open(struct gy_worker *worker, const struct gy_worker_options *opt
     TAILQ_INIT(&worker->starved);
     TAILQ_INIT(&worker->retrying);
     gy_counters_init(&worker->counters);
+    if (pthread_getcpuclockid(pthread_self(), &worker->cpu_clock) != 0) {
+        worker->cpu_clock = CLOCK_PROCESS_CPUTIME_ID;
+    }
     read_clock(worker);
     gy_wheel_init(&worker->wheel, worker->now_ms);
     pin(worker);

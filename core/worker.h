@@ -14,6 +14,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <time.h>
 
 #include "bump.h"
 #include "file.h"
@@ -128,6 +129,7 @@ struct gy_worker {
     void *context; /* the embedder's */
 
     struct gy_counters counters;
+    clockid_t cpu_clock; /* of its thread: any thread of the process may read it while it lives */
     uint64_t streams_open;
     uint64_t drain_deadline_ms;
     uint64_t evict_due_ms; /* when stalled writers may be looked for again */

@@ -94,12 +94,30 @@ void gy_h1_init(struct gy_h1 *connection, struct gy_h1_env *env, struct gy_chain
 
 /* ---- ends ------------------------------------------------------------------------------------ */
 
+static void tell_over(struct gy_h1_exchange *exchange, int reason)
+{
+    struct gy_h1_env *env = exchange->connection->env;
+    if (env->over != NULL) {
+        struct gy_h1_record record = {
+            .connection = exchange->connection,
+            .exchange = &exchange->base,
+            .begun_ns = exchange->begun_ns,
+            .body_bytes = exchange->answer_bytes,
+            .status = exchange->status,
+            .minor = (uint8_t)exchange->head.minor,
+            .reason = reason,
+        };
+        env->over(env, &record);
+    }
+}
+
 void gy_h1_tell_closed(struct gy_h1_exchange *exchange, int reason)
 {
     if ((exchange->flags & GY_H1_X_OVER) != 0) {
         return;
     }
     exchange->flags |= GY_H1_X_OVER;
+    tell_over(exchange, reason);
     if ((exchange->flags & GY_H1_X_HANDLED) == 0) {
         return;
     }

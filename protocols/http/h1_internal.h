@@ -78,11 +78,14 @@ struct gy_h1_exchange {
     uint64_t credit;          /* body bytes that may be delivered now */
     uint64_t drained;         /* bytes discarded since the exchange was over */
     uint64_t answer_left;     /* promised and not yet pulled; GY_HTTP_UNKNOWN */
+    uint64_t answer_bytes;    /* of its body, handed over */
+    uint64_t begun_ns;        /* the turn that parsed the head */
     struct gy_chain trailers; /* lines to send behind the body */
     struct gy_h1_head head;
     uint32_t progress; /* body bytes since connection->since_ns */
     int reason;        /* of a cancellation */
     uint16_t flags;
+    uint16_t status; /* of the response; 0: none yet */
     uint8_t answer_state;
 };
 

@@ -177,6 +177,9 @@ static int begin(struct gy_h1 *connection)
 static void dispatch(struct gy_h1 *connection, uint64_t now_ns)
 {
     struct gy_h1_exchange *exchange = connection->exchange;
+    exchange->begun_ns = now_ns;
+    exchange->answer_bytes = 0;
+    exchange->status = 0;
     int refusal = begin(connection);
     if (__builtin_expect(refusal != 0, 0)) {
         gy_h1_refuse(connection, (enum gy_h1_refusal)refusal);
