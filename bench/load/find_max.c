@@ -10,6 +10,8 @@
 #define STEPS          7 /* the range is that of a closed loop: to less than a hundredth of it */
 #define STEP_WARMUP_NS UINT64_C(300000000)
 
+static const char late[] = "generator too slow";
+
 static const char *verdict(const struct gy_load_options *options,
                            const struct gy_load_result *result)
 {
@@ -28,7 +30,7 @@ static const char *verdict(const struct gy_load_options *options,
     if ((uint64_t)hdr_value_at_percentile(result->latency, options->slo_percentile) >
         options->slo_ns) {
         /* Who is to blame must not be confused: a late generator proves nothing about a server. */
-        return gy_load_bottleneck(options, result) != NULL ? "generator too slow" : "too slow";
+        return gy_load_bottleneck(options, result) != NULL ? late : "too slow";
     }
     return NULL;
 }
@@ -54,6 +56,7 @@ int gy_load_find_max(const struct gy_load_options *asked, const void *plan, doub
     if (code != 0 || gy_load_interrupted() || result->gave_up) {
         return code;
     }
+    bool limited = false;
     double low = 0;
     double high = gy_load_rate(result) * 1.02;
     if (!options.quiet) {
@@ -71,6 +74,7 @@ int gy_load_find_max(const struct gy_load_options *asked, const void *plan, doub
         }
         const char *why = verdict(&options, &now);
         show_step(&options, &now, why);
+        limited |= why == late;
         if (why == NULL || *rate == 0) {
             gy_load_result_free(result);
             *result = now;
@@ -83,5 +87,6 @@ int gy_load_find_max(const struct gy_load_options *asked, const void *plan, doub
             high = options.rate;
         }
     }
+    result->generator_limited = limited;
     return 0;
 }

@@ -176,8 +176,9 @@ struct gy_load_result {
     double busy_max;     /* of the busiest worker: the share of its time it ran or waited to run */
     double server_cpu_s; /* -1: not asked for, or it ended */
     bool interrupted;
-    bool gave_up;          /* the server went away */
-    struct gy_error error; /* why, when gave_up */
+    bool generator_limited; /* --find-max: a rate failed for want of this program's time */
+    bool gave_up;           /* the server went away */
+    struct gy_error error;  /* why, when gave_up */
 };
 
 uint64_t gy_load_errors(const struct gy_load_result *result);

@@ -66,8 +66,11 @@ static int report(struct gy_load_options *options, const struct gy_load_result *
     if (!json_only) {
         gy_load_report(stdout, options, result);
         if (options->find_max && rate > 0) {
-            printf("\n  highest rate that keeps p%g under %.3f ms: %.0f/s\n",
-                   options->slo_percentile, (double)options->slo_ns / 1e6, rate);
+            printf("\n  highest rate that keeps p%g under %.3f ms: %.0f/s%s\n",
+                   options->slo_percentile, (double)options->slo_ns / 1e6, rate,
+                   result->generator_limited
+                       ? " or more: above it the generator, not the server, was too slow"
+                       : "");
         }
         fflush(stdout);
     }

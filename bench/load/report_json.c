@@ -129,6 +129,7 @@ static void write_all(FILE *out, const struct gy_load_options *options,
     write_cpu(out, result);
     fprintf(out, "  \"generator_was_bottleneck\": %s,\n  \"latency_valid\": %s,\n",
             boolean(why != NULL), boolean(why == NULL && result->latency->total_count > 0));
+    fprintf(out, "  \"generator_limited\": %s,\n", boolean(result->generator_limited));
     fprintf(out, "  \"interrupted\": %s,\n  \"failure\": ", boolean(result->interrupted));
     if (failure != NULL) {
         write_text(out, failure);

@@ -249,9 +249,10 @@ static void let_go(struct run *run)
         engine->start_ns = run->start_ns;
         engine->from_ns = run->from_ns;
         engine->until_ns = run->until_ns;
-        if (run->threads[i].created) {
-            sem_post(&run->go);
-        }
+    }
+    /* Only now: which thread takes which post is not said. */
+    for (uint32_t i = 0; i < options->threads; i++) {
+        sem_post(&run->go);
     }
 }
 

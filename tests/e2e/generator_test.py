@@ -19,7 +19,7 @@ KINDS = ("connect", "reset", "closed", "timeout", "short_answer", "status", "wro
 KEYS = {"schema", "url", "connections", "pipeline", "threads", "arrivals", "rate_asked", "seed", "bodies_compared", "slo",
         "began_ms", "seconds", "answered", "rate", "scheduled", "unsent", "rate_reached", "sent_total", "answered_total",
         "connects", "errors", "latency_ns", "service_ns", "lateness_ns", "generator", "server",
-        "generator_was_bottleneck", "latency_valid", "interrupted", "failure"}
+        "generator_was_bottleneck", "generator_limited", "latency_valid", "interrupted", "failure"}
 
 
 def load(url, *flags, seconds=40):
