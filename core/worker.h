@@ -79,7 +79,7 @@ struct gy_worker {
     struct gy_wheel wheel;
     struct gy_bump bump;
     uint64_t bump_counted; /* of bump.copied_bytes, in counters */
-    uint64_t now_ns; /* monotonic; read once a turn */
+    uint64_t now_ns;       /* monotonic; read once a turn */
     uint64_t now_ms;
 
     struct gy_slab streams;
