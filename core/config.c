@@ -51,6 +51,14 @@ static void *allocate(struct gy_config *config, size_t bytes)
     return memory->data;
 }
 
+/* A copy that stays with the configuration; NULL when there is no memory. */
+static char *keep(struct gy_config *config, const char *text)
+{
+    size_t bytes = strlen(text) + 1;
+    char *copy = allocate(config, bytes);
+    return copy == NULL ? NULL : memcpy(copy, text, bytes);
+}
+
 static int out_of_memory(const struct source *source)
 {
     return gy_error_set(source->error, GY_ENOMEM, "%s:%u: out of memory", source->name,
@@ -228,14 +236,13 @@ static int include_file(struct source *source, const struct gy_config_directive 
     struct source inner = {.config = config, .line = 1, .depth = source->depth + 1};
     char *text = NULL;
     size_t bytes = 0;
-    char *name = allocate(config, strlen(path) + 1);
+    char *name = keep(config, path);
     int code = name == NULL ? out_of_memory(source)
                             : read_bytes(config, fd, path, &text, &bytes, source->error);
     close(fd);
     if (code != 0) {
         return code;
     }
-    strcpy(name, path);
     inner.name = name;
     inner.at = text;
     inner.end = text + bytes;
@@ -425,7 +432,7 @@ int gy_config_parse(struct gy_config **parsed, const char *name, const char *tex
         return gy_error_set(error, GY_ENOMEM, "%s: out of memory", name);
     }
     config->folder = -1;
-    char *kept = allocate(config, strlen(name) + 1);
+    char *kept = keep(config, name);
     struct source source = {.config = config, .name = kept, .line = 1, .error = error};
     source.at = text;
     source.end = text + bytes;
@@ -434,7 +441,6 @@ int gy_config_parse(struct gy_config **parsed, const char *name, const char *tex
     if (kept == NULL) {
         code = gy_error_set(error, GY_ENOMEM, "%s: out of memory", name);
     } else {
-        strcpy(kept, name);
         code = read_directives(&source, 0, &tail, NULL);
     }
     if (code != 0) {
@@ -470,11 +476,10 @@ static int read_first(struct gy_config *config, const char *path, struct gy_erro
     }
     int code = read_bytes(config, fd, path, &text, &bytes, error);
     close(fd);
-    char *name = code == 0 ? allocate(config, strlen(path) + 1) : NULL;
+    char *name = code == 0 ? keep(config, path) : NULL;
     if (name == NULL) {
         return code != 0 ? code : gy_error_set(error, GY_ENOMEM, "%s: out of memory", path);
     }
-    strcpy(name, path);
     source.name = name;
     source.at = text;
     source.end = text + bytes;

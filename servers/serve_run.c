@@ -142,6 +142,7 @@ static int place_open(struct serve *serve, struct place *place, struct gy_error 
         place->descriptors = NULL;
         return code;
     }
+    gy_assert(place->descriptors != NULL);
     if (gy_address_of_socket(&address, place->descriptors[0]) == 0) {
         gy_address_format(&address, place->shown, sizeof place->shown);
     }
@@ -214,6 +215,7 @@ static int next_make(struct serve *serve, struct gy_error *error)
     if (code != 0) {
         return code;
     }
+    gy_assert(serve->next != NULL);
     if (serve->workers == 0) {
         serve->workers = serve->next->workers;
     }
@@ -334,6 +336,7 @@ static int reload(struct serve *serve)
     gy_notify_reloading();
     int code = next_make(serve, &error);
     if (code == 0) {
+        gy_assert(serve->next != NULL);
         configure_log(&serve->next->options, NULL);
         return 0;
     }
@@ -442,6 +445,7 @@ static int run(struct serve *serve)
     if (code != 0) {
         return complain(&error);
     }
+    gy_assert(serve->next != NULL);
     code = configure_log(&serve->next->options, &error);
     if (code == 0) {
         code = probe_ring(&serve->next->options, &error);
