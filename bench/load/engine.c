@@ -366,6 +366,11 @@ int gy_load_engine_run(struct gy_load_engine *engine)
 void gy_load_engine_close(struct gy_load_engine *engine)
 {
     engine->finishing = true;
+    /* What the last step wrote and no turn followed for is not sent any more. */
+    for (struct gy_load_connection *connection; (connection = engine->touched) != NULL;) {
+        engine->touched = connection->next_touched;
+        connection->touched = false;
+    }
     if (engine->worker != NULL) {
         gy_worker_finish(engine->worker);
         if (engine->endpoint_open && engine->endpoint.connections == 0) {
