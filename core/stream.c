@@ -317,7 +317,8 @@ void gy_stream_free(struct gy_stream *stream)
 {
     struct gy_worker *worker = stream->worker;
     struct gy_endpoint *endpoint = stream->endpoint;
-    gy_assert(!stream->receiving && !stream->sending && !stream->cancelling && !stream->connecting);
+    gy_assert(!stream->receiving && !stream->sending && stream->cancelling == GY_OPERATION_NONE &&
+              !stream->connecting);
     gy_assert(!stream->ready && !stream->flush);
     gy_stream_stop_waiting(stream);
     gy_timer_disarm(&worker->wheel, &stream->timer);

@@ -149,16 +149,16 @@ struct gy_stream {
     uint32_t dropped_bytes; /* while lingering */
     int error;              /* the errno that ended it, if one did */
 
-    uint8_t state;   /* enum gy_stream_state */
-    uint8_t waiting; /* enum gy_stream_waiting */
-    uint8_t reason;  /* enum gy_close_reason, once not OPEN */
-    bool eof : 1;    /* the peer has shut its side; what is in `in` is the last */
-    bool ready : 1;  /* in the worker's list of sessions to run */
-    bool flush : 1;  /* in the worker's list of streams to flush */
+    uint8_t state;      /* enum gy_stream_state */
+    uint8_t waiting;    /* enum gy_stream_waiting */
+    uint8_t reason;     /* enum gy_close_reason, once not OPEN */
+    uint8_t cancelling; /* enum gy_operation whose cancel is under way; 0: none */
+    uint8_t cancelled;  /* 1 << enum gy_operation, of those whose end was asked for */
+    bool eof : 1;       /* the peer has shut its side; what is in `in` is the last */
+    bool ready : 1;     /* in the worker's list of sessions to run */
+    bool flush : 1;     /* in the worker's list of streams to flush */
     bool receiving : 1;
     bool sending : 1;
-    bool cancelling : 1;
-    bool cancelled : 1; /* closing: everything in flight was; its completions follow */
     bool write_shut : 1;
     bool draining : 1;
     bool paused : 1;    /* reached receive_high; reads again at receive_low */

@@ -140,13 +140,13 @@ void gy_stream_sent(struct gy_stream *stream, const struct gy_completion *comple
 
 void gy_stream_cancelled(struct gy_stream *stream, const struct gy_completion *completion)
 {
-    gy_assert(stream->cancelling);
-    stream->cancelling = false;
-    /* The operations' own completions tell what became of them. Where it found none, which is to
-     * say that one was just being started, it is asked for again. */
+    gy_assert(stream->cancelling != GY_OPERATION_NONE);
+    /* The operation's own completion tells what became of it. Where the cancel found none, which is
+     * to say that it was just being started, it is asked for again. */
     if (completion->result <= 0) {
-        stream->cancelled = false;
+        stream->cancelled &= (uint8_t) ~(1u << stream->cancelling);
     }
+    stream->cancelling = GY_OPERATION_NONE;
     gy_stream_flush_later(stream);
 }
 
@@ -185,6 +185,7 @@ static void stream_send(struct gy_stream *stream)
         return;
     }
     stream->sending = true;
+    stream->cancelled &= (uint8_t) ~(1u << GY_OPERATION_SEND);
     gy_stream_set_core_deadline(stream, stream->endpoint->limits.write_timeout_ms);
 }
 
@@ -205,20 +206,32 @@ static void stream_receive(struct gy_stream *stream)
         gy_stream_stop_waiting(stream);
     }
     stream->receiving = true;
+    stream->cancelled &= (uint8_t) ~(1u << GY_OPERATION_RECEIVE);
+}
+
+/* Cancels one operation in flight, found by its token: looking for a descriptor's operations, the
+ * kernel would go through those of all connections. One cancel is under way at a time, and one is
+ * enough: what was cancelled ends behind new submissions, so thousands of streams that ask again
+ * every turn would keep each other from ending. */
+static void stream_cancel(struct gy_stream *stream, enum gy_operation operation)
+{
+    gy_assert(stream->cancelling == GY_OPERATION_NONE);
+    if (gy_ring_cancel_token(stream->worker->ring, gy_stream_token(stream, GY_OPERATION_CANCEL),
+                             gy_stream_token(stream, operation)) != 0) {
+        gy_stream_flush_later(stream);
+        return;
+    }
+    stream->cancelling = (uint8_t)operation;
+    stream->cancelled |= (uint8_t)(1u << operation);
 }
 
 /* Stops an armed receive: its last completion, without MORE, follows. */
 static void stream_stop_receiving(struct gy_stream *stream)
 {
-    if (stream->cancelling) {
-        return;
+    bool asked = stream->cancelled & 1u << GY_OPERATION_RECEIVE;
+    if (stream->cancelling == GY_OPERATION_NONE && !asked) {
+        stream_cancel(stream, GY_OPERATION_RECEIVE);
     }
-    if (gy_ring_cancel_token(stream->worker->ring, gy_stream_token(stream, GY_OPERATION_CANCEL),
-                             gy_stream_token(stream, GY_OPERATION_RECEIVE)) != 0) {
-        gy_stream_flush_later(stream);
-        return;
-    }
-    stream->cancelling = true;
 }
 
 static void stream_progress_open(struct gy_stream *stream)
@@ -232,7 +245,7 @@ static void stream_progress_open(struct gy_stream *stream)
         shutdown(stream->descriptor, SHUT_WR);
     }
     bool input = gy_stream_wants_input(stream);
-    if (input && !stream->receiving && !stream->cancelling) {
+    if (input && !stream->receiving && stream->cancelling == GY_OPERATION_NONE) {
         stream_receive(stream);
     } else if (!input && stream->receiving && !stream->eof) {
         stream_stop_receiving(stream);
@@ -276,14 +289,25 @@ static void stream_progress_lingering(struct gy_stream *stream)
 {
     if (stream->eof || stream->dropped_bytes > stream->endpoint->limits.linger_bytes) {
         gy_stream_begin_closing(stream);
-    } else if (!stream->receiving && !stream->cancelling) {
+    } else if (!stream->receiving && stream->cancelling == GY_OPERATION_NONE) {
         stream_receive(stream);
     }
 }
 
+/* What is in flight and was not cancelled yet. */
+static enum gy_operation left_to_cancel(const struct gy_stream *stream)
+{
+    uint32_t in_flight = (uint32_t)stream->connecting << GY_OPERATION_CONNECT |
+                         (uint32_t)stream->receiving << GY_OPERATION_RECEIVE |
+                         (uint32_t)stream->sending << GY_OPERATION_SEND;
+    uint32_t left = in_flight & ~(uint32_t)stream->cancelled;
+    return left == 0 ? GY_OPERATION_NONE : (enum gy_operation)__builtin_ctz(left);
+}
+
 static void stream_progress_closing(struct gy_stream *stream)
 {
-    if (!stream->receiving && !stream->sending && !stream->cancelling && !stream->connecting) {
+    bool cancelling = stream->cancelling != GY_OPERATION_NONE;
+    if (!stream->receiving && !stream->sending && !cancelling && !stream->connecting) {
         if (stream->ready) {
             gy_stream_flush_later(stream); /* it leaves the ready list first */
             return;
@@ -291,17 +315,9 @@ static void stream_progress_closing(struct gy_stream *stream)
         gy_stream_free(stream);
         return;
     }
-    /* Once: the kernel runs what was cancelled a few at a time, behind new submissions, so that
-     * thousands that ask again every turn would keep each other from ending. */
-    if (!stream->cancelling && !stream->cancelled) {
-        if (gy_ring_cancel_descriptor(stream->worker->ring,
-                                      gy_stream_token(stream, GY_OPERATION_CANCEL),
-                                      stream->descriptor) != 0) {
-            gy_stream_flush_later(stream);
-            return;
-        }
-        stream->cancelling = true;
-        stream->cancelled = true;
+    enum gy_operation left = left_to_cancel(stream);
+    if (!cancelling && left != GY_OPERATION_NONE) {
+        stream_cancel(stream, left);
     }
 }
 

@@ -370,7 +370,7 @@ static void dispatch_stream(struct gy_worker *worker, const struct gy_completion
         }
         break;
     case GY_OPERATION_CANCEL:
-        if (stream != NULL && stream->cancelling) {
+        if (stream != NULL && stream->cancelling != GY_OPERATION_NONE) {
             gy_stream_cancelled(stream, completion);
             return;
         }

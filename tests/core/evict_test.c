@@ -69,13 +69,13 @@ static void the_longest_stalled_reader_is_ended_when_output_memory_is_used_up(vo
     act_of(waiting)->wants = GY_WANT_READ | GY_WANT_RETRY;
     gy_stream_wake(waiting);
     fake_clock_advance(GY_EVICT_STALLED_MS / 2);
-    stage_turns(stage, 3);
+    stage_turns(stage, 6);
     assert_int_equal(stage_counter(stage, streams_evicted), 1);
     assert_int_equal(stage->closed_reason, GY_CLOSE_LIMIT);
     assert_int_equal(stage->closed_count, 1);
     assert_true(younger->state == GY_STREAM_OPEN && younger->sending);
     fake_clock_advance(GY_EVICT_STALLED_MS / 2);
-    stage_turns(stage, 3);
+    stage_turns(stage, 6);
     assert_int_equal(stage_counter(stage, streams_evicted), 2);
     assert_int_equal(waiting->state, GY_STREAM_OPEN);
     act_of(waiting)->wants = GY_WANT_READ;

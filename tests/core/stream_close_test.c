@@ -53,7 +53,7 @@ static void confirm_cancel(struct stage *stage, struct gy_stream *stream)
     struct fake_operation *receive = stage_receive_of(stage, stream);
     struct fake_operation *send = stage_send_of(stage, stream);
     assert_non_null(cancel);
-    assert_int_equal(cancel->kind, FAKE_CANCEL_DESCRIPTOR);
+    assert_int_equal(cancel->kind, FAKE_CANCEL_TOKEN);
     fake_complete(ring_of(stage), cancel, 1, 0);
     if (receive != NULL) {
         fake_complete(ring_of(stage), receive, -ECANCELED, 0);
@@ -160,7 +160,7 @@ static void an_end_of_the_peer_while_flushing_ends_lingering_at_once(void **stat
     stage_sent(stage, stream, 6);
     stage_turn(stage);
     assert_int_equal(stage->closed_count, 1);
-    assert_int_equal(fake_total(ring_of(stage), FAKE_CANCEL_DESCRIPTOR), 0);
+    assert_int_equal(fake_total(ring_of(stage), FAKE_CANCEL_TOKEN), 0);
     close(client);
 }
 
@@ -302,7 +302,7 @@ static void a_stream_with_nothing_in_flight_is_closed_at_once(void **state)
     act_of(stream)->wants = GY_WANT_CLOSE;
     stage_data(stage, stream, "x", 1, 0);
     stage_turns(stage, 2);
-    assert_int_equal(fake_total(ring_of(stage), FAKE_CANCEL_DESCRIPTOR), 0);
+    assert_int_equal(fake_total(ring_of(stage), FAKE_CANCEL_TOKEN), 0);
     assert_int_equal(stage->closed_count, 1);
     close(client);
 }

@@ -75,7 +75,7 @@ static void a_peer_that_refuses_is_told_by_closed_alone(void **state)
     assert_int_equal(stage->closed_reason, GY_CLOSE_UNREACHED);
     assert_int_equal(stage->closed_error, ECONNREFUSED);
     assert_int_equal(fcntl(descriptor, F_GETFD), -1);
-    assert_int_equal(fake_total(ring_of(stage), FAKE_CANCEL_DESCRIPTOR), 0);
+    assert_int_equal(fake_total(ring_of(stage), FAKE_CANCEL_TOKEN), 0);
 }
 
 static void a_dial_that_takes_too_long_is_cancelled_and_awaited(void **state)
@@ -87,7 +87,7 @@ static void a_dial_that_takes_too_long_is_cancelled_and_awaited(void **state)
     assert_int_equal(stream->state, GY_STREAM_DIALLING);
     fake_clock_advance(1);
     stage_turns(stage, 2);
-    assert_int_equal(stage_cancel_of(stage, stream)->kind, FAKE_CANCEL_DESCRIPTOR);
+    assert_int_equal(stage_cancel_of(stage, stream)->kind, FAKE_CANCEL_TOKEN);
     fake_complete(ring_of(stage), stage_cancel_of(stage, stream), 1, 0);
     stage_turn(stage);
     assert_int_equal(stage->closed_count, 0);
