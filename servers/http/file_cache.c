@@ -430,7 +430,7 @@ static void load(struct gy_file_entry *entry, const struct gy_file_status *statu
         return;
     }
     /* A file that never stands still is not read as a whole: its blocks would not fit together. */
-    bool fits = status->bytes <= GY_FILE_BLOCK_MAX ||
+    bool fits = status->bytes <= GY_FILE_CHUNK_BYTES ||
                 (entry->wants_whole && status->bytes <= cache->large_bytes);
     if (fits && entry->attempts < LOOK_ATTEMPTS) {
         if (take_blocks(cache, content)) {

@@ -12,7 +12,7 @@
  * well.
  *
  * Contents are snapshots: an answer that is being sent holds the one it began with, whatever
- * becomes of the entry. Up to GY_FILE_BLOCK_MAX bytes are read into memory at once; larger ones,
+ * becomes of the entry. Up to GY_FILE_CHUNK_BYTES are read into memory at once; larger ones,
  * up to a sixteenth of the cache, when they are asked for again within the entry's life; all others
  * are an open descriptor that each answer reads from by itself.
  *
