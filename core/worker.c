@@ -267,7 +267,8 @@ static void read_mailboxes(struct gy_worker *worker)
     }
 }
 
-/* An inlet may be removed by what it brings: whoever does so takes the rest of its messages along. */
+/* An inlet may be removed by what it brings: whoever does so takes the rest of its messages along.
+ */
 static void read_inlets(struct gy_worker *worker)
 {
     struct gy_message message;

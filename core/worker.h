@@ -58,9 +58,9 @@ struct gy_worker_options {
 };
 
 /*
- * A way in for one helper thread: a mailbox of its own, since each mailbox has one producer. What it
- * posts is handed to `on_message` on the worker's thread. It stays until gy_worker_remove_inlet(),
- * by which time the helper must have stopped posting.
+ * A way in for one helper thread: a mailbox of its own, since each mailbox has one producer. What
+ * it posts is handed to `on_message` on the worker's thread. It stays until
+ * gy_worker_remove_inlet(), by which time the helper must have stopped posting.
  */
 struct gy_inlet {
     struct gy_mailbox mailbox;

@@ -270,7 +270,8 @@ static void each_parser_reads_alike(void **state)
             crig_ask(rig, "GET");
             crig_hear(rig, whole[i]);
             crig_end(rig);
-            snprintf(told, sizeof told, "%.3000s%.500s", rig->told, gy_h1_client_breach(&rig->client));
+            snprintf(told, sizeof told, "%.3000s%.500s", rig->told,
+                     gy_h1_client_breach(&rig->client));
             assert_string_equal(told, expected);
             crig_close(rig);
         }
