@@ -75,6 +75,8 @@ void gy_child_ready(struct gy_child *child)
     char message = GY_CHILD_MESSAGE_READY;
     if (!child->ready && child->control_fd >= 0)
         send(child->control_fd, &message, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (!child->ready && child->on_ready != NULL)
+        child->on_ready();
     child->ready = true;
 }
 

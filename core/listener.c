@@ -84,6 +84,16 @@ static void begin_stream(struct gy_listener *listener, int descriptor)
     }
 }
 
+/* For good: other processes share the open file, and one that made it wait again would do so while
+ * another is in accept4(2). The ring's accept waits all the same. */
+static void stop_blocking(int descriptor)
+{
+    int flags = fcntl(descriptor, F_GETFL);
+    if ((flags & O_NONBLOCK) == 0) {
+        fcntl(descriptor, F_SETFL, flags | O_NONBLOCK);
+    }
+}
+
 /* Out of descriptors: the reserve is given up so that the client at the head of the backlog can be
  * told (by a close) rather than left waiting, then accepting rests for a moment. */
 static void pause_accepting(struct gy_listener *listener, int errno_value)
@@ -96,10 +106,8 @@ static void pause_accepting(struct gy_listener *listener, int errno_value)
         listener->server->name, PAUSE_MS, strerror(errno_value));
     if (worker->reserve_descriptor >= 0) {
         close(worker->reserve_descriptor);
-        int flags = fcntl(listener->descriptor, F_GETFL);
-        fcntl(listener->descriptor, F_SETFL, flags | O_NONBLOCK);
+        stop_blocking(listener->descriptor);
         int descriptor = accept4(listener->descriptor, NULL, NULL, SOCK_CLOEXEC);
-        fcntl(listener->descriptor, F_SETFL, flags);
         if (descriptor >= 0) {
             gy_count(&worker->counters.connections_refused, 1);
             close(descriptor);
@@ -109,9 +117,14 @@ static void pause_accepting(struct gy_listener *listener, int errno_value)
     gy_timer_arm(&worker->wheel, &listener->pause, worker->now_ms + PAUSE_MS);
 }
 
+static void take_backlog(struct gy_listener *listener);
+
 static void close_when_idle(struct gy_listener *listener)
 {
     if (!listener->armed && !listener->closed) {
+        /* A connection wakes one of the processes that wait for it. If that was this one, just as
+         * its accept was being cancelled, no other knows: it would wait for the next to come. */
+        take_backlog(listener);
         listener->closed = true;
         gy_worker_close_descriptor(listener->endpoint.worker, listener->descriptor);
         listener->descriptor = -1;
@@ -140,8 +153,7 @@ void gy_listener_accepted(struct gy_listener *listener, const struct gy_completi
 
 static void take_backlog(struct gy_listener *listener)
 {
-    int flags = fcntl(listener->descriptor, F_GETFL);
-    fcntl(listener->descriptor, F_SETFL, flags | O_NONBLOCK);
+    stop_blocking(listener->descriptor);
     for (int i = 0; i < TAKE_MAX; i++) {
         int descriptor = accept4(listener->descriptor, NULL, NULL, SOCK_CLOEXEC);
         if (descriptor >= 0) {
@@ -150,7 +162,6 @@ static void take_backlog(struct gy_listener *listener)
             break;
         }
     }
-    fcntl(listener->descriptor, F_SETFL, flags);
 }
 
 void gy_listener_stop(struct gy_listener *listener, bool take_waiting)

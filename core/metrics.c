@@ -81,13 +81,14 @@ static void write_head(struct gy_writer *writer, const struct gy_metric_descript
     gy_writer_text(writer, row->kind == GY_METRIC_COUNTER ? " counter\n" : " gauge\n");
 }
 
-static void write_labels(struct gy_writer *writer, const struct gy_metric_description *row,
+/* `label` is written as it is, before those of the set. */
+static void write_labels(struct gy_writer *writer, const char *label,
                          const struct gy_metric_set *set)
 {
     const char *separator = "{";
-    if (row->label[0] != '\0') {
+    if (label[0] != '\0') {
         gy_writer_text(writer, separator);
-        gy_writer_text(writer, row->label);
+        gy_writer_text(writer, label);
         separator = ",";
     }
     for (size_t i = 0; i < set->label_count; i++) {
@@ -120,11 +121,108 @@ int gy_metrics_render(struct gy_writer *writer, const struct gy_metric_descripti
                 continue;
             }
             write_name(writer, row);
-            write_labels(writer, row, &sets[s]);
+            write_labels(writer, row->label, &sets[s]);
             gy_writer_text(writer, " ");
             gy_writer_decimal(writer, value);
             gy_writer_text(writer, "\n");
         }
+    }
+    return writer->failed ? GY_ENOBUFS : 0;
+}
+
+/* ---- histograms ---- */
+
+uint64_t gy_histogram_bound(uint32_t bucket)
+{
+    gy_assert(bucket < GY_HISTOGRAM_BUCKETS);
+    if (bucket == GY_HISTOGRAM_BUCKETS - 1) {
+        return UINT64_MAX;
+    }
+    uint64_t octave = (uint64_t)1 << (GY_HISTOGRAM_FIRST_LOG + bucket / 2);
+    return bucket % 2 == 1 ? octave + octave / 2 : octave;
+}
+
+/* Seconds as a decimal fraction, exactly. */
+static void write_seconds(struct gy_writer *writer, uint64_t ns)
+{
+    char fraction[10];
+    uint32_t length = 9;
+    uint64_t rest = ns % 1000000000u;
+    for (uint32_t i = 9; i-- > 0; rest /= 10) {
+        fraction[i] = (char)('0' + rest % 10);
+    }
+    while (length > 1 && fraction[length - 1] == '0') {
+        length--;
+    }
+    gy_writer_decimal(writer, ns / 1000000000u);
+    gy_writer_text(writer, ".");
+    gy_writer_bytes(writer, fraction, length);
+}
+
+static const struct gy_histogram *histogram_of(const struct gy_metric_set *set, size_t i,
+                                               size_t offset)
+{
+    return (const void *)((const char *)set->instances[i] + offset);
+}
+
+static void write_histogram(struct gy_writer *writer, const char *name, size_t offset,
+                            const struct gy_metric_set *set)
+{
+    uint64_t sum_ns = 0;
+    uint64_t below = 0;
+    for (uint32_t bucket = 0; bucket < GY_HISTOGRAM_BUCKETS; bucket++) {
+        for (size_t i = 0; i < set->instance_count; i++) {
+            below += gy_counter_read(&histogram_of(set, i, offset)->counts[bucket]);
+        }
+        char label[48];
+        struct gy_writer le = gy_writer_on(label, sizeof label - 1);
+        gy_writer_text(&le, "le=\"");
+        if (bucket == GY_HISTOGRAM_BUCKETS - 1) {
+            gy_writer_text(&le, "+Inf");
+        } else {
+            write_seconds(&le, gy_histogram_bound(bucket));
+        }
+        gy_writer_text(&le, "\"");
+        gy_assert(!le.failed);
+        label[gy_writer_length(&le)] = '\0';
+        gy_writer_text(writer, "gyre_");
+        gy_writer_text(writer, name);
+        gy_writer_text(writer, "_bucket");
+        write_labels(writer, label, set);
+        gy_writer_text(writer, " ");
+        gy_writer_decimal(writer, below);
+        gy_writer_text(writer, "\n");
+    }
+    for (size_t i = 0; i < set->instance_count; i++) {
+        sum_ns += gy_counter_read(&histogram_of(set, i, offset)->sum_ns);
+    }
+    for (int count = 0; count <= 1; count++) {
+        gy_writer_text(writer, "gyre_");
+        gy_writer_text(writer, name);
+        gy_writer_text(writer, count ? "_count" : "_sum");
+        write_labels(writer, "", set);
+        gy_writer_text(writer, " ");
+        if (count) {
+            gy_writer_decimal(writer, below);
+        } else {
+            write_seconds(writer, sum_ns);
+        }
+        gy_writer_text(writer, "\n");
+    }
+}
+
+int gy_histogram_render(struct gy_writer *writer, const char *name, const char *help, size_t offset,
+                        const struct gy_metric_set *sets, size_t set_count)
+{
+    gy_writer_text(writer, "# HELP gyre_");
+    gy_writer_text(writer, name);
+    gy_writer_text(writer, " ");
+    write_escaped(writer, help, false);
+    gy_writer_text(writer, "\n# TYPE gyre_");
+    gy_writer_text(writer, name);
+    gy_writer_text(writer, " histogram\n");
+    for (size_t s = 0; s < set_count && !writer->failed; s++) {
+        write_histogram(writer, name, offset, &sets[s]);
     }
     return writer->failed ? GY_ENOBUFS : 0;
 }

@@ -105,6 +105,48 @@ static inline uint64_t gy_counter_read(const _Atomic uint64_t *counter)
 }
 
 /*
+ * How long things took, as a Prometheus histogram. Buckets are log-linear: two for each doubling,
+ * so that a quantile read from them is off by a third at most, up to bucket GY_HISTOGRAM_BUCKETS-1,
+ * which holds what took longer than 8.6 s. The bounds are constants, so that histograms of any
+ * workers, processes and hosts add up.
+ */
+#define GY_HISTOGRAM_BUCKETS   48
+#define GY_HISTOGRAM_FIRST_LOG 10 /* bucket 0: up to 2^10 ns */
+
+struct gy_histogram {
+    _Atomic uint64_t counts[GY_HISTOGRAM_BUCKETS];
+    _Atomic uint64_t sum_ns;
+};
+
+/* The bucket that a time falls into: the first whose bound is not below it. */
+static inline uint32_t gy_histogram_bucket(uint64_t ns)
+{
+    if (ns <= (uint64_t)1 << GY_HISTOGRAM_FIRST_LOG) {
+        return 0;
+    }
+    uint64_t below = ns - 1;
+    uint32_t log = 63 - (uint32_t)__builtin_clzll(below);
+    uint32_t bucket = 1 + 2 * (log - GY_HISTOGRAM_FIRST_LOG) + (uint32_t)(below >> (log - 1) & 1);
+    return bucket < GY_HISTOGRAM_BUCKETS ? bucket : GY_HISTOGRAM_BUCKETS - 1;
+}
+
+/* The largest time in ns that falls into the bucket; UINT64_MAX for the last one. */
+uint64_t gy_histogram_bound(uint32_t bucket);
+
+/* The owner adds `n` things that took `ns` each. */
+static inline void gy_histogram_add(struct gy_histogram *histogram, uint64_t ns, uint64_t n)
+{
+    gy_count(&histogram->counts[gy_histogram_bucket(ns)], n);
+    gy_count(&histogram->sum_ns, ns * n);
+}
+
+/* Writes `# HELP`, `# TYPE` and, for every set, the cumulative buckets, the sum in seconds and the
+ * count. `offset` is where the histogram lies in an instance; `name` is without "gyre_" and ends in
+ * "_seconds". 0 or GY_ENOBUFS. */
+int gy_histogram_render(struct gy_writer *writer, const char *name, const char *help, size_t offset,
+                        const struct gy_metric_set *sets, size_t set_count);
+
+/*
  * What a worker of core counts: X(member, name, label, kind, help), a line each. Keep rows of one
  * name together.
  */

@@ -118,6 +118,11 @@ static void tell(struct slot *slot, char message)
         send(slot->control_fd, &message, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
+static int tell_service(struct supervisor *self, enum gy_supervisor_event event)
+{
+    return self->options.event != NULL ? self->options.event(self->context, event) : 0;
+}
+
 static void close_listeners(struct supervisor *self)
 {
     for (uint32_t i = 0; i < self->options.listen_fd_count; i++)
@@ -207,12 +212,18 @@ static void start_if_due(struct supervisor *self)
     bool due = !serving && self->start_at != 0 && now_ms() >= self->start_at;
     if ((!replacing && !due) || find_slot(self, SLOT_FREE) == NULL)
         return;
+    if (self->replace && tell_service(self, GY_SUPERVISOR_REPLACING) < 0) {
+        self->replace = false;
+        if (!due)
+            return; /* without one that serves, one starts as the last did */
+    }
     self->replacements += replacing;
     int result = start_child(self);
     if (result == 0)
         return;
     self->replacements -= replacing;
     self->replace = false;
+    tell_service(self, GY_SUPERVISOR_FAILED);
     gy_log(GY_LOG_ERROR, "supervisor", "cannot fork a serving process: %s", strerror(-result));
     if (!serving)
         schedule_start(self);
@@ -227,8 +238,10 @@ static void end_service(struct supervisor *self)
     bool stop = self->phase == PHASE_STOPPING;
     gy_log(GY_LOG_INFO, "supervisor", "%s",
            stop ? "stopping at once" : "draining; a second signal stops at once");
-    if (!stop)
+    if (!stop) {
         close_listeners(self);
+        tell_service(self, GY_SUPERVISOR_ENDING);
+    }
     self->start_at = 0;
     for (unsigned i = 0; i < SLOTS; i++) {
         struct slot *slot = &self->slots[i];
@@ -283,6 +296,8 @@ static void child_died(struct supervisor *self, struct slot *slot, int status)
         self->finished = true;
         return;
     }
+    if (dead.state == SLOT_STARTING)
+        tell_service(self, GY_SUPERVISOR_FAILED);
     if (dead.state == SLOT_STARTING && serving) {
         gy_log(GY_LOG_ERROR, "supervisor",
                "the replacement, process %d, gave up before it was ready: %s. Generation %u goes "
@@ -315,6 +330,7 @@ static void child_ready(struct supervisor *self, struct slot *slot)
     self->ever_ready = true;
     gy_log(GY_LOG_INFO, "supervisor", "process %d (generation %u) serves", (int)slot->pid,
            slot->generation);
+    tell_service(self, GY_SUPERVISOR_READY);
 }
 
 static void read_child(struct supervisor *self, struct slot *slot)

@@ -35,7 +35,21 @@
 #include "child.h"
 #include "error.h"
 
+/* What the service may want to act on, in the parent. */
+enum gy_supervisor_event {
+    /* A replacement was asked for (SIGHUP) and is about to be forked: time to read the
+     * configuration and to open what is new. A negative result calls it off: whatever serves goes
+     * on as it is; the hook has said why. */
+    GY_SUPERVISOR_REPLACING,
+    GY_SUPERVISOR_READY,  /* the child that was forked last serves */
+    GY_SUPERVISOR_FAILED, /* the child that was forked last was never ready, and never will be */
+    GY_SUPERVISOR_ENDING, /* the service ends: clients are refused from now on */
+};
+
 struct gy_supervisor_options {
+    /* May be NULL. Called with the `context` of gy_supervisor_run. */
+    int (*event)(void *context, enum gy_supervisor_event event);
+
     /* The parent's copies of the listening sockets; may be NULL. When a stop begins the parent
      * closes them and sets each entry to -1, so that from the moment the child closes its own,
      * clients are refused at once rather than left waiting. They are closed when gy_supervisor_run

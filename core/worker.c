@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,6 +51,7 @@ static int open_memory(struct gy_worker *worker)
         gy_slab_bytes(sizeof(struct gy_bump_block), options->blocks_max),
         gy_slab_bytes(sizeof(struct gy_keep_block), streams * KEEPS_PER_STREAM),
         (sizeof(uint32_t) * streams + 63) & ~(size_t)63,
+        gy_file_table_bytes(),
     };
     for (size_t i = 0; i < sizeof bytes / sizeof bytes[0]; i++) {
         worker->memory_bytes += bytes[i];
@@ -65,7 +67,8 @@ static int open_memory(struct gy_worker *worker)
     gy_slab_init(&worker->links, at += bytes[0], bytes[1], sizeof(struct gy_link));
     gy_slab_init(&worker->blocks, at += bytes[1], bytes[2], sizeof(struct gy_bump_block));
     gy_slab_init(&worker->keeps, at += bytes[2], bytes[3], sizeof(struct gy_keep_block));
-    worker->generations = (uint32_t *)(at + bytes[3]);
+    worker->generations = (uint32_t *)(at += bytes[3]);
+    gy_file_table_init(&worker->files, at + bytes[4]);
     gy_bump_init(&worker->bump, &worker->blocks);
     worker->vectors = calloc(GY_TURN_VECTORS, sizeof *worker->vectors);
     worker->messages = calloc(GY_TURN_MESSAGES, sizeof *worker->messages);
@@ -141,6 +144,9 @@ int gy_worker_open(struct gy_worker *worker, const struct gy_worker_options *opt
     TAILQ_INIT(&worker->starved);
     TAILQ_INIT(&worker->retrying);
     gy_counters_init(&worker->counters);
+    if (pthread_getcpuclockid(pthread_self(), &worker->cpu_clock) != 0) {
+        worker->cpu_clock = CLOCK_PROCESS_CPUTIME_ID;
+    }
     read_clock(worker);
     gy_wheel_init(&worker->wheel, worker->now_ms);
     pin(worker);
@@ -407,6 +413,11 @@ void gy_worker_dispatch(struct gy_worker *worker, const struct gy_completion *co
     case GY_OPERATION_WAKE:
         worker->wake_armed = false;
         break;
+    case GY_OPERATION_FILE:
+        if (!gy_file_completed(worker, completion)) {
+            drop_stale(worker, completion);
+        }
+        break;
     case GY_OPERATION_MESSAGE: /* waking was all it was for */
     case GY_OPERATION_NONE:
         break;
@@ -622,6 +633,7 @@ int gy_worker_turn(struct gy_worker *worker, uint64_t timeout_ns)
     reap(worker);
     read_mailboxes(worker);
     read_inlets(worker);
+    gy_file_run(worker);
     resume_retrying(worker);
     run_ready(worker);
     gy_wheel_advance(&worker->wheel, worker->now_ms, TIMERS_PER_TURN);
@@ -674,7 +686,8 @@ void gy_worker_finish(struct gy_worker *worker)
         if (gy_worker_turn(worker, 10 * NANOSECONDS_PER_MS) != 0) {
             break;
         }
-    } while ((worker->streams_open > 0 || !listeners_closed(worker)) &&
+    } while ((worker->streams_open > 0 || worker->files.operations.used > 0 ||
+              !listeners_closed(worker)) &&
              worker->now_ms < deadline_ms);
     gy_ring_submit(worker->ring); /* the last descriptors are closed by the ring */
 }
@@ -683,10 +696,12 @@ void gy_worker_close(struct gy_worker *worker)
 {
     if (worker->pool != NULL) {
         gy_worker_finish(worker);
-        if (worker->streams_open > 0) {
+        if (worker->streams_open > 0 || worker->files.operations.used > 0) {
             gy_log(GY_LOG_ERROR, "worker",
-                   "worker %u: %llu connections did not end; their memory is left to the system",
-                   worker->options.number, (unsigned long long)worker->streams_open);
+                   "worker %u: %llu connections and %u file operations did not end; their memory "
+                   "is left to the system",
+                   worker->options.number, (unsigned long long)worker->streams_open,
+                   worker->files.operations.used);
             return; /* the kernel may still write to it */
         }
         for (uint32_t i = 0; i < worker->listener_count; i++) {

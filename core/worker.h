@@ -8,14 +8,16 @@
  *
  * One turn:  wait (one enter: submits everything queued, sleeps until a completion or the next
  * timer) read the clock once drain completions into streams; no session runs here mailboxes;
- * sessions that have input; timers that have expired flush: one gathered send per stream that has
- * output
+ * owners of files that were opened or read; sessions that have input; timers that have expired
+ * flush: one gathered send per stream that has output
  */
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <time.h>
 
 #include "bump.h"
+#include "file.h"
 #include "listener.h"
 #include "mailbox.h"
 #include "metrics.h"
@@ -97,6 +99,7 @@ struct gy_worker {
     struct gy_slab links;
     struct gy_slab blocks;
     struct gy_slab keeps;
+    struct gy_file_table files;
     void *memory;
     size_t memory_bytes;
 
@@ -126,6 +129,7 @@ struct gy_worker {
     void *context; /* the embedder's */
 
     struct gy_counters counters;
+    clockid_t cpu_clock; /* of its thread: any thread of the process may read it while it lives */
     uint64_t streams_open;
     uint64_t drain_deadline_ms;
     uint64_t evict_due_ms; /* when stalled writers may be looked for again */

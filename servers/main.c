@@ -14,6 +14,7 @@ static const struct {
     {"start", gy_start_main, "serve what there is, with built-in defaults"},
     {"http", gy_http_main, "an HTTP/1.1 server"},
     {"get", gy_get_main, "fetch URLs over HTTP/1.1"},
+    {"serve", gy_serve_main, "what a configuration file says: any mix of servers"},
     {"doctor", gy_doctor_main, "what this host offers, and what would change it"},
 };
 

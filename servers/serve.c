@@ -2,15 +2,12 @@
 #include "servers/serve.h"
 
 #include <errno.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/address.h"
 #include "core/log.h"
-#include "servers/http/http_server.h"
+#include "servers/http/access_log.h"
 
 #define WORKERS_MAX 1024
 
@@ -22,6 +19,10 @@ const char gy_serve_flags_help[] =
     "  --log-level LEVEL       error, warn, info or debug (default: info)\n"
     "  --log-json              log JSON lines\n"
     "  --no-supervisor         one process, not restarted when it dies (for debuggers)\n"
+    "  --admin ADDR:PORT       metrics, health and status for operators\n"
+    "  --access-log FILE       a line for each request (-: standard output)\n"
+    "  --access-format FORMAT  combined or json (default: combined)\n"
+    "  --user USER[:GROUP]     who serves, when started by root\n"
     "  --unpinned              leave it to the kernel which processor a worker runs on\n"
     "  --receive-mode MODE     one-shot, multishot, incremental or bundle (default: the best that "
     "works)\n"
@@ -118,6 +119,29 @@ static int read_valued(struct gy_serve_options *options, const char *name, const
     if (strcmp(name, "without") == 0) {
         return read_without(value, &options->without, error);
     }
+    if (strcmp(name, "admin") == 0) {
+        struct gy_address address;
+        options->admin = value;
+        int code = gy_address_parse(&address, value, error);
+        return code == 0 ? 1 : code;
+    }
+    if (strcmp(name, "access-log") == 0) {
+        options->access_log = value;
+        return 1;
+    }
+    if (strcmp(name, "access-format") == 0) {
+        enum gy_access_format format;
+        if (gy_access_format_parse(value, &format) != 0) {
+            return gy_error_set(error, GY_EINVAL, "--access-format %s: not combined or json",
+                                value);
+        }
+        options->access_format = (int)format;
+        return 1;
+    }
+    if (strcmp(name, "user") == 0) {
+        options->user = value;
+        return 1;
+    }
     enum gy_log_level level;
     if (gy_log_level_parse(value, &level) != 0) {
         return gy_error_set(error, GY_EINVAL, "--log-level %s: not one of error, warn, info, debug",
@@ -130,8 +154,9 @@ static int read_valued(struct gy_serve_options *options, const char *name, const
 int gy_serve_flag(struct gy_serve_options *options, const char *name, const char *value,
                   struct gy_error *error)
 {
-    static const char *const valued[] = {"listen",       "workers", "connections", "drain-timeout",
-                                         "receive-mode", "without", "log-level"};
+    static const char *const valued[] = {
+        "listen",    "workers", "connections", "drain-timeout", "receive-mode", "without",
+        "log-level", "admin",   "access-log",  "access-format", "user"};
     for (size_t i = 0; i < sizeof valued / sizeof valued[0]; i++) {
         if (strcmp(name, valued[i]) == 0) {
             if (value == NULL) {
@@ -150,152 +175,4 @@ int gy_serve_flag(struct gy_serve_options *options, const char *name, const char
         return 0;
     }
     return 2;
-}
-
-/* ---- serving ---- */
-
-struct serve {
-    const struct gy_serve_options *options;
-    struct gy_http_server *http;
-    uint32_t workers;
-    int *descriptors; /* address by address, one for each worker */
-    struct gy_server servers[GY_SERVE_ADDRESSES_MAX];
-    char names[GY_SERVE_ADDRESSES_MAX][GY_ADDRESS_TEXT_BYTES]; /* with the port that stands for 0 */
-};
-
-static int complain(const struct gy_error *error)
-{
-    fprintf(stderr, "gyre: %s\n", error->message);
-    return 1;
-}
-
-static int open_listeners(struct serve *serve, struct gy_error *error)
-{
-    const struct gy_serve_options *options = serve->options;
-    for (uint32_t i = 0; i < options->address_count; i++) {
-        struct gy_address address;
-        int *descriptors = serve->descriptors + (size_t)i * serve->workers;
-        int code = gy_address_parse(&address, options->addresses[i], error);
-        if (code == 0) {
-            code = gy_address_listen(&address, serve->workers, descriptors, NULL, error);
-        }
-        if (code != 0) {
-            return code;
-        }
-        if (gy_address_of_socket(&address, descriptors[0]) == 0) {
-            gy_address_format(&address, serve->names[i], sizeof serve->names[i]);
-        }
-        gy_http_server_init(&serve->servers[i], serve->http, descriptors);
-    }
-    return 0;
-}
-
-/* In the serving process. */
-static int serve_child(void *context, struct gy_child *child)
-{
-    struct serve *serve = context;
-    const struct gy_serve_options *options = serve->options;
-    struct gy_error error = {0};
-    struct gy_runtime_options runtime = {
-        .workers = serve->workers,
-        .unpinned = options->unpinned,
-        .connections_max = options->connections_max,
-        .receive_mode = options->receive_mode,
-        .without = options->without,
-        .servers = serve->servers,
-        .server_count = options->address_count,
-    };
-    if (gy_log_start(&error) != 0) {
-        return complain(&error);
-    }
-    int code = gy_runtime_run(&runtime, child, &error);
-    gy_log_stop();
-    return code == 0 ? 0 : complain(&error);
-}
-
-static int serve_alone(struct serve *serve)
-{
-    struct gy_child child;
-    struct gy_error error = {0};
-    if (gy_child_init_alone(&child, serve->options->drain_timeout_ms, &error) != 0) {
-        return complain(&error);
-    }
-    int status = serve_child(serve, &child);
-    gy_child_close(&child);
-    return status;
-}
-
-static int serve_supervised(struct serve *serve)
-{
-    struct gy_error error = {0};
-    struct gy_supervisor_options supervisor = {
-        .listen_fds = serve->descriptors,
-        .listen_fd_count = serve->options->address_count * serve->workers,
-        .drain_timeout_ms = serve->options->drain_timeout_ms,
-    };
-    int status = gy_supervisor_run(&supervisor, serve_child, serve, &error);
-    return status < 0 ? complain(&error) : status;
-}
-
-static int run(struct serve *serve, const struct gy_serve_hooks *hooks)
-{
-    struct gy_error error = {0};
-    const struct gy_serve_options *options = serve->options;
-    serve->descriptors = calloc((size_t)options->address_count * serve->workers, sizeof(int));
-    if (serve->descriptors == NULL) {
-        fprintf(stderr, "gyre: out of memory\n");
-        return 1;
-    }
-    if (open_listeners(serve, &error) != 0) {
-        free(serve->descriptors);
-        return complain(&error);
-    }
-    const char *names[GY_SERVE_ADDRESSES_MAX];
-    for (uint32_t i = 0; i < options->address_count; i++) {
-        names[i] = serve->names[i];
-    }
-    if (hooks != NULL && hooks->listening != NULL) {
-        hooks->listening(hooks->context, names, options->address_count, serve->workers);
-    }
-    int status = options->alone ? serve_alone(serve) : serve_supervised(serve);
-    free(serve->descriptors);
-    return status;
-}
-
-int gy_serve_http_with(const struct gy_serve_options *options, struct gy_http_server *http,
-                       const struct gy_serve_hooks *hooks)
-{
-    gy_assert(options->address_count > 0);
-    struct gy_error error = {0};
-    signal(SIGPIPE, SIG_IGN); /* a log or a table that nobody reads any more is no reason to die */
-    struct gy_log_settings log = {.fd = STDERR_FILENO,
-                                  .level = (enum gy_log_level)options->log_level,
-                                  .json = options->log_json};
-    if (gy_log_configure(&log, &error) != 0) {
-        return complain(&error);
-    }
-    /* Refused io_uring is told before anything listens. */
-    struct gy_ring *ring = NULL;
-    struct gy_ring_options probe = {
-        .entries = 8, .completion_entries = 16, .without = options->without};
-    if (gy_ring_open(&ring, &probe, &error) != 0) {
-        return complain(&error);
-    }
-    gy_ring_close(ring);
-    struct serve *serve = calloc(1, sizeof *serve);
-    if (serve == NULL) {
-        fprintf(stderr, "gyre: out of memory\n");
-        return 1;
-    }
-    serve->options = options;
-    serve->http = http;
-    serve->workers = gy_runtime_workers(options->workers);
-    int status = run(serve, hooks);
-    free(serve);
-    return status;
-}
-
-int gy_serve_http(const struct gy_serve_options *options, struct gy_http_server *http)
-{
-    return gy_serve_http_with(options, http, NULL);
 }

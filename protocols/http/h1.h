@@ -137,6 +137,19 @@ struct gy_h1_counters {
 };
 
 struct gy_h1;
+struct gy_h1_heads;
+
+/* What is known of a request that is over. */
+struct gy_h1_record {
+    const struct gy_h1 *connection;
+    /* NULL when no head could be read: then the transport refused what came. */
+    const struct gy_http_exchange *exchange;
+    uint64_t begun_ns;   /* the `now_ns` of the turn that parsed its head */
+    uint64_t body_bytes; /* of the response, as far as it was handed over; framing is not counted */
+    uint16_t status;     /* of the final response; 0: the exchange ended without one */
+    uint8_t minor;       /* of HTTP/1.x */
+    int reason;          /* as `closed` has it: 0, the response was handed over whole */
+};
 
 /*
  * What the connections of one worker share. Everything pointed to outlives them.
@@ -146,9 +159,15 @@ struct gy_h1_env {
     void *context; /* the handler's */
     struct gy_slab *exchanges;
     struct gy_bump *bump;
+    /* Set it behind gy_h1_env_init(). Without it (NULL) heads are kept in output memory, which is
+     * for tests: peers who send heads and no bodies could hold all of it. */
+    struct gy_h1_heads *heads;
     /* A handler did something outside a turn of this connection: give it a turn soon (never from
      * within this call). May be called repeatedly. */
     void (*wake)(struct gy_h1 *connection);
+    /* A request is over: for logs and histograms. Texts of the exchange are valid during the call.
+     * NULL (at first): nobody wants to know. */
+    void (*over)(struct gy_h1_env *env, const struct gy_h1_record *record);
     struct gy_h1_limits limits;
     struct gy_h1_counters counters;
     const struct gy_h1_parser *parser; /* chosen by gy_h1_env_init() for this processor */

@@ -7,6 +7,7 @@
  *
  *   h1.c           the turn: which phase does what, deadlines, closing
  *   h1_request.c   the head: finding, joining, checking, calling the handler
+ *   h1_heads.c     heads that outlive their turn
  *   h1_body.c      the request's body: by length, chunked, trailers; flow control
  *   h1_response.c  what handlers call, response heads
  *   h1_output.c    pulled bodies and tunnels
@@ -60,7 +61,7 @@ enum gy_h1_exchange_flag {
     GY_H1_X_HANDLED = 1 << 1,    /* the handler knows it, and is owed `closed` */
     GY_H1_X_OVER = 1 << 2,       /* `closed` was called; the rest of the body is discarded */
     GY_H1_X_CANCELLED = 1 << 3,  /* the handler gave it up: see reason */
-    GY_H1_X_BORROWED = 1 << 4,   /* the head lies in the receive buffer */
+    GY_H1_X_BORROWED = 1 << 4,   /* the head lies where it cannot stay beyond the turn */
     GY_H1_X_CONTINUE = 1 << 5,   /* 100 (Continue) is owed */
     GY_H1_X_DEFERRED = 1 << 6,   /* no body is wanted yet */
     GY_H1_X_CHUNKED = 1 << 7,    /* the response's body is chunked */
@@ -77,11 +78,14 @@ struct gy_h1_exchange {
     uint64_t credit;          /* body bytes that may be delivered now */
     uint64_t drained;         /* bytes discarded since the exchange was over */
     uint64_t answer_left;     /* promised and not yet pulled; GY_HTTP_UNKNOWN */
+    uint64_t answer_bytes;    /* of its body, handed over */
+    uint64_t begun_ns;        /* the turn that parsed the head */
     struct gy_chain trailers; /* lines to send behind the body */
     struct gy_h1_head head;
     uint32_t progress; /* body bytes since connection->since_ns */
     int reason;        /* of a cancellation */
     uint16_t flags;
+    uint16_t status; /* of the response; 0: none yet */
     uint8_t answer_state;
 };
 

@@ -73,6 +73,7 @@ bool gy_h1_pull_step(struct gy_h1 *connection)
         return true;
     }
     uint32_t bytes = piece.length;
+    exchange->answer_bytes += bytes;
     if (exchange->answer_left != GY_HTTP_UNKNOWN) {
         exchange->answer_left -= bytes;
         if (said == GY_HTTP_END && exchange->answer_left > 0) {
@@ -141,6 +142,7 @@ static bool tunnel_out(struct gy_h1 *connection)
         gy_chain_clear(&piece);
         return true;
     }
+    exchange->answer_bytes += bytes;
     if (said == GY_HTTP_END) {
         exchange->flags |= GY_H1_X_OUT_ENDED;
     }

@@ -65,7 +65,20 @@ void gy_h1_refuse(struct gy_h1 *connection, enum gy_h1_refusal refusal)
         gy_h1_answer_plain(connection, refusals[refusal].status, refusals[refusal].text, true,
                            head_only);
     }
+    if (!active && connection->env->over != NULL) {
+        struct gy_h1_record record = {
+            .connection = connection,
+            .begun_ns = connection->since_ns,
+            .status = refusals[refusal].status,
+            .minor = 1,
+            .reason = GY_EPROTO,
+        };
+        connection->env->over(connection->env, &record);
+    }
     if (active) {
+        if (exchange->answer_state == GY_H1_ANSWER_NONE) {
+            exchange->status = refusals[refusal].status;
+        }
         exchange->answer_state = GY_H1_ANSWER_DONE;
         gy_h1_tell_closed(exchange, reason_of(exchange, refusal));
     }

@@ -63,7 +63,7 @@ static int read_head(struct gy_h1 *connection, struct gy_chain *in)
         return result;
     }
     hold_head(exchange, found.slice);
-    exchange->flags = found.joined ? 0 : GY_H1_X_BORROWED;
+    exchange->flags = found.joined && env->heads == NULL ? 0 : GY_H1_X_BORROWED;
     if (found.joined) {
         env->counters.copied_bytes += found.bytes;
         env->counters.heads_joined++;
@@ -177,6 +177,9 @@ static int begin(struct gy_h1 *connection)
 static void dispatch(struct gy_h1 *connection, uint64_t now_ns)
 {
     struct gy_h1_exchange *exchange = connection->exchange;
+    exchange->begun_ns = now_ns;
+    exchange->answer_bytes = 0;
+    exchange->status = 0;
     int refusal = begin(connection);
     if (__builtin_expect(refusal != 0, 0)) {
         gy_h1_refuse(connection, (enum gy_h1_refusal)refusal);

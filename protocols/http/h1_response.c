@@ -321,6 +321,9 @@ static int answer_begun(struct gy_h1_exchange *exchange, const struct gy_http_re
 {
     struct gy_h1 *connection = exchange->connection;
     connection->env->counters.responses[status_class(response->status)]++;
+    exchange->status = response->status;
+    exchange->answer_bytes =
+        shape->sends_body && response->kind != GY_HTTP_BODY_PULL ? shape->length : 0;
     if (!shape->persists) {
         connection->flags |= GY_H1_LAST;
     }
@@ -534,6 +537,7 @@ static int tunnel(struct gy_http_exchange *base, struct gy_http_text protocol,
         return give_up(exchange, GY_ENOBUFS);
     }
     env->counters.responses[status_class(status)]++;
+    exchange->status = status;
     exchange->answer_state = GY_H1_ANSWER_TUNNEL;
     exchange->credit = env->limits.body_window;
     wake(exchange);

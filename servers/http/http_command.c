@@ -5,32 +5,22 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "servers/http/http_server.h"
-#include "servers/http/site.h"
+#include "servers/plan.h"
 #include "servers/serve.h"
-
-#define FIXED_TEXT "Hello, world!"
-
-static void fixed_request(struct gy_http_exchange *exchange)
-{
-    gy_http_answer(exchange, 200, "text/plain", FIXED_TEXT, sizeof FIXED_TEXT - 1);
-}
-
-static const struct gy_http_handler fixed_handler = {.request = fixed_request};
 
 static void http_help(FILE *out)
 {
     fprintf(out,
-            "Usage: gyre http [FLAGS]\n"
-            "Serves HTTP/1.1: the built-in site, which shows what is running.\n\n"
-            "  gyre http                                 on 127.0.0.1:8080\n"
-            "  gyre http --listen :80 --workers 4        on every address\n"
-            "  gyre http --fixed                         one fixed answer, for measuring\n\n"
-            "  --fixed                 answer every request with \"" FIXED_TEXT "\"\n%s"
-            "\nSIGTERM or Ctrl-C drains and stops, a second one stops at once; SIGHUP replaces the "
-            "serving\n"
-            "process without refusing a connection.\n",
-            gy_serve_flags_help);
+            "Usage: gyre http [DIR] [FLAGS]\n"
+            "Serves HTTP/1.1: the files below DIR, or the built-in site, which shows what is "
+            "running.\n\n"
+            "  gyre http public                          files, on 127.0.0.1:8080\n"
+            "  gyre http public --listen :80 --workers 4 on every address\n"
+            "  gyre http                                 the built-in site\n\n"
+            "%s%s%s"
+            "\nSIGTERM or Ctrl-C drains and stops, a second one stops at once; SIGHUP reloads\n"
+            "without refusing a connection.\n",
+            gy_plan_http_flags_help, gy_plan_flags_help, gy_serve_flags_help);
 }
 
 static void start_help(FILE *out)
@@ -38,14 +28,22 @@ static void start_help(FILE *out)
     fprintf(out,
             "Usage: gyre start [FLAGS]\n"
             "Serves what there is with defaults that need no configuration: HTTP on "
-            "127.0.0.1:8080.\n\n%s",
-            gy_serve_flags_help);
+            "127.0.0.1:8080.\n\n%s%s",
+            gy_plan_flags_help, gy_serve_flags_help);
+}
+
+static void serve_help(FILE *out)
+{
+    fprintf(out,
+            "Usage: gyre serve --config FILE [FLAGS]\n"
+            "Serves what FILE says: any number of servers, on the same workers.\n\n%s%s",
+            gy_plan_flags_help, gy_serve_flags_help);
 }
 
 struct command {
-    struct gy_serve_options options;
-    bool fixed;
-    bool takes_fixed;
+    struct gy_plan_flags flags;
+    bool is_http; /* `gyre http`, which takes more than `gyre start` */
+    bool needs_config;
     void (*help)(FILE *out);
 };
 
@@ -58,32 +56,23 @@ static int read_flags(struct command *command, int argc, char **argv)
             command->help(stdout);
             return 0;
         }
-        if (command->takes_fixed && strcmp(argv[i], "--fixed") == 0) {
-            command->fixed = true;
-            continue;
-        }
-        int taken = 0;
-        if (strncmp(argv[i], "--", 2) == 0) {
-            char name[32] = "";
-            char *value = strchr(argv[i], '=');
-            size_t length = value != NULL ? (size_t)(value - argv[i]) - 2 : strlen(argv[i]) - 2;
-            if (length < sizeof name) {
-                memcpy(name, argv[i] + 2, length);
-                name[length] = '\0';
-                const char *given = value != NULL ? value + 1 : i + 1 < argc ? argv[i + 1] : NULL;
-                taken = gy_serve_flag(&command->options, name, given, &error);
-                i += taken == 1 && value == NULL;
-            }
+        const char *argument = argv[i];
+        int taken =
+            command->is_http ? gy_plan_http_flag(&command->flags, argc, argv, &i, &error) : 0;
+        if (taken == 0) {
+            taken = gy_plan_flag(&command->flags, argc, argv, &i, &error);
         }
         if (taken <= 0) {
             fprintf(stderr, "gyre %s: %s%s\nTry `gyre %s --help`.\n", argv[0],
                     taken < 0 ? error.message : "unknown flag or argument ",
-                    taken < 0 ? "" : argv[i], argv[0]);
+                    taken < 0 ? "" : argument, argv[0]);
             return 2;
         }
     }
-    if (command->options.address_count == 0) {
-        command->options.addresses[command->options.address_count++] = "127.0.0.1:8080";
+    if (command->needs_config && command->flags.config == NULL) {
+        fprintf(stderr, "gyre %s: --config FILE is needed\nTry `gyre %s --help`.\n", argv[0],
+                argv[0]);
+        return 2;
     }
     return -1;
 }
@@ -94,56 +83,61 @@ static void print_url(const char *address)
     printf("http://%s%s/", address[0] == ':' ? "localhost" : "", address);
 }
 
-static void print_table(void *context, const char *const *addresses, uint32_t count,
+static void print_table(void *context, const struct gy_serve_place *places, uint32_t count,
                         uint32_t workers)
 {
     (void)context;
     printf("\n  %-8s %-28s %-8s %s\n", "server", "listens on", "workers", "try");
     for (uint32_t i = 0; i < count; i++) {
-        printf("  %-8s %-28s %-8u curl -i ", "http", addresses[i], workers);
-        print_url(addresses[i]);
+        printf("  %-8s %-28s %-8u curl -i ", places[i].server, places[i].address, workers);
+        print_url(places[i].address);
         printf("\n");
     }
     printf("\n  Open ");
-    print_url(addresses[0]);
+    print_url(places[0].address);
     printf(" in a browser. Ctrl-C drains and stops.\n\n");
     fflush(stdout);
 }
 
-static void print_line(void *context, const char *const *addresses, uint32_t count,
+static void print_line(void *context, const struct gy_serve_place *places, uint32_t count,
                        uint32_t workers)
 {
     (void)context;
     for (uint32_t i = 0; i < count; i++) {
-        printf("gyre http: listening on %s with %u worker%s\n", addresses[i], workers,
-               workers == 1 ? "" : "s");
+        printf("gyre %s: listening on %s with %u worker%s\n", places[i].server, places[i].address,
+               workers, workers == 1 ? "" : "s");
     }
     fflush(stdout);
 }
 
 static int serve(struct command *command,
-                 void (*listening)(void *, const char *const *, uint32_t, uint32_t))
+                 void (*listening)(void *, const struct gy_serve_place *, uint32_t, uint32_t))
 {
-    static struct gy_http_server http;
-    static struct gy_site site;
-    http.handler = command->fixed ? &fixed_handler : &gy_site_handler;
-    http.context = &site;
-    site.http = &http;
-    struct gy_serve_hooks hooks = {.listening = listening};
-    return gy_serve_http_with(&command->options, &http, &hooks);
+    if (command->flags.check) {
+        return gy_plan_check(&command->flags);
+    }
+    struct gy_serve_hooks hooks = {
+        .listening = listening, .make = gy_plan_make, .make_context = &command->flags};
+    return gy_serve(&hooks);
 }
 
 int gy_http_main(int argc, char **argv)
 {
-    struct command command = {
-        .options = gy_serve_defaults(), .takes_fixed = true, .help = http_help};
+    struct command command = {.is_http = true, .help = http_help};
+    int status = read_flags(&command, argc, argv);
+    return status >= 0 ? status : serve(&command, print_line);
+}
+
+int gy_serve_main(int argc, char **argv)
+{
+    struct command command = {.needs_config = true, .help = serve_help};
     int status = read_flags(&command, argc, argv);
     return status >= 0 ? status : serve(&command, print_line);
 }
 
 int gy_start_main(int argc, char **argv)
 {
-    struct command command = {.options = gy_serve_defaults(), .help = start_help};
+    struct command command = {.help = start_help};
     int status = read_flags(&command, argc, argv);
     return status >= 0 ? status : serve(&command, print_table);
 }

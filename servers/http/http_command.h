@@ -6,5 +6,6 @@
  * failed, 2 misused. */
 int gy_http_main(int argc, char **argv);
 int gy_start_main(int argc, char **argv);
+int gy_serve_main(int argc, char **argv);
 
 #endif

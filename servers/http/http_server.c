@@ -3,10 +3,12 @@
 
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "core/asan.h"
 #include "core/worker.h"
+#include "protocols/http/h1_heads.h"
 #include "servers/serve.h"
 
 _Static_assert((int)GY_WANT_READ == GY_H1_READ && (int)GY_WANT_ROOM == GY_H1_ROOM &&
@@ -21,14 +23,19 @@ _Static_assert((int)GY_WANT_READ == GY_H1_READ && (int)GY_WANT_ROOM == GY_H1_ROO
 /* What the connections of one worker share. */
 struct gy_http_worker {
     struct gy_h1_env env;
+    const struct gy_http_server *shared;
     struct gy_slab exchanges;
-    size_t mapped_bytes;  /* this struct and the slab behind it */
+    struct gy_h1_heads heads;
+    size_t mapped_bytes;  /* this struct and the slabs behind it */
     uint64_t date_due_ms; /* on the worker's clock: when the Date field is out of date */
-    uint64_t counted;     /* of env.counters.requests, added to the server's count */
+    struct gy_http_counts *counts;
+    struct gy_access_queue *queue; /* of the access log; NULL: there is none */
+    uint64_t prompt; /* requests answered in the turn that parsed them, not yet timed */
 };
 
 struct http_session {
     struct gy_h1 h1;
+    struct gy_access_peer peer; /* looked up for the first line of the access log */
 };
 
 /* ---- per worker ---- */
@@ -52,13 +59,65 @@ static void session_wake(struct gy_h1 *h1)
     gy_stream_wake(h1->owner);
 }
 
+static uint64_t clock_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static void write_access(struct gy_http_worker *http, struct gy_stream *stream,
+                         const struct gy_h1_record *record, uint64_t now_ns)
+{
+    struct http_session *session = stream->session;
+    if (!session->peer.known) {
+        gy_access_peer_of(&session->peer, stream->descriptor);
+    }
+    struct gy_access_entry entry = {
+        .peer = &session->peer,
+        .exchange = record->exchange,
+        .status = record->status,
+        .minor = record->minor,
+        .body_bytes = record->body_bytes,
+        .duration_ns = now_ns - record->begun_ns,
+        .cut = record->reason != 0 && record->exchange != NULL,
+    };
+    gy_count(&http->counts->log_lines, 1);
+    if (gy_access_queue_write(http->queue, &entry, stream->worker->now_ms) != 0) {
+        gy_count(&http->counts->log_dropped, 1);
+    }
+}
+
+/* A request is over. Those that were parsed in this turn are timed together at its end. */
+static void request_over(struct gy_h1_env *env, const struct gy_h1_record *record)
+{
+    struct gy_http_worker *http =
+        (struct gy_http_worker *)((char *)env - offsetof(struct gy_http_worker, env));
+    struct gy_stream *stream = record->connection->owner;
+    bool answered = record->exchange != NULL && record->reason == 0;
+    bool prompt = record->begun_ns == stream->worker->now_ns;
+    if (answered && prompt) {
+        http->prompt++;
+    }
+    if ((answered && !prompt) || __builtin_expect(http->queue != NULL, 0)) {
+        uint64_t now_ns = clock_ns();
+        if (answered && !prompt) {
+            gy_histogram_add(&http->counts->latency, now_ns - record->begun_ns, 1);
+        }
+        if (http->queue != NULL) {
+            write_access(http, stream, record, now_ns);
+        }
+    }
+}
+
 static int http_worker_open(struct gy_worker *worker, const struct gy_server *server, void **state,
                             struct gy_error *error)
 {
     struct gy_http_server *shared = server->context;
     uint32_t count = shared->exchanges_max != 0 ? shared->exchanges_max : DEFAULT_EXCHANGES;
     size_t exchanges_bytes = gy_slab_bytes(gy_h1_exchange_bytes(), count);
-    size_t bytes = sizeof(struct gy_http_worker) + GY_SLAB_ALIGN + exchanges_bytes;
+    size_t bytes =
+        sizeof(struct gy_http_worker) + GY_SLAB_ALIGN + exchanges_bytes + gy_h1_heads_bytes(count);
     struct gy_http_worker *http = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
                                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (http == MAP_FAILED) {
@@ -68,6 +127,7 @@ static int http_worker_open(struct gy_worker *worker, const struct gy_server *se
     uintptr_t items = ((uintptr_t)(http + 1) + GY_SLAB_ALIGN - 1) & ~(uintptr_t)(GY_SLAB_ALIGN - 1);
     http->mapped_bytes = bytes;
     gy_slab_init(&http->exchanges, (void *)items, exchanges_bytes, gy_h1_exchange_bytes());
+    gy_h1_heads_init(&http->heads, (uint8_t *)items + exchanges_bytes, count);
     int code =
         gy_h1_env_init(&http->env, shared->handler, shared->context, &http->exchanges,
                        &worker->bump, session_wake, shared->name != NULL ? shared->name : "gyre");
@@ -77,18 +137,36 @@ static int http_worker_open(struct gy_worker *worker, const struct gy_server *se
         return gy_error_set(error, code, "preparing %s: `%s` cannot be the Server field",
                             server->name, shared->name);
     }
+    http->env.heads = &http->heads;
     if (shared->limits != NULL) {
         http->env.limits = *shared->limits;
     }
+    gy_assert(worker->options.number < GY_HTTP_WORKERS_MAX);
+    http->counts = &shared->counts[worker->options.number];
+    if (shared->access_log != NULL) {
+        http->queue = gy_access_log_queue(shared->access_log, worker->options.number);
+    }
+    http->env.over = request_over;
     refresh_date(http, worker);
+    http->shared = shared;
+    if (shared->worker_open != NULL) {
+        code = shared->worker_open(shared->context, worker, error);
+        if (code != 0) {
+            gy_unpoison(http, bytes);
+            munmap(http, bytes);
+            return code;
+        }
+    }
     *state = http;
     return 0;
 }
 
 static void http_worker_close(struct gy_worker *worker, void *state)
 {
-    (void)worker;
     struct gy_http_worker *http = state;
+    if (http->shared->worker_close != NULL) {
+        http->shared->worker_close(http->shared->context, worker);
+    }
     size_t bytes = http->mapped_bytes;
     gy_unpoison(http, bytes);
     munmap(http, bytes);
@@ -116,19 +194,26 @@ static void follow_deadline(struct gy_stream *stream)
 
 static uint32_t http_open(struct gy_stream *stream)
 {
+    session_of(stream)->peer.known = false;
     gy_h1_init(&session_of(stream)->h1, &http_of(stream)->env, &stream->out, stream, false,
                stream->worker->now_ns);
     follow_deadline(stream);
     return gy_h1_wants(&session_of(stream)->h1, &stream->in);
 }
 
-static void count_requests(struct gy_stream *stream, struct gy_http_worker *http)
+/* After whatever the connection did: what was counted becomes visible, what was answered is timed.
+ */
+static void publish(struct gy_stream *stream, uint32_t wants)
 {
-    struct gy_http_server *shared = stream->endpoint->context;
-    uint32_t number = stream->worker->options.number;
-    gy_assert(number < GY_HTTP_WORKERS_MAX);
-    gy_count(&shared->counts[number].requests, http->env.counters.requests - http->counted);
-    http->counted = http->env.counters.requests;
+    struct gy_http_worker *http = http_of(stream);
+    if (http->prompt > 0) {
+        gy_histogram_add(&http->counts->latency, clock_ns() - stream->worker->now_ns, http->prompt);
+        http->prompt = 0;
+    }
+    gy_http_counts_publish(http->counts, &http->env.counters);
+    if (wants & GY_H1_CLOSE) {
+        gy_http_counts_publish_refusals(http->counts, &http->env.counters);
+    }
 }
 
 static uint32_t http_turn(struct gy_stream *stream)
@@ -137,7 +222,7 @@ static uint32_t http_turn(struct gy_stream *stream)
     refresh_date(http, stream->worker);
     uint32_t wants =
         gy_h1_turn(&session_of(stream)->h1, &stream->in, stream->eof, stream->worker->now_ns);
-    count_requests(stream, http);
+    publish(stream, wants);
     follow_deadline(stream);
     return wants;
 }
@@ -154,6 +239,7 @@ static uint32_t http_expire(struct gy_stream *stream)
                       : &stream->worker->counters.timeouts_header,
                  1);
     }
+    publish(stream, wants);
     follow_deadline(stream);
     return wants;
 }
@@ -187,6 +273,7 @@ static int close_code(enum gy_close_reason reason)
 static void http_closed(struct gy_stream *stream, enum gy_close_reason reason)
 {
     gy_h1_close(&session_of(stream)->h1, close_code(reason));
+    publish(stream, GY_H1_CLOSE);
 }
 
 static const struct gy_stream_ops http_ops = {

@@ -23,6 +23,8 @@
 #include "../../core/metrics.h"
 #include "../../protocols/http/h1.h"
 #include "../../protocols/http/http.h"
+#include "access_log.h"
+#include "http_metrics.h"
 
 /* Workers that one server can have. */
 #define GY_HTTP_WORKERS_MAX 1024
@@ -37,11 +39,16 @@ struct gy_http_server {
     uint32_t exchanges_max;            /* requests active at once, per worker; 0: 65536 */
     uint32_t drain_patience_ms; /* how long a drain lets idle connections send one last request; 0:
                                    1000 */
+    struct gy_access_log *access_log; /* a line for each request; NULL: none, at no cost */
 
-    /* Requests answered, by worker, each on a line of its own; written by that worker. */
-    struct gy_http_count {
-        _Atomic uint64_t requests;
-    } __attribute__((aligned(64))) counts[GY_HTTP_WORKERS_MAX];
+    /* What the handler keeps for each worker (a cache, say): made before the worker accepts, and
+     * given back when no stream is left; once for each address that is listened on. Both may be
+     * NULL. */
+    int (*worker_open)(void *context, struct gy_worker *worker, struct gy_error *error);
+    void (*worker_close)(void *context, struct gy_worker *worker);
+
+    /* What each worker counted; written by that worker. */
+    struct gy_http_counts counts[GY_HTTP_WORKERS_MAX];
 };
 
 /* Fills a core server that serves `http` on `descriptors` (a listening socket for each worker). */

@@ -129,7 +129,8 @@ static void out_of_descriptors_accepting_pauses_and_the_waiting_client_is_told(v
         stage_turn(stage);
         close(client);
     }
-    assert_int_equal(fcntl(stage->listening[0], F_GETFL) & O_NONBLOCK, 0);
+    /* Left so: processes that share the open file must not make each other wait. */
+    assert_int_equal(fcntl(stage->listening[0], F_GETFL) & O_NONBLOCK, O_NONBLOCK);
 }
 
 static void out_of_descriptors_with_nobody_waiting_only_pauses(void **state)
@@ -295,6 +296,19 @@ static void a_drain_leaves_the_backlog_to_another_process_if_told_to(void **stat
     give(stage, 1000, 0);
     stage_turn(stage);
     assert_int_equal(stage->worker.streams_open, 0);
+    close(client);
+}
+
+/* The kernel woke this process for it, and no other. */
+static void a_connection_that_waits_as_the_accept_is_cancelled_is_taken(void **state)
+{
+    struct stage *stage = *state;
+    give(stage, 1000, 0);
+    stage_turn(stage);
+    int client = connect_to(stage->listening[0]);
+    fake_complete(ring_of(stage), accept_of(stage, 0), -ECANCELED, 0);
+    stage_turn(stage);
+    assert_int_equal(stage->worker.streams_open, 1);
     close(client);
 }
 
@@ -493,6 +507,7 @@ int main(void)
         TEST(a_connection_accepted_while_draining_is_served_and_told),
         TEST(a_drain_takes_what_waits_in_the_backlog_if_told_to),
         TEST(a_drain_leaves_the_backlog_to_another_process_if_told_to),
+        TEST(a_connection_that_waits_as_the_accept_is_cancelled_is_taken),
         TEST(a_drain_that_finds_the_ring_full_repeats_its_cancels),
         TEST(a_drain_ends_a_pause),
         TEST(out_of_descriptors_while_draining_does_not_pause),

@@ -34,11 +34,12 @@ static void patient_body(struct gy_http_exchange *exchange, struct gy_chain *byt
 
 static const struct gy_http_handler patient = {.request = patient_request, .body = patient_body};
 
-static void listening(void *context, const char *const *addresses, uint32_t count, uint32_t workers)
+static void listening(void *context, const struct gy_serve_place *places, uint32_t count,
+                      uint32_t workers)
 {
     (void)context;
     (void)count;
-    printf("patient: listening on %s with %u workers\n", addresses[0], workers);
+    printf("patient: listening on %s with %u workers\n", places[0].address, workers);
     fflush(stdout);
 }
 

@@ -56,6 +56,8 @@ struct shared {
     enum behaviour behaviour[GENERATIONS];
     struct seen seen[GENERATIONS];
     _Atomic uint32_t generation; /* of the latest child */
+    _Atomic unsigned told[4];    /* the parent's hook, by gy_supervisor_event */
+    _Atomic bool refuses;        /* the hook calls replacements off */
 };
 
 struct service {
@@ -182,6 +184,13 @@ static inline int serve(void *context, struct gy_child *child)
 
 /* ---- the parent ---- */
 
+static inline int told(void *context, enum gy_supervisor_event event)
+{
+    struct shared *shared = ((struct service *)context)->shared;
+    shared->told[event]++;
+    return event == GY_SUPERVISOR_REPLACING && shared->refuses ? GY_EINVAL : 0;
+}
+
 static inline int parent_main(struct service *service)
 {
     sigset_t before, after;
@@ -191,6 +200,7 @@ static inline int parent_main(struct service *service)
     unsigned open_before = descriptors(getpid());
     service->options.listen_fds = &service->listener;
     service->options.listen_fd_count = 1;
+    service->options.event = told;
     int status = gy_supervisor_run(&service->options, serve, service, &error);
     if (status < 0) {
         dprintf(STDERR_FILENO, "%s\n", error.message);

@@ -54,6 +54,46 @@ static void a_replacement_that_fails_leaves_the_old_child_serving(void **state)
     assert_int_equal(ended(service), 0);
 }
 
+static void the_service_hears_what_becomes_of_its_children(void **state)
+{
+    struct service *service = *state;
+    struct shared *shared = service->shared;
+    shared->behaviour[2] = FAILS_TO_START;
+    start_ready(service);
+    await(shared->told[GY_SUPERVISOR_READY] == 1);
+    assert_int_equal(shared->told[GY_SUPERVISOR_REPLACING], 0); /* the first was not asked for */
+    signal_parent(service, SIGHUP);
+    await(shared->told[GY_SUPERVISOR_FAILED] == 1);
+    signal_parent(service, SIGHUP);
+    await(shared->told[GY_SUPERVISOR_READY] == 2);
+    assert_int_equal(shared->told[GY_SUPERVISOR_REPLACING], 2);
+    assert_int_equal(shared->told[GY_SUPERVISOR_ENDING], 0);
+    signal_parent(service, SIGTERM);
+    assert_int_equal(ended(service), 0);
+    assert_int_equal(shared->told[GY_SUPERVISOR_ENDING], 1);
+    assert_int_equal(shared->told[GY_SUPERVISOR_FAILED], 1);
+}
+
+static void a_replacement_that_the_service_calls_off_is_not_forked(void **state)
+{
+    struct service *service = *state;
+    struct shared *shared = service->shared;
+    shared->refuses = true;
+    start_ready(service);
+    signal_parent(service, SIGHUP);
+    await(shared->told[GY_SUPERVISOR_REPLACING] == 1);
+    assert_int_equal(ask(service), 1);
+    assert_int_equal(shared->generation, 1);
+    assert_int_equal(shared->told[GY_SUPERVISOR_FAILED], 0);
+    shared->refuses = false;
+    signal_parent(service, SIGHUP);
+    await(shared->seen[2].ready);
+    await(ask(service) == 2);
+    assert_int_equal(shared->seen[2].replacements, 1);
+    signal_parent(service, SIGTERM);
+    assert_int_equal(ended(service), 0);
+}
+
 static void a_replacement_takes_over_when_the_old_child_dies_first(void **state)
 {
     struct service *service = *state;
@@ -238,6 +278,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         service_test(a_replacement_refuses_nobody),
         service_test(a_replacement_that_fails_leaves_the_old_child_serving),
+        service_test(the_service_hears_what_becomes_of_its_children),
+        service_test(a_replacement_that_the_service_calls_off_is_not_forked),
         service_test(a_replacement_takes_over_when_the_old_child_dies_first),
         service_test(a_replacement_asked_for_during_a_start_follows_it),
         service_test(a_hangup_cuts_the_backoff_short),

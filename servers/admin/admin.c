@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "servers/admin/admin.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/child.h"
+#include "core/log.h"
+#include "core/stream.h"
+#include "core/worker.h"
+
+#define TEXT_BYTES        (64u << 10)
+#define TEXT_SERVER_BYTES (32u << 10) /* for each server's counters and histogram */
+#define TEXT_WORKER_BYTES 64u
+
+#define TEXT_TYPE "text/plain; charset=utf-8"
+
+/* ---- what is not a table ---- */
+
+static void write_head(struct gy_writer *writer, const char *name, const char *kind,
+                       const char *help)
+{
+    gy_writer_text(writer, "# HELP ");
+    gy_writer_text(writer, name);
+    gy_writer_text(writer, " ");
+    gy_writer_text(writer, help);
+    gy_writer_text(writer, "\n# TYPE ");
+    gy_writer_text(writer, name);
+    gy_writer_text(writer, " ");
+    gy_writer_text(writer, kind);
+    gy_writer_text(writer, "\n");
+}
+
+static void write_number(struct gy_writer *writer, const char *name, const char *kind,
+                         const char *help, uint64_t value)
+{
+    write_head(writer, name, kind, help);
+    gy_writer_text(writer, name);
+    gy_writer_text(writer, " ");
+    gy_writer_decimal(writer, value);
+    gy_writer_text(writer, "\n");
+}
+
+/* Seconds, to the microsecond. */
+static void write_seconds(struct gy_writer *writer, uint64_t us)
+{
+    char text[32];
+    snprintf(text, sizeof text, " %llu.%06llu\n", (unsigned long long)us / 1000000,
+             (unsigned long long)us % 1000000);
+    gy_writer_text(writer, text);
+}
+
+static uint64_t resident_bytes(void)
+{
+    unsigned long long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (file == NULL) {
+        return 0;
+    }
+    if (fscanf(file, "%*u %llu", &pages) != 1) {
+        pages = 0;
+    }
+    fclose(file);
+    long page_bytes = sysconf(_SC_PAGESIZE);
+    return pages * (page_bytes > 0 ? (uint64_t)page_bytes : 4096);
+}
+
+static uint64_t microseconds(struct timeval time)
+{
+    return (uint64_t)time.tv_sec * 1000000 + (uint64_t)time.tv_usec;
+}
+
+static void write_process(struct gy_writer *writer, const struct gy_admin *admin)
+{
+    struct rusage usage = {0};
+    getrusage(RUSAGE_SELF, &usage);
+    write_head(writer, "process_cpu_seconds_total", "counter",
+               "Processor time of this process, user and system.");
+    gy_writer_text(writer, "process_cpu_seconds_total");
+    write_seconds(writer, microseconds(usage.ru_utime) + microseconds(usage.ru_stime));
+    write_number(writer, "process_resident_memory_bytes", "gauge", "Resident memory.",
+                 resident_bytes());
+    const struct gy_child *child = admin->child != NULL ? *admin->child : NULL;
+    if (child != NULL) {
+        write_number(writer, "gyre_generation", "gauge",
+                     "1 for the first serving process, one more with each that was started.",
+                     child->generation);
+        write_number(writer, "gyre_restarts_total", "counter",
+                     "Serving processes that died unasked before this one.", child->restarts);
+        write_number(writer, "gyre_replacements_total", "counter",
+                     "Reloads that led to a new serving process.", child->replacements);
+    }
+    write_number(writer, "gyre_log_dropped_total", "counter",
+                 "Lines that the process's log dropped.", gy_log_dropped());
+    if (admin->access_log != NULL) {
+        write_number(writer, "gyre_access_log_dropped_total", "counter",
+                     "Lines that the access log dropped.",
+                     gy_access_log_dropped(admin->access_log));
+    }
+}
+
+/* Each worker's thread has a clock that any thread of the process can read. */
+static void write_workers(struct gy_writer *writer, const struct gy_worker *worker)
+{
+    write_head(writer, "gyre_worker_cpu_seconds_total", "counter",
+               "Processor time of a worker's thread.");
+    for (uint32_t i = 0; i < worker->options.workers; i++) {
+        struct timespec used;
+        if (clock_gettime(worker->peers[i]->cpu_clock, &used) != 0) {
+            continue; /* it has ended */
+        }
+        gy_writer_text(writer, "gyre_worker_cpu_seconds_total{worker=\"");
+        gy_writer_decimal(writer, i);
+        gy_writer_text(writer, "\"}");
+        write_seconds(writer, (uint64_t)used.tv_sec * 1000000 + (uint64_t)used.tv_nsec / 1000);
+    }
+}
+
+static int write_servers(struct gy_writer *writer, const struct gy_admin *admin)
+{
+    struct gy_metric_set sets[GY_ADMIN_SERVERS_MAX];
+    struct gy_metric_label labels[GY_ADMIN_SERVERS_MAX];
+    for (uint32_t s = 0; s < admin->server_count; s++) {
+        labels[s] = (struct gy_metric_label){"server", admin->servers[s].name};
+        sets[s] = (struct gy_metric_set){admin->servers[s].counts, admin->workers, &labels[s], 1};
+    }
+    return gy_http_counts_render(writer, sets, admin->server_count);
+}
+
+static int write_metrics(struct gy_writer *writer, const struct gy_admin *admin,
+                         const struct gy_worker *worker)
+{
+    const void *instances[GY_HTTP_WORKERS_MAX];
+    uint32_t workers = worker->options.workers;
+    gy_assert(workers <= GY_HTTP_WORKERS_MAX);
+    for (uint32_t i = 0; i < workers; i++) {
+        instances[i] = &worker->peers[i]->counters;
+    }
+    struct gy_metric_set all = {instances, workers, NULL, 0};
+    write_process(writer, admin);
+    write_workers(writer, worker);
+    int code = gy_metrics_render(writer, gy_counters_rows, gy_counters_row_count, &all, 1);
+    return code != 0 ? code : write_servers(writer, admin);
+}
+
+/* ---- requests ---- */
+
+static void answer_metrics(struct gy_admin *admin, struct gy_http_exchange *exchange)
+{
+    static const struct gy_http_header headers[] = {
+        {{"Content-Type", 12}, {"text/plain; version=0.0.4; charset=utf-8", 40}},
+        {{"Cache-Control", 13}, {"no-store", 8}},
+    };
+    const struct gy_worker *worker = gy_http_stream(exchange)->worker;
+    char *text = admin->text + worker->options.number * admin->text_bytes;
+    struct gy_writer writer = gy_writer_on(text, admin->text_bytes);
+    if (write_metrics(&writer, admin, worker) != 0) {
+        gy_http_answer(exchange, 500, TEXT_TYPE, "too many metrics\n", 17);
+        return;
+    }
+    struct gy_http_response response = {
+        .status = 200,
+        .kind = GY_HTTP_BODY_TEXT,
+        .headers = headers,
+        .header_count = 2,
+        .body.text = {text, gy_writer_length(&writer)},
+    };
+    gy_http_respond(exchange, &response);
+}
+
+static void answer_health(struct gy_http_exchange *exchange)
+{
+    if (gy_http_stream(exchange)->worker->phase == GY_WORKER_SERVING) {
+        gy_http_answer(exchange, 200, TEXT_TYPE, "serving\n", 8);
+    } else {
+        gy_http_answer(exchange, 503, TEXT_TYPE, "draining\n", 9);
+    }
+}
+
+static void admin_request(struct gy_http_exchange *exchange)
+{
+    struct gy_admin *admin = gy_http_context(exchange);
+    struct gy_http_text path = gy_http_target(exchange);
+    const char *query = memchr(path.data, '?', path.length);
+    if (query != NULL) {
+        path.length = (size_t)(query - path.data);
+    }
+    bool metrics = gy_http_text_equal(path, GY_HTTP_TEXT("/metrics"));
+    if (!metrics && !gy_http_text_equal(path, GY_HTTP_TEXT("/healthz"))) {
+        gy_site_handler.request(exchange);
+        return;
+    }
+    enum gy_http_method method = gy_http_method(exchange);
+    if (method != GY_HTTP_GET && method != GY_HTTP_HEAD) {
+        static const struct gy_http_header allow[] = {{{"Allow", 5}, {"GET, HEAD", 9}}};
+        struct gy_http_response response = {.status = 405, .headers = allow, .header_count = 1};
+        gy_http_respond(exchange, &response);
+    } else if (metrics) {
+        answer_metrics(admin, exchange);
+    } else {
+        answer_health(exchange);
+    }
+}
+
+static const struct gy_http_handler admin_handler = {.request = admin_request};
+
+/* ---- what users call ---- */
+
+int gy_admin_init(struct gy_admin *admin, uint32_t workers, const struct gy_child *const *child,
+                  struct gy_error *error)
+{
+    admin->text_bytes =
+        TEXT_BYTES + GY_ADMIN_SERVERS_MAX * TEXT_SERVER_BYTES + workers * TEXT_WORKER_BYTES;
+    /* Pages of it are used as metrics are asked for. */
+    admin->text = mmap(NULL, admin->text_bytes * workers, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    admin->counts = calloc((size_t)GY_ADMIN_SERVERS_MAX * workers, sizeof *admin->counts);
+    admin->workers = workers;
+    if (admin->text == MAP_FAILED || admin->counts == NULL) {
+        admin->text = admin->text == MAP_FAILED ? NULL : admin->text;
+        return gy_error_set(error, GY_ENOMEM, "preparing the admin listener: out of memory");
+    }
+    admin->child = child;
+    admin->http.handler = &admin_handler;
+    admin->http.context = admin;
+    return 0;
+}
+
+void gy_admin_add(struct gy_admin *admin, const char *name, struct gy_http_server *http)
+{
+    gy_assert(admin->server_count < GY_ADMIN_SERVERS_MAX);
+    if (admin->site.http == NULL) {
+        admin->site.http = http;
+    }
+    const void **counts = admin->counts + (size_t)admin->server_count * admin->workers;
+    for (uint32_t i = 0; i < admin->workers; i++) {
+        counts[i] = &http->counts[i];
+    }
+    admin->servers[admin->server_count].name = name;
+    admin->servers[admin->server_count].counts = counts;
+    admin->servers[admin->server_count++].http = http;
+}
+
+void gy_admin_close(struct gy_admin *admin)
+{
+    if (admin->text != NULL) {
+        munmap(admin->text, admin->text_bytes * admin->workers);
+    }
+    free(admin->counts);
+    admin->text = NULL;
+    admin->counts = NULL;
+}

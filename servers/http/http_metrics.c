@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "servers/http/http_metrics.h"
+
+const struct gy_metric_description gy_http_rows[] = {
+#define HTTP_ROW(member, from, name, label, help)                                                  \
+    {name, label, help, GY_METRIC_COUNTER, offsetof(struct gy_http_counts, member)},
+    GY_HTTP_COUNTERS(HTTP_ROW)
+#undef HTTP_ROW
+#define HTTP_REFUSAL(reason, status, connection, sentence)                                         \
+    {"http_refused", "reason=\"" #reason "\"",                                                     \
+     "Requests that the transport answered itself, because of what they were.", GY_METRIC_COUNTER, \
+     offsetof(struct gy_http_counts, refused[GY_H1_REFUSED_##reason])},
+        GY_H1_REFUSALS(HTTP_REFUSAL)
+#undef HTTP_REFUSAL
+            {"access_log_lines", "", "Lines given to the access log.", GY_METRIC_COUNTER,
+             offsetof(struct gy_http_counts, log_lines)},
+    {"access_log_refused", "", "Lines that found the access log's queue full.", GY_METRIC_COUNTER,
+     offsetof(struct gy_http_counts, log_dropped)},
+};
+
+const size_t gy_http_row_count = sizeof gy_http_rows / sizeof gy_http_rows[0];
+
+void gy_http_counts_publish(struct gy_http_counts *counts, const struct gy_h1_counters *counters)
+{
+#define HTTP_PUBLISH(member, from, name, label, help) gy_gauge_set(&counts->member, counters->from);
+    GY_HTTP_COUNTERS(HTTP_PUBLISH)
+#undef HTTP_PUBLISH
+}
+
+void gy_http_counts_publish_refusals(struct gy_http_counts *counts,
+                                     const struct gy_h1_counters *counters)
+{
+    for (uint32_t i = 0; i < GY_H1_REFUSAL_COUNT; i++) {
+        gy_gauge_set(&counts->refused[i], counters->refused[i]);
+    }
+}
+
+int gy_http_counts_render(struct gy_writer *writer, const struct gy_metric_set *sets,
+                          size_t set_count)
+{
+    int code = gy_metrics_render(writer, gy_http_rows, gy_http_row_count, sets, set_count);
+    if (code != 0) {
+        return code;
+    }
+    return gy_histogram_render(
+        writer, "http_request_seconds",
+        "From the turn that parsed a request's head to its response being handed over for sending.",
+        offsetof(struct gy_http_counts, latency), sets, set_count);
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GY_SERVERS_HTTP_HTTP_METRICS_H
+#define GY_SERVERS_HTTP_HTTP_METRICS_H
+
+/*
+ * What an HTTP server counts, where other threads can read it.
+ *
+ * The protocol counts in plain numbers of its own (struct gy_h1_counters). After each turn of a
+ * connection the worker mirrors them here, which is a few stores, no locked instruction.
+ *
+ * The latency of a request begins with the worker's clock of the turn that parsed its head, which
+ * was read as that turn's completions were taken, and ends when its response was handed to the
+ * stream for sending. So it has in it the wait behind other connections of the same turn, and
+ * the handler's time; not the time in the kernel's queues, nor the sending. Requests that are
+ * answered in the turn that parsed them (pipelined ones too) share one reading of the clock, after
+ * the last of them: the earlier ones of a pipeline look as slow as the last, never faster than they
+ * were.
+ */
+
+#include "../../core/metrics.h"
+#include "../../protocols/http/h1.h"
+
+/* X(member, h1 counter, name, label, help): all of them only grow. */
+#define GY_HTTP_COUNTERS(X)                                                                        \
+    X(requests, requests, "http_requests", "", "Requests given to the handler.")                   \
+    X(connections, connections, "http_connections", "", "Connections that speak HTTP.")            \
+    X(informed, responses[1], "http_responses", "class=\"1xx\"", "Responses by class.")            \
+    X(succeeded, responses[2], "http_responses", "class=\"2xx\"", "Responses by class.")           \
+    X(redirected, responses[3], "http_responses", "class=\"3xx\"", "Responses by class.")          \
+    X(client_erred, responses[4], "http_responses", "class=\"4xx\"", "Responses by class.")        \
+    X(server_erred, responses[5], "http_responses", "class=\"5xx\"", "Responses by class.")        \
+    X(copied_bytes, copied_bytes, "http_copied_bytes", "",                                         \
+      "Bytes of heads and small bodies that were copied.")                                         \
+    X(body_bytes_in, body_bytes_in, "http_request_body_bytes", "", "Bytes of requests' bodies.")   \
+    X(cancelled, cancelled, "http_cancelled", "", "Requests that ended without a whole response.") \
+    X(starved, starved, "http_starved", "", "Turns cut short for want of memory.")                 \
+    X(tunnels, tunnels, "http_tunnels", "", "Requests that became tunnels.")
+
+/* One worker's, written by that worker. */
+struct gy_http_counts {
+#define GY_HTTP_COUNTS_MEMBER(member, from, name, label, help) _Atomic uint64_t member;
+    GY_HTTP_COUNTERS(GY_HTTP_COUNTS_MEMBER)
+#undef GY_HTTP_COUNTS_MEMBER
+    _Atomic uint64_t refused[GY_H1_REFUSAL_COUNT];
+    _Atomic uint64_t log_lines;   /* given to the access log */
+    _Atomic uint64_t log_dropped; /* not taken by it: its queue was full */
+    struct gy_histogram latency;
+} __attribute__((aligned(64)));
+
+extern const struct gy_metric_description gy_http_rows[];
+extern const size_t gy_http_row_count;
+
+/* Mirrors what changes with every request. */
+void gy_http_counts_publish(struct gy_http_counts *counts, const struct gy_h1_counters *counters);
+
+/* And what changes as connections end. */
+void gy_http_counts_publish_refusals(struct gy_http_counts *counts,
+                                     const struct gy_h1_counters *counters);
+
+/* Renders all of it; the instances of each set are struct gy_http_counts. 0 or GY_ENOBUFS. */
+int gy_http_counts_render(struct gy_writer *writer, const struct gy_metric_set *sets,
+                          size_t set_count);
+
+#endif
