@@ -135,14 +135,11 @@ static void hand_over(struct gy_connection *connection, struct gy_lease *lease)
 
 static struct gy_lease *out_of_tries(struct gy_origin *origin)
 {
-    struct gy_lease *lease;
-    TAILQ_FOREACH(lease, &origin->waiting, entry)
-    {
-        if (lease->tries == 0) {
-            return lease;
-        }
+    struct gy_lease *lease = TAILQ_FIRST(&origin->waiting);
+    while (lease != NULL && lease->tries > 0) {
+        lease = TAILQ_NEXT(lease, entry);
     }
-    return NULL;
+    return lease;
 }
 
 static void failed(struct gy_origin *origin, const struct gy_error *error)
@@ -150,9 +147,8 @@ static void failed(struct gy_origin *origin, const struct gy_error *error)
     origin->pool->counters.dials_failed++;
     struct gy_worker *worker = worker_of(origin);
     origin->retry_ms = worker->now_ms + gy_backoff_failed(&origin->backoff);
-    struct gy_lease *lease;
-    TAILQ_FOREACH(lease, &origin->waiting, entry)
-    {
+    struct gy_lease *lease = TAILQ_FIRST(&origin->waiting);
+    for (; lease != NULL; lease = TAILQ_NEXT(lease, entry)) {
         gy_assert(lease->tries > 0);
         lease->tries--;
     }

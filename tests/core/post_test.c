@@ -64,6 +64,96 @@ static int post_to_other(struct stage *stage)
     return gy_worker_post(&stage->worker, stage->peers[1], &message);
 }
 
+/* ---- helper threads ---- */
+
+struct letterbox {
+    struct gy_inlet inlet; /* first */
+    struct gy_message messages[4];
+    uint64_t taken[8];
+    uint32_t count;
+    struct gy_worker *leaves; /* removes itself when it is handed something */
+};
+
+static void on_letter(struct gy_inlet *inlet, const struct gy_message *message)
+{
+    struct letterbox *box = (struct letterbox *)inlet;
+    box->taken[box->count++] = message->numbers[0];
+    if (box->leaves != NULL) {
+        gy_worker_remove_inlet(box->leaves, inlet);
+    }
+}
+
+static struct letterbox *letterbox_open(struct gy_worker *worker)
+{
+    struct letterbox *box = aligned_alloc(64, (sizeof *box + 63) & ~(size_t)63);
+    assert_non_null(box);
+    memset(box, 0, sizeof *box);
+    box->inlet.on_message = on_letter;
+    gy_mailbox_init(&box->inlet.mailbox, box->messages, 4);
+    gy_worker_add_inlet(worker, &box->inlet);
+    return box;
+}
+
+static int post_letter(struct gy_worker *worker, struct letterbox *box, uint64_t number)
+{
+    struct gy_message message = {.kind = GY_MESSAGE_USER, .numbers = {number}};
+    return gy_worker_post_inlet(worker, &box->inlet, &message);
+}
+
+static void what_a_helper_posts_is_handed_over_in_order(void **state)
+{
+    struct stage *stage = *state;
+    struct letterbox *one = letterbox_open(&stage->worker);
+    struct letterbox *two = letterbox_open(&stage->worker);
+    for (uint64_t i = 1; i <= 3; i++) {
+        assert_int_equal(post_letter(&stage->worker, one, i), 0);
+    }
+    assert_int_equal(post_letter(&stage->worker, two, 9), 0);
+    stage_turns(stage, 3);
+    assert_int_equal(one->count, 3);
+    assert_int_equal(two->count, 1);
+    for (uint64_t i = 1; i <= 3; i++) {
+        assert_int_equal(one->taken[i - 1], i);
+    }
+    gy_worker_remove_inlet(&stage->worker, &one->inlet);
+    gy_worker_remove_inlet(&stage->worker, &two->inlet);
+    free(one);
+    free(two);
+}
+
+static void a_sleeping_worker_is_rung_by_a_helper(void **state)
+{
+    struct stage *stage = *state;
+    struct gy_worker *other = stage->peers[1];
+    struct letterbox *box = letterbox_open(other);
+    for (uint64_t i = 0; i < 4; i++) {
+        assert_int_equal(post_letter(other, box, i), 0);
+    }
+    assert_int_equal(post_letter(other, box, 5), GY_ENOBUFS);
+    assert_int_equal(rung(other), 1);
+    gy_worker_remove_inlet(other, &box->inlet);
+    free(box);
+}
+
+static void an_inlet_may_be_removed_by_what_it_brings(void **state)
+{
+    struct stage *stage = *state;
+    struct letterbox *kept = letterbox_open(&stage->worker);
+    struct letterbox *leaves = letterbox_open(&stage->worker);
+    leaves->leaves = &stage->worker;
+    post_letter(&stage->worker, kept, 1);
+    post_letter(&stage->worker, leaves, 1);
+    post_letter(&stage->worker, leaves, 2);
+    stage_turns(stage, 2);
+    assert_int_equal(kept->count, 1);
+    assert_int_equal(leaves->count, 1);
+    gy_worker_remove_inlet(&stage->worker, &kept->inlet);
+    free(kept);
+    free(leaves);
+}
+
+/* ---- workers ---- */
+
 static void a_sleeping_worker_is_rung_once_by_the_ring(void **state)
 {
     struct stage *stage = *state;
@@ -115,6 +205,9 @@ static void a_post_to_a_full_mailbox_is_refused_counted_and_rings_nobody(void **
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(what_a_helper_posts_is_handed_over_in_order),
+        TEST(a_sleeping_worker_is_rung_by_a_helper),
+        TEST(an_inlet_may_be_removed_by_what_it_brings),
         TEST(a_sleeping_worker_is_rung_once_by_the_ring),
         TEST(a_worker_whose_ring_is_full_is_rung_by_eventfd),
         TEST(a_worker_is_rung_by_eventfd_when_our_own_ring_is_full),
