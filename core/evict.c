@@ -45,7 +45,7 @@ uint32_t gy_evict_stalled(struct gy_worker *worker)
     }
     gy_count(&worker->counters.streams_evicted, evicted);
     gy_log_limited(GY_LOG_WARN, "worker",
-                   "worker %u: output memory is used up; %u connections that do not read their "
+                   "worker %u: memory is used up; %u connections that do not read their "
                    "answers were ended",
                    worker->options.number, evicted);
     return evicted;

@@ -3,10 +3,10 @@
 #define GY_CORE_EVICT_H
 
 /*
- * Output memory is bounded and shared, so peers who do not read what they asked for could hold all
- * of it until their write deadlines. While streams wait for memory that is used up, those whose
- * sends have been stalled the longest are ended: at least GY_EVICT_STALLED_MS long, oldest first,
- * at most GY_EVICT_BATCH at a time.
+ * Output memory and receive buffers are bounded and shared, so peers who do not read what they
+ * asked for, and go on asking, could hold all of them until their write deadlines. While streams
+ * wait for memory or buffers that are used up, those whose sends have been stalled the longest are
+ * ended: at least GY_EVICT_STALLED_MS long, oldest first, at most GY_EVICT_BATCH at a time.
  */
 
 #include <stdint.h>

@@ -25,6 +25,7 @@
 #define LINKS_PER_STREAM   4
 #define KEEPS_PER_STREAM   2 /* one that is full, one that is begun */
 #define LINKS_BASE         8192
+#define LINKS_SPARE        64 /* with fewer, sessions may be waiting for links */
 #define CLOSE_PATIENCE_MS  2000
 #define NANOSECONDS_PER_MS 1000000u
 
@@ -494,11 +495,18 @@ static void flush(struct gy_worker *worker)
     }
 }
 
+/* Whether the slab has no more than a few items: a session that needs several at once gives up
+ * before there is none. */
+static bool is_used_up(const struct gy_slab *slab, uint32_t spare)
+{
+    return slab->capacity - slab->used < spare;
+}
+
 /* Sessions that found a bounded pool empty are asked again. */
 static void resume_retrying(struct gy_worker *worker)
 {
-    if (!TAILQ_EMPTY(&worker->retrying) && (worker->blocks.used == worker->blocks.capacity ||
-                                            worker->links.used == worker->links.capacity)) {
+    if (!TAILQ_EMPTY(&worker->retrying) &&
+        (is_used_up(&worker->blocks, 1) || is_used_up(&worker->links, LINKS_SPARE))) {
         gy_evict_stalled(worker);
     }
     for (struct gy_stream *stream; (stream = TAILQ_FIRST(&worker->retrying)) != NULL;) {
@@ -515,7 +523,11 @@ static void resume_starved(struct gy_worker *worker)
         return;
     }
     gy_pool_refill(worker->pool);
-    uint32_t room = gy_pool_ready(worker->pool) ? gy_pool_options(worker->pool)->posted : 0;
+    if (!gy_pool_ready(worker->pool)) {
+        gy_evict_stalled(worker); /* what they sent and nobody answers holds the buffers */
+        return;
+    }
+    uint32_t room = gy_pool_options(worker->pool)->posted;
     for (struct gy_stream *stream; room > 0 && (stream = TAILQ_FIRST(&worker->starved)) != NULL;
          room--) {
         gy_stream_stop_waiting(stream);
@@ -553,6 +565,9 @@ static uint64_t wait_ns(struct gy_worker *worker, uint64_t timeout_ns)
     }
     if (!TAILQ_EMPTY(&worker->retrying) && worker->now_ms + RETRY_MS < next_ms) {
         next_ms = worker->now_ms + RETRY_MS;
+    }
+    if (!TAILQ_EMPTY(&worker->starved) && worker->now_ms + GY_EVICT_INTERVAL_MS < next_ms) {
+        next_ms = worker->now_ms + GY_EVICT_INTERVAL_MS;
     }
     if (next_ms == UINT64_MAX) {
         return timeout_ns;
