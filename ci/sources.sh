@@ -26,19 +26,26 @@ test       curl                               curl
 test       wrk                                wrk
 test       apache2-utils                      ab
 test       chromium                           chromium
+test       zlib1g-dev                         -                       # the log of libhdr-histogram is compressed
 bench      wrk                                wrk
 bench      nginx-light|nginx                  nginx
 bench      linux-perf                         perf
 bench      python3                            python3
+bench      g++                                g++
+bench      libbenchmark-dev                   -              # micro-benchmarks
+bench      valgrind                           valgrind       # the gate
+bench      zlib1g-dev                         -
 END
 }
 
 # when  name  pkg-config module  at least  pins: Debian version : suite : upstream tarball : sha256
-# First choice first; the last one is of a stable suite, where a version stays when sid has moved on.
+# First choice first; the last one is of a stable suite, where a version stays when sid has moved on (libhdr-histogram
+# is in none yet).
 libraries() {
 	sed -e 's/#.*//' <<'END'
 build  liburing  liburing  2.9  2.15-1:sid:liburing_2.15.orig.tar.gz:efd299ff27cde40a45efc7dbb97ebe40a0c461921cb462f1d62611642bb4ee86 2.9-1:trixie:liburing_2.9.orig.tar.gz:57e9b36e4ac1e46b8e0351dfb1694dc59638fc25e384b4ba36d87b800b16db1a
 test   cmocka    cmocka    1.1.7  2.0.2-1:sid:cmocka_2.0.2.orig.tar.xz:39f92f366bdf3f1a02af4da75b4a5c52df6c9f7e736c7d65de13283f9f0ef416 1.1.7-3:trixie:cmocka_1.1.7.orig.tar.xz:810570eb0b8d64804331f82b29ff47c790ce9cd6b163e98d47a4807047ecad82
+test|bench  libhdr-histogram  hdr_histogram  0.11.2  0.11.8-4:sid:libhdr-histogram_0.11.8.orig.tar.gz:bb95351a6a8b242dc9be1f28562761a84d4cf0a874ffc90a9b630770a6468e94
 END
 }
 
@@ -63,4 +70,26 @@ build_cmocka() {
 	CFLAGS="$(library_cflags)" meson setup build --prefix="$prefix" --libdir=lib --buildtype=plain \
 		-Ddefault_library=static
 	meson install -C build
+}
+
+# By hand: its own build wants cmake for seven files.
+build_libhdr-histogram() {
+	local name objects=()
+	for name in hdr_encoding hdr_histogram hdr_histogram_log hdr_interval_recorder hdr_thread hdr_time \
+		hdr_writer_reader_phaser; do
+		# shellcheck disable=SC2046 # flags are words
+		$CC $(library_cflags) -std=gnu11 -Iinclude -c "src/$name.c" -o "$name.o"
+		objects+=("$name.o")
+	done
+	ar rcs libhdr_histogram.a "${objects[@]}"
+	install -D -m 644 libhdr_histogram.a "$DESTDIR$prefix/lib/libhdr_histogram.a"
+	install -D -m 644 -t "$DESTDIR$prefix/include/hdr" include/hdr/*.h
+	mkdir -p "$DESTDIR$prefix/lib/pkgconfig"
+	cat >"$DESTDIR$prefix/lib/pkgconfig/hdr_histogram.pc" <<END
+Name: hdr_histogram
+Description: High dynamic range histograms
+Version: $upstream
+Cflags: -I$prefix/include
+Libs: -L$prefix/lib -lhdr_histogram -lz -lm -pthread
+END
 }

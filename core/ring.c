@@ -2,7 +2,9 @@
 #include "core/ring.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <liburing.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -451,6 +453,37 @@ int gy_ring_read_event(struct gy_ring *ring, uint64_t token, int descriptor, uin
         return GY_ENOBUFS;
     }
     io_uring_prep_read(sqe, descriptor, value, sizeof *value, 0);
+    io_uring_sqe_set_data64(sqe, token);
+    return 0;
+}
+
+int gy_ring_open_beneath(struct gy_ring *ring, uint64_t token, int directory, const char *path)
+{
+    /* Looking a path up in what is cached first (RESOLVE_CACHED) is what the ring does by itself
+     * before it leaves an open to one of its threads. */
+    static struct open_how how = {
+        .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+        .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
+    };
+    gy_assert(directory >= 0);
+    struct io_uring_sqe *sqe = queue(ring);
+    if (sqe == NULL) {
+        return GY_ENOBUFS;
+    }
+    io_uring_prep_openat2(sqe, directory, path, &how);
+    io_uring_sqe_set_data64(sqe, token);
+    return 0;
+}
+
+int gy_ring_read(struct gy_ring *ring, uint64_t token, int descriptor, void *data, uint32_t bytes,
+                 uint64_t position)
+{
+    gy_assert(descriptor >= 0 && bytes > 0);
+    struct io_uring_sqe *sqe = queue(ring);
+    if (sqe == NULL) {
+        return GY_ENOBUFS;
+    }
+    io_uring_prep_read(sqe, descriptor, data, bytes, position);
     io_uring_sqe_set_data64(sqe, token);
     return 0;
 }

@@ -36,6 +36,7 @@ enum gy_operation {
     GY_OPERATION_MESSAGE, /* another worker rang */
     GY_OPERATION_RUNG,    /* this worker rang another: its number is the slot */
     GY_OPERATION_WAKE,    /* a thread without a ring rang */
+    GY_OPERATION_FILE,    /* of core/file */
     GY_OPERATION_COUNT
 };
 
@@ -189,6 +190,16 @@ int gy_ring_message(struct gy_ring *ring, uint64_t token, int ring_descriptor,
 
 /* Reads 8 bytes of an eventfd into `value`. */
 int gy_ring_read_event(struct gy_ring *ring, uint64_t token, int descriptor, uint64_t *value);
+
+/* Opens `path`, which is read by the time gy_ring_wait() returns, for reading beneath `directory`:
+ * a path that leads out of it is refused with EXDEV. Nothing that is opened blocks. The result is a
+ * descriptor or a negative errno. */
+int gy_ring_open_beneath(struct gy_ring *ring, uint64_t token, int directory, const char *path);
+
+/* Reads at most `bytes` at `position` of a file. The result is how many, 0 at the end, or a
+ * negative errno. */
+int gy_ring_read(struct gy_ring *ring, uint64_t token, int descriptor, void *data, uint32_t bytes,
+                 uint64_t position);
 
 /* ---- the turn ---- */
 

@@ -158,6 +158,7 @@ struct gy_stream {
     bool receiving : 1;
     bool sending : 1;
     bool cancelling : 1;
+    bool cancelled : 1; /* closing: everything in flight was; its completions follow */
     bool write_shut : 1;
     bool draining : 1;
     bool paused : 1;    /* reached receive_high; reads again at receive_low */

@@ -140,10 +140,13 @@ void gy_stream_sent(struct gy_stream *stream, const struct gy_completion *comple
 
 void gy_stream_cancelled(struct gy_stream *stream, const struct gy_completion *completion)
 {
-    (void)
-        completion; /* found, not found or already running: the operations' own completions tell */
     gy_assert(stream->cancelling);
     stream->cancelling = false;
+    /* The operations' own completions tell what became of them. Where it found none, which is to
+     * say that one was just being started, it is asked for again. */
+    if (completion->result <= 0) {
+        stream->cancelled = false;
+    }
     gy_stream_flush_later(stream);
 }
 
@@ -288,7 +291,9 @@ static void stream_progress_closing(struct gy_stream *stream)
         gy_stream_free(stream);
         return;
     }
-    if (!stream->cancelling) {
+    /* Once: the kernel runs what was cancelled a few at a time, behind new submissions, so that
+     * thousands that ask again every turn would keep each other from ending. */
+    if (!stream->cancelling && !stream->cancelled) {
         if (gy_ring_cancel_descriptor(stream->worker->ring,
                                       gy_stream_token(stream, GY_OPERATION_CANCEL),
                                       stream->descriptor) != 0) {
@@ -296,6 +301,7 @@ static void stream_progress_closing(struct gy_stream *stream)
             return;
         }
         stream->cancelling = true;
+        stream->cancelled = true;
     }
 }
 

@@ -51,6 +51,7 @@ static int open_memory(struct gy_worker *worker)
         gy_slab_bytes(sizeof(struct gy_bump_block), options->blocks_max),
         gy_slab_bytes(sizeof(struct gy_keep_block), streams * KEEPS_PER_STREAM),
         (sizeof(uint32_t) * streams + 63) & ~(size_t)63,
+        gy_file_table_bytes(),
     };
     for (size_t i = 0; i < sizeof bytes / sizeof bytes[0]; i++) {
         worker->memory_bytes += bytes[i];
@@ -66,7 +67,8 @@ static int open_memory(struct gy_worker *worker)
     gy_slab_init(&worker->links, at += bytes[0], bytes[1], sizeof(struct gy_link));
     gy_slab_init(&worker->blocks, at += bytes[1], bytes[2], sizeof(struct gy_bump_block));
     gy_slab_init(&worker->keeps, at += bytes[2], bytes[3], sizeof(struct gy_keep_block));
-    worker->generations = (uint32_t *)(at + bytes[3]);
+    worker->generations = (uint32_t *)(at += bytes[3]);
+    gy_file_table_init(&worker->files, at + bytes[4]);
     gy_bump_init(&worker->bump, &worker->blocks);
     worker->vectors = calloc(GY_TURN_VECTORS, sizeof *worker->vectors);
     worker->messages = calloc(GY_TURN_MESSAGES, sizeof *worker->messages);
@@ -222,6 +224,16 @@ int gy_worker_post(struct gy_worker *from, struct gy_worker *to, const struct gy
     return 0;
 }
 
+int gy_worker_post_inlet(struct gy_worker *worker, struct gy_inlet *inlet,
+                         const struct gy_message *message)
+{
+    int code = gy_mailbox_push(&inlet->mailbox, message);
+    if (code == 0 && gy_bell_must_ring(&worker->bell)) {
+        ring_by_eventfd(worker);
+    }
+    return code;
+}
+
 static void drain_begin(struct gy_worker *worker, uint64_t timeout_ms, bool take_waiting)
 {
     if (worker->phase != GY_WORKER_SERVING) {
@@ -261,8 +273,44 @@ static void read_mailboxes(struct gy_worker *worker)
     }
 }
 
+/* An inlet may be removed by what it brings: whoever does so takes the rest of its messages along.
+ */
+static void read_inlets(struct gy_worker *worker)
+{
+    struct gy_message message;
+    struct gy_inlet *next;
+    for (struct gy_inlet *inlet = worker->inlets; inlet != NULL; inlet = next) {
+        next = inlet->next;
+        if (gy_mailbox_pop(&inlet->mailbox, &message)) {
+            inlet->on_message(inlet, &message);
+        }
+    }
+}
+
+void gy_worker_add_inlet(struct gy_worker *worker, struct gy_inlet *inlet)
+{
+    gy_assert(inlet->on_message != NULL && inlet->mailbox.messages != NULL);
+    inlet->next = worker->inlets;
+    worker->inlets = inlet;
+}
+
+void gy_worker_remove_inlet(struct gy_worker *worker, struct gy_inlet *inlet)
+{
+    struct gy_inlet **link = &worker->inlets;
+    while (*link != NULL && *link != inlet) {
+        link = &(*link)->next;
+    }
+    gy_assert(*link == inlet);
+    *link = inlet->next;
+}
+
 static bool mailboxes_empty(const struct gy_worker *worker)
 {
+    for (const struct gy_inlet *inlet = worker->inlets; inlet != NULL; inlet = inlet->next) {
+        if (!gy_mailbox_empty(&inlet->mailbox)) {
+            return false;
+        }
+    }
     for (uint32_t i = 0; i <= worker->options.workers; i++) {
         if (!gy_mailbox_empty(&worker->inboxes[i])) {
             return false;
@@ -364,6 +412,11 @@ void gy_worker_dispatch(struct gy_worker *worker, const struct gy_completion *co
         break;
     case GY_OPERATION_WAKE:
         worker->wake_armed = false;
+        break;
+    case GY_OPERATION_FILE:
+        if (!gy_file_completed(worker, completion)) {
+            drop_stale(worker, completion);
+        }
         break;
     case GY_OPERATION_MESSAGE: /* waking was all it was for */
     case GY_OPERATION_NONE:
@@ -579,6 +632,8 @@ int gy_worker_turn(struct gy_worker *worker, uint64_t timeout_ns)
     read_clock(worker);
     reap(worker);
     read_mailboxes(worker);
+    read_inlets(worker);
+    gy_file_run(worker);
     resume_retrying(worker);
     run_ready(worker);
     gy_wheel_advance(&worker->wheel, worker->now_ms, TIMERS_PER_TURN);
@@ -631,7 +686,8 @@ void gy_worker_finish(struct gy_worker *worker)
         if (gy_worker_turn(worker, 10 * NANOSECONDS_PER_MS) != 0) {
             break;
         }
-    } while ((worker->streams_open > 0 || !listeners_closed(worker)) &&
+    } while ((worker->streams_open > 0 || worker->files.operations.used > 0 ||
+              !listeners_closed(worker)) &&
              worker->now_ms < deadline_ms);
     gy_ring_submit(worker->ring); /* the last descriptors are closed by the ring */
 }
@@ -640,10 +696,12 @@ void gy_worker_close(struct gy_worker *worker)
 {
     if (worker->pool != NULL) {
         gy_worker_finish(worker);
-        if (worker->streams_open > 0) {
+        if (worker->streams_open > 0 || worker->files.operations.used > 0) {
             gy_log(GY_LOG_ERROR, "worker",
-                   "worker %u: %llu connections did not end; their memory is left to the system",
-                   worker->options.number, (unsigned long long)worker->streams_open);
+                   "worker %u: %llu connections and %u file operations did not end; their memory "
+                   "is left to the system",
+                   worker->options.number, (unsigned long long)worker->streams_open,
+                   worker->files.operations.used);
             return; /* the kernel may still write to it */
         }
         for (uint32_t i = 0; i < worker->listener_count; i++) {

@@ -8,8 +8,8 @@
  *
  * One turn:  wait (one enter: submits everything queued, sleeps until a completion or the next
  * timer) read the clock once drain completions into streams; no session runs here mailboxes;
- * sessions that have input; timers that have expired flush: one gathered send per stream that has
- * output
+ * owners of files that were opened or read; sessions that have input; timers that have expired
+ * flush: one gathered send per stream that has output
  */
 
 #include <pthread.h>
@@ -17,6 +17,7 @@
 #include <time.h>
 
 #include "bump.h"
+#include "file.h"
 #include "listener.h"
 #include "mailbox.h"
 #include "metrics.h"
@@ -58,6 +59,17 @@ struct gy_worker_options {
     struct gy_pool_options pool;
 };
 
+/*
+ * A way in for one helper thread: a mailbox of its own, since each mailbox has one producer. What
+ * it posts is handed to `on_message` on the worker's thread. It stays until
+ * gy_worker_remove_inlet(), by which time the helper must have stopped posting.
+ */
+struct gy_inlet {
+    struct gy_mailbox mailbox;
+    void (*on_message)(struct gy_inlet *inlet, const struct gy_message *message);
+    struct gy_inlet *next;
+};
+
 /* Messages below GY_MESSAGE_USER are core's; a server's own kinds start there. */
 enum gy_message_kind {
     GY_MESSAGE_DRAIN =
@@ -87,6 +99,7 @@ struct gy_worker {
     struct gy_slab links;
     struct gy_slab blocks;
     struct gy_slab keeps;
+    struct gy_file_table files;
     void *memory;
     size_t memory_bytes;
 
@@ -106,6 +119,7 @@ struct gy_worker {
     /* inboxes[i]: from worker i; inboxes[workers]: from the control thread. */
     struct gy_mailbox *inboxes;
     struct gy_message *inbox_messages;
+    struct gy_inlet *inlets; /* of helper threads */
     struct gy_bell bell;
     int wake_descriptor; /* eventfd: rung by threads without a ring */
     uint64_t wake_value;
@@ -150,6 +164,15 @@ void gy_worker_close(struct gy_worker *worker);
 /* Sends a message from worker `from` (NULL: the control thread) and sees that the receiver wakes
  * up. 0, or GY_ENOBUFS when its mailbox is full (counted by the sender). */
 int gy_worker_post(struct gy_worker *from, struct gy_worker *to, const struct gy_message *message);
+
+/* On the worker's thread: takes what comes through an inlet, whose mailbox is initialised. */
+void gy_worker_add_inlet(struct gy_worker *worker, struct gy_inlet *inlet);
+void gy_worker_remove_inlet(struct gy_worker *worker, struct gy_inlet *inlet);
+
+/* On the inlet's helper thread: sends a message and sees that the worker wakes up. 0, or GY_ENOBUFS
+ * when the mailbox is full. */
+int gy_worker_post_inlet(struct gy_worker *worker, struct gy_inlet *inlet,
+                         const struct gy_message *message);
 
 /* One completion into the state it belongs to. A generation that is gone is dropped and counted. */
 void gy_worker_dispatch(struct gy_worker *worker, const struct gy_completion *completion);

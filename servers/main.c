@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clients/get/get_command.h"
 #include "servers/doctor.h"
 #include "servers/http/http_command.h"
 
@@ -12,6 +13,7 @@ static const struct {
 } commands[] = {
     {"start", gy_start_main, "serve what there is, with built-in defaults"},
     {"http", gy_http_main, "an HTTP/1.1 server"},
+    {"get", gy_get_main, "fetch URLs over HTTP/1.1"},
     {"serve", gy_serve_main, "what a configuration file says: any mix of servers"},
     {"doctor", gy_doctor_main, "what this host offers, and what would change it"},
 };

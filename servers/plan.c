@@ -18,6 +18,14 @@ const char gy_plan_flags_help[] =
 
 #define FIXED_TEXT "Hello, world!"
 
+const char gy_plan_http_flags_help[] =
+    "  --no-listing            404 for a directory without index.html\n"
+    "  --no-precompressed      do not look for name.br, name.zst, name.gz\n"
+    "  --cache MIB             memory for file contents, per worker (default: 64)\n"
+    "  --fixed                 answer every request with \"" FIXED_TEXT "\"\n";
+
+#define CACHE_MIB_MAX (1u << 20)
+
 static void fixed_request(struct gy_http_exchange *exchange)
 {
     gy_http_answer(exchange, 200, "text/plain", FIXED_TEXT, sizeof FIXED_TEXT - 1);
@@ -34,6 +42,9 @@ struct block {
     struct gy_serve_server *server;
     struct gy_http_server http;
     struct gy_site site;
+    struct gy_files_options file_options; /* of `root`; a directory of NULL: no files */
+    struct gy_files files;
+    bool files_open;
 };
 
 /* What a plan owns. */
@@ -86,6 +97,45 @@ int gy_plan_flag(struct gy_plan_flags *flags, int argc, char **argv, int *index,
         *index += taken == 1 && equals == NULL;
     }
     return taken < 0 ? taken : taken > 0;
+}
+
+static int read_cache(const char *text, uint64_t *bytes, struct gy_error *error)
+{
+    char *end = NULL;
+    unsigned long mebibytes = text != NULL ? strtoul(text, &end, 10) : 0;
+    if (text == NULL || text[0] < '0' || text[0] > '9' || *end != '\0' || mebibytes < 1 ||
+        mebibytes > CACHE_MIB_MAX) {
+        return gy_error_set(error, GY_EINVAL, "--cache %s: not a number from 1 to %u",
+                            text != NULL ? text : "", CACHE_MIB_MAX);
+    }
+    *bytes = (uint64_t)mebibytes << 20;
+    return 0;
+}
+
+int gy_plan_http_flag(struct gy_plan_flags *flags, int argc, char **argv, int *index,
+                      struct gy_error *error)
+{
+    const char *argument = argv[*index];
+    struct gy_files_options *files = &flags->files;
+    if (argument[0] != '-' && argument[0] != '\0' && files->directory == NULL) {
+        files->directory = argument;
+    } else if (strcmp(argument, "--fixed") == 0) {
+        flags->fixed = true;
+    } else if (strcmp(argument, "--no-listing") == 0) {
+        files->no_listing = true;
+    } else if (strcmp(argument, "--no-precompressed") == 0) {
+        files->no_precompressed = true;
+    } else if (strncmp(argument, "--cache=", 8) == 0) {
+        int code = read_cache(argument + 8, &files->cache_bytes, error);
+        return code != 0 ? code : 1;
+    } else if (strcmp(argument, "--cache") == 0) {
+        const char *value = *index + 1 < argc ? argv[++*index] : NULL;
+        int code = read_cache(value, &files->cache_bytes, error);
+        return code != 0 ? code : 1;
+    } else {
+        return 0;
+    }
+    return 1;
 }
 
 /* ---- keys ---- */
@@ -212,11 +262,50 @@ static int take_logs(void *context, const struct gy_config_directive *directive,
     return gy_config_switch(directive, 0, &making->block->logs, error);
 }
 
+static int take_root(void *context, const struct gy_config_directive *directive,
+                     struct gy_error *error)
+{
+    (void)error;
+    struct making *making = context;
+    making->block->file_options.directory = directive->values[0];
+    return 0;
+}
+
+static int take_file_switch(void *context, const struct gy_config_directive *directive,
+                            struct gy_error *error)
+{
+    struct making *making = context;
+    struct gy_files_options *files = &making->block->file_options;
+    bool on;
+    int code = gy_config_switch(directive, 0, &on, error);
+    if (code == 0) {
+        *(strcmp(directive->key, "listing") == 0 ? &files->no_listing : &files->no_precompressed) =
+            !on;
+    }
+    return code;
+}
+
+static int take_cache(void *context, const struct gy_config_directive *directive,
+                      struct gy_error *error)
+{
+    struct making *making = context;
+    uint64_t *bytes = &making->block->file_options.cache_bytes;
+    if (read_cache(directive->values[0], bytes, NULL) != 0) {
+        return gy_config_error(directive, error, "%s is not a number of mebibytes from 1 to %u",
+                               directive->values[0], CACHE_MIB_MAX);
+    }
+    return 0;
+}
+
 static int take_http(void *context, const struct gy_config_directive *directive,
                      struct gy_error *error);
 
 static const struct gy_config_key http_keys[] = {
     {"listen", 1, 1, GY_CONFIG_PLAIN, false, take_listen, "ADDRESS:PORT"},
+    {"root", 1, 1, GY_CONFIG_PLAIN, true, take_root, "DIR"},
+    {"listing", 1, 1, GY_CONFIG_PLAIN, true, take_file_switch, "on or off"},
+    {"precompressed", 1, 1, GY_CONFIG_PLAIN, true, take_file_switch, "on or off"},
+    {"cache", 1, 1, GY_CONFIG_PLAIN, true, take_cache, "MIB"},
     {"fixed", 1, 1, GY_CONFIG_PLAIN, true, take_fixed, "on"},
     {"access-log", 1, 1, GY_CONFIG_PLAIN, true, take_logs, "on or off"},
 };
@@ -299,6 +388,9 @@ static void release(struct gy_serve_plan *plan)
 {
     struct owned *owned = plan->owned;
     for (uint32_t i = 0; i < owned->block_count; i++) {
+        if (owned->blocks[i]->files_open) {
+            gy_files_close(&owned->blocks[i]->files);
+        }
         free(owned->blocks[i]);
     }
     if (owned->admin != NULL) {
@@ -312,13 +404,15 @@ static void release(struct gy_serve_plan *plan)
 /* ---- the plan ---- */
 
 /* Without a file, or with one that has no server in it. */
-static int serve_flags(struct making *making, struct gy_error *error)
+static int serve_flags(struct making *making, const struct gy_plan_flags *flags,
+                       struct gy_error *error)
 {
     const struct gy_serve_options *options = &making->plan->options;
     struct block *block = block_add(making, "http");
     if (block == NULL) {
         return gy_error_set(error, GY_ENOMEM, "out of memory");
     }
+    block->file_options = flags->files;
     struct gy_serve_server *server = block->server;
     memcpy(server->addresses, options->addresses, sizeof server->addresses);
     server->address_count = options->address_count;
@@ -354,6 +448,35 @@ static int add_admin(struct making *making, struct gy_error *error)
     return 0;
 }
 
+/* One fixed answer, files, or the built-in site. */
+static int choose_handler(struct block *block, const struct gy_plan_flags *flags,
+                          struct gy_error *error)
+{
+    bool fixed = block->fixed || flags->fixed;
+    const char *directory = block->file_options.directory;
+    if (fixed && directory != NULL) {
+        struct gy_error why = {0};
+        gy_error_set(&why, GY_EINVAL, "a fixed answer needs no files; leave %s away", directory);
+        return block->at != NULL ? gy_config_error(block->at, error, "%s", why.message)
+                                 : gy_error_set(error, GY_EINVAL, "--fixed: %s", why.message);
+    }
+    if (fixed) {
+        block->http.handler = &gy_plan_fixed_handler;
+    }
+    if (directory == NULL) {
+        return 0;
+    }
+    struct gy_error why = {0};
+    int code = gy_files_open(&block->files, &block->file_options, &why);
+    if (code != 0) {
+        return block->at != NULL ? gy_config_error(block->at, error, "%s", why.message)
+                                 : gy_error_set(error, code, "%s", why.message);
+    }
+    block->files_open = true;
+    gy_files_serve(&block->files, &block->http);
+    return 0;
+}
+
 int gy_plan_make(void *context, struct gy_serve_plan *plan, struct gy_error *error)
 {
     const struct gy_plan_flags *flags = context;
@@ -383,13 +506,19 @@ int gy_plan_make(void *context, struct gy_serve_plan *plan, struct gy_error *err
                             "--listen %s: %s says where its servers listen; write it there",
                             plan->options.addresses[0], flags->config);
     }
-    code = owned->block_count == 0 ? serve_flags(&making, error) : 0;
+    if (owned->block_count > 0 && flags->files.directory != NULL) {
+        return gy_error_set(error, GY_EINVAL,
+                            "%s: %s says what its servers serve; write root %s; there",
+                            flags->files.directory, flags->config, flags->files.directory);
+    }
+    code = owned->block_count == 0 ? serve_flags(&making, flags, error) : 0;
     code = code == 0 ? gy_serve_plan_log(plan, error) : code;
     for (uint32_t i = 0; i < owned->block_count; i++) {
         struct block *block = owned->blocks[i];
-        block->http.handler =
-            block->fixed || flags->fixed ? &gy_plan_fixed_handler : block->http.handler;
         block->http.access_log = block->logs ? plan->access_log : NULL;
+        if (code == 0) {
+            code = choose_handler(block, flags, error);
+        }
     }
     return code == 0 && plan->options.admin != NULL ? add_admin(&making, error) : code;
 }

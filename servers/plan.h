@@ -9,16 +9,18 @@
  */
 
 #include "../protocols/http/http.h"
+#include "http/files.h"
 #include "serve.h"
 
 #define GY_PLAN_FLAGS_MAX 64
 
 /* What the command line said. */
 struct gy_plan_flags {
-    const char *config; /* --config: a file, or NULL */
-    bool check;         /* --check: say whether it could be served, and do not */
-    bool fixed;         /* --fixed: one fixed answer */
-    uint32_t count;     /* of the common flags, to be applied over what the file says */
+    const char *config;            /* --config: a file, or NULL */
+    bool check;                    /* --check: say whether it could be served, and do not */
+    bool fixed;                    /* --fixed: one fixed answer */
+    struct gy_files_options files; /* DIR, --no-listing, --no-precompressed, --cache */
+    uint32_t count;                /* of the common flags, to be applied over what the file says */
     struct {
         char name[32];
         const char *value;
@@ -30,6 +32,10 @@ struct gy_plan_flags {
 int gy_plan_flag(struct gy_plan_flags *flags, int argc, char **argv, int *index,
                  struct gy_error *error);
 
+/* The same for what `gyre http` takes besides: DIR, and how its files are served. */
+int gy_plan_http_flag(struct gy_plan_flags *flags, int argc, char **argv, int *index,
+                      struct gy_error *error);
+
 /* gy_serve_hooks.make; `context` is a struct gy_plan_flags. */
 int gy_plan_make(void *context, struct gy_serve_plan *plan, struct gy_error *error);
 
@@ -40,5 +46,6 @@ int gy_plan_check(struct gy_plan_flags *flags);
 extern const struct gy_http_handler gy_plan_fixed_handler;
 
 extern const char gy_plan_flags_help[];
+extern const char gy_plan_http_flags_help[];
 
 #endif

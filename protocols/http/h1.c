@@ -5,6 +5,7 @@
 #include "protocols/http/h1.h"
 
 #include "core/cursor.h"
+#include "protocols/http/h1_heads.h"
 #include "protocols/http/h1_internal.h"
 
 /* ---- set-up ---------------------------------------------------------------------------------- */
@@ -131,7 +132,9 @@ void gy_h1_tell_closed(struct gy_h1_exchange *exchange, int reason)
 static void release(struct gy_h1_exchange *exchange)
 {
     gy_assert((exchange->flags & GY_H1_X_ACTIVE) != 0);
-    gy_buffer_drop(exchange->base.head_buffer);
+    if (exchange->base.head_buffer != NULL) {
+        gy_buffer_drop(exchange->base.head_buffer);
+    }
     if (exchange->base.trailer_buffer != NULL) {
         gy_buffer_drop(exchange->base.trailer_buffer);
     }
@@ -156,7 +159,7 @@ void gy_h1_close_soon(struct gy_h1 *connection, bool lingers)
 
 void gy_h1_finish(struct gy_h1 *connection, uint64_t now_ns)
 {
-    gy_assert(connection->exchange->body_state == GY_H1_BODY_DONE);
+    gy_assert(connection->exchange->body.state == GY_H1_BODY_DONE);
     release(connection->exchange);
     connection->since_ns = now_ns;
     connection->phase = GY_H1_PHASE_HEAD;
@@ -212,8 +215,13 @@ static bool exchange_step(struct gy_h1 *connection, struct gy_chain *in, uint64_
     }
     if (exchange->answer_state == GY_H1_ANSWER_DONE) {
         gy_h1_tell_closed(exchange, 0);
-        if (exchange->body_state == GY_H1_BODY_DONE) {
+        if (exchange->body.state == GY_H1_BODY_DONE) {
             gy_h1_finish(connection, now_ns);
+            return true;
+        }
+        if ((connection->flags & GY_H1_LAST) != 0) {
+            /* No request follows for which the rest of this one would have to be read. */
+            gy_h1_close_soon(connection, true);
             return true;
         }
     } else if (exchange->answer_state == GY_H1_ANSWER_TUNNEL) {
@@ -226,7 +234,7 @@ static bool exchange_step(struct gy_h1 *connection, struct gy_chain *in, uint64_
     }
     uint8_t answer_before = exchange->answer_state;
     bool progress = false;
-    if (exchange->body_state != GY_H1_BODY_DONE) {
+    if (exchange->body.state != GY_H1_BODY_DONE) {
         progress = gy_h1_body_step(connection, in, now_ns);
         if (connection->phase != GY_H1_PHASE_EXCHANGE) {
             return true;
@@ -252,26 +260,50 @@ static bool exchange_step(struct gy_h1 *connection, struct gy_chain *in, uint64_
     return false;
 }
 
-/* A head that outlives the turn leaves the receive buffer. Without memory it stays there; the next
- * turn tries again. */
-static void keep_head(struct gy_h1 *connection)
+/* Copies a head to memory that may be held for long. False without any. */
+static bool copy_head(struct gy_h1_env *env, const uint8_t *head, uint32_t bytes,
+                      struct gy_slice *kept)
 {
-    struct gy_http_exchange *base = &connection->exchange->base;
-    struct gy_h1_env *env = connection->env;
-    uint32_t bytes = connection->exchange->head.bytes;
+    if (env->heads != NULL) {
+        struct gy_buffer *buffer = gy_h1_heads_keep(env->heads, head, bytes);
+        *kept = (struct gy_slice){buffer, 0, bytes};
+        return buffer != NULL;
+    }
     uint8_t *room = gy_bump_reserve(env->bump, bytes);
     if (room == NULL) {
-        connection->flags |= GY_H1_STARVED;
-        return;
+        return false;
     }
-    memcpy(room, base->head_data, bytes);
-    struct gy_slice slice = gy_bump_slice(env->bump, bytes);
+    memcpy(room, head, bytes);
+    *kept = gy_bump_slice(env->bump, bytes);
+    return true;
+}
+
+/* A head that outlives the turn leaves the receive buffer, or the output block that it was joined
+ * in. Nobody reads it any more once the handler was told of the end. Without memory a request that
+ * is not yet answered is refused, since memory would come back only as other peers please; one
+ * whose answer has begun stays as it is, and the next turn tries again. */
+static void keep_head(struct gy_h1 *connection)
+{
+    struct gy_h1_exchange *exchange = connection->exchange;
+    struct gy_http_exchange *base = &exchange->base;
+    struct gy_h1_env *env = connection->env;
+    struct gy_slice kept = {0};
+    if ((exchange->flags & GY_H1_X_OVER) == 0) {
+        if (!copy_head(env, base->head_data, exchange->head.bytes, &kept)) {
+            if (env->heads != NULL && exchange->answer_state == GY_H1_ANSWER_NONE) {
+                gy_h1_refuse(connection, GY_H1_REFUSED_BUSY);
+            } else {
+                connection->flags |= GY_H1_STARVED;
+            }
+            return;
+        }
+        env->counters.copied_bytes += exchange->head.bytes;
+        env->counters.heads_kept++;
+    }
     gy_buffer_drop(base->head_buffer);
-    base->head_buffer = slice.buffer;
-    base->head_data = gy_slice_data(slice);
-    connection->exchange->flags &= (uint16_t)~GY_H1_X_BORROWED;
-    env->counters.copied_bytes += bytes;
-    env->counters.heads_kept++;
+    base->head_buffer = kept.buffer;
+    base->head_data = kept.buffer != NULL ? gy_slice_data(kept) : NULL;
+    exchange->flags &= (uint16_t)~GY_H1_X_BORROWED;
 }
 
 uint32_t gy_h1_turn(struct gy_h1 *connection, struct gy_chain *in, bool eof, uint64_t now_ns)
@@ -302,13 +334,10 @@ uint32_t gy_h1_turn(struct gy_h1 *connection, struct gy_chain *in, bool eof, uin
             break;
         }
     }
-    if (gy_h1_active(connection)) {
-        if ((connection->exchange->flags & GY_H1_X_BORROWED) != 0) {
-            keep_head(connection);
-        }
-    } else {
-        give_back(connection);
+    if (gy_h1_active(connection) && (connection->exchange->flags & GY_H1_X_BORROWED) != 0) {
+        keep_head(connection);
     }
+    give_back(connection);
     if ((connection->flags & GY_H1_STARVED) != 0) {
         connection->env->counters.starved++;
     }
@@ -329,7 +358,7 @@ static bool reads(const struct gy_h1 *connection, const struct gy_chain *in)
         return (connection->flags & (GY_H1_BLOCKED | GY_H1_STARVED)) == 0;
     case GY_H1_PHASE_EXCHANGE:
         gy_assert(exchange != NULL);
-        return exchange->body_state != GY_H1_BODY_DONE
+        return exchange->body.state != GY_H1_BODY_DONE
                    ? gy_h1_body_wanted(exchange)
                    : in->length < connection->env->limits.pipeline_bytes;
     case GY_H1_PHASE_TUNNEL:
@@ -383,7 +412,7 @@ uint64_t gy_h1_deadline(const struct gy_h1 *connection)
         timeout_ms = (connection->flags & GY_H1_BEGUN) != 0 ? limits->header_timeout_ms
                                                             : limits->idle_timeout_ms;
     } else if (connection->phase == GY_H1_PHASE_EXCHANGE &&
-               connection->exchange->body_state != GY_H1_BODY_DONE &&
+               connection->exchange->body.state != GY_H1_BODY_DONE &&
                gy_h1_body_wanted(connection->exchange)) {
         timeout_ms = limits->body_timeout_ms;
     } else {

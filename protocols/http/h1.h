@@ -137,6 +137,7 @@ struct gy_h1_counters {
 };
 
 struct gy_h1;
+struct gy_h1_heads;
 
 /* What is known of a request that is over. */
 struct gy_h1_record {
@@ -158,6 +159,9 @@ struct gy_h1_env {
     void *context; /* the handler's */
     struct gy_slab *exchanges;
     struct gy_bump *bump;
+    /* Set it behind gy_h1_env_init(). Without it (NULL) heads are kept in output memory, which is
+     * for tests: peers who send heads and no bodies could hold all of it. */
+    struct gy_h1_heads *heads;
     /* A handler did something outside a turn of this connection: give it a turn soon (never from
      * within this call). May be called repeatedly. */
     void (*wake)(struct gy_h1 *connection);
@@ -186,6 +190,24 @@ int gy_h1_env_init(struct gy_h1_env *env, const struct gy_http_handler *handler,
  * and once a second. */
 void gy_h1_env_date(struct gy_h1_env *env, const char date[GY_HTTP_DATE_BYTES]);
 
+/* How far the search for the end of a head has come in `in`. Before a head: all zero. */
+struct gy_h1_scan {
+    uint32_t scanned; /* bytes passed */
+    uint8_t state;
+};
+
+/* Where in a body the reading is. Private to protocols/http. */
+struct gy_h1_body {
+    uint64_t left;            /* bytes of the body, or of the chunk, still to come */
+    uint64_t seen;            /* bytes of chunks announced so far */
+    uint64_t max;             /* bytes it may have */
+    uint32_t extension_bytes; /* of this chunk's extensions */
+    uint32_t extension_total;
+    uint32_t extension_max; /* of one chunk; of a body 16 times that */
+    uint8_t state;          /* enum gy_h1_body_state */
+    uint8_t size_digits;
+};
+
 /* One connection. Embed it in the owner's connection; its members are private. */
 struct gy_h1 {
     struct gy_h1_env *env;
@@ -193,10 +215,9 @@ struct gy_h1 {
     struct gy_h1_exchange *exchange; /* NULL unless a request is active */
     void *owner;                     /* gy_http_connection() */
     uint64_t since_ns;               /* when the wait that is timed now began */
-    uint32_t scanned;                /* bytes of `in` that the search for the head's end passed */
+    struct gy_h1_scan scan;          /* the search for the head's end */
     uint16_t flags;
     uint8_t phase;
-    uint8_t scan_state;
     uint8_t empty_lines;
 };
 

@@ -61,200 +61,33 @@ static bool length_step(struct gy_h1 *connection, struct gy_chain *in, uint64_t 
         exchange->flags |= GY_H1_X_HUNGRY;
         return false;
     }
-    uint32_t taken = take(connection, in, &bytes, exchange->body_left);
+    uint32_t taken = take(connection, in, &bytes, exchange->body.left);
     if (taken == 0) {
         return false;
     }
-    exchange->body_left -= taken;
-    if (exchange->body_left == 0) {
-        exchange->body_state = GY_H1_BODY_DONE;
+    exchange->body.left -= taken;
+    if (exchange->body.left == 0) {
+        exchange->body.state = GY_H1_BODY_DONE;
     }
-    deliver(connection, &bytes, exchange->body_left == 0, now_ns);
+    deliver(connection, &bytes, exchange->body.left == 0, now_ns);
     return true;
 }
 
 /* ---- chunks ---------------------------------------------------------------------------------- */
 
-/* The size line is over. 0 or a refusal. */
-static int size_known(struct gy_h1_exchange *exchange)
-{
-    exchange->size_digits = 0;
-    exchange->extension_bytes = 0;
-    if (exchange->body_left == 0) {
-        exchange->body_state = GY_H1_BODY_TRAILERS;
-        return 0;
-    }
-    if (exchange->body_left > exchange->body_max - exchange->body_seen) {
-        return GY_H1_REFUSED_BODY_LIMIT;
-    }
-    exchange->body_seen += exchange->body_left;
-    exchange->body_state = GY_H1_BODY_DATA;
-    return 0;
-}
-
-static int size_byte(struct gy_h1_exchange *exchange, uint8_t byte)
-{
-    uint8_t digit = gy_http_hex(byte);
-    if (digit != 255) {
-        /* Sixteen digits, leading zeros included, are all that 64 bits need. */
-        if (exchange->size_digits == 16) {
-            return GY_H1_REFUSED_CHUNK_SIZE;
-        }
-        exchange->size_digits++;
-        exchange->body_left = exchange->body_left << 4 | digit;
-        return 0;
-    }
-    if (exchange->size_digits == 0) {
-        return GY_H1_REFUSED_CHUNK_SIZE;
-    }
-    switch (byte) {
-    case '\r':
-        exchange->body_state = GY_H1_BODY_SIZE_LF;
-        return 0;
-    case ';':
-        exchange->body_state = GY_H1_BODY_EXTENSION;
-        return 0;
-    case ' ':
-    case '\t':
-        exchange->body_state = GY_H1_BODY_SIZE_SPACE;
-        return 0;
-    case '\n':
-        return GY_H1_REFUSED_BARE_LF;
-    default:
-        return GY_H1_REFUSED_CHUNK_SIZE;
-    }
-}
-
-/*
- * chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] ), RFC 9112 §7.1.1. They
- * are skipped: what is checked is that each ';' has a name, that quoted strings are closed, and
- * that no byte could be taken for a line's end by anybody.
- */
-static int extension_byte(struct gy_h1 *connection, uint8_t byte)
-{
-    struct gy_h1_exchange *exchange = connection->exchange;
-    uint32_t max = connection->env->limits.chunk_extension_bytes;
-    exchange->extension_bytes++;
-    exchange->extension_total++;
-    if (exchange->extension_bytes > max || exchange->extension_total > max * 16) {
-        return GY_H1_REFUSED_CHUNK_EXTENSION;
-    }
-    if (byte == '\n') {
-        return GY_H1_REFUSED_BARE_LF;
-    }
-    if (byte != '\r' && !gy_http_is(byte, GY_HTTP_CLASS_VALUE)) {
-        return GY_H1_REFUSED_CHUNK_EXTENSION;
-    }
-    switch ((enum gy_h1_body_state)exchange->body_state) {
-    case GY_H1_BODY_SIZE_SPACE:
-        if (byte == ';') {
-            exchange->body_state = GY_H1_BODY_EXTENSION;
-        } else if (!gy_http_is_space(byte)) {
-            return GY_H1_REFUSED_CHUNK_SIZE;
-        }
-        return 0;
-    case GY_H1_BODY_EXTENSION:
-        if (gy_http_is(byte, GY_HTTP_CLASS_TOKEN)) {
-            exchange->body_state = GY_H1_BODY_EXTENSION_ON;
-        } else if (!gy_http_is_space(byte)) {
-            return GY_H1_REFUSED_CHUNK_EXTENSION;
-        }
-        return 0;
-    case GY_H1_BODY_EXTENSION_ON:
-        if (byte == '\r') {
-            exchange->body_state = GY_H1_BODY_SIZE_LF;
-        } else if (byte == ';') {
-            exchange->body_state = GY_H1_BODY_EXTENSION;
-        } else if (byte == '"') {
-            exchange->body_state = GY_H1_BODY_QUOTED;
-        }
-        return 0;
-    case GY_H1_BODY_QUOTED:
-        if (byte == '\r') {
-            return GY_H1_REFUSED_CHUNK_EXTENSION;
-        }
-        if (byte == '"') {
-            exchange->body_state = GY_H1_BODY_EXTENSION_ON;
-        } else if (byte == '\\') {
-            exchange->body_state = GY_H1_BODY_QUOTED_PAIR;
-        }
-        return 0;
-    default:
-        gy_assert(exchange->body_state == GY_H1_BODY_QUOTED_PAIR);
-        exchange->body_state = GY_H1_BODY_QUOTED;
-        return byte == '\r' ? GY_H1_REFUSED_CHUNK_EXTENSION : 0;
-    }
-}
-
-/* One byte of what frames chunks. 0 or a refusal. */
-static int frame_byte(struct gy_h1 *connection, uint8_t byte)
-{
-    struct gy_h1_exchange *exchange = connection->exchange;
-    switch ((enum gy_h1_body_state)exchange->body_state) {
-    case GY_H1_BODY_SIZE:
-        return size_byte(exchange, byte);
-    case GY_H1_BODY_SIZE_LF:
-        return byte == '\n' ? size_known(exchange) : GY_H1_REFUSED_BARE_CR;
-    case GY_H1_BODY_DATA_CR:
-        exchange->body_state = GY_H1_BODY_DATA_LF;
-        return byte == '\r' ? 0 : GY_H1_REFUSED_CHUNK_END;
-    case GY_H1_BODY_DATA_LF:
-        exchange->body_state = GY_H1_BODY_SIZE;
-        return byte == '\n' ? 0 : GY_H1_REFUSED_CHUNK_END;
-    default:
-        return extension_byte(connection, byte);
-    }
-}
-
 /* Goes through framing up to data, trailers, or the end of the first slice. 0 or a refusal. */
 static int frame_bytes(struct gy_h1 *connection, struct gy_chain *in)
 {
     struct gy_h1_exchange *exchange = connection->exchange;
-    uint32_t length;
-    const uint8_t *data = gy_chain_front(in, &length);
-    uint32_t at = 0;
-    int refusal = 0;
-    while (at < length && refusal == 0 && exchange->body_state != GY_H1_BODY_DATA &&
-           exchange->body_state != GY_H1_BODY_TRAILERS) {
-        refusal = frame_byte(connection, data[at++]);
-    }
+    uint32_t passed;
+    int refusal = gy_h1_body_frame(&exchange->body, in, &passed);
     if (over(exchange)) {
-        exchange->drained += at;
+        exchange->drained += passed;
     }
-    gy_chain_consume(in, at);
-    if (exchange->body_state == GY_H1_BODY_TRAILERS) {
-        connection->scanned = 0;
-        connection->scan_state = GY_H1_SCAN_START;
+    if (exchange->body.state == GY_H1_BODY_TRAILERS) {
+        connection->scan = (struct gy_h1_scan){0, GY_H1_SCAN_START};
     }
     return refusal;
-}
-
-/* ---- trailers -------------------------------------------------------------------------------- */
-
-/* Parses the section, which ends `bytes` into the chain or cannot be right. */
-static int trailers_parse(struct gy_h1 *connection, struct gy_chain *in, uint32_t bytes)
-{
-    struct gy_h1_env *env = connection->env;
-    struct gy_h1_exchange *exchange = connection->exchange;
-    uint8_t *room = gy_bump_reserve(env->bump, bytes);
-    if (room == NULL) {
-        connection->flags |= GY_H1_STARVED;
-        return GY_H1_INCOMPLETE;
-    }
-    gy_chain_copy(in, 0, bytes, room);
-    int result = env->parser->trailers(&env->limits, room, bytes, &exchange->base);
-    if (result != GY_H1_PARSED) {
-        exchange->base.trailer_count = 0;
-        return result;
-    }
-    if (exchange->base.trailer_count > 0) {
-        struct gy_slice section = gy_bump_slice(env->bump, bytes);
-        exchange->base.trailer_buffer = section.buffer;
-        exchange->base.trailer_data = gy_slice_data(section);
-        env->counters.copied_bytes += bytes;
-    }
-    gy_chain_consume(in, bytes);
-    return result;
 }
 
 /* 0 when the section is over or needs more input (HUNGRY), or a refusal. */
@@ -262,31 +95,31 @@ static int trailers_step(struct gy_h1 *connection, struct gy_chain *in)
 {
     struct gy_h1_env *env = connection->env;
     struct gy_h1_exchange *exchange = connection->exchange;
-    uint32_t max = env->limits.trailer_bytes;
-    for (;;) {
-        enum gy_h1_scan_result seen =
-            gy_h1_scan(env->parser, in, &connection->scanned, &connection->scan_state, NULL);
-        if (seen == GY_H1_SCAN_MORE && connection->scanned < max) {
-            exchange->flags |= GY_H1_X_HUNGRY;
-            return 0;
-        }
-        uint32_t bytes = connection->scanned < max ? connection->scanned : max;
-        int result = trailers_parse(connection, in, bytes);
-        if (result == GY_H1_PARSED) {
-            exchange->body_state = GY_H1_BODY_DONE;
-            connection->scanned = 0;
-            connection->scan_state = GY_H1_SCAN_LINE;
-            return 0;
-        }
-        if ((connection->flags & GY_H1_STARVED) != 0) {
-            connection->scanned = 0;
-            connection->scan_state = GY_H1_SCAN_START;
-            return 0;
-        }
-        if (result > 0) {
-            return result;
-        }
+    struct gy_h1_reading reading = {env->parser, &env->limits, env->bump};
+    struct gy_h1_trailers trailers = {
+        .fields = exchange->base.fields + exchange->base.field_count,
+        .room = env->limits.fields - exchange->base.field_count,
+    };
+    int result = gy_h1_trailers_read(&reading, in, &connection->scan, &trailers);
+    if (result == GY_H1_INCOMPLETE) {
+        exchange->flags |= GY_H1_X_HUNGRY;
+        return 0;
     }
+    if (result == GY_ENOBUFS) {
+        connection->flags |= GY_H1_STARVED;
+        return 0;
+    }
+    if (result != GY_H1_PARSED) {
+        return result;
+    }
+    exchange->body.state = GY_H1_BODY_DONE;
+    exchange->base.trailer_count = (uint16_t)trailers.count;
+    if (trailers.count > 0) {
+        exchange->base.trailer_buffer = trailers.section.buffer;
+        exchange->base.trailer_data = gy_slice_data(trailers.section);
+        env->counters.copied_bytes += trailers.section.length;
+    }
+    return 0;
 }
 
 static bool chunked_step(struct gy_h1 *connection, struct gy_chain *in, uint64_t now_ns)
@@ -296,22 +129,22 @@ static bool chunked_step(struct gy_h1 *connection, struct gy_chain *in, uint64_t
     gy_chain_init(&bytes, in->links);
     int refusal = 0;
     bool progress = false;
-    while (refusal == 0 && exchange->body_state != GY_H1_BODY_DONE &&
+    while (refusal == 0 && exchange->body.state != GY_H1_BODY_DONE &&
            (connection->flags & GY_H1_STARVED) == 0) {
         if (in->length == 0) {
             exchange->flags |= GY_H1_X_HUNGRY;
             break;
         }
-        if (exchange->body_state == GY_H1_BODY_DATA) {
-            uint32_t taken = take(connection, in, &bytes, exchange->body_left);
+        if (exchange->body.state == GY_H1_BODY_DATA) {
+            uint32_t taken = take(connection, in, &bytes, exchange->body.left);
             if (taken == 0) {
                 break;
             }
-            exchange->body_left -= taken;
-            if (exchange->body_left == 0) {
-                exchange->body_state = GY_H1_BODY_DATA_CR;
+            exchange->body.left -= taken;
+            if (exchange->body.left == 0) {
+                exchange->body.state = GY_H1_BODY_DATA_CR;
             }
-        } else if (exchange->body_state == GY_H1_BODY_TRAILERS) {
+        } else if (exchange->body.state == GY_H1_BODY_TRAILERS) {
             refusal = trailers_step(connection, in);
             if ((exchange->flags & GY_H1_X_HUNGRY) != 0) {
                 break;
@@ -321,7 +154,7 @@ static bool chunked_step(struct gy_h1 *connection, struct gy_chain *in, uint64_t
         }
         progress = true;
     }
-    bool end = refusal == 0 && exchange->body_state == GY_H1_BODY_DONE;
+    bool end = refusal == 0 && exchange->body.state == GY_H1_BODY_DONE;
     bool trailers =
         end && exchange->base.trailer_count > 0 && exchange->base.handler->trailers != NULL;
     if (bytes.length > 0 || (end && !trailers)) {
@@ -345,12 +178,12 @@ bool gy_h1_body_step(struct gy_h1 *connection, struct gy_chain *in, uint64_t now
     if (!gy_h1_body_wanted(exchange)) {
         return false;
     }
-    bool progress = exchange->body_state == GY_H1_BODY_LENGTH
+    bool progress = exchange->body.state == GY_H1_BODY_LENGTH
                         ? length_step(connection, in, now_ns)
                         : chunked_step(connection, in, now_ns);
     /* More is left than it is worth reading: the peer finds out when the connection closes. */
     if (connection->phase == GY_H1_PHASE_EXCHANGE && over(exchange) &&
-        exchange->body_state != GY_H1_BODY_DONE &&
+        exchange->body.state != GY_H1_BODY_DONE &&
         exchange->drained > connection->env->limits.drain_bytes) {
         gy_h1_close_soon(connection, true);
         return true;

@@ -99,8 +99,7 @@ int gy_h1_host(const uint8_t *data, struct gy_http_span value, size_t plain_byte
     return 0;
 }
 
-static int content_length(struct gy_http_text value, struct gy_http_exchange *exchange,
-                          struct gy_h1_head *head)
+static int content_length(struct gy_http_text value, uint64_t *result, struct gy_h1_head *head)
 {
     if ((head->flags & GY_H1_HEAD_LENGTH) != 0) {
         return GY_H1_REFUSED_LENGTH_REPEATED;
@@ -114,7 +113,7 @@ static int content_length(struct gy_http_text value, struct gy_http_exchange *ex
         }
         length = length * 10 + digit;
     }
-    exchange->content_length = length;
+    *result = length;
     return value.length > 0 ? 0 : GY_H1_REFUSED_LENGTH_INVALID;
 }
 
@@ -151,8 +150,8 @@ static void connection(struct gy_http_text list, struct gy_h1_head *head)
     }
 }
 
-int gy_h1_special(const uint8_t *data, const struct gy_http_field *field,
-                  struct gy_http_exchange *exchange, struct gy_h1_head *head)
+int gy_h1_special(const uint8_t *data, const struct gy_http_field *field, uint64_t *length,
+                  struct gy_h1_head *head)
 {
     const uint8_t *name = data + field->name.offset;
     struct gy_http_text value = gy_http_span_text(data, field->value);
@@ -175,7 +174,7 @@ int gy_h1_special(const uint8_t *data, const struct gy_http_field *field,
         break;
     case 14:
         if (gy_http_token_is(name, "content-length", 14)) {
-            return content_length(value, exchange, head);
+            return content_length(value, length, head);
         }
         break;
     case 17:

@@ -7,13 +7,16 @@
  *
  *   h1.c           the turn: which phase does what, deadlines, closing
  *   h1_request.c   the head: finding, joining, checking, calling the handler
+ *   h1_heads.c     heads that outlive their turn
  *   h1_body.c      the request's body: by length, chunked, trailers; flow control
  *   h1_response.c  what handlers call, response heads
  *   h1_output.c    pulled bodies and tunnels
  *   h1_refuse.c    refusals
+ *   h1_framing.c   what the client's side does too: heads, chunks, trailers
  */
 
 #include "protocols/http/h1.h"
+#include "protocols/http/h1_framing.h"
 #include "protocols/http/h1_parse.h"
 #include "protocols/http/syntax.h"
 
@@ -46,22 +49,6 @@ enum gy_h1_flag {
     GY_H1_RETIME = 1 << 9,   /* the body's wait begins anew with the next turn */
 };
 
-enum gy_h1_body_state {
-    GY_H1_BODY_DONE,
-    GY_H1_BODY_LENGTH,       /* Content-Length bytes */
-    GY_H1_BODY_SIZE,         /* a chunk's size: digits */
-    GY_H1_BODY_SIZE_SPACE,   /* bad white space behind it, which only ';' may follow */
-    GY_H1_BODY_EXTENSION,    /* behind ';': a name must follow */
-    GY_H1_BODY_EXTENSION_ON, /* within extensions */
-    GY_H1_BODY_QUOTED,       /* within a quoted string of an extension */
-    GY_H1_BODY_QUOTED_PAIR,  /* behind a backslash in it */
-    GY_H1_BODY_SIZE_LF,      /* the LF of the size line */
-    GY_H1_BODY_DATA,         /* a chunk's data */
-    GY_H1_BODY_DATA_CR,      /* the CR LF behind it */
-    GY_H1_BODY_DATA_LF,
-    GY_H1_BODY_TRAILERS, /* the trailer section, empty or not */
-};
-
 enum gy_h1_answer_state {
     GY_H1_ANSWER_NONE,
     GY_H1_ANSWER_PULL, /* the head is written, the body is being pulled */
@@ -74,7 +61,7 @@ enum gy_h1_exchange_flag {
     GY_H1_X_HANDLED = 1 << 1,    /* the handler knows it, and is owed `closed` */
     GY_H1_X_OVER = 1 << 2,       /* `closed` was called; the rest of the body is discarded */
     GY_H1_X_CANCELLED = 1 << 3,  /* the handler gave it up: see reason */
-    GY_H1_X_BORROWED = 1 << 4,   /* the head lies in the receive buffer */
+    GY_H1_X_BORROWED = 1 << 4,   /* the head lies where it cannot stay beyond the turn */
     GY_H1_X_CONTINUE = 1 << 5,   /* 100 (Continue) is owed */
     GY_H1_X_DEFERRED = 1 << 6,   /* no body is wanted yet */
     GY_H1_X_CHUNKED = 1 << 7,    /* the response's body is chunked */
@@ -87,9 +74,7 @@ enum gy_h1_exchange_flag {
 struct gy_h1_exchange {
     struct gy_http_exchange base; /* first: handlers have a pointer to this */
     struct gy_h1 *connection;
-    uint64_t body_left; /* bytes of the body, or of the chunk, still to come */
-    uint64_t body_seen; /* bytes of chunks announced so far */
-    uint64_t body_max;
+    struct gy_h1_body body;
     uint64_t credit;          /* body bytes that may be delivered now */
     uint64_t drained;         /* bytes discarded since the exchange was over */
     uint64_t answer_left;     /* promised and not yet pulled; GY_HTTP_UNKNOWN */
@@ -97,15 +82,11 @@ struct gy_h1_exchange {
     uint64_t begun_ns;        /* the turn that parsed the head */
     struct gy_chain trailers; /* lines to send behind the body */
     struct gy_h1_head head;
-    uint32_t progress;        /* body bytes since connection->since_ns */
-    uint32_t extension_bytes; /* of this chunk's extensions */
-    uint32_t extension_total;
-    int reason; /* of a cancellation */
+    uint32_t progress; /* body bytes since connection->since_ns */
+    int reason;        /* of a cancellation */
     uint16_t flags;
     uint16_t status; /* of the response; 0: none yet */
-    uint8_t body_state;
     uint8_t answer_state;
-    uint8_t size_digits;
 };
 
 extern const struct gy_http_transport gy_h1_transport;
@@ -129,8 +110,8 @@ static inline bool gy_h1_body_wanted(const struct gy_h1_exchange *exchange)
     if ((exchange->flags & GY_H1_X_OVER) != 0 || exchange->credit > 0) {
         return true;
     }
-    return (exchange->flags & GY_H1_X_DEFERRED) == 0 && exchange->body_state != GY_H1_BODY_LENGTH &&
-           exchange->body_state != GY_H1_BODY_DATA;
+    return (exchange->flags & GY_H1_X_DEFERRED) == 0 && exchange->body.state != GY_H1_BODY_LENGTH &&
+           exchange->body.state != GY_H1_BODY_DATA;
 }
 
 /* ---- steps of a turn: true when something changed and the turn goes on ------------------------

@@ -4,9 +4,6 @@
 
 #include "protocols/http/h1_internal.h"
 
-/* The size line of a chunk, the CR LF before it included, or the last chunk's. */
-#define CHUNK_BYTES 24
-
 static void fail(struct gy_h1_exchange *exchange, int reason)
 {
     if ((exchange->flags & GY_H1_X_CANCELLED) == 0) {
@@ -50,73 +47,16 @@ static uint32_t budget_of(struct gy_h1 *connection)
         return 0;
     }
     if (links->capacity - links->used < GY_H1_ROOM_LINKS ||
-        gy_bump_reserve(env->bump, CHUNK_BYTES) == NULL) {
+        gy_bump_reserve(env->bump, GY_H1_CHUNK_BYTES) == NULL) {
         connection->flags |= GY_H1_STARVED;
         return 0;
     }
     return env->limits.output_high - connection->out->length;
 }
 
-/* "SIZE CR LF" before a chunk's data. */
-static int chunk_open(struct gy_h1 *connection, uint32_t size)
-{
-    uint8_t *room = gy_bump_reserve(connection->env->bump, CHUNK_BYTES);
-    if (room == NULL) {
-        return GY_ENOBUFS;
-    }
-    uint32_t digits = 1;
-    while (digits < 8 && size >> 4 * digits != 0) {
-        digits++;
-    }
-    for (uint32_t i = 0; i < digits; i++) {
-        room[i] = (uint8_t) "0123456789abcdef"[size >> 4 * (digits - 1 - i) & 15];
-    }
-    room[digits] = '\r';
-    room[digits + 1] = '\n';
-    return gy_bump_commit(connection->env->bump, connection->out, digits + 2);
-}
-
-static int append_text(struct gy_h1 *connection, const char *text, uint32_t length)
-{
-    uint8_t *room = gy_bump_reserve(connection->env->bump, length);
-    if (room == NULL) {
-        return GY_ENOBUFS;
-    }
-    memcpy(room, text, length);
-    return gy_bump_commit(connection->env->bump, connection->out, length);
-}
-
-/* A piece of the body, framed as the response is; `end` closes the body. */
-static int send_piece(struct gy_h1_exchange *exchange, struct gy_chain *piece, bool end)
-{
-    struct gy_h1 *connection = exchange->connection;
-    bool chunked = (exchange->flags & GY_H1_X_CHUNKED) != 0;
-    int error = 0;
-    if (piece->length > 0) {
-        if (chunked) {
-            error = chunk_open(connection, piece->length);
-        }
-        if (error == 0) {
-            error = gy_chain_move(piece, connection->out, piece->length);
-        }
-        if (error == 0 && chunked) {
-            error = append_text(connection, "\r\n", 2);
-        }
-    }
-    if (error == 0 && end && chunked) {
-        error = append_text(connection, "0\r\n", 3);
-        if (error == 0 && !gy_chain_empty(&exchange->trailers)) {
-            error = gy_chain_move(&exchange->trailers, connection->out, exchange->trailers.length);
-        }
-        if (error == 0) {
-            error = append_text(connection, "\r\n", 2);
-        }
-    }
-    return error;
-}
-
 bool gy_h1_pull_step(struct gy_h1 *connection)
 {
+    struct gy_h1_env *env = connection->env;
     struct gy_h1_exchange *exchange = connection->exchange;
     uint32_t budget = budget_of(connection);
     if (budget == 0) {
@@ -142,7 +82,9 @@ bool gy_h1_pull_step(struct gy_h1 *connection)
     }
     /* A promised length that is reached ends the body, whatever else was said. */
     bool end = said == GY_HTTP_END || exchange->answer_left == 0;
-    if (send_piece(exchange, &piece, end) != 0) {
+    bool chunked = (exchange->flags & GY_H1_X_CHUNKED) != 0;
+    if (gy_h1_piece_write(env->bump, connection->out, &piece,
+                          (struct gy_h1_piece){chunked, end, &exchange->trailers}) != 0) {
         fail(exchange, GY_ENOBUFS);
         gy_chain_clear(&piece);
     } else if (end && (exchange->flags & GY_H1_X_CANCELLED) == 0) {

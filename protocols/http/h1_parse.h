@@ -14,6 +14,7 @@
  */
 
 #include "protocols/http/h1.h"
+#include "protocols/http/h1_client.h"
 
 /* What gy_h1_parser.head and .trailers return beside a refusal (> 0). */
 #define GY_H1_PARSED     0
@@ -41,6 +42,24 @@ struct gy_h1_head {
     struct gy_http_span upgrade; /* the value of the Upgrade field */
 };
 
+/* Where trailer fields go. */
+struct gy_h1_trailers {
+    struct gy_http_field *fields;
+    uint32_t room; /* fields */
+    uint32_t count;
+    struct gy_slice section; /* what their spans point into; see gy_h1_trailers_read() */
+};
+
+/* A response's head. */
+struct gy_h1_answer {
+    struct gy_h1_head head;
+    uint64_t content_length; /* GY_HTTP_UNKNOWN without Content-Length */
+    uint16_t status;
+    uint16_t field_count;
+    struct gy_http_span phrase;
+    struct gy_http_field *fields; /* room for limits->fields */
+};
+
 struct gy_h1_parser {
     const char *name;
 
@@ -50,10 +69,15 @@ struct gy_h1_parser {
     int (*head)(const struct gy_h1_limits *limits, const uint8_t *data, uint32_t length,
                 struct gy_http_exchange *exchange, struct gy_h1_head *head);
 
-    /* Parses the field lines of a trailer section up to and with its empty line into the table
-     * behind the header fields; forbidden ones are dropped. */
+    /* Parses the field lines of a trailer section up to and with its empty line; forbidden ones
+     * are dropped. */
     int (*trailers)(const struct gy_h1_limits *limits, const uint8_t *data, uint32_t length,
-                    struct gy_http_exchange *exchange);
+                    struct gy_h1_trailers *trailers);
+
+    /* The same as `head` for the head of a response (RFC 9112 §4): status, minor, fields, framing.
+     * Its refusals besides the request's are enum gy_h1_breach. */
+    int (*response)(const struct gy_h1_limits *limits, const uint8_t *data, uint32_t length,
+                    struct gy_h1_answer *answer);
 
     /* How many bytes from `data` on are neither control characters (HTAB is none) nor DEL. */
     uint32_t (*plain)(const uint8_t *data, uint32_t length);
@@ -105,9 +129,10 @@ int gy_h1_target(const uint8_t *data, struct gy_http_span line, struct gy_http_e
 int gy_h1_host(const uint8_t *data, struct gy_http_span value, size_t plain_bytes,
                struct gy_http_exchange *exchange, struct gy_h1_head *head);
 
-/* Any other field that frames or routes, recognised by its name. 0 or a refusal. */
-int gy_h1_special(const uint8_t *data, const struct gy_http_field *field,
-                  struct gy_http_exchange *exchange, struct gy_h1_head *head);
+/* Any other field that frames or routes, recognised by its name. `content_length` is set where it
+ * is one of those. 0 or a refusal. */
+int gy_h1_special(const uint8_t *data, const struct gy_http_field *field, uint64_t *content_length,
+                  struct gy_h1_head *head);
 
 /* What can only be said of a whole head: Host, the body's framing (RFC 9112 §6.3). 0 or a refusal.
  */

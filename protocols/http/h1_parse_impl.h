@@ -253,7 +253,7 @@ static TARGET int parse_head(const struct gy_h1_limits *limits, const uint8_t *d
             if (line.name.length == 4) {
                 result = host(&in, &line, exchange, head);
             } else {
-                result = gy_h1_special(data, field, exchange, head);
+                result = gy_h1_special(data, field, &exchange->content_length, head);
             }
             if (result != GY_H1_PARSED) {
                 return result;
@@ -271,11 +271,11 @@ static TARGET int parse_head(const struct gy_h1_limits *limits, const uint8_t *d
 }
 
 static TARGET int parse_trailers(const struct gy_h1_limits *limits, const uint8_t *data,
-                                 uint32_t length, struct gy_http_exchange *exchange)
+                                 uint32_t length, struct gy_h1_trailers *trailers)
 {
     uint32_t max = length < limits->trailer_bytes ? length : limits->trailer_bytes;
     struct cursor in = {data, data, data + max};
-    exchange->trailer_count = 0;
+    trailers->count = 0;
     for (;;) {
         int result = GY_H1_INCOMPLETE;
         struct gy_http_field line;
@@ -297,13 +297,103 @@ static TARGET int parse_trailers(const struct gy_h1_limits *limits, const uint8_
         if (gy_http_trailer_forbidden(gy_http_span_text(data, line.name))) {
             continue;
         }
-        uint32_t index = (uint32_t)exchange->field_count + exchange->trailer_count;
-        if (index >= limits->fields) {
+        if (trailers->count >= trailers->room) {
             return GY_H1_REFUSED_TRAILER_LIMIT;
         }
-        exchange->fields[index] = line;
-        exchange->trailer_count++;
+        trailers->fields[trailers->count++] = line;
     }
+}
+
+/* HTTP-version SP 3DIGIT SP [ reason-phrase ] CRLF (RFC 9112 §4). The blank before a phrase that is
+ * not there is left out by servers in use; without it there can be no doubt either. */
+static TARGET int status_line(struct cursor *in, struct gy_h1_answer *answer)
+{
+    static const char pattern[] = "HTTP/d.d ddd";
+    const uint8_t *line = in->at;
+    for (uint32_t i = 0; i < sizeof pattern - 1; i++, in->at++) {
+        if (in->at == in->end) {
+            return GY_H1_INCOMPLETE;
+        }
+        bool fits = pattern[i] == 'd' ? gy_http_is(*in->at, GY_HTTP_CLASS_DIGIT)
+                                      : *in->at == (uint8_t)pattern[i];
+        if (!fits) {
+            return GY_H1_BREACH_STATUS_LINE;
+        }
+    }
+    if (line[5] != '1' || line[7] > '1') {
+        return GY_H1_REFUSED_VERSION;
+    }
+    answer->head.minor = line[7] - '0';
+    answer->status = (uint16_t)((line[9] - '0') * 100 + (line[10] - '0') * 10 + (line[11] - '0'));
+    if (answer->status < 100 || answer->status > 599) {
+        return GY_H1_BREACH_STATUS;
+    }
+    if (in->at < in->end && *in->at == ' ') {
+        in->at++;
+    } else if (in->at < in->end && *in->at != '\r' && *in->at != '\n') {
+        return GY_H1_BREACH_STATUS_LINE;
+    }
+    const uint8_t *phrase = in->at;
+    in->at = skip_value(phrase, in->end);
+    if (in->at == in->end) {
+        return GY_H1_INCOMPLETE;
+    }
+    answer->phrase = span_of(in, phrase, in->at);
+    if (*in->at != '\r' && *in->at != '\n') {
+        return GY_H1_BREACH_STATUS_LINE;
+    }
+    return line_end(in);
+}
+
+static TARGET int response_field(struct cursor *in, struct gy_h1_answer *answer,
+                                 uint32_t fields_max)
+{
+    struct gy_http_field line;
+    int result = field_line(in, &line);
+    if (result != GY_H1_PARSED) {
+        return result;
+    }
+    if (answer->field_count == fields_max) {
+        return GY_H1_REFUSED_FIELD_LIMIT;
+    }
+    answer->fields[answer->field_count++] = line;
+    if (line.name.length <= 17 && (GY_H1_SPECIAL_LENGTHS >> line.name.length & 1) != 0) {
+        return gy_h1_special(in->start, &line, &answer->content_length, &answer->head);
+    }
+    return GY_H1_PARSED;
+}
+
+static TARGET int parse_response(const struct gy_h1_limits *limits, const uint8_t *data,
+                                 uint32_t length, struct gy_h1_answer *answer)
+{
+    uint32_t line_max = length < limits->line_bytes ? length : limits->line_bytes;
+    struct cursor in = {data, data, data + line_max};
+    answer->head = (struct gy_h1_head){0};
+    answer->content_length = GY_HTTP_UNKNOWN;
+    answer->field_count = 0;
+    int result = status_line(&in, answer);
+    if (result != GY_H1_PARSED) {
+        return result == GY_H1_INCOMPLETE && length >= limits->line_bytes
+                   ? GY_H1_BREACH_STATUS_LINE_LIMIT
+                   : result;
+    }
+    in.end = data + (length < limits->head_bytes ? length : limits->head_bytes);
+    for (;;) {
+        if (in.at >= in.end) {
+            result = GY_H1_INCOMPLETE;
+            break;
+        }
+        bool last = *in.at == '\r' || *in.at == '\n';
+        result = last ? line_end(&in) : response_field(&in, answer, limits->fields);
+        if (last || result != GY_H1_PARSED) {
+            break;
+        }
+    }
+    if (result == GY_H1_INCOMPLETE && length >= limits->head_bytes) {
+        return GY_H1_REFUSED_HEAD_LIMIT;
+    }
+    answer->head.bytes = (uint32_t)(in.at - data);
+    return result;
 }
 
 static TARGET uint8_t *put_headers(uint8_t *at, const struct gy_http_header *headers,
@@ -333,6 +423,7 @@ const struct gy_h1_parser PARSER = {
     .name = NAME,
     .head = parse_head,
     .trailers = parse_trailers,
+    .response = parse_response,
     .plain = plain,
     .put_headers = put_headers,
 };

@@ -38,74 +38,37 @@ static void hold_head(struct gy_h1_exchange *exchange, struct gy_slice head)
     exchange->base.head_data = gy_slice_data(head);
 }
 
-/* Parses the first `bytes` of the chain where they lie, or joined when they straddle slices. */
-static int parse_joined(struct gy_h1 *connection, struct gy_chain *in, uint32_t bytes)
+static int parse(const struct gy_h1_reading *reading, const uint8_t *data, uint32_t length,
+                 struct gy_h1_found *found)
+{
+    struct gy_h1_exchange *exchange = found->target;
+    int result =
+        reading->parser->head(reading->limits, data, length, &exchange->base, &exchange->head);
+    found->bytes = exchange->head.bytes;
+    return result;
+}
+
+static int read_head(struct gy_h1 *connection, struct gy_chain *in)
 {
     struct gy_h1_env *env = connection->env;
     struct gy_h1_exchange *exchange = connection->exchange;
-    uint32_t front;
-    const uint8_t *data = gy_chain_front(in, &front);
-    bool joined = front < bytes;
-    if (joined) {
-        uint8_t *room = gy_bump_reserve(env->bump, bytes);
-        if (room == NULL) {
-            connection->flags |= GY_H1_STARVED;
-            return GY_H1_INCOMPLETE;
-        }
-        gy_chain_copy(in, 0, bytes, room);
-        data = room;
+    struct gy_h1_reading reading = {env->parser, &env->limits, env->bump};
+    struct gy_h1_found found = {.parse = parse, .target = exchange};
+    int result = gy_h1_head_read(&reading, in, &connection->scan, &found);
+    if (result == GY_ENOBUFS) {
+        connection->flags |= GY_H1_STARVED;
+        return GY_H1_INCOMPLETE;
     }
-    int result = env->parser->head(&env->limits, data, bytes, &exchange->base, &exchange->head);
     if (result != GY_H1_PARSED) {
         return result;
     }
-    uint32_t head_bytes = exchange->head.bytes;
-    if (joined) {
-        hold_head(exchange, gy_bump_slice(env->bump, head_bytes));
-        exchange->flags = 0;
-        env->counters.copied_bytes += head_bytes;
+    hold_head(exchange, found.slice);
+    exchange->flags = found.joined && env->heads == NULL ? 0 : GY_H1_X_BORROWED;
+    if (found.joined) {
+        env->counters.copied_bytes += found.bytes;
         env->counters.heads_joined++;
-    } else {
-        struct gy_slice first = in->head->slice;
-        hold_head(exchange, gy_slice_of(first.buffer, first.offset, head_bytes));
-        exchange->flags = GY_H1_X_BORROWED;
     }
-    gy_chain_consume(in, head_bytes);
     return GY_H1_PARSED;
-}
-
-/*
- * The head is not a whole good one in the first slice: looks at what is new, and parses when there
- * is its end, a limit, something that cannot be right, or a whole line more. So each byte is looked
- * at once, each line parsed at most as often as there are lines, and the same bytes are refused at
- * the same byte however they arrive. `good`: all that is there was parsed, and is only incomplete.
- */
-static int parse_pieces(struct gy_h1 *connection, struct gy_chain *in, bool good)
-{
-    struct gy_h1_env *env = connection->env;
-    for (;;) {
-        uint32_t line_end;
-        enum gy_h1_scan_result seen =
-            gy_h1_scan(env->parser, in, &connection->scanned, &connection->scan_state, &line_end);
-        uint32_t limit = (connection->scan_state & GY_H1_SCAN_LATER) != 0 ? env->limits.head_bytes
-                                                                          : env->limits.line_bytes;
-        bool in_lines = seen == GY_H1_SCAN_MORE && connection->scanned < limit;
-        if (in_lines && (line_end == 0 || good)) {
-            return GY_H1_INCOMPLETE;
-        }
-        uint32_t bytes = in_lines ? line_end : connection->scanned;
-        bytes = bytes < env->limits.head_bytes ? bytes : env->limits.head_bytes;
-        int result = parse_joined(connection, in, bytes);
-        if ((connection->flags & GY_H1_STARVED) != 0) {
-            /* Looked at again when there is memory, from the start. */
-            connection->scanned = 0;
-            connection->scan_state = GY_H1_SCAN_LINE;
-            return GY_H1_INCOMPLETE;
-        }
-        if (result != GY_H1_INCOMPLETE || in_lines) {
-            return result;
-        }
-    }
 }
 
 static bool take_exchange(struct gy_h1 *connection)
@@ -171,12 +134,9 @@ static int begin(struct gy_h1 *connection)
     exchange->base.trailer_count = 0;
     exchange->base.peer_expects_more = false;
     exchange->answer_state = GY_H1_ANSWER_NONE;
-    exchange->body_state = GY_H1_BODY_DONE;
-    exchange->extension_bytes = exchange->extension_total = 0;
+    exchange->body.state = GY_H1_BODY_DONE;
     exchange->credit = 0;
     connection->phase = GY_H1_PHASE_EXCHANGE;
-    connection->scanned = 0;
-    connection->scan_state = GY_H1_SCAN_LINE;
     connection->empty_lines = 0;
     connection->flags &= (uint16_t)~GY_H1_BEGUN;
 
@@ -193,18 +153,16 @@ static int begin(struct gy_h1 *connection)
     if (!exchange->base.has_body) {
         return 0;
     }
-    exchange->body_max = exchange->base.handler->body_max != 0 ? exchange->base.handler->body_max
-                                                               : connection->env->limits.body_bytes;
-    exchange->body_seen = exchange->drained = 0;
+    uint64_t max = exchange->base.handler->body_max != 0 ? exchange->base.handler->body_max
+                                                         : connection->env->limits.body_bytes;
+    exchange->drained = 0;
     exchange->progress = 0;
     if (length == GY_HTTP_UNKNOWN) {
-        exchange->body_state = GY_H1_BODY_SIZE;
-        exchange->body_left = 0;
-        exchange->size_digits = 0;
+        gy_h1_body_chunked(&exchange->body, max, connection->env->limits.chunk_extension_bytes);
     } else {
-        exchange->body_state = GY_H1_BODY_LENGTH;
-        exchange->body_left = length;
-        if (length > exchange->body_max) {
+        exchange->body.state = GY_H1_BODY_LENGTH;
+        exchange->body.left = length;
+        if (length > max) {
             return GY_H1_REFUSED_BODY_LIMIT;
         }
     }
@@ -234,7 +192,7 @@ static void dispatch(struct gy_h1 *connection, uint64_t now_ns)
     connection->env->counters.requests++;
     exchange->flags |= GY_H1_X_HANDLED;
     exchange->base.handler->request(&exchange->base);
-    if (exchange->answer_state == GY_H1_ANSWER_DONE && exchange->body_state == GY_H1_BODY_DONE) {
+    if (exchange->answer_state == GY_H1_ANSWER_DONE && exchange->body.state == GY_H1_BODY_DONE) {
         gy_h1_tell_closed(exchange, 0);
         gy_h1_finish(connection, now_ns);
         return;
@@ -307,15 +265,7 @@ bool gy_h1_head_step(struct gy_h1 *connection, struct gy_chain *in, uint64_t now
         gy_h1_refuse(connection, GY_H1_REFUSED_BUSY);
         return true;
     }
-    int result = GY_H1_INCOMPLETE;
-    bool good = false;
-    if (connection->scanned == 0) {
-        result = parse_joined(connection, in, length);
-        good = result == GY_H1_INCOMPLETE && in->count == 1;
-    }
-    if (result != GY_H1_PARSED) {
-        result = parse_pieces(connection, in, good);
-    }
+    int result = read_head(connection, in);
     if (__builtin_expect(result == GY_H1_PARSED, 1)) {
         dispatch(connection, now_ns);
         return true;

@@ -191,14 +191,14 @@ static bool persists(const struct gy_h1_exchange *exchange, bool delimited)
     if ((connection->flags & (GY_H1_LAST | GY_H1_DRAINING)) != 0 || !delimited) {
         return false;
     }
-    if (exchange->body_state == GY_H1_BODY_DONE) {
+    if (exchange->body.state == GY_H1_BODY_DONE) {
         return true;
     }
     /* A peer that was not told to go on may or may not send its body: what follows this response
      * could be either. And reading on for long is dearer than a new connection. */
     return (exchange->flags & GY_H1_X_CONTINUE) == 0 &&
-           (exchange->body_state != GY_H1_BODY_LENGTH ||
-            exchange->body_left <= connection->env->limits.drain_bytes);
+           (exchange->body.state != GY_H1_BODY_LENGTH ||
+            exchange->body.left <= connection->env->limits.drain_bytes);
 }
 
 /* What of a response the status and the method leave (RFC 9110 §9.3.2, §15.3.5, §15.4.5). */
@@ -508,7 +508,7 @@ static int tunnel(struct gy_http_exchange *base, struct gy_http_text protocol,
 {
     struct gy_h1_exchange *exchange = gy_h1_exchange_of(base);
     struct gy_h1_env *env = exchange->connection->env;
-    if (!answerable(exchange) || exchange->body_state != GY_H1_BODY_DONE ||
+    if (!answerable(exchange) || exchange->body.state != GY_H1_BODY_DONE ||
         !tunnel_asked(exchange, protocol)) {
         return GY_ESTATE;
     }
@@ -570,7 +570,7 @@ static void consume(struct gy_http_exchange *base, uint32_t bytes)
 static void defer_body(struct gy_http_exchange *base)
 {
     struct gy_h1_exchange *exchange = gy_h1_exchange_of(base);
-    if (exchange->body_state != GY_H1_BODY_DONE && exchange->credit == 0) {
+    if (exchange->body.state != GY_H1_BODY_DONE && exchange->credit == 0) {
         exchange->flags |= GY_H1_X_DEFERRED;
     }
 }

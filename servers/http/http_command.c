@@ -11,15 +11,16 @@
 static void http_help(FILE *out)
 {
     fprintf(out,
-            "Usage: gyre http [FLAGS]\n"
-            "Serves HTTP/1.1: the built-in site, which shows what is running.\n\n"
-            "  gyre http                                 on 127.0.0.1:8080\n"
-            "  gyre http --listen :80 --workers 4        on every address\n"
-            "  gyre http --fixed                         one fixed answer, for measuring\n\n"
-            "  --fixed                 answer every request with \"Hello, world!\"\n%s%s"
+            "Usage: gyre http [DIR] [FLAGS]\n"
+            "Serves HTTP/1.1: the files below DIR, or the built-in site, which shows what is "
+            "running.\n\n"
+            "  gyre http public                          files, on 127.0.0.1:8080\n"
+            "  gyre http public --listen :80 --workers 4 on every address\n"
+            "  gyre http                                 the built-in site\n\n"
+            "%s%s%s"
             "\nSIGTERM or Ctrl-C drains and stops, a second one stops at once; SIGHUP reloads\n"
             "without refusing a connection.\n",
-            gy_plan_flags_help, gy_serve_flags_help);
+            gy_plan_http_flags_help, gy_plan_flags_help, gy_serve_flags_help);
 }
 
 static void start_help(FILE *out)
@@ -41,7 +42,7 @@ static void serve_help(FILE *out)
 
 struct command {
     struct gy_plan_flags flags;
-    bool takes_fixed;
+    bool is_http; /* `gyre http`, which takes more than `gyre start` */
     bool needs_config;
     void (*help)(FILE *out);
 };
@@ -55,12 +56,12 @@ static int read_flags(struct command *command, int argc, char **argv)
             command->help(stdout);
             return 0;
         }
-        if (command->takes_fixed && strcmp(argv[i], "--fixed") == 0) {
-            command->flags.fixed = true;
-            continue;
-        }
         const char *argument = argv[i];
-        int taken = gy_plan_flag(&command->flags, argc, argv, &i, &error);
+        int taken =
+            command->is_http ? gy_plan_http_flag(&command->flags, argc, argv, &i, &error) : 0;
+        if (taken == 0) {
+            taken = gy_plan_flag(&command->flags, argc, argv, &i, &error);
+        }
         if (taken <= 0) {
             fprintf(stderr, "gyre %s: %s%s\nTry `gyre %s --help`.\n", argv[0],
                     taken < 0 ? error.message : "unknown flag or argument ",
@@ -122,7 +123,7 @@ static int serve(struct command *command,
 
 int gy_http_main(int argc, char **argv)
 {
-    struct command command = {.takes_fixed = true, .help = http_help};
+    struct command command = {.is_http = true, .help = http_help};
     int status = read_flags(&command, argc, argv);
     return status >= 0 ? status : serve(&command, print_line);
 }

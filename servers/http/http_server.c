@@ -8,6 +8,7 @@
 
 #include "core/asan.h"
 #include "core/worker.h"
+#include "protocols/http/h1_heads.h"
 #include "servers/serve.h"
 
 _Static_assert((int)GY_WANT_READ == GY_H1_READ && (int)GY_WANT_ROOM == GY_H1_ROOM &&
@@ -22,8 +23,10 @@ _Static_assert((int)GY_WANT_READ == GY_H1_READ && (int)GY_WANT_ROOM == GY_H1_ROO
 /* What the connections of one worker share. */
 struct gy_http_worker {
     struct gy_h1_env env;
+    const struct gy_http_server *shared;
     struct gy_slab exchanges;
-    size_t mapped_bytes;  /* this struct and the slab behind it */
+    struct gy_h1_heads heads;
+    size_t mapped_bytes;  /* this struct and the slabs behind it */
     uint64_t date_due_ms; /* on the worker's clock: when the Date field is out of date */
     struct gy_http_counts *counts;
     struct gy_access_queue *queue; /* of the access log; NULL: there is none */
@@ -113,7 +116,8 @@ static int http_worker_open(struct gy_worker *worker, const struct gy_server *se
     struct gy_http_server *shared = server->context;
     uint32_t count = shared->exchanges_max != 0 ? shared->exchanges_max : DEFAULT_EXCHANGES;
     size_t exchanges_bytes = gy_slab_bytes(gy_h1_exchange_bytes(), count);
-    size_t bytes = sizeof(struct gy_http_worker) + GY_SLAB_ALIGN + exchanges_bytes;
+    size_t bytes =
+        sizeof(struct gy_http_worker) + GY_SLAB_ALIGN + exchanges_bytes + gy_h1_heads_bytes(count);
     struct gy_http_worker *http = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
                                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (http == MAP_FAILED) {
@@ -123,6 +127,7 @@ static int http_worker_open(struct gy_worker *worker, const struct gy_server *se
     uintptr_t items = ((uintptr_t)(http + 1) + GY_SLAB_ALIGN - 1) & ~(uintptr_t)(GY_SLAB_ALIGN - 1);
     http->mapped_bytes = bytes;
     gy_slab_init(&http->exchanges, (void *)items, exchanges_bytes, gy_h1_exchange_bytes());
+    gy_h1_heads_init(&http->heads, (uint8_t *)items + exchanges_bytes, count);
     int code =
         gy_h1_env_init(&http->env, shared->handler, shared->context, &http->exchanges,
                        &worker->bump, session_wake, shared->name != NULL ? shared->name : "gyre");
@@ -132,6 +137,7 @@ static int http_worker_open(struct gy_worker *worker, const struct gy_server *se
         return gy_error_set(error, code, "preparing %s: `%s` cannot be the Server field",
                             server->name, shared->name);
     }
+    http->env.heads = &http->heads;
     if (shared->limits != NULL) {
         http->env.limits = *shared->limits;
     }
@@ -142,14 +148,25 @@ static int http_worker_open(struct gy_worker *worker, const struct gy_server *se
     }
     http->env.over = request_over;
     refresh_date(http, worker);
+    http->shared = shared;
+    if (shared->worker_open != NULL) {
+        code = shared->worker_open(shared->context, worker, error);
+        if (code != 0) {
+            gy_unpoison(http, bytes);
+            munmap(http, bytes);
+            return code;
+        }
+    }
     *state = http;
     return 0;
 }
 
 static void http_worker_close(struct gy_worker *worker, void *state)
 {
-    (void)worker;
     struct gy_http_worker *http = state;
+    if (http->shared->worker_close != NULL) {
+        http->shared->worker_close(http->shared->context, worker);
+    }
     size_t bytes = http->mapped_bytes;
     gy_unpoison(http, bytes);
     munmap(http, bytes);

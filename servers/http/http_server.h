@@ -41,6 +41,12 @@ struct gy_http_server {
                                    1000 */
     struct gy_access_log *access_log; /* a line for each request; NULL: none, at no cost */
 
+    /* What the handler keeps for each worker (a cache, say): made before the worker accepts, and
+     * given back when no stream is left; once for each address that is listened on. Both may be
+     * NULL. */
+    int (*worker_open)(void *context, struct gy_worker *worker, struct gy_error *error);
+    void (*worker_close)(void *context, struct gy_worker *worker);
+
     /* What each worker counted; written by that worker. */
     struct gy_http_counts counts[GY_HTTP_WORKERS_MAX];
 };

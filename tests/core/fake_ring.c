@@ -269,6 +269,33 @@ int gy_ring_read_event(struct gy_ring *ring, uint64_t token, int descriptor, uin
     return queue(ring, FAKE_READ_EVENT, token, descriptor) != NULL ? 0 : GY_ENOBUFS;
 }
 
+int gy_ring_open_beneath(struct gy_ring *ring, uint64_t token, int directory, const char *path)
+{
+    struct fake_operation *operation = queue(ring, FAKE_OPEN, token, directory);
+    if (operation == NULL) {
+        return GY_ENOBUFS;
+    }
+    operation->bytes = (uint32_t)strlen(path) + 1;
+    operation->content = malloc(operation->bytes);
+    gy_assert(operation->content != NULL);
+    memcpy(operation->content, path, operation->bytes);
+    return 0;
+}
+
+int gy_ring_read(struct gy_ring *ring, uint64_t token, int descriptor, void *data, uint32_t bytes,
+                 uint64_t position)
+{
+    (void)position;
+    struct fake_operation *operation = queue(ring, FAKE_READ, token, descriptor);
+    if (operation == NULL) {
+        return GY_ENOBUFS;
+    }
+    operation->vector_count = 1;
+    operation->vectors[0] = (struct iovec){data, bytes};
+    operation->bytes = bytes;
+    return 0;
+}
+
 /* ---- the turn ---- */
 
 void fake_post(struct gy_ring *ring, struct gy_completion completion)

@@ -22,6 +22,8 @@ enum fake_kind {
     FAKE_CLOSE, /* done, and completed, at the next wait */
     FAKE_MESSAGE,
     FAKE_READ_EVENT,
+    FAKE_OPEN,
+    FAKE_READ,
     FAKE_KIND_COUNT
 };
 

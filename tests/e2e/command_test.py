@@ -42,7 +42,7 @@ def version_is_printed():
 @test
 def misuse_exits_2_and_says_what():
     for arguments, word in ((["frobnicate"], "frobnicate"), ([], "gyre"), (["http", "--frobnicate"], "--frobnicate"),
-                            (["http", "extra"], "extra"), (["http", "--workers", "many"], "many"),
+                            (["start", "extra"], "extra"), (["http", "--workers", "many"], "many"),
                             (["http", "--workers"], "workers"), (["http", "--listen", "nowhere"], "nowhere"),
                             (["http", "--listen", "127.0.0.1:99999"], "99999"),
                             (["http", "--receive-mode", "psychic"], "psychic"),

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """HTTP/1.1 over real connections, by curl and by bytes of our own; and what the built-in site answers."""
 
+import contextlib
 import json
+import resource
 import socket
 import struct
 import time
 
-from harness import Connection, Server, descriptors, equal, output_of, run, test, tool, true, until
+from harness import Connection, Server, Skip, descriptors, equal, output_of, run, test, tool, true, until
 
 
 def curl(*arguments, **more):
@@ -226,6 +228,24 @@ def a_slow_head_gets_408_and_is_closed():
         true(connection.closed(), "it is closed")
         true(9 < took < 14, f"ten seconds pass before that, not {took:.1f}")
         until(lambda: server.status()["counters"]["timeouts"]["header"] == 1, "the timeout is counted")
+
+
+@test
+def heads_whose_bodies_never_come_do_not_hold_up_others():
+    heads = 4200  # of 12 KiB: as much as there is output memory for a worker
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < heads + 100:
+        raise Skip(f"{heads} connections need more open files than the {hard} that are allowed")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    fields = b"".join(b"X-%d: %s\r\n" % (i, b"v" * 3990) for i in range(3))
+    head = b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 9\r\n" + fields + b"\r\n"
+    try:
+        with Server(workers=1) as server, contextlib.ExitStack() as stack:
+            for _ in range(heads):
+                stack.enter_context(Connection(server.port)).send(head)
+            equal(server.get("/", seconds=5).status, 200)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @test

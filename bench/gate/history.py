@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What was found before: a line of JSON for each run, with what the figures hang on besides the code."""
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import time
+from pathlib import Path
+
+
+def first_line(*words):
+    """What a tool says of its version, or "" where there is none."""
+    try:
+        return subprocess.run(words, capture_output=True, text=True).stdout.partition("\n")[0]
+    except FileNotFoundError:
+        return ""
+
+
+def machine():
+    """Only what is alike from one run to the next on the same machine."""
+    model = re.search(r"^model name\s*:\s*(.*)$", Path("/proc/cpuinfo").read_text(), re.M)
+    return {"processor": model[1] if model else os.uname().machine, "processors": os.cpu_count(),
+            "kernel": os.uname().release, "compiler": first_line(os.environ.get("CC", "cc"), "--version"),
+            "libc": first_line("getconf", "GNU_LIBC_VERSION"), "valgrind": first_line("valgrind", "--version")}
+
+
+def fingerprint(about):
+    """Runs compare as long as it is the same."""
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def figures_of(scenario):
+    """The head's figures of a scenario, of either layer."""
+    if "figures" in scenario:
+        return {name: values["head"] for name, values in scenario["figures"].items()}
+    return {name: scenario[name] for name in ("verdict", "ratio", "lower", "upper", "pairs")}
+
+
+def entry(result, about, now_s):
+    """`result`: as it is written by --json."""
+    return {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now_s)), "fingerprint": fingerprint(about),
+            "machine": about, "schema": result["schema"], "base": result["base"]["commit"],
+            "head": result["head"]["commit"], "verdict": result["verdict"],
+            "scenarios": {scenario["name"]: figures_of(scenario) for scenario in result["scenarios"]}}
+
+
+def append(path, result):
+    """In one write, so that runs side by side do not mix their lines."""
+    line = json.dumps(entry(result, machine(), time.time()), ensure_ascii=False, separators=(",", ":")) + "\n"
+    with open(path, "ab", buffering=0) as out:
+        out.write(line.encode())

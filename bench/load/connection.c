@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "bench/load/connection.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define REDIAL_NS     UINT64_C(100000000)
+#define GONE_AFTER_NS UINT64_C(1000000000)
+
+static struct gy_load_engine *engine_of(const struct gy_stream *stream)
+{
+    return stream->endpoint->context;
+}
+
+uint32_t gy_load_connection_bytes(const struct gy_load_engine *engine)
+{
+    size_t bytes = sizeof(struct gy_load_connection) +
+                   engine->options->pipeline * sizeof(struct gy_load_stamp) +
+                   engine->protocol->session_bytes;
+    return (uint32_t)((bytes + 63) & ~(size_t)63);
+}
+
+void gy_load_give_up(struct gy_load_engine *engine, int code, const char *format, ...)
+{
+    if (engine->gave_up) {
+        return;
+    }
+    char text[GY_ERROR_MESSAGE_BYTES];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    gy_error_set(&engine->error, code, "%s", text);
+    engine->gave_up = true;
+}
+
+void gy_load_connection_busy(struct gy_load_engine *engine, struct gy_load_connection *connection)
+{
+    if (connection->idle) {
+        TAILQ_REMOVE(&engine->idle, connection, entry);
+        connection->idle = false;
+    }
+}
+
+void gy_load_connection_rest(struct gy_load_engine *engine, struct gy_load_connection *connection)
+{
+    if (connection->idle || connection->in_flight == engine->options->pipeline) {
+        return;
+    }
+    if (TAILQ_EMPTY(&engine->idle)) {
+        engine->idle_since_ns = engine->worker->now_ns;
+    }
+    TAILQ_INSERT_TAIL(&engine->idle, connection, entry);
+    connection->idle = true;
+}
+
+static uint64_t milliseconds(uint64_t ns)
+{
+    return ns / 1000000 + 1;
+}
+
+/* The oldest request's. */
+static void set_deadline(const struct gy_load_engine *engine, struct gy_load_connection *connection)
+{
+    uint64_t deadline_ms = 0;
+    if (connection->in_flight > 0) {
+        deadline_ms = milliseconds(connection->stamps[connection->first].sent_ns +
+                                   engine->options->timeout_ns);
+    }
+    gy_stream_set_deadline(connection->stream, deadline_ms);
+}
+
+uint32_t gy_load_connection_send(struct gy_load_engine *engine,
+                                 struct gy_load_connection *connection, uint32_t count,
+                                 uint64_t intended_ns, uint64_t now_ns)
+{
+    uint32_t pipeline = engine->options->pipeline;
+    gy_assert(connection->in_flight + count <= pipeline);
+    if (count > engine->budget) {
+        count = (uint32_t)engine->budget;
+    }
+    if (count == 0) {
+        return 0;
+    }
+    struct gy_slice slice =
+        gy_slice_of(&engine->requests, 0, (uint32_t)(count * engine->request_bytes));
+    if (gy_chain_append(&connection->stream->out, slice) != 0) {
+        gy_slice_drop(slice); /* no link: it is tried again when sends have ended */
+        return 0;
+    }
+    uint32_t at = connection->first + connection->in_flight;
+    for (uint32_t i = 0; i < count; i++, at++) {
+        connection->stamps[at < pipeline ? at : at - pipeline] =
+            (struct gy_load_stamp){intended_ns, now_ns};
+    }
+    connection->in_flight += count;
+    engine->in_flight += count;
+    engine->budget -= count;
+    engine->sent_total += count;
+    set_deadline(engine, connection);
+    return count;
+}
+
+/* ---- answers ---- */
+
+static bool within_window(const struct gy_load_engine *engine, uint64_t ns)
+{
+    return ns - engine->from_ns < engine->until_ns - engine->from_ns;
+}
+
+static struct gy_load_stamp take_stamp(struct gy_load_engine *engine,
+                                       struct gy_load_connection *connection)
+{
+    gy_assert(connection->in_flight > 0 && engine->in_flight > 0);
+    struct gy_load_stamp stamp = connection->stamps[connection->first];
+    if (++connection->first == engine->options->pipeline) {
+        connection->first = 0;
+    }
+    connection->in_flight--;
+    engine->in_flight--;
+    return stamp;
+}
+
+/* A whole answer. Latencies are those of right ones: an error that comes fast must not improve
+ * them. */
+static void count_answer(struct gy_load_engine *engine, struct gy_load_connection *connection,
+                         enum gy_load_progress progress)
+{
+    uint64_t now_ns = engine->worker->now_ns;
+    struct gy_load_stamp stamp = take_stamp(engine, connection);
+    engine->answered_total++;
+    engine->answered += within_window(engine, now_ns);
+    engine->last_answer_ns = now_ns;
+    if (progress == GY_LOAD_BAD_STATUS) {
+        engine->errors[GY_LOAD_ERROR_STATUS]++;
+    } else if (progress == GY_LOAD_BAD_BODY) {
+        engine->errors[GY_LOAD_ERROR_WRONG_BODY]++;
+    } else if (within_window(engine, stamp.intended_ns)) {
+        gy_load_record(engine->service, now_ns - stamp.sent_ns, 1);
+        if (engine->rate > 0) {
+            gy_load_record(engine->latency, now_ns - stamp.intended_ns, 1);
+        }
+    }
+}
+
+/* Everything in flight on this connection is lost. */
+static void lose_all(struct gy_load_engine *engine, struct gy_load_connection *connection,
+                     enum gy_load_error error)
+{
+    while (connection->in_flight > 0) {
+        struct gy_load_stamp stamp = take_stamp(engine, connection);
+        engine->errors[error]++;
+        if (error == GY_LOAD_ERROR_TIMEOUT && within_window(engine, stamp.intended_ns)) {
+            gy_load_record(engine->latency, engine->worker->now_ns - stamp.intended_ns, 1);
+        }
+    }
+}
+
+static void lose_one(struct gy_load_engine *engine, struct gy_load_connection *connection,
+                     enum gy_load_error error)
+{
+    take_stamp(engine, connection);
+    engine->errors[error]++;
+}
+
+/* false: the connection is of no more use. */
+static bool take_input(struct gy_load_engine *engine, struct gy_load_connection *connection)
+{
+    const struct gy_load_protocol *protocol = engine->protocol;
+    struct gy_chain *in = &connection->stream->in;
+    uint32_t bytes;
+    const uint8_t *data;
+    while ((data = gy_chain_front(in, &bytes)) != NULL) {
+        for (uint32_t at = 0; at < bytes;) {
+            if (connection->in_flight == 0) {
+                engine->errors[GY_LOAD_ERROR_PROTOCOL]++; /* an answer to nothing */
+                return false;
+            }
+            uint32_t used = 0;
+            enum gy_load_progress progress =
+                protocol->receive(engine->state, connection->session, data + at, bytes - at, &used);
+            gy_assert(progress == GY_LOAD_BAD_BYTES || (used > 0 && used <= bytes - at));
+            at += used;
+            if (progress == GY_LOAD_BAD_BYTES) {
+                lose_one(engine, connection, GY_LOAD_ERROR_PROTOCOL);
+                lose_all(engine, connection, GY_LOAD_ERROR_CLOSED);
+                return false;
+            }
+            if (progress != GY_LOAD_MORE) {
+                count_answer(engine, connection, progress);
+            }
+            if (progress == GY_LOAD_ANSWER_LAST) {
+                lose_all(engine, connection, GY_LOAD_ERROR_CLOSED);
+                return false;
+            }
+        }
+        gy_chain_consume(in, bytes);
+    }
+    return true;
+}
+
+static void take_end(struct gy_load_engine *engine, struct gy_load_connection *connection)
+{
+    if (connection->in_flight == 0) {
+        return; /* an idle connection may be closed at any time */
+    }
+    switch (engine->protocol->ended(engine->state, connection->session)) {
+    case GY_LOAD_MORE:
+        lose_one(engine, connection, GY_LOAD_ERROR_SHORT);
+        break;
+    case GY_LOAD_ANSWER:
+    case GY_LOAD_ANSWER_LAST:
+        count_answer(engine, connection, GY_LOAD_ANSWER);
+        break;
+    case GY_LOAD_BAD_STATUS:
+        count_answer(engine, connection, GY_LOAD_BAD_STATUS);
+        break;
+    case GY_LOAD_BAD_BODY:
+        count_answer(engine, connection, GY_LOAD_BAD_BODY);
+        break;
+    case GY_LOAD_BAD_BYTES:
+        break;
+    }
+    lose_all(engine, connection, GY_LOAD_ERROR_CLOSED);
+}
+
+/* ---- the stream's session ---- */
+
+static uint32_t fill(struct gy_load_engine *engine, struct gy_load_connection *connection)
+{
+    uint32_t room = engine->options->pipeline - connection->in_flight;
+    if (engine->rate > 0 || !engine->running) {
+        gy_load_connection_rest(engine, connection);
+    } else if (!engine->ending && room > 0) {
+        uint64_t now_ns = engine->worker->now_ns;
+        if (gy_load_connection_send(engine, connection, room, now_ns, now_ns) == 0 &&
+            engine->budget > 0) {
+            return GY_WANT_READ | GY_WANT_RETRY;
+        }
+    }
+    return GY_WANT_READ;
+}
+
+static uint32_t connection_open(struct gy_stream *stream)
+{
+    struct gy_load_engine *engine = engine_of(stream);
+    struct gy_load_connection *connection = stream->session;
+    connection->opened = true;
+    engine->connected++;
+    engine->connects++;
+    engine->last_connected_ns = engine->worker->now_ns;
+    return fill(engine, connection);
+}
+
+static uint32_t connection_turn(struct gy_stream *stream)
+{
+    struct gy_load_engine *engine = engine_of(stream);
+    struct gy_load_connection *connection = stream->session;
+    bool usable = take_input(engine, connection);
+    if (usable && stream->eof) {
+        take_end(engine, connection);
+        usable = false;
+    }
+    if (!usable) {
+        gy_load_connection_busy(engine, connection);
+        gy_stream_abort(stream, stream->eof ? GY_CLOSE_PEER : GY_CLOSE_LOCAL);
+        return 0;
+    }
+    uint32_t wants = fill(engine, connection);
+    set_deadline(engine, connection);
+    return wants;
+}
+
+static uint32_t connection_expire(struct gy_stream *stream)
+{
+    struct gy_load_engine *engine = engine_of(stream);
+    struct gy_load_connection *connection = stream->session;
+    lose_all(engine, connection, GY_LOAD_ERROR_TIMEOUT);
+    gy_load_connection_busy(engine, connection);
+    gy_stream_abort(stream, GY_CLOSE_TIMEOUT);
+    return 0;
+}
+
+static uint32_t connection_drain(struct gy_stream *stream)
+{
+    (void)stream;
+    return GY_WANT_CLOSE;
+}
+
+/* A dial that failed is tried again after a while; when all connections are gone and stay so, the
+ * server is taken to be gone too. */
+static void not_connected(struct gy_load_engine *engine, const struct gy_stream *stream)
+{
+    char peer[GY_ADDRESS_TEXT_BYTES];
+    uint64_t now_ns = engine->worker->now_ns;
+    const char *reason = strerror(stream->error);
+    engine->errors[GY_LOAD_ERROR_CONNECT]++;
+    engine->redial_ns = now_ns + REDIAL_NS;
+    gy_address_format(&engine->options->address, peer, sizeof peer);
+    if (engine->connects == 0) {
+        gy_load_give_up(engine, GY_EREFUSED, "connecting to %s: %s%s", peer, reason,
+                        stream->error == ECONNREFUSED ? "; is the server running?" : "");
+    } else if (engine->connected == 0 && engine->running &&
+               now_ns - engine->last_connected_ns > GONE_AFTER_NS) {
+        gy_load_give_up(engine, GY_ECLOSED,
+                        "the server at %s went away, %.1f s after the start: connecting again: %s",
+                        peer, (double)(engine->last_answer_ns - engine->start_ns) / 1e9, reason);
+    }
+}
+
+static void connection_closed(struct gy_stream *stream, enum gy_close_reason reason)
+{
+    struct gy_load_engine *engine = engine_of(stream);
+    struct gy_load_connection *connection = stream->session;
+    gy_load_connection_busy(engine, connection);
+    gy_assert(!connection->touched);
+    engine->missing++;
+    if (connection->opened) {
+        gy_assert(engine->connected > 0);
+        engine->connected--;
+        engine->last_connected_ns = engine->worker->now_ns;
+    }
+    if (engine->finishing) {
+        engine->in_flight -= connection->in_flight;
+        return;
+    }
+    if (!connection->opened) {
+        not_connected(engine, stream);
+    } else {
+        /* Core's own deadline is that of a send that makes no progress. */
+        lose_all(engine, connection,
+                 reason == GY_CLOSE_TIMEOUT ? GY_LOAD_ERROR_TIMEOUT : GY_LOAD_ERROR_RESET);
+    }
+}
+
+const struct gy_stream_ops gy_load_connection_ops = {
+    .open = connection_open,
+    .turn = connection_turn,
+    .expire = connection_expire,
+    .drain = connection_drain,
+    .closed = connection_closed,
+};
+
+int gy_load_connection_dial(struct gy_load_engine *engine)
+{
+    const struct gy_load_options *options = engine->options;
+    struct gy_stream *stream =
+        gy_stream_dial(&engine->endpoint, &options->address,
+                       (uint32_t)milliseconds(options->timeout_ns), &engine->error);
+    if (stream == NULL) {
+        return engine->error.code;
+    }
+    struct gy_load_connection *connection = stream->session;
+    *connection = (struct gy_load_connection){.stream = stream};
+    connection->session = &connection->stamps[options->pipeline];
+    engine->protocol->session_open(connection->session);
+    engine->missing--;
+    return 0;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GY_BENCH_LOAD_CONNECTION_H
+#define GY_BENCH_LOAD_CONNECTION_H
+
+/* One connection of an engine: the session of a dialled stream. */
+
+#include "engine.h"
+
+/* When a request was due, and when it was sent. */
+struct gy_load_stamp {
+    uint64_t intended_ns;
+    uint64_t sent_ns;
+};
+
+struct gy_load_connection {
+    struct gy_stream *stream;
+    TAILQ_ENTRY(gy_load_connection) entry;
+    struct gy_load_connection *next_touched;
+    void *session;  /* the protocol's */
+    uint32_t first; /* in stamps: the oldest request in flight */
+    uint32_t in_flight;
+    bool opened;
+    bool idle;                     /* in engine->idle */
+    bool touched;                  /* in engine->touched */
+    struct gy_load_stamp stamps[]; /* options->pipeline; then the protocol's session */
+};
+
+extern const struct gy_stream_ops gy_load_connection_ops;
+
+/* Bytes of one, for the endpoint. */
+uint32_t gy_load_connection_bytes(const struct gy_load_engine *engine);
+
+/* Dials one. 0, or a code with a sentence in engine->error. */
+int gy_load_connection_dial(struct gy_load_engine *engine);
+
+/* Puts `count` requests into the stream's output (what there is room for, within the budget);
+ * returns how many. The stream has yet to be flushed. */
+uint32_t gy_load_connection_send(struct gy_load_engine *engine,
+                                 struct gy_load_connection *connection, uint32_t count,
+                                 uint64_t intended_ns, uint64_t now_ns);
+
+/* Takes it off engine->idle, or puts it there at the end while it has room. */
+void gy_load_connection_busy(struct gy_load_engine *engine, struct gy_load_connection *connection);
+void gy_load_connection_rest(struct gy_load_engine *engine, struct gy_load_connection *connection);
+
+/* Ends the run: the server is not there. */
+void gy_load_give_up(struct gy_load_engine *engine, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GY_BENCH_LOAD_LOAD_H
+#define GY_BENCH_LOAD_LOAD_H
+
+/*
+ * gyre-load: what its parts share: what was asked for, what a protocol brings along, and what a run
+ * found.
+ *
+ * A protocol is a plug-in, chosen by the scheme of the URL. It encodes its request once, and is
+ * then handed the bytes of each connection; it says where an answer ends and whether it was right.
+ * It does no I/O and knows no time. The engine (worker.c) owns connections, schedule and figures.
+ *
+ * Times are nanoseconds of CLOCK_MONOTONIC.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../../core/address.h"
+#include "../../core/error.h"
+#include "../../core/ring.h"
+#include "../../core/slice.h"
+
+/* ---- what went wrong with a request ---- */
+
+/* name, key in JSON, what a person reads */
+#define GY_LOAD_ERRORS(X)                                                                          \
+    X(CONNECT, connect, "connections that could not be made")                                      \
+    X(RESET, reset, "requests lost to a reset connection")                                         \
+    X(CLOSED, closed, "requests that the server closed the connection on, unanswered")             \
+    X(TIMEOUT, timeout, "requests without a whole answer in time")                                 \
+    X(SHORT, short_answer, "answers cut short")                                                    \
+    X(STATUS, status, "answers whose status was not 2xx or 3xx")                                   \
+    X(WRONG_BODY, wrong_body, "answers with another body than the first")                          \
+    X(PROTOCOL, protocol, "answers that broke the protocol")
+
+enum gy_load_error {
+#define GY_LOAD_ERROR_ENUM(name, key, text) GY_LOAD_ERROR_##name,
+    GY_LOAD_ERRORS(GY_LOAD_ERROR_ENUM)
+#undef GY_LOAD_ERROR_ENUM
+        GY_LOAD_ERROR_COUNT
+};
+
+/* ---- what was asked for ---- */
+
+#define GY_LOAD_HEADERS_MAX  32
+#define GY_LOAD_PIPELINE_MAX 4096
+#define GY_LOAD_THREADS_MAX  256
+
+enum gy_load_arrivals {
+    GY_LOAD_CLOSED_LOOP, /* the next request when an answer is there */
+    GY_LOAD_CONSTANT,    /* at a rate, evenly spaced */
+    GY_LOAD_POISSON,     /* at a rate, exponentially distributed gaps */
+};
+
+struct gy_load_protocol;
+
+struct gy_load_options {
+    const char *url;
+    const struct gy_load_protocol *protocol;
+    char host[256];  /* without brackets */
+    char path[4096]; /* with its query; "/" when the URL has none */
+    uint16_t port;   /* 0: the scheme's own */
+    struct gy_address address;
+
+    uint32_t connections;
+    uint32_t pipeline;
+    uint32_t threads;
+    enum gy_load_arrivals arrivals;
+    double rate; /* requests a second, of all threads; 0: closed loop */
+    uint64_t seed;
+    uint64_t duration_ns; /* 0: until `requests` are answered */
+    uint64_t warmup_ns;
+    uint64_t timeout_ns; /* of one request, and of connecting */
+    uint64_t requests;   /* 0: no bound */
+    bool poisson;
+    bool check; /* bodies equal to the first */
+    bool find_max;
+    double slo_percentile; /* 99.0 */
+    uint64_t slo_ns;       /* 0: none given */
+
+    const char *headers[GY_LOAD_HEADERS_MAX];
+    uint32_t header_count;
+    uint32_t size_bytes; /* of one message of an echo */
+    int server_pid;      /* 0: none given */
+    const char *hdr_file;
+    const char *json_file;
+    int receive_mode; /* enum gy_receive_mode; -1: the best that works here */
+    bool quiet;       /* no progress, even on a terminal */
+};
+
+/* Reads the command line. 0; GY_EINVAL with a sentence; GY_EAGAIN when --help or --version was
+ * printed and there is nothing more to do. */
+int gy_load_options_read(struct gy_load_options *options, int argc, char **argv,
+                         struct gy_error *error);
+
+/* Fills options->address. GY_EINVAL with a sentence when the name is not known. */
+int gy_load_resolve(struct gy_load_options *options, struct gy_error *error);
+
+/* ---- protocols ---- */
+
+/* What the bytes that a protocol was handed came to. */
+enum gy_load_progress {
+    GY_LOAD_MORE,        /* all used; the answer goes on */
+    GY_LOAD_ANSWER,      /* one whole answer, and it was right */
+    GY_LOAD_ANSWER_LAST, /* likewise, and the server closes the connection behind it */
+    GY_LOAD_BAD_STATUS,  /* one whole answer of these kinds; the connection goes on */
+    GY_LOAD_BAD_BODY,
+    GY_LOAD_BAD_BYTES, /* no telling where the next answer begins: the connection is of no more use
+                        */
+};
+
+struct gy_load_protocol {
+    const char *scheme; /* "http" */
+    const char *help;
+    uint16_t port; /* when the URL has none; 0: it must have one */
+
+    /* Encodes the request. The result is constant and shared by all workers; freed by `finish`. 0,
+     * or GY_EINVAL, GY_ENOMEM with a sentence. */
+    int (*prepare)(const struct gy_load_options *options, void **plan, struct gy_error *error);
+    void (*finish)(void *plan);
+
+    /* The bytes of one request, as many times over as a pipeline may have in flight: the engine
+     * sends the first n requests of it as one slice. */
+    const void *(*requests)(const void *plan, uint32_t *request_bytes);
+
+    /* Of one worker: what the first answer was, for instance. */
+    size_t state_bytes;
+    void (*state_open)(void *state, const void *plan, const struct gy_load_options *options);
+    void (*state_close)(void *state);
+
+    /* Of one connection; a new one begins with session_open. */
+    size_t session_bytes;
+    void (*session_open)(void *session);
+
+    /* `data` came in. Uses bytes (>= 1, all for MORE) up to the end of one answer. */
+    enum gy_load_progress (*receive)(void *state, void *session, const uint8_t *data,
+                                     uint32_t bytes, uint32_t *used);
+
+    /* The peer shut its side. ANSWER_LAST: that completed an answer. MORE: the connection ended
+     * within one. BAD_BYTES: it ended between two. */
+    enum gy_load_progress (*ended)(void *state, void *session);
+};
+
+extern const struct gy_load_protocol gy_load_http;
+extern const struct gy_load_protocol gy_load_tcp;
+
+/* NULL at the end. */
+extern const struct gy_load_protocol *const gy_load_protocols[];
+
+/* ---- what a run found ---- */
+
+struct hdr_histogram;
+
+struct gy_load_result {
+    /* From the intended time of sending to the end of the answer; requests that timed out or were
+     * never sent are in it with the time that they had waited. */
+    struct hdr_histogram *latency;
+    struct hdr_histogram *service; /* from the actual time of sending */
+    struct hdr_histogram
+        *lateness; /* of this program, in keeping to the schedule; open loop only */
+
+    uint64_t began_wall_ms; /* since 1970: when measuring began */
+    double seconds;         /* measured */
+    uint64_t answered;      /* whole answers within these seconds, right or wrong */
+    uint64_t scheduled;     /* requests due within these seconds; open loop only */
+    uint64_t unsent;        /* of these, never sent: all connections were busy */
+    uint64_t sent_total;    /* in the whole run, warm-up included */
+    uint64_t answered_total;
+    uint64_t received_bytes;
+    uint64_t errors[GY_LOAD_ERROR_COUNT]; /* in the whole run */
+    uint64_t connects;
+
+    double generator_cpu_s; /* of the workers, within the seconds measured */
+    double busy_max;     /* of the busiest worker: the share of its time it ran or waited to run */
+    double server_cpu_s; /* -1: not asked for, or it ended */
+    bool interrupted;
+    bool generator_limited; /* --find-max: a rate failed for want of this program's time */
+    bool gave_up;           /* the server went away */
+    struct gy_error error;  /* why, when gave_up */
+};
+
+uint64_t gy_load_errors(const struct gy_load_result *result);
+
+/* Answers a second. */
+double gy_load_rate(const struct gy_load_result *result);
+
+/* Why the latencies of this run say more about the generator than about the server; NULL when they
+ * do not. */
+const char *gy_load_bottleneck(const struct gy_load_options *options,
+                               const struct gy_load_result *result);
+
+/* Whether an open loop kept its rate. */
+bool gy_load_rate_reached(const struct gy_load_options *options,
+                          const struct gy_load_result *result);
+
+/* Runs once. 0, also for a run that was interrupted or met errors (the result has them); a negative
+ * code with a sentence where it could not begin. Free the result either way. */
+int gy_load_run(const struct gy_load_options *options, const void *plan,
+                struct gy_load_result *result, struct gy_error *error);
+void gy_load_result_free(struct gy_load_result *result);
+
+/* SIGINT and SIGTERM are blocked by main and taken by the runs: whether one came. */
+bool gy_load_interrupted(void);
+
+/* Searches for the highest rate that keeps the SLO. Leaves the run at that rate in `result`, the
+ * rate in `rate` (0: none did). As gy_load_run otherwise. */
+int gy_load_find_max(const struct gy_load_options *options, const void *plan, double *rate,
+                     struct gy_load_result *result, struct gy_error *error);
+
+/* ---- reports ---- */
+
+#include <stdio.h>
+
+void gy_load_report(FILE *out, const struct gy_load_options *options,
+                    const struct gy_load_result *result);
+int gy_load_report_json(const struct gy_load_options *options, const struct gy_load_result *result,
+                        const char *failure, struct gy_error *error);
+int gy_load_write_hdr(const struct gy_load_options *options, const struct gy_load_result *result,
+                      struct gy_error *error);
+
+#endif

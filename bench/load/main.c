@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "bench/load/load.h"
+
+enum { DONE, FAILED, MISUSED };
+
+/* Taken by the runs (run.c); every thread inherits that they are blocked. */
+static void block_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGUSR1);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* A connection is a descriptor. */
+static void raise_open_files(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+/* Why a finished run is no success, in one line; empty when it is one. */
+static void find_failure(const struct gy_load_options *options, const struct gy_load_result *result,
+                         double rate, char *text, size_t bytes)
+{
+    text[0] = '\0';
+    if (result->gave_up) {
+        snprintf(text, bytes, "%s", result->error.message);
+    } else if (gy_load_errors(result) > 0) {
+        snprintf(text, bytes, "%llu errors among %llu requests",
+                 (unsigned long long)gy_load_errors(result),
+                 (unsigned long long)result->sent_total);
+    } else if (!result->interrupted && options->find_max && rate == 0) {
+        snprintf(text, bytes,
+                 "no rate keeps p%g under %.3f ms; the slowest that was tried is shown",
+                 options->slo_percentile, (double)options->slo_ns / 1e6);
+    } else if (!result->interrupted && !gy_load_rate_reached(options, result)) {
+        snprintf(text, bytes,
+                 "the rate of %.0f/s was not reached: %llu requests due, %.1f/s answered",
+                 options->rate, (unsigned long long)result->scheduled, gy_load_rate(result));
+    } else if (!result->interrupted && result->answered_total == 0) {
+        snprintf(text, bytes, "nothing was answered");
+    }
+}
+
+/* Everything that was asked for is written, whatever else fails. */
+static int report(struct gy_load_options *options, const struct gy_load_result *result, double rate)
+{
+    struct gy_error error = {0};
+    char failure[GY_ERROR_MESSAGE_BYTES];
+    find_failure(options, result, rate, failure, sizeof failure);
+    bool failed = failure[0] != '\0';
+    bool json_only = options->json_file != NULL && strcmp(options->json_file, "-") == 0;
+    int status = failed ? FAILED : DONE;
+    if (!json_only) {
+        gy_load_report(stdout, options, result);
+        if (options->find_max && rate > 0) {
+            printf("\n  highest rate that keeps p%g under %.3f ms: %.0f/s%s\n",
+                   options->slo_percentile, (double)options->slo_ns / 1e6, rate,
+                   result->generator_limited
+                       ? " or more: above it the generator, not the server, was too slow"
+                       : "");
+        }
+        fflush(stdout);
+    }
+    if (failed) {
+        fprintf(stderr, "gyre-load: %s\n", failure);
+    }
+    if (options->json_file != NULL &&
+        gy_load_report_json(options, result, failed ? failure : NULL, &error) != 0) {
+        fprintf(stderr, "gyre-load: %s\n", error.message);
+        status = FAILED;
+    }
+    if (options->hdr_file != NULL && gy_load_write_hdr(options, result, &error) != 0) {
+        fprintf(stderr, "gyre-load: %s\n", error.message);
+        status = FAILED;
+    }
+    return status;
+}
+
+static int run(struct gy_load_options *options, const void *plan)
+{
+    struct gy_error error = {0};
+    struct gy_load_result result;
+    double rate = 0;
+    int code = options->find_max ? gy_load_find_max(options, plan, &rate, &result, &error)
+                                 : gy_load_run(options, plan, &result, &error);
+    int status = FAILED;
+    if (code != 0) {
+        fprintf(stderr, "gyre-load: %s\n", error.message);
+    } else {
+        if (options->find_max && rate > 0) {
+            options->rate = rate;
+            options->arrivals = options->poisson ? GY_LOAD_POISSON : GY_LOAD_CONSTANT;
+        }
+        status = report(options, &result, rate);
+    }
+    gy_load_result_free(&result);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    static struct gy_load_options options;
+    struct gy_error error = {0};
+    void *plan = NULL;
+    int code = gy_load_options_read(&options, argc, argv, &error);
+    if (code == GY_EAGAIN) {
+        return DONE;
+    }
+    if (code != 0) {
+        fprintf(stderr, "gyre-load: %s\nTry `gyre-load --help`.\n", error.message);
+        return MISUSED;
+    }
+    block_signals();
+    raise_open_files();
+    if (gy_load_resolve(&options, &error) != 0 ||
+        options.protocol->prepare(&options, &plan, &error) != 0) {
+        fprintf(stderr, "gyre-load: %s\n", error.message);
+        return FAILED;
+    }
+    int status = run(&options, plan);
+    options.protocol->finish(plan);
+    return status;
+}

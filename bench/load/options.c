@@ -1,0 +1,507 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <ctype.h>
+#include <math.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/load/load.h"
+
+#define SECOND_NS UINT64_C(1000000000)
+
+const struct gy_load_protocol *const gy_load_protocols[] = {&gy_load_http, &gy_load_tcp, NULL};
+
+static void help(void)
+{
+    printf("Usage: gyre-load URL [FLAGS]\n"
+           "Loads a server and measures it. Every answer is checked; every error is counted.\n\n"
+           "  gyre-load http://127.0.0.1:8080/ -c 64 -d 10s          as fast as it answers\n"
+           "  gyre-load http://127.0.0.1:8080/ --rate 20000          at a rate, answered or not\n"
+           "  gyre-load http://127.0.0.1:8080/ --find-max --slo p99=5ms\n\n");
+    for (const struct gy_load_protocol *const *each = gy_load_protocols; *each != NULL; each++) {
+        printf("  %s://%-*s %s\n", (*each)->scheme, (int)(23 - strlen((*each)->scheme)),
+               (*each)->port != 0 ? "HOST[:PORT]/PATH" : "HOST:PORT", (*each)->help);
+    }
+    printf(
+        "\n"
+        "  -c, --connections N     64\n"
+        "      --pipeline N        requests in flight on each connection (1)\n"
+        "      --rate R            open loop: R requests a second, whatever the answers do\n"
+        "      --poisson           with random gaps; --seed N repeats them (1)\n"
+        "      --find-max          the highest rate that keeps --slo pNN=TIME (p99=5ms)\n"
+        "  -d, --duration TIME     measured (10s; of each step with --find-max: 3s)\n"
+        "      --warmup TIME       before it, not measured (1s; with -n: 0)\n"
+        "  -n, --requests N        end after N requests\n"
+        "  -t, --threads N         1\n"
+        "      --timeout TIME      of a request, and of connecting (5s)\n"
+        "      --check             http: bodies must equal the first one\n"
+        "      --header \"N: V\"     http: one more header; may be repeated\n"
+        "      --size BYTES        tcp: of one message (64)\n"
+        "      --server-pid PID    CPU time of that process and its children, per request\n"
+        "      --json FILE         figures as JSON (-: standard output)\n"
+        "      --hdr FILE          latencies as an HdrHistogram log\n"
+        "      --receive-mode MODE one-shot, multishot, incremental or bundle (the best there is)\n"
+        "      --quiet             no progress\n\n"
+        "Exit status: 0 all answered as asked; 1 errors, a rate not reached, a server that is not\n"
+        "there or went away; 2 misuse. Ctrl-C ends it and prints what was measured.\n");
+}
+
+/* ---- values ---- */
+
+static int bad_value(const char *flag, const char *value, const char *wanted,
+                     struct gy_error *error)
+{
+    return gy_error_set(error, GY_EINVAL, "%s %s: must be %s", flag, value, wanted);
+}
+
+static int read_count(const char *flag, const char *value, uint64_t min, uint64_t max,
+                      uint64_t *count, struct gy_error *error)
+{
+    char *end;
+    unsigned long long number = strtoull(value, &end, 10);
+    if (!isdigit((unsigned char)value[0]) || *end != '\0' || number < min || number > max) {
+        return gy_error_set(error, GY_EINVAL, "%s %s: must be a number from %llu to %llu", flag,
+                            value, (unsigned long long)min, (unsigned long long)max);
+    }
+    *count = number;
+    return 0;
+}
+
+static int read_u32(const char *flag, const char *value, uint32_t min, uint32_t max,
+                    uint32_t *count, struct gy_error *error)
+{
+    uint64_t number = 0;
+    int code = read_count(flag, value, min, max, &number, error);
+    if (code == 0) {
+        *count = (uint32_t)number;
+    }
+    return code;
+}
+
+/* "10s", "5ms", "250us", "2m", "0"; a number alone means seconds. */
+static bool parse_time(const char *value, uint64_t *ns)
+{
+    static const struct {
+        const char *name;
+        double ns;
+    } units[] = {{"ns", 1},   {"us", 1e3},   {"ms", 1e6}, {"s", 1e9},
+                 {"m", 60e9}, {"h", 3600e9}, {"", 1e9}};
+    char *end;
+    double number = strtod(value, &end);
+    if (!isdigit((unsigned char)value[0]) || !isfinite(number)) {
+        return false;
+    }
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        if (strcmp(end, units[i].name) == 0) {
+            double total = number * units[i].ns;
+            if (total > 86400e9 * 30) {
+                return false;
+            }
+            *ns = (uint64_t)llround(total);
+            return true;
+        }
+    }
+    return false;
+}
+
+static int read_time(const char *flag, const char *value, bool zero, uint64_t *ns,
+                     struct gy_error *error)
+{
+    uint64_t time = 0;
+    if (!parse_time(value, &time) || (time == 0 && !zero)) {
+        return bad_value(flag, value, "a time, such as 10s, 250ms or 2m", error);
+    }
+    *ns = time;
+    return 0;
+}
+
+static int read_rate(const char *value, double *rate, struct gy_error *error)
+{
+    char *end;
+    double number = strtod(value, &end);
+    if (*end == 'k' && end[1] == '\0') {
+        number *= 1000;
+        end++;
+    }
+    if (!isdigit((unsigned char)value[0]) || *end != '\0' || !(number > 0) || number > 1e8) {
+        return bad_value("--rate", value, "requests a second, such as 20000 or 20k", error);
+    }
+    *rate = number;
+    return 0;
+}
+
+static int read_slo(struct gy_load_options *options, const char *value, struct gy_error *error)
+{
+    char *end = NULL;
+    double percentile = value[0] == 'p' ? strtod(value + 1, &end) : 0;
+    uint64_t ns;
+    if (end == NULL || *end != '=' || !isdigit((unsigned char)value[1]) || !(percentile > 0) ||
+        percentile > 100 || !parse_time(end + 1, &ns) || ns == 0) {
+        return bad_value("--slo", value, "a percentile and a time, such as p99=5ms or p99.9=20ms",
+                         error);
+    }
+    options->slo_percentile = percentile;
+    options->slo_ns = ns;
+    return 0;
+}
+
+/* ---- the URL ---- */
+
+static int unknown_scheme(const char *url, struct gy_error *error)
+{
+    char known[128] = "";
+    for (const struct gy_load_protocol *const *each = gy_load_protocols; *each != NULL; each++) {
+        size_t fill = strlen(known);
+        snprintf(known + fill, sizeof known - fill, "%s%s://", fill > 0 ? ", " : "",
+                 (*each)->scheme);
+    }
+    return gy_error_set(error, GY_EINVAL, "%s: no scheme that gyre-load knows; there are %s", url,
+                        known);
+}
+
+/* host[:port] between the scheme and the path */
+static int read_authority(struct gy_load_options *options, const char *start, const char *end,
+                          struct gy_error *error)
+{
+    const char *host_end = end;
+    const char *colon = NULL;
+    if (start < end && *start == '[') {
+        host_end = memchr(start, ']', (size_t)(end - start));
+        if (host_end == NULL) {
+            return gy_error_set(error, GY_EINVAL, "%s: `[` without `]`", options->url);
+        }
+        start++;
+        colon = host_end + 1 < end ? host_end + 1 : NULL;
+    } else {
+        colon = memchr(start, ':', (size_t)(end - start));
+        host_end = colon != NULL ? colon : end;
+    }
+    size_t length = (size_t)(host_end - start);
+    if (length == 0 || length >= sizeof options->host) {
+        return gy_error_set(error, GY_EINVAL, "%s: no host that can be reached", options->url);
+    }
+    memcpy(options->host, start, length);
+    options->host[length] = '\0';
+    options->port = 0;
+    if (colon != NULL) {
+        char *stop;
+        unsigned long port = strtoul(colon + 1, &stop, 10);
+        if (*colon != ':' || !isdigit((unsigned char)colon[1]) || stop != end || port == 0 ||
+            port > UINT16_MAX) {
+            return gy_error_set(error, GY_EINVAL, "%s: the port must be a number from 1 to 65535",
+                                options->url);
+        }
+        options->port = (uint16_t)port;
+    } else if (options->protocol->port == 0) {
+        return gy_error_set(error, GY_EINVAL, "%s: %s:// has no port of its own; write %s:PORT",
+                            options->url, options->protocol->scheme, options->url);
+    }
+    return 0;
+}
+
+static int read_url(struct gy_load_options *options, const char *url, struct gy_error *error)
+{
+    const char *colon = strstr(url, "://");
+    const struct gy_load_protocol *const *each = gy_load_protocols;
+    while (*each != NULL && (colon == NULL || strlen((*each)->scheme) != (size_t)(colon - url) ||
+                             strncmp((*each)->scheme, url, (size_t)(colon - url)) != 0)) {
+        each++;
+    }
+    if (*each == NULL) {
+        return unknown_scheme(url, error);
+    }
+    options->url = url;
+    options->protocol = *each;
+    const char *start = colon + 3;
+    const char *end = start + strcspn(start, "/?#");
+    for (const char *at = start; *at != '\0'; at++) {
+        if (!isgraph((unsigned char)*at)) {
+            return gy_error_set(error, GY_EINVAL,
+                                "%s: has a byte that a URL must not have; write it as %%XX", url);
+        }
+    }
+    size_t path = strcspn(end, "#");
+    if (path + 2 > sizeof options->path) {
+        return gy_error_set(error, GY_EINVAL, "%.40s…: longer than %zu bytes", url,
+                            sizeof options->path);
+    }
+    snprintf(options->path, sizeof options->path, "%s%.*s", *end == '/' ? "" : "/", (int)path, end);
+    return read_authority(options, start, end, error);
+}
+
+int gy_load_resolve(struct gy_load_options *options, struct gy_error *error)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    struct addrinfo *found = NULL;
+    int result = getaddrinfo(options->host, NULL, &hints, &found);
+    if (result != 0) {
+        return gy_error_set(error, GY_EINVAL, "%s: no address for %s: %s", options->url,
+                            options->host, gai_strerror(result));
+    }
+    int code = gy_address_from_sockaddr(&options->address, found->ai_addr, found->ai_addrlen);
+    freeaddrinfo(found);
+    if (code != 0) {
+        return gy_error_set(error, code, "%s: %s has no address that can be used", options->url,
+                            options->host);
+    }
+    gy_address_set_port(&options->address,
+                        options->port != 0 ? options->port : options->protocol->port);
+    return 0;
+}
+
+/* ---- flags ---- */
+
+enum flag {
+    FLAG_CONNECTIONS,
+    FLAG_PIPELINE,
+    FLAG_RATE,
+    FLAG_SEED,
+    FLAG_SLO,
+    FLAG_DURATION,
+    FLAG_WARMUP,
+    FLAG_REQUESTS,
+    FLAG_THREADS,
+    FLAG_TIMEOUT,
+    FLAG_HEADER,
+    FLAG_SIZE,
+    FLAG_SERVER_PID,
+    FLAG_JSON,
+    FLAG_HDR,
+    FLAG_RECEIVE_MODE,
+    FLAG_COUNT,
+};
+
+static const struct {
+    const char *name;
+    char letter;
+} valued[FLAG_COUNT] = {
+    [FLAG_CONNECTIONS] = {"connections", 'c'},
+    [FLAG_PIPELINE] = {"pipeline", 0},
+    [FLAG_RATE] = {"rate", 0},
+    [FLAG_SEED] = {"seed", 0},
+    [FLAG_SLO] = {"slo", 0},
+    [FLAG_DURATION] = {"duration", 'd'},
+    [FLAG_WARMUP] = {"warmup", 0},
+    [FLAG_REQUESTS] = {"requests", 'n'},
+    [FLAG_THREADS] = {"threads", 't'},
+    [FLAG_TIMEOUT] = {"timeout", 0},
+    [FLAG_HEADER] = {"header", 0},
+    [FLAG_SIZE] = {"size", 0},
+    [FLAG_SERVER_PID] = {"server-pid", 0},
+    [FLAG_JSON] = {"json", 0},
+    [FLAG_HDR] = {"hdr", 0},
+    [FLAG_RECEIVE_MODE] = {"receive-mode", 0},
+};
+
+/* What the defaults of others depend on. */
+struct given {
+    bool flag[FLAG_COUNT];
+};
+
+static int read_mode(struct gy_load_options *options, const char *value, struct gy_error *error)
+{
+    enum gy_receive_mode mode;
+    if (gy_receive_mode_parse(value, &mode) != 0) {
+        return bad_value("--receive-mode", value, "one-shot, multishot, incremental or bundle",
+                         error);
+    }
+    options->receive_mode = (int)mode;
+    return 0;
+}
+
+static int read_header(struct gy_load_options *options, const char *value, struct gy_error *error)
+{
+    if (options->header_count == GY_LOAD_HEADERS_MAX) {
+        return gy_error_set(error, GY_ELIMIT, "--header %s: at most %d headers", value,
+                            GY_LOAD_HEADERS_MAX);
+    }
+    options->headers[options->header_count++] = value;
+    return 0;
+}
+
+static int read_flag(struct gy_load_options *options, enum flag flag, const char *value,
+                     struct gy_error *error)
+{
+    uint32_t number = 0;
+    int code;
+    switch (flag) {
+    case FLAG_CONNECTIONS:
+        return read_u32("--connections", value, 1, 1000000, &options->connections, error);
+    case FLAG_PIPELINE:
+        return read_u32("--pipeline", value, 1, GY_LOAD_PIPELINE_MAX, &options->pipeline, error);
+    case FLAG_RATE:
+        return read_rate(value, &options->rate, error);
+    case FLAG_SEED:
+        return read_count("--seed", value, 0, UINT64_MAX, &options->seed, error);
+    case FLAG_SLO:
+        return read_slo(options, value, error);
+    case FLAG_DURATION:
+        return read_time("--duration", value, false, &options->duration_ns, error);
+    case FLAG_WARMUP:
+        return read_time("--warmup", value, true, &options->warmup_ns, error);
+    case FLAG_REQUESTS:
+        return read_count("--requests", value, 1, UINT64_MAX / 2, &options->requests, error);
+    case FLAG_THREADS:
+        return read_u32("--threads", value, 1, GY_LOAD_THREADS_MAX, &options->threads, error);
+    case FLAG_TIMEOUT:
+        return read_time("--timeout", value, false, &options->timeout_ns, error);
+    case FLAG_HEADER:
+        return read_header(options, value, error);
+    case FLAG_SIZE:
+        return read_u32("--size", value, 1, 1u << 24, &options->size_bytes, error);
+    case FLAG_SERVER_PID:
+        code = read_u32("--server-pid", value, 1, INT32_MAX, &number, error);
+        options->server_pid = (int)number;
+        return code;
+    case FLAG_JSON:
+        options->json_file = value;
+        return 0;
+    case FLAG_HDR:
+        options->hdr_file = value;
+        return 0;
+    case FLAG_RECEIVE_MODE:
+        return read_mode(options, value, error);
+    case FLAG_COUNT:
+        break;
+    }
+    gy_assert(false);
+    return GY_EINVAL;
+}
+
+/* --check, --poisson, …: 1 when it is one. GY_EAGAIN when there is nothing more to do. */
+static int read_switch(struct gy_load_options *options, const char *argument)
+{
+    const struct {
+        const char *name;
+        bool *value;
+    } switches[] = {
+        {"--poisson", &options->poisson},
+        {"--check", &options->check},
+        {"--find-max", &options->find_max},
+        {"--quiet", &options->quiet},
+    };
+    for (size_t i = 0; i < sizeof switches / sizeof switches[0]; i++) {
+        if (strcmp(argument, switches[i].name) == 0) {
+            *switches[i].value = true;
+            return 1;
+        }
+    }
+    if (strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0) {
+        help();
+        return GY_EAGAIN;
+    }
+    if (strcmp(argument, "--version") == 0) {
+        printf("gyre-load " GY_VERSION "\n");
+        return GY_EAGAIN;
+    }
+    return 0;
+}
+
+/* --name VALUE, --name=VALUE, -c VALUE, -cVALUE. Which flag, and its value (NULL: the next
+ * argument); FLAG_COUNT when it is none. */
+static enum flag find_flag(const char *argument, const char **value)
+{
+    for (unsigned i = 0; i < FLAG_COUNT; i++) {
+        size_t length = strlen(valued[i].name);
+        if (argument[1] == '-' && strncmp(argument + 2, valued[i].name, length) == 0 &&
+            (argument[2 + length] == '\0' || argument[2 + length] == '=')) {
+            *value = argument[2 + length] == '=' ? argument + 3 + length : NULL;
+            return (enum flag)i;
+        }
+        if (valued[i].letter != 0 && argument[1] == valued[i].letter) {
+            *value = argument[2] != '\0' ? argument + 2 : NULL;
+            return (enum flag)i;
+        }
+    }
+    return FLAG_COUNT;
+}
+
+/* What does not go together, and the defaults that depend on others. */
+static int complete(struct gy_load_options *options, const struct given *given,
+                    struct gy_error *error)
+{
+    if (options->url == NULL) {
+        return gy_error_set(error, GY_EINVAL,
+                            "no URL; for example gyre-load http://127.0.0.1:8080/ -c 64 -d 10s");
+    }
+    if (given->flag[FLAG_SLO] && !options->find_max) {
+        return gy_error_set(error, GY_EINVAL, "--slo is for --find-max");
+    }
+    if (options->find_max && (options->rate > 0 || options->requests > 0)) {
+        return gy_error_set(error, GY_EINVAL,
+                            "--find-max chooses the rate: without --rate and --requests");
+    }
+    if (options->poisson && options->rate == 0 && !options->find_max) {
+        return gy_error_set(error, GY_EINVAL, "--poisson is for --rate and --find-max");
+    }
+    if (options->threads > options->connections) {
+        return gy_error_set(error, GY_EINVAL,
+                            "%u threads for %u connections: each thread needs one",
+                            options->threads, options->connections);
+    }
+    bool bounded = options->requests > 0;
+    if (!given->flag[FLAG_DURATION]) {
+        options->duration_ns = (bounded ? 0 : options->find_max ? 3 : 10) * SECOND_NS;
+    }
+    if (!given->flag[FLAG_WARMUP]) {
+        options->warmup_ns = bounded ? 0 : SECOND_NS;
+    }
+    options->arrivals = options->rate == 0 ? GY_LOAD_CLOSED_LOOP
+                        : options->poisson ? GY_LOAD_POISSON
+                                           : GY_LOAD_CONSTANT;
+    if (bounded && options->warmup_ns > 0) {
+        return gy_error_set(error, GY_EINVAL, "--warmup and --requests exclude each other");
+    }
+    if ((uint64_t)options->size_bytes * options->pipeline > 1u << 28) {
+        return gy_error_set(error, GY_EINVAL, "--size times --pipeline: at most 256 MiB");
+    }
+    return 0;
+}
+
+int gy_load_options_read(struct gy_load_options *options, int argc, char **argv,
+                         struct gy_error *error)
+{
+    struct given given = {0};
+    *options = (struct gy_load_options){
+        .connections = 64,
+        .pipeline = 1,
+        .threads = 1,
+        .seed = 1,
+        .timeout_ns = 5 * SECOND_NS,
+        .slo_percentile = 99,
+        .slo_ns = 5000000,
+        .size_bytes = 64,
+        .receive_mode = -1,
+    };
+    for (int i = 1; i < argc; i++) {
+        int code = read_switch(options, argv[i]);
+        if (code != 0) {
+            if (code < 0) {
+                return code;
+            }
+            continue;
+        }
+        if (argv[i][0] != '-') {
+            if (options->url != NULL) {
+                return gy_error_set(error, GY_EINVAL, "%s: one URL at a time", argv[i]);
+            }
+            code = read_url(options, argv[i], error);
+        } else {
+            const char *value = NULL;
+            enum flag flag = find_flag(argv[i], &value);
+            if (flag == FLAG_COUNT) {
+                return gy_error_set(error, GY_EINVAL, "unknown flag %s", argv[i]);
+            }
+            if (value == NULL && ++i == argc) {
+                return gy_error_set(error, GY_EINVAL, "%s: needs a value", argv[i - 1]);
+            }
+            given.flag[flag] = true;
+            code = read_flag(options, flag, value != NULL ? value : argv[i], error);
+        }
+        if (code != 0) {
+            return code;
+        }
+    }
+    return complete(options, &given, error);
+}

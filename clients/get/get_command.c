@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "clients/get/get_command.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "clients/get/get_internal.h"
+
+#define TURN_MS       200
+#define DEFAULT_TRIES 2
+
+static volatile sig_atomic_t interrupted;
+
+static void interrupt(int number)
+{
+    (void)number;
+    interrupted = 1;
+}
+
+static void help(FILE *out)
+{
+    fprintf(out,
+            "Usage: gyre get [FLAGS] URL...\n"
+            "Fetches http URLs; bodies go to standard output unless told otherwise.\n\n"
+            "  gyre get localhost:8080/status.json     print it\n"
+            "  gyre get -O http://host/file.iso        save it as file.iso, when it is whole\n"
+            "  gyre get -C -O http://host/file.iso     go on where the last run stopped\n\n"
+            "  -o, --output FILE        save to FILE (one URL; \"-\" is standard output)\n"
+            "  -O, --remote-name        save each URL under its own last name\n"
+            "  -C, --continue           keep what was cut short, and go on with it\n"
+            "  -r, --range FIRST-LAST   only these bytes (\"100-\", \"-5\": from 100, the last 5)\n"
+            "  -H, --header 'NAME: V'   send this field; may be repeated\n"
+            "  -i, --include            the response's head before its body\n"
+            "  -I, --head               only the head\n"
+            "      --any-status         statuses of 400 and above are no failure\n"
+            "      --no-follow          do not follow redirects\n"
+            "      --max-redirects N    follow at most N (default: 10)\n"
+            "      --retry N            try again after connections failed (default: 2)\n"
+            "      --parallel N         URLs at once when they are saved (default: 4)\n"
+            "      --connect-timeout S  seconds to connect (default: 30)\n"
+            "      --timeout S          seconds for each URL, all told (default: none)\n"
+            "  -q, --quiet              no progress (there is none but on a terminal)\n\n"
+            "Exit status: 0 everything was fetched, 1 something was not (a status of 400 or above "
+            "counts),\n2 misuse. Files get their names when they are whole.\n");
+}
+
+struct command {
+    struct gy_get_options options;
+    const char *output;
+    bool remote_name;
+    struct gy_fetch *fetches;
+    uint32_t count;
+};
+
+/* Long names beside short ones; `valued` have a value. */
+static const struct flag {
+    const char *name;
+    char letter;
+    bool valued;
+} flags[] = {
+    {"output", 'o', true},        {"remote-name", 'O', false}, {"continue", 'C', false},
+    {"range", 'r', true},         {"header", 'H', true},       {"include", 'i', false},
+    {"head", 'I', false},         {"any-status", 0, false},    {"no-follow", 0, false},
+    {"max-redirects", 0, true},   {"retry", 0, true},          {"parallel", 0, true},
+    {"connect-timeout", 0, true}, {"timeout", 0, true},        {"quiet", 'q', false},
+    {"help", 'h', false},
+};
+
+#define FLAGS (sizeof flags / sizeof flags[0])
+
+static int misuse(const char *format, const char *what)
+{
+    fprintf(stderr, "gyre get: ");
+    fprintf(stderr, format, what);
+    fprintf(stderr, "\nTry `gyre get --help`.\n");
+    return 2;
+}
+
+static int read_number(const char *name, const char *value, uint32_t min, uint32_t max,
+                       uint32_t *number)
+{
+    char *end = NULL;
+    errno = 0;
+    unsigned long parsed = strtoul(value, &end, 10);
+    if (errno != 0 || end == value || *end != '\0' || value[0] == '-' || parsed < min ||
+        parsed > max) {
+        fprintf(stderr, "gyre get: --%s %s: not a number from %u to %u\n", name, value, min, max);
+        return 2;
+    }
+    *number = (uint32_t)parsed;
+    return -1;
+}
+
+static int read_seconds(const char *name, const char *value, uint32_t *number_ms)
+{
+    int status = read_number(name, value, 1, 1000000, number_ms);
+    *number_ms *= 1000;
+    return status;
+}
+
+/* FIRST-LAST, FIRST- or -COUNT, as RFC 9110 §14.1.2 has them; one of them. */
+static bool range_valid(const char *text)
+{
+    size_t first = strspn(text, "0123456789");
+    if (text[first] != '-') {
+        return false;
+    }
+    size_t last = strspn(text + first + 1, "0123456789");
+    return text[first + 1 + last] == '\0' && first + last > 0 && first < 19 && last < 19;
+}
+
+static int read_header(struct gy_get_options *options, const char *value)
+{
+    const char *colon = strchr(value, ':');
+    if (colon == NULL || colon == value || options->header_count == GY_GET_HEADERS_MAX) {
+        return misuse(colon == NULL || colon == value ? "--header '%s': not NAME: VALUE"
+                                                      : "--header '%s': too many headers",
+                      value);
+    }
+    const char *content = colon + 1 + strspn(colon + 1, " \t");
+    options->headers[options->header_count++] =
+        (struct gy_http_header){{value, (size_t)(colon - value)}, gy_http_text_of(content)};
+    return -1;
+}
+
+static int take_valued(struct command *command, const struct flag *flag, const char *value)
+{
+    struct gy_get_options *options = &command->options;
+    if (strcmp(flag->name, "output") == 0) {
+        command->output = value;
+    } else if (strcmp(flag->name, "range") == 0) {
+        options->range = value;
+        return range_valid(value) ? -1 : misuse("--range %s: not FIRST-LAST", value);
+    } else if (strcmp(flag->name, "header") == 0) {
+        return read_header(options, value);
+    } else if (strcmp(flag->name, "max-redirects") == 0) {
+        return read_number(flag->name, value, 0, 1000, &options->redirects);
+    } else if (strcmp(flag->name, "retry") == 0) {
+        return read_number(flag->name, value, 0, 1000, &options->retries);
+    } else if (strcmp(flag->name, "parallel") == 0) {
+        return read_number(flag->name, value, 1, 64, &options->parallel);
+    } else if (strcmp(flag->name, "connect-timeout") == 0) {
+        return read_seconds(flag->name, value, &options->connect_timeout_ms);
+    } else {
+        return read_seconds(flag->name, value, &options->timeout_ms);
+    }
+    return -1;
+}
+
+static int take_plain(struct command *command, const struct flag *flag)
+{
+    struct gy_get_options *options = &command->options;
+    const struct {
+        const char *name;
+        bool *set;
+    } plain[] = {
+        {"remote-name", &command->remote_name},
+        {"continue", &options->resume},
+        {"include", &options->include},
+        {"head", &options->head},
+        {"any-status", &options->any_status},
+        {"no-follow", &options->no_follow},
+        {"quiet", &options->quiet},
+    };
+    if (strcmp(flag->name, "help") == 0) {
+        help(stdout);
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++) {
+        if (strcmp(flag->name, plain[i].name) == 0) {
+            *plain[i].set = true;
+        }
+    }
+    return -1;
+}
+
+/* -1: go on; otherwise the exit status. `used` is how many arguments behind this one were taken. */
+static int take_long(struct command *command, const char *text, const char *next, int *used)
+{
+    size_t length = strcspn(text, "=");
+    for (size_t i = 0; i < FLAGS; i++) {
+        if (strlen(flags[i].name) != length || strncmp(flags[i].name, text, length) != 0) {
+            continue;
+        }
+        if (!flags[i].valued) {
+            return text[length] == '=' ? misuse("--%s: takes no value", text)
+                                       : take_plain(command, &flags[i]);
+        }
+        const char *value = text[length] == '=' ? text + length + 1 : next;
+        *used = text[length] != '=';
+        return value == NULL ? misuse("--%s needs a value", text)
+                             : take_valued(command, &flags[i], value);
+    }
+    return misuse("unknown flag --%s", text);
+}
+
+/* Letters may stand together; the value of the last may follow at once. */
+static int take_short(struct command *command, const char *letters, const char *next, int *used)
+{
+    for (const char *at = letters; *at != '\0'; at++) {
+        size_t i = 0;
+        while (i < FLAGS && flags[i].letter != *at) {
+            i++;
+        }
+        if (i == FLAGS) {
+            return misuse("unknown flag -%s", at);
+        }
+        if (flags[i].valued) {
+            const char *value = at[1] != '\0' ? at + 1 : next;
+            *used = at[1] == '\0';
+            return value == NULL ? misuse("-%s needs a value", at)
+                                 : take_valued(command, &flags[i], value);
+        }
+        int status = take_plain(command, &flags[i]);
+        if (status >= 0) {
+            return status;
+        }
+    }
+    return -1;
+}
+
+static int read_arguments(struct command *command, int argc, char **argv)
+{
+    bool only_urls = false;
+    for (int i = 1; i < argc; i++) {
+        const char *next = i + 1 < argc ? argv[i + 1] : NULL;
+        int used = 0;
+        int status = -1;
+        if (only_urls || argv[i][0] != '-' || argv[i][1] == '\0') {
+            command->fetches[command->count++].given = argv[i];
+        } else if (strcmp(argv[i], "--") == 0) {
+            only_urls = true;
+        } else if (argv[i][1] == '-') {
+            status = take_long(command, argv[i] + 2, next, &used);
+        } else {
+            status = take_short(command, argv[i] + 1, next, &used);
+        }
+        if (status >= 0) {
+            return status;
+        }
+        i += used;
+    }
+    return -1;
+}
+
+static int check(const struct command *command)
+{
+    const struct gy_get_options *options = &command->options;
+    bool saves =
+        command->remote_name || (command->output != NULL && strcmp(command->output, "-") != 0);
+    if (command->count == 0) {
+        return misuse("%s", "no URL was given");
+    }
+    if (command->output != NULL && (command->count > 1 || command->remote_name)) {
+        return misuse("--output %s: is for one URL; use --remote-name", command->output);
+    }
+    if (options->resume &&
+        (!saves || options->range != NULL || options->include || options->head)) {
+        return misuse("%s", "--continue is for whole files: give -o FILE or -O, and neither "
+                            "--range, --include nor --head");
+    }
+    return -1;
+}
+
+/* Each URL's file. Two that would have the same name cannot both. */
+static int name_files(struct command *command)
+{
+    for (uint32_t i = 0; i < command->count; i++) {
+        struct gy_fetch *fetch = &command->fetches[i];
+        struct gy_error error = {0};
+        if (gy_url_parse(&fetch->url, fetch->given, &error) != 0) {
+            fprintf(stderr, "gyre get: %s: %s\n", fetch->given, error.message);
+            return 2;
+        }
+        if (command->output != NULL && strcmp(command->output, "-") != 0) {
+            fetch->file = command->output;
+        }
+        if (!command->remote_name) {
+            continue;
+        }
+        char name[224];
+        gy_url_file_name(&fetch->url, name, sizeof name);
+        fetch->file = fetch->own_file = strdup(name);
+        for (uint32_t other = 0; other < i; other++) {
+            if (fetch->file == NULL || strcmp(fetch->file, command->fetches[other].file) == 0) {
+                return misuse("%s: another URL has the same file name", fetch->given);
+            }
+        }
+    }
+    return -1;
+}
+
+void gy_get_tell(const struct gy_fetch *fetch, const char *what)
+{
+    char url[512];
+    gy_get_progress_wipe();
+    fprintf(stderr, "gyre get: %s: %s\n",
+            fetch->redirects > 0 ? gy_url_format(&fetch->url, url, sizeof url) : fetch->given,
+            what);
+}
+
+static int run(struct command *command)
+{
+    struct gy_get *get = aligned_alloc(GY_CACHE_LINE_BYTES, sizeof *get);
+    struct gy_error error = {0};
+    if (get == NULL ||
+        gy_get_open(get, &command->options, command->fetches, command->count, &error) != 0) {
+        fprintf(stderr, "gyre get: %s\n", get == NULL ? "out of memory" : error.message);
+        free(get);
+        return 1;
+    }
+    struct sigaction action = {.sa_handler = interrupt};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    while (!interrupted && gy_get_turn(get, TURN_MS)) {
+        gy_get_progress(get);
+    }
+    gy_get_progress_wipe();
+    gy_get_close(get);
+    int status = interrupted ? 130 : get->failed > 0 ? 1 : 0;
+    free(get);
+    return status;
+}
+
+int gy_get_main(int argc, char **argv)
+{
+    struct command command = {
+        .options = {.redirects = 10,
+                    .retries = DEFAULT_TRIES,
+                    .parallel = 4,
+                    .connect_timeout_ms = 30000},
+    };
+    signal(SIGPIPE, SIG_IGN); /* a reader that leaves is told like any other error */
+    command.fetches = calloc((size_t)argc, sizeof *command.fetches);
+    if (command.fetches == NULL) {
+        fprintf(stderr, "gyre get: out of memory\n");
+        return 1;
+    }
+    int status = read_arguments(&command, argc, argv);
+    status = status < 0 ? check(&command) : status;
+    status = status < 0 ? name_files(&command) : status;
+    /* What goes to one place goes there one after the other. */
+    if (!command.remote_name) {
+        command.options.parallel = 1;
+    }
+    status = status < 0 ? run(&command) : status;
+    for (uint32_t i = 0; i < command.count; i++) {
+        free(command.fetches[i].own_file);
+    }
+    free(command.fetches);
+    return status;
+}

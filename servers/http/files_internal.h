@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GY_SERVERS_HTTP_FILES_INTERNAL_H
+#define GY_SERVERS_HTTP_FILES_INTERNAL_H
+
+/* What files.c (which answer), files_send.c (its body) and files_error.c share. */
+
+#include "conditional.h"
+#include "file_cache.h"
+#include "files.h"
+#include "mime.h"
+
+/* Blocks read ahead of a peer. */
+#define GY_FILES_WINDOWS 2
+
+/* The head of one part of a multipart body, or its end. */
+#define GY_FILES_PART_BYTES 320
+
+struct gy_files_window {
+    struct gy_file_block *block;
+    uint32_t length; /* bytes read into it; 0: being read */
+    uint32_t taken;  /* of them, handed over */
+};
+
+/* A request that could not be answered from memory at once: it waits, or its body is pulled. It
+ * outlives its exchange while a read is in flight, or a block is on its way to the peer. */
+struct gy_files_request {
+    struct gy_file_waiter waiter; /* the first: found by it */
+    struct gy_files_worker *files;
+    struct gy_http_exchange *exchange; /* NULL: gone */
+    uint64_t since_ms;
+    uint32_t waits;
+    bool starved;
+    TAILQ_ENTRY(gy_files_request) starved_link;
+    struct gy_listing_job *listing;
+
+    /* The body: parts of one content. */
+    struct gy_file_content *content;
+    struct gy_ranges parts;
+    const char *type; /* of a part */
+    bool multipart;
+    uint32_t part; /* being sent */
+    uint64_t sent; /* bytes of it */
+    char head[GY_FILES_PART_BYTES];
+    uint32_t head_bytes, head_sent;
+    struct gy_file_block *block; /* of a whole content: where the last piece came from */
+    uint64_t block_start;
+
+    /* Reading ahead. */
+    struct gy_files_window windows[GY_FILES_WINDOWS];
+    uint32_t window_count;
+    uint32_t read_part;
+    uint64_t read_bytes; /* of that part, begun to read */
+    uint32_t reading_bytes;
+    bool reading;
+    bool throttled; /* memory is short: nothing more before a block of its own comes back */
+    uint32_t held;  /* blocks: windows, and what of them is on its way to the peer */
+    int failed;
+};
+
+TAILQ_HEAD(gy_files_requests, gy_files_request);
+
+struct gy_files_worker {
+    struct gy_files *files;
+    struct gy_worker *worker;
+    struct gy_file_cache cache;
+    struct gy_file_memory windows;
+    struct gy_slab requests;
+    void *requests_memory;
+    struct gy_files_requests starved; /* want a window */
+    struct gy_helper *helper;         /* reads directories; NULL: none was asked for yet */
+    uint64_t page_bytes;              /* listings that peers have not yet taken */
+    uint32_t users;                   /* listeners */
+};
+
+static inline struct gy_files_worker *gy_files_worker_of(const struct gy_http_exchange *exchange)
+{
+    struct gy_files *files = gy_http_context(exchange);
+    return files->workers[gy_http_stream(exchange)->worker->options.number];
+}
+
+/* The exchange's request, made if it has none. NULL when there is no room. */
+struct gy_files_request *gy_files_request_of(struct gy_http_exchange *exchange);
+
+/* The exchange is gone, and no read is in flight: gives back what it holds, and itself once the
+ * last of its blocks has come back. */
+void gy_files_request_let_go(struct gy_files_request *request);
+
+/* Answers with an error page. `extra` (may be NULL) is one more field. */
+void gy_files_answer_error(struct gy_http_exchange *exchange, uint16_t status,
+                           const struct gy_http_header *extra);
+
+struct gy_files_representation {
+    struct gy_file_content *content; /* held by the caller */
+    struct gy_mime mime;             /* of the name that was asked for */
+    enum gy_coding coding;
+};
+
+/* Answers with a file, or what the preconditions say of it. */
+void gy_files_answer(struct gy_http_exchange *exchange,
+                     const struct gy_files_representation *representation);
+
+/* The handler's pull. */
+int gy_files_pull(struct gy_http_exchange *exchange, struct gy_chain *out, uint32_t budget);
+
+/* A window came back. */
+void gy_files_window_freed(struct gy_file_memory *memory, void *owner);
+
+/* ---- listings ---- */
+
+/* Answers with a listing of the directory `key`, later. */
+void gy_files_answer_listing(struct gy_http_exchange *exchange, const struct gy_file_path *path);
+
+/* The request goes away. */
+void gy_files_listing_forget(struct gy_files_request *request);
+
+#endif

@@ -1,0 +1,380 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""gyre-load against gyre http, and against servers that answer badly: what it counts, what it says, how it ends."""
+
+import json
+import os
+import re
+import resource
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+
+from harness import ALARMS, Server, Skip, equal, output_of, run, test, true
+
+LOAD = os.path.abspath(os.environ.get("GYRE_LOAD", "build/debug/gyre-load"))
+KINDS = ("connect", "reset", "closed", "timeout", "short_answer", "status", "wrong_body", "protocol")
+KEYS = {"schema", "url", "connections", "pipeline", "threads", "arrivals", "rate_asked", "seed", "bodies_compared", "slo",
+        "began_ms", "seconds", "answered", "rate", "scheduled", "unsent", "rate_reached", "sent_total", "answered_total",
+        "connects", "errors", "latency_ns", "service_ns", "lateness_ns", "generator", "server",
+        "generator_was_bottleneck", "generator_limited", "latency_valid", "interrupted", "failure"}
+
+
+def load(url, *flags, seconds=40):
+    """(exit status, figures or None, stdout, stderr)"""
+    with tempfile.NamedTemporaryFile(mode="r", suffix=".json") as file:
+        status, out, errors = output_of([LOAD, url, "--json", file.name, *flags], seconds)
+        true(not ALARMS.search(errors), f"no sanitizer and no assertion complains: {errors}")
+        text = file.read()
+    return status, json.loads(text) if text else None, out, errors
+
+
+def clean(url, *flags):
+    """The figures of a run that has to succeed."""
+    status, figures, out, errors = load(url, *flags)
+    equal(status, 0, f"the exit status ({errors}{out})")
+    equal(set(figures), KEYS, "the keys of the JSON")
+    equal(figures["errors"], {"total": 0, **{kind: 0 for kind in KINDS}}, "errors")
+    equal(figures["failure"], None, "failure")
+    return figures
+
+
+class Scripted:
+    """A server that does `behave(connection, number)` with each connection, in a thread of its own."""
+
+    def __init__(self, behave):
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.port = self.listener.getsockname()[1]
+        self.behave = behave
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.listener.close()
+
+    def accept(self):
+        number = 0
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            threading.Thread(target=self.one, args=(connection, number), daemon=True).start()
+            number += 1
+
+    def one(self, connection, number):
+        try:
+            with connection:
+                self.behave(connection, number)
+        except OSError:
+            pass
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}/"
+
+
+def answering(*answers):
+    """Requests get these answers in turn, the last one for ever; None closes the connection."""
+    def behave(connection, _number):
+        sent = 0
+        data = b""
+        while more := connection.recv(65536):
+            data += more
+            while b"\r\n\r\n" in data:
+                data = data.split(b"\r\n\r\n", 1)[1]
+                answer = answers[min(sent, len(answers) - 1)]
+                sent += 1
+                if answer is None:
+                    return
+                connection.sendall(answer)
+    return behave
+
+
+def response(body, status="200 OK", *fields):
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *fields]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+@test
+def a_closed_loop_counts_what_the_server_counts():
+    with Server("--fixed") as server:
+        figures = clean(server.address + "/", "-c", "8", "-n", "3000", "--check", "--server-pid", str(server.pid))
+        equal((figures["answered"], figures["sent_total"], figures["connects"]), (3000, 3000, 8), "answers")
+        equal(figures["latency_ns"]["count"], 3000, "latencies")
+        true(figures["latency_ns"]["min"] > 0, "an answer takes time")
+        true(figures["latency_ns"]["p50"] <= figures["latency_ns"]["p99"] <= figures["latency_ns"]["max"],
+             "percentiles grow")
+        true(figures["server"] is not None, "the server's CPU time is there")
+        true(figures["generator"]["cpu_s"] > 0, "the generator's CPU time is there")
+
+
+@test
+def a_timed_run_lasts_as_long_as_asked():
+    with Server("--fixed") as server:
+        began = time.monotonic()
+        figures = clean(server.address + "/", "-c", "16", "-d", "700ms", "--warmup", "300ms")
+        took = time.monotonic() - began
+        true(0.69 < figures["seconds"] < 0.8, f"700 ms are measured, not {figures['seconds']}")
+        true(took < 5, f"it ends, after {took}")
+        true(figures["answered"] < figures["answered_total"], "the warm-up is not measured")
+
+
+@test
+def every_receive_mode_and_several_threads_answer_alike():
+    with Server() as server:
+        for mode in ("one-shot", "multishot", "incremental", "bundle"):
+            figures = clean(server.address + "/site.css", "-c", "9", "-t", "2", "-n", "501", "--check", "--pipeline",
+                            "3", "--receive-mode", mode)
+            equal(figures["answered"], 501, "answers")
+
+
+@test
+def a_pipeline_is_answered_in_order_and_whole():
+    with Server("--fixed") as server:
+        figures = clean(server.address + "/", "-c", "4", "--pipeline", "16", "-n", "20000", "--check")
+        equal(figures["answered"], 20000, "answers")
+
+
+@test
+def an_open_loop_keeps_its_rate():
+    with Server("--fixed") as server:
+        for flags in ((), ("--poisson", "--seed", "5")):
+            figures = clean(server.address + "/", "-c", "16", "--rate", "500", "-d", "1s", "--warmup", "100ms", *flags)
+            true(figures["rate_reached"], "the rate is reached")
+            true(400 < figures["scheduled"] < 600, f"about 500 were due, not {figures['scheduled']}")
+            equal(figures["arrivals"], "poisson" if flags else "constant", "arrivals")
+            equal(figures["latency_ns"]["count"], figures["scheduled"], "each that was due has a latency")
+            equal(figures["lateness_ns"]["count"], figures["scheduled"], "and a lateness")
+            true(figures["latency_ns"]["max"] >= figures["service_ns"]["max"], "latency is from the intended time")
+
+
+@test
+def a_server_that_stalls_is_seen_in_every_request_that_was_due():
+    """No coordinated omission: 500 ms without an answer, at 200 requests a second on one connection, are some hundred
+    requests that waited, not one."""
+    def stall(connection, _number):
+        answered = 0
+        data = b""
+        while more := connection.recv(65536):
+            data += more
+            while b"\r\n\r\n" in data:
+                data = data.split(b"\r\n\r\n", 1)[1]
+                answered += 1
+                if answered == 60:
+                    time.sleep(0.5)
+                connection.sendall(response(b"ok"))
+    with Scripted(stall) as server:
+        figures = clean(server.url, "-c", "1", "--rate", "200", "-d", "1500ms", "--warmup", "0")
+        true(figures["latency_ns"]["p90"] > 150e6, f"a tenth waited for long: {figures['latency_ns']}")
+        true(figures["service_ns"]["p90"] < 100e6, f"only one was long in service: {figures['service_ns']}")
+
+
+@test
+def a_rate_that_cannot_be_reached_is_said_and_fails():
+    def slow(connection, _number):
+        while connection.recv(65536):
+            time.sleep(0.05)
+            connection.sendall(response(b"ok"))
+    with Scripted(slow) as server:
+        status, figures, out, errors = load(server.url, "-c", "2", "--rate", "1000", "-d", "1s", "--warmup", "0")
+        equal(status, 1, "the exit status")
+        true("rate of 1000/s was not reached" in errors, f"it says so: {errors}")
+        true(figures["unsent"] > 500 and not figures["rate_reached"], f"what was not sent is counted: {figures}")
+        equal(figures["latency_ns"]["count"], figures["scheduled"], "those that were not sent have waited, too")
+        true(figures["latency_ns"]["p50"] > 100e6, "which shows in the latencies")
+        true("never sent" in out, f"the report says so:\n{out}")
+
+
+@test
+def a_refused_connection_is_one_clear_line():
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        for flags in ((), ("-t", "2"), ("--rate", "100"), ("--find-max",)):
+            status, out, errors = output_of([LOAD, f"http://127.0.0.1:{port}/", *flags])
+            equal(status, 1, "the exit status")
+            equal(errors, f"gyre-load: connecting to 127.0.0.1:{port}: Connection refused; is the server running?\n")
+            equal(out, "", "the report")
+
+
+@test
+def misuse_is_told_from_failure():
+    for words in (["udp://127.0.0.1:1"], ["gopher://x/"], [], ["http://127.0.0.1:1/", "--frobnicate"]):
+        status, _, errors = output_of([LOAD, *words])
+        equal(status, 2, f"the exit status of {words}")
+        true(errors.startswith("gyre-load: ") and "--help" in errors, f"one line, and where help is: {errors}")
+    status, out, _ = output_of([LOAD, "--help"])
+    equal(status, 0, "the exit status of --help")
+    true("http://" in out and "tcp://" in out and "udp://" not in out, f"it lists the schemes there are:\n{out}")
+
+
+@test
+def a_server_that_dies_midway_ends_the_run():
+    with Server("--fixed", "--no-supervisor") as server:
+        process = subprocess.Popen([LOAD, server.address + "/", "-c", "8", "-d", "30s", "--warmup", "0"],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        time.sleep(1)
+        os.killpg(server.pid, signal.SIGKILL)
+        out, errors = process.communicate(timeout=20)
+        equal(process.returncode, 1, "the exit status")
+        true("went away" in errors and "Connection refused" in errors, f"it says what happened: {errors}")
+        true(re.search(r"\d+ answers in", out), f"and what was measured:\n{out}")
+        true(re.search(r"ERROR +\d+ (requests lost|requests that)", out), f"and what was lost:\n{out}")
+        server.end()
+
+
+@test
+def an_interrupt_prints_what_was_measured():
+    with Server("--fixed") as server:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            process = subprocess.Popen([LOAD, server.address + "/", "-c", "4", "-d", "60s", "--warmup", "0", "--json", "-"],
+                                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            time.sleep(1)
+            process.send_signal(number)
+            out, errors = process.communicate(timeout=20)
+            equal(process.returncode, 0, f"the exit status ({errors})")
+            figures = json.loads(out)
+            true(figures["interrupted"] and figures["answered"] > 10, f"it has figures: {out}")
+            true(0.3 < figures["seconds"] < 5, f"of the time until then: {figures['seconds']}")
+
+
+@test
+def an_interrupt_does_not_wait_for_a_server_that_hangs():
+    def hang(connection, _number):
+        while connection.recv(65536):
+            pass
+    with Scripted(hang) as server:
+        process = subprocess.Popen([LOAD, server.url, "-c", "4", "-d", "60s", "--timeout", "50s"],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        time.sleep(0.7)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=10)
+
+
+@test
+def each_kind_of_error_is_counted_as_what_it_is():
+    good = response(b"good")
+
+    def cut_short(connection, _number):
+        for answer in (good, good[:-1]):
+            connection.recv(65536)
+            connection.sendall(answer)
+
+    cases = {
+        "status": (answering(good, response(b"no", "503 Busy")), ()),
+        "wrong_body": (answering(good, response(b"evil")), ("--check",)),
+        "short_answer": (cut_short, ()),
+        "closed": (answering(good, None), ()),
+        "protocol": (answering(good, b"220 mail.example ESMTP\r\n"), ()),
+        "timeout": (answering(good, b""), ("-d", "300ms", "--timeout", "200ms")),
+    }
+    for kind, (behave, flags) in cases.items():
+        with Scripted(behave) as server:
+            asked = flags if "-d" in flags else ("-n", "40", *flags)
+            status, figures, out, errors = load(server.url, "-c", "1", "--warmup", "0", *asked)
+            equal(status, 1, f"the exit status with {kind}")
+            true(figures["errors"][kind] > 0, f"{kind} is counted: {figures['errors']}")
+            equal(figures["errors"]["total"], figures["errors"][kind], f"and nothing else than {kind}")
+            true("errors among" in errors and "ERROR" in out, f"it is said:\n{errors}{out}")
+
+
+@test
+def a_reset_is_counted():
+    def reset(connection, _number):
+        connection.recv(65536)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    with Scripted(reset) as server:
+        status, figures, _, _ = load(server.url, "-c", "2", "-n", "10")
+        equal((status, figures["errors"]["reset"], figures["errors"]["total"]), (1, 10, 10), "status and resets")
+
+
+@test
+def a_connection_that_the_server_closes_properly_is_no_error():
+    with Scripted(answering(response(b"bye", "200 OK", "Connection: close"))) as server:
+        figures = clean(server.url, "-c", "3", "-n", "60", "--check")
+        true(figures["connects"] >= 60, f"it connects again: {figures['connects']}")
+    with Scripted(answering(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n")) as server:
+        clean(server.url, "-c", "3", "-n", "60", "--check")
+
+
+@test
+def an_echo_is_compared_byte_by_byte():
+    def echo(connection, _number):
+        while data := connection.recv(65536):
+            connection.sendall(data)
+
+    def garble(connection, _number):
+        while data := connection.recv(65536):
+            connection.sendall(data[:-1] + b"\0")
+    for size in ("1", "64", "200000"):
+        with Scripted(echo) as server:
+            figures = clean(f"tcp://127.0.0.1:{server.port}", "-c", "3", "-n", "60", "--size", size, "--pipeline", "2")
+            equal(figures["answered"], 60, "echoes")
+    with Scripted(garble) as server:
+        status, figures, _, _ = load(f"tcp://127.0.0.1:{server.port}", "-c", "1", "-n", "10")
+        equal((status, figures["errors"]["wrong_body"]), (1, 10), "status and wrong bodies")
+
+
+@test
+def the_highest_rate_is_found():
+    def slow(connection, _number):
+        while connection.recv(65536):
+            time.sleep(0.02)
+            connection.sendall(response(b"ok"))
+    with Scripted(slow) as server:
+        status, figures, out, errors = load(server.url, "-c", "4", "--find-max", "--slo", "p90=1s", "-d", "400ms")
+        equal(status, 0, f"the exit status ({errors}{out})")
+        true(20 < figures["rate_asked"] < 220, f"four connections, 20 ms each: {figures['rate_asked']}")
+        true("highest rate that keeps p90" in out, f"it is said:\n{out}")
+        status, figures, out, errors = load(server.url, "-c", "4", "--find-max", "--slo", "p90=1ms", "-d", "200ms")
+        equal(status, 1, "the exit status when no rate will do")
+        true("no rate keeps p90 under 1.000 ms" in errors, f"it is said: {errors}")
+
+
+@test
+def thousands_of_connections_end_at_once():
+    """More of them than the ring has submissions: ending must not take the worker's patience (2 s), nor be given up."""
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 4096:
+        raise Skip("the hard limit on open files is below 4096")
+    with Server("--fixed") as server:
+        status, out, errors = output_of([LOAD, server.address + "/", "-c", "1800", "-n", "3600", "--timeout", "20s"], 60)
+        equal((status, errors), (0, ""), f"status and stderr\n{out}")
+        true("3600 answers" in out, f"all are answered:\n{out}")
+
+
+@test
+def the_log_is_an_hdr_log():
+    with Server("--fixed") as server, tempfile.NamedTemporaryFile(mode="r") as file:
+        clean(server.address + "/", "-c", "2", "-n", "200", "--hdr", file.name)
+        lines = file.read().splitlines()
+        true(any("StartTimestamp" in line for line in lines), f"the legend is there: {lines}")
+        true(re.match(r"#\[.*version 1\.\d", "\n".join(l for l in lines if "version" in l)), "and the version")
+        data = [line for line in lines if "HISTF" in line]
+        equal(len(data), 2, "entries")
+        true(data[1].startswith("Tag=service,"), f"the second is tagged: {data[1]}")
+
+
+@test
+def what_cannot_be_written_fails():
+    with Server("--fixed") as server:
+        for flag in ("--json", "--hdr"):
+            status, _, errors = output_of([LOAD, server.address + "/", "-n", "5", "-c", "1", flag, "/nowhere/file"])
+            equal(status, 1, f"the exit status with {flag}")
+            true(f"{flag} /nowhere/file: cannot be written" in errors, f"it says so: {errors}")
+
+
+@test
+def nothing_but_the_report_is_written_to_a_pipe():
+    with Server("--fixed") as server:
+        status, out, errors = output_of([LOAD, server.address + "/", "-d", "600ms", "--warmup", "0", "-c", "2"])
+        equal((status, errors), (0, ""), "status and stderr")
+        true("\r" not in out and "\x1b" not in out, "no progress in a pipe")
+
+
+run()

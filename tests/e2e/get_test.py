@@ -1,0 +1,571 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`gyre get` against gyre http, against Python's http.server, and against servers that say what they are told to."""
+
+import contextlib
+import functools
+import http.server
+import os
+import pty
+import re
+import select
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+
+from harness import ALARMS, PROGRAM, Server, equal, output_of, run, test, true
+
+
+def get(*arguments, **more):
+    """(exit status, stdout, stderr)"""
+    status, out, errors = output_of([PROGRAM, "get", *arguments], **more)
+    true(not ALARMS.search(errors), f"no sanitizer complains: {errors}")
+    return status, out, errors
+
+
+@contextlib.contextmanager
+def folder():
+    with tempfile.TemporaryDirectory(prefix="gyre-get-") as path:
+        yield path
+
+
+def written(path, data):
+    with open(path, "wb") as file:
+        file.write(data)
+    return data
+
+
+def content(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+
+@contextlib.contextmanager
+def python_server(path):
+    handler = functools.partial(Quiet, directory=path)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.handle_error = lambda *_: None  # a client that leaves is what some tests are about
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+class Scripted:
+    """Answers each request with what `answer(path, fields, connection)` returns: bytes, seconds to wait, and None to close.
+    Remembers requests and counts connections."""
+
+    def __init__(self, answer, host="127.0.0.1", family=socket.AF_INET):
+        self.answer = answer
+        self.requests = []
+        self.connections = 0
+        self.listener = socket.socket(family)
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener.bind((host, 0))
+        self.listener.listen(64)
+        self.port = self.listener.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self.port}"
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self.listener.accept()
+                self.connections += 1
+                threading.Thread(target=self.serve, args=(connection, self.connections), daemon=True).start()
+
+    def serve(self, connection, number):
+        data = b""
+        with connection, contextlib.suppress(OSError):
+            while True:
+                while b"\r\n\r\n" not in data:
+                    more = connection.recv(65536)
+                    if not more:
+                        return
+                    data += more
+                head, data = data.split(b"\r\n\r\n", 1)
+                lines = head.decode("latin-1").split("\r\n")
+                fields = {n.lower(): v.strip() for n, v in (line.split(":", 1) for line in lines[1:])}
+                self.requests.append((lines[0], fields))
+                answers = self.answer(lines[0].split(" ")[1], fields, number)
+                for part in answers if isinstance(answers, tuple) else (answers,):
+                    if part is None:
+                        return
+                    if isinstance(part, bytes):
+                        connection.sendall(part)
+                    else:
+                        time.sleep(part)
+
+
+def answer(status, body=b"", *fields):
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *fields]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+# ---- fetching -------------------------------------------------------------------------------------------------------
+
+
+@test
+def a_page_of_gyre_http_is_printed():
+    with Server() as server:
+        status, out, errors = get(server.address + "/site.css")
+        equal((status, errors), (0, ""))
+        equal(out, server.get("/site.css").body.decode())
+
+
+@test
+def a_url_needs_no_scheme():
+    with Server() as server:
+        status, out, _ = get(f"localhost:{server.port}/status.json")
+        equal(status, 0)
+        true('"version"' in out, "it is the status")
+
+
+@test
+def a_file_of_pythons_server_is_saved_under_its_name():
+    with folder() as here, folder() as there, python_server(there) as port:
+        data = written(os.path.join(there, "some file"), os.urandom(3_000_000))
+        status, out, errors = get("-O", f"http://127.0.0.1:{port}/some%20file", cwd=here)
+        equal((status, out, errors), (0, "", ""))
+        equal(os.listdir(here), ["some file"])
+        true(content(os.path.join(here, "some file")) == data, "the bytes are the same")
+
+
+@test
+def what_comes_in_chunks_is_put_together():
+    def chunks(*_):
+        return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n7\r\n, world\r\n0\r\nX: y\r\n\r\n"
+    with Scripted(chunks) as server:
+        equal(get(server.address)[:2], (0, "hello, world"))
+
+
+@test
+def what_ends_with_the_connection_is_whole():
+    with Scripted(lambda *_: (b"HTTP/1.0 200 OK\r\n\r\nhello", None)) as server:
+        equal(get(server.address)[:2], (0, "hello"))
+
+
+@test
+def several_urls_share_connections():
+    with Scripted(lambda path, *_: answer("200 OK", path.encode())) as server, folder() as here:
+        urls = [f"{server.address}/{n}" for n in range(20)]
+        equal(get("-O", "--parallel", "3", *urls, cwd=here)[0], 0)
+        equal(sorted(os.listdir(here), key=int), [str(n) for n in range(20)])
+        equal(content(os.path.join(here, "7")), b"/7")
+        true(server.connections <= 3, f"{server.connections} connections were enough")
+        equal(len(server.requests), 20)
+
+
+@test
+def several_urls_are_printed_in_order_over_one_connection():
+    with Scripted(lambda path, *_: answer("200 OK", path.encode())) as server:
+        equal(get(*[f"{server.address}/{n}" for n in range(5)])[:2], (0, "/0/1/2/3/4"))
+        equal(server.connections, 1)
+
+
+@test
+def a_kept_connection_that_the_server_closed_is_replaced():
+    def close_soon(path, _fields, number):
+        return (answer("200 OK", b"a"), None) if number == 1 else answer("200 OK", b"b")
+    with Scripted(close_soon) as server:
+        equal(get("--retry", "0", server.address + "/1", server.address + "/2")[:2], (0, "ab"))
+
+
+@test
+def heads_are_shown_when_asked_for():
+    with Server() as server:
+        status, out, _ = get("--head", server.address + "/")
+        equal(status, 0)
+        true(out.startswith("HTTP/1.1 200 OK\n") and out.endswith("\n\n"), "it is a head")
+        status, out, _ = get("-i", server.address + "/site.css")
+        equal(status, 0)
+        true(out.startswith("HTTP/1.1 200 OK\n") and "\n\n" in out[:-2], "a head and a body")
+
+
+@test
+def headers_of_ones_own_are_sent():
+    with Scripted(lambda *_: answer("200 OK")) as server:
+        equal(get("-H", "X-One: 1", "--header=User-Agent: me", server.address + "/a?b#c")[0], 0)
+        line, fields = server.requests[0]
+        equal(line, "GET /a?b HTTP/1.1")
+        equal(fields["x-one"], "1")
+        equal(fields["user-agent"], "me")
+        equal(fields["host"], f"127.0.0.1:{server.port}")
+        equal(get("-H", "Host: other", server.address)[0], 1)
+        equal(get("-H", "X: a\r\nY: b", server.address)[0], 1)
+        equal(len(server.requests), 1)
+
+
+@test
+def what_is_no_token_in_a_url_is_encoded():
+    with Scripted(lambda *_: answer("200 OK")) as server:
+        equal(get(server.address + "/a b\u00e4?c d")[0], 0)
+        equal(server.requests[0][0], "GET /a%20b%C3%A4?c%20d HTTP/1.1")
+
+
+# ---- redirects ------------------------------------------------------------------------------------------------------
+
+
+@test
+def redirects_are_followed():
+    def redirect(path, *_):
+        to = {"/a/b": "../c/./d?q", "/c/d?q": "//127.0.0.1:%d/e" % server.port, "/e": server.address + "/f#x",
+              "/f": "?last"}.get(path)
+        return answer("302 Found", b"gone", "Location: " + to) if to else answer("200 OK", path.encode())
+    with Scripted(redirect) as server:
+        equal(get(server.address + "/a/b")[:2], (0, "/f?last"))
+        equal(server.connections, 1)
+        status, out, _ = get("--no-follow", "-i", server.address + "/a/b")
+        equal(status, 0)
+        true(out.startswith("HTTP/1.1 302 Found\n") and out.endswith("gone"), "the redirect is the result")
+
+
+@test
+def redirects_are_bounded():
+    with Scripted(lambda *_: answer("301 Moved", b"", "Location: /again")) as server:
+        status, _, errors = get("--max-redirects", "3", server.address)
+        equal(status, 1)
+        true("more than 3 redirects" in errors, errors)
+        equal(len(server.requests), 4)
+
+
+@test
+def a_redirect_to_another_server_does_not_take_secrets_along():
+    with Scripted(lambda *_: answer("200 OK", b"there")) as other:
+        with Scripted(lambda *_: answer("307 Temporary Redirect", b"", f"Location: {other.address}/")) as server:
+            equal(get("-H", "Authorization: secret", "-H", "X-Kept: 1", server.address)[:2], (0, "there"))
+            equal(server.requests[0][1]["authorization"], "secret")
+            true("authorization" not in other.requests[0][1], "the other server does not see it")
+            equal(other.requests[0][1]["x-kept"], "1")
+
+
+@test
+def a_redirect_to_https_says_what_is_missing():
+    with Scripted(lambda *_: answer("301 Moved", b"", "Location: https://127.0.0.1/")) as server:
+        status, _, errors = get(server.address)
+        equal(status, 1)
+        true("https" in errors and "TLS" in errors, errors)
+
+
+# ---- ranges, and going on -------------------------------------------------------------------------------------------
+
+WHOLE = bytes(range(256)) * 400
+
+
+def ranged(cut=0, tag='"v1"', ranges=True):
+    """A server of WHOLE; the first `cut` connections break off in the middle."""
+    def reply(_path, fields, number):
+        first, last, status, more = 0, len(WHOLE) - 1, "200 OK", []
+        asked = re.fullmatch(r"bytes=(\d*)-(\d*)", fields.get("range", ""))
+        if ranges and asked and fields.get("if-range", tag) == tag:
+            if not asked[1]:
+                first = len(WHOLE) - int(asked[2])
+            else:
+                first, last = int(asked[1]), int(asked[2] or last)
+            if first >= len(WHOLE):
+                return answer("416 Range Not Satisfiable", b"none", f"Content-Range: bytes */{len(WHOLE)}")
+            status, more = "206 Partial Content", [f"Content-Range: bytes {first}-{last}/{len(WHOLE)}"]
+        body = WHOLE[first:last + 1]
+        whole = answer(status, body, "ETag: " + tag, *more)
+        return (whole[:len(whole) - len(body) // 2], None) if number <= cut else whole
+    return reply
+
+
+@test
+def a_range_is_fetched():
+    with Scripted(ranged()) as server, folder() as here:
+        path = os.path.join(here, "part")
+        for text, wanted in (("0-9", WHOLE[:10]), ("102390-", WHOLE[102390:]), ("-7", WHOLE[-7:])):
+            equal(get("-r", text, "-o", path, server.address)[0], 0)
+            equal(content(path), wanted, text)
+    with Scripted(ranged(ranges=False)) as server:
+        status, out, errors = get("-r", "0-9", server.address)
+        equal((status, out), (1, ""))
+        true("does not serve ranges" in errors, errors)
+
+
+@test
+def a_transfer_that_breaks_off_goes_on_by_itself():
+    with Scripted(ranged(cut=2)) as server, folder() as here:
+        path = os.path.join(here, "file")
+        equal(get("-o", path, server.address)[0], 0)
+        true(content(path) == WHOLE, "the file is whole")
+        equal([fields.get("range") for _, fields in server.requests], [None, "bytes=51200-", "bytes=76800-"])
+        equal(server.requests[1][1]["if-range"], '"v1"')
+        equal(os.listdir(here), ["file"])
+
+
+@test
+def a_transfer_that_breaks_off_fails_without_retries_and_leaves_nothing():
+    with Scripted(ranged(cut=9)) as server, folder() as here:
+        status, _, errors = get("--retry", "0", "-o", os.path.join(here, "file"), server.address)
+        equal(status, 1)
+        true("ended within the body" in errors, errors)
+        equal(os.listdir(here), [])
+
+
+@test
+def another_run_goes_on_where_the_last_one_stopped():
+    with Scripted(ranged(cut=1)) as server, folder() as here:
+        path = os.path.join(here, "file")
+        equal(get("--retry", "0", "-C", "-o", path, server.address)[0], 1)
+        equal(os.listdir(here), ["file.part"])
+        equal(get("-C", "-o", path, server.address)[0], 0)
+        true(content(path) == WHOLE, "the file is whole")
+        equal(os.listdir(here), ["file"])
+        fields = server.requests[1][1]
+        if fields.get("range"):
+            equal(fields["if-range"], '"v1"')
+
+
+@test
+def another_run_begins_anew_when_the_file_has_changed():
+    with folder() as here:
+        path = os.path.join(here, "file")
+        with Scripted(ranged(cut=1, tag='"old"')) as server:
+            equal(get("--retry", "0", "-C", "-o", path, server.address)[0], 1)
+            true(os.path.getsize(path + ".part") == len(WHOLE) // 2, "a half is there")
+        with open(path + ".part", "r+b") as file:
+            file.write(b"not what is there now")
+        with Scripted(ranged(tag='"new"')) as server:
+            equal(get("-C", "-o", path, server.address)[0], 0)
+        true(content(path) == WHOLE, "nothing of the old half is left")
+
+
+@test
+def a_part_that_is_complete_gets_its_name():
+    with Scripted(ranged()) as server, folder() as here:
+        path = os.path.join(here, "file")
+        written(path + ".part", WHOLE)
+        try:
+            os.setxattr(path + ".part", "user.gyre.validator", b'"v1"')
+        except OSError:
+            return  # without attributes there is nothing to go on with, and the run before this one shows that
+        equal(get("-C", "-o", path, server.address)[0], 0)
+        true(content(path) == WHOLE, "it is whole")
+        equal(len(server.requests), 1)
+
+
+@test
+def what_was_there_stays_until_the_new_one_is_whole():
+    with Scripted(ranged(cut=9)) as server, folder() as here:
+        path = os.path.join(here, "file")
+        written(path, b"before")
+        equal(get("--retry", "0", "-o", path, server.address)[0], 1)
+        equal(content(path), b"before")
+        equal(os.listdir(here), ["file"])
+
+
+# ---- failures -------------------------------------------------------------------------------------------------------
+
+
+@test
+def a_refused_connection_names_the_address():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        status, out, errors = get("--retry", "0", f"http://127.0.0.1:{port}/")
+    equal((status, out), (1, ""))
+    true(f"127.0.0.1:{port}: Connection refused" in errors, errors)
+
+
+@test
+def a_name_that_nobody_has_is_named():
+    status, out, errors = get("--retry", "0", "http://no-such-host.invalid/")
+    equal((status, out), (1, ""))
+    true("no-such-host.invalid" in errors and "could not be resolved" in errors, errors)
+
+
+@test
+def a_server_that_starts_late_is_reached():
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        port = reserved.getsockname()[1]
+    def late():
+        time.sleep(0.5)
+        with socket.socket() as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(("127.0.0.1", port))
+            listener.listen(1)
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(answer("200 OK", b"at last"))
+    thread = threading.Thread(target=late)
+    thread.start()
+    equal(get("--retry", "8", f"http://127.0.0.1:{port}/")[:2], (0, "at last"))
+    thread.join()
+
+
+@test
+def a_bad_status_is_a_failure_unless_told_otherwise():
+    with Server() as server, folder() as here:
+        status, out, errors = get(server.address + "/none")
+        equal((status, out), (1, ""))
+        true("HTTP 404 Not Found" in errors, errors)
+        equal(get("-O", server.address + "/none", cwd=here)[0], 1)
+        equal(os.listdir(here), [])
+        status, out, errors = get("--any-status", server.address + "/none")
+        equal((status, errors), (0, ""))
+        true("<html" in out, "the page is printed")
+
+
+@test
+def one_failure_among_several_is_a_failure_and_the_others_are_fetched():
+    with Scripted(lambda path, *_: answer("500 Oh" if path == "/2" else "200 OK", path.encode())) as server:
+        status, out, errors = get(*[f"{server.address}/{n}" for n in range(4)])
+        equal((status, out), (1, "/0/1/3"))
+        equal(errors, f"gyre get: {server.address}/2: HTTP 500 Oh\n")
+
+
+@test
+def a_server_that_breaks_the_protocol_is_named_for_it():
+    for sent, said in ((b"SSH-2.0-x\r\n", "status line"), (b"HTTP/1.1 200 OK\n\n", "LF"),
+                       (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "Content-Length")):
+        with Scripted(lambda *_, sent=sent: (sent, None)) as server:
+            status, _, errors = get("--retry", "0", server.address)
+            equal(status, 1)
+            true(said in errors, errors)
+
+
+@test
+def a_server_that_says_nothing_is_given_up_in_time():
+    with Scripted(lambda *_: b"") as server:
+        began = time.monotonic()
+        status, _, errors = get("--timeout", "1", server.address)
+        equal(status, 1)
+        true("not done within 1 s" in errors, errors)
+        true(0.9 < time.monotonic() - began < 10, "it took about a second")
+
+
+@test
+def a_pipe_whose_reader_leaves_is_a_failure():
+    with folder() as there, python_server(there) as port:
+        written(os.path.join(there, "big"), bytes(8_000_000))
+        process = subprocess.Popen([PROGRAM, "get", f"http://127.0.0.1:{port}/big"], stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE)
+        equal(len(process.stdout.read(1000)), 1000)
+        process.stdout.close()
+        errors = process.stderr.read().decode()
+        equal(process.wait(20), 1)
+        true("Broken pipe" in errors, errors)
+        process.stderr.close()
+
+
+@test
+def a_full_disk_is_named():
+    with Scripted(lambda *_: answer("200 OK", bytes(200000))) as server:
+        status, _, errors = get("-o", "/dev/full", server.address)
+        equal(status, 1)
+        true("/dev/full" in errors and "No space left" in errors, errors)
+
+
+@test
+def a_part_that_another_run_writes_is_left_alone():
+    with folder() as here, Scripted(lambda path, *_: (answer("200 OK", bytes(10))[:-5], 2, b"12345")) as server:
+        path = os.path.join(here, "file")
+        first = subprocess.Popen([PROGRAM, "get", "-o", path, server.address], stderr=subprocess.DEVNULL)
+        while not os.path.exists(path + ".part"):
+            time.sleep(0.02)
+        status, _, errors = get("-o", path, server.address)
+        equal(status, 1)
+        true("another process is writing it" in errors, errors)
+        equal(first.wait(20), 0)
+        equal(os.path.getsize(path), 10)
+
+
+@test
+def an_interrupt_leaves_no_part_behind():
+    with folder() as here, Scripted(lambda *_: (answer("200 OK", bytes(10))[:-5], 20)) as server:
+        path = os.path.join(here, "file")
+        process = subprocess.Popen([PROGRAM, "get", "-o", path, server.address], stderr=subprocess.PIPE)
+        while not os.path.exists(path + ".part"):
+            time.sleep(0.02)
+        process.terminate()
+        equal(process.wait(20), 130)
+        process.stderr.close()
+        equal(os.listdir(here), [])
+
+
+# ---- the command ----------------------------------------------------------------------------------------------------
+
+
+@test
+def misuse_is_told_apart_from_failure():
+    for arguments in ((), ("--nonsense", "http://a/"), ("-Z", "http://a/"), ("-o",), ("ftp://a/b",), ("http://",),
+                      ("-o", "x", "http://a/", "http://b/"), ("--retry", "x", "http://a/"),
+                      ("-r", "5", "http://a/"), ("-C", "http://a/"), ("-H", "novalue", "http://a/"),
+                      ("http://user:word@a/"), ("-O", "http://a/x", "http://b/x"), ("http://a:99999/",)):
+        arguments = (arguments,) if isinstance(arguments, str) else arguments
+        status, out, errors = get(*arguments)
+        equal((status, out), (2, ""), str(arguments))
+        true(errors.startswith("gyre get: "), errors)
+
+
+@test
+def help_fits_a_screen():
+    status, out, _ = get("--help")
+    equal(status, 0)
+    true(len(out.splitlines()) <= 30 and max(map(len, out.splitlines())) <= 100, "it fits")
+    true("  get " in output_of([PROGRAM, "--help"])[1], "gyre --help lists it")
+
+
+@test
+def progress_is_shown_on_a_terminal_alone():
+    def slowly(*_):
+        whole = answer("200 OK", bytes(4000))
+        return (whole[:1000], 1.6, whole[1000:2000], 0.6, whole[2000:])
+    with Scripted(slowly) as server:
+        equal(get("-o", "/dev/null", server.address), (0, "", ""))
+        master, slave = pty.openpty()
+        process = subprocess.Popen([PROGRAM, "get", "-o", "/dev/null", server.address], stderr=slave,
+                                   stdout=subprocess.DEVNULL)
+        os.close(slave)
+        shown = b""
+        with contextlib.suppress(OSError):
+            while select.select([master], [], [], 20)[0]:
+                data = os.read(master, 65536)
+                if not data:
+                    break
+                shown += data
+        os.close(master)
+        equal(process.wait(20), 0)
+        true(b" of 3.9 KiB" in shown and b" %" in shown, repr(shown))
+        true(shown.endswith(b"\r\x1b[K"), "the line is wiped")
+
+
+@test
+def both_families_are_tried():
+    if not socket.has_ipv6:
+        return
+    with Scripted(lambda *_: answer("200 OK", b"four")) as server:
+        equal(get(f"http://localhost:{server.port}/")[:2], (0, "four"))
+    try:
+        server = Scripted(lambda *_: answer("200 OK", b"six"), "::1", socket.AF_INET6)
+    except OSError:
+        return
+    with server:
+        equal(get(f"http://[::1]:{server.port}/")[:2], (0, "six"))
+        equal(server.requests[0][1]["host"], f"[::1]:{server.port}")
+
+
+if __name__ == "__main__":
+    run()

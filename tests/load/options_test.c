@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "tests/unit/unit.h"
+
+#include "bench/load/load.h"
+
+#define URL "http://127.0.0.1:8080/"
+
+/* Reads the words of `line`, which must outlive the options. */
+static int read_line(struct gy_load_options *options, char *line, struct gy_error *error)
+{
+    char *words[32] = {NULL};
+    int count = 1;
+    static char program[] = "gyre-load";
+    words[0] = program;
+    for (char *word = strtok(line, " "); word != NULL; word = strtok(NULL, " ")) {
+        words[count++] = word;
+    }
+    return gy_load_options_read(options, count, words, error);
+}
+
+static char line[512];
+
+static struct gy_load_options taken(const char *text)
+{
+    struct gy_load_options options;
+    struct gy_error error = {0};
+    snprintf(line, sizeof line, "%s", text);
+    if (read_line(&options, line, &error) != 0) {
+        fail_msg("%s: %s", text, error.message);
+    }
+    return options;
+}
+
+static void refused(const char *text, const char *hint)
+{
+    struct gy_load_options options;
+    struct gy_error error = {0};
+    snprintf(line, sizeof line, "%s", text);
+    assert_true(read_line(&options, line, &error) < 0);
+    if (strstr(error.message, hint) == NULL) {
+        fail_msg("%s: \"%s\" does not say \"%s\"", text, error.message, hint);
+    }
+}
+
+static void a_url_alone_is_enough(void **state)
+{
+    (void)state;
+    struct gy_load_options options = taken(URL);
+    assert_ptr_equal(options.protocol, &gy_load_http);
+    assert_string_equal(options.host, "127.0.0.1");
+    assert_string_equal(options.path, "/");
+    assert_int_equal(options.port, 8080);
+    assert_int_equal(options.connections, 64);
+    assert_int_equal(options.arrivals, GY_LOAD_CLOSED_LOOP);
+    assert_true(options.duration_ns == UINT64_C(10000000000));
+    assert_true(options.warmup_ns == UINT64_C(1000000000));
+}
+
+static void urls_are_taken_apart(void **state)
+{
+    (void)state;
+    struct gy_load_options options = taken("http://[::1]:81/a/b?c=d#part");
+    assert_string_equal(options.host, "::1");
+    assert_int_equal(options.port, 81);
+    assert_string_equal(options.path, "/a/b?c=d");
+    options = taken("http://example.org?q");
+    assert_string_equal(options.host, "example.org");
+    assert_int_equal(options.port, 0);
+    assert_string_equal(options.path, "/?q");
+    options = taken("tcp://127.0.0.1:7");
+    assert_ptr_equal(options.protocol, &gy_load_tcp);
+}
+
+static void urls_that_cannot_be_are_refused_with_a_reason(void **state)
+{
+    (void)state;
+    refused("", "no URL");
+    refused("udp://127.0.0.1:1/", "there are http://, tcp://");
+    refused("127.0.0.1:8080", "there are http://, tcp://");
+    refused("tcp://127.0.0.1", "tcp://127.0.0.1:PORT");
+    refused("http://:80/", "no host");
+    refused("http://a:0/", "port");
+    refused("http://a:99999/", "port");
+    refused("http://a:8x/", "port");
+    refused("http://[::1/", "`[` without `]`");
+    refused("http://a/\x01", "byte that a URL must not have");
+    refused(URL " " URL, "one URL at a time");
+}
+
+static void flags_are_taken_in_every_spelling(void **state)
+{
+    (void)state;
+    struct gy_load_options options =
+        taken("-c 8 " URL " -d250ms --threads=2 --timeout 2s --pipeline 16 --check -n 500");
+    assert_int_equal(options.connections, 8);
+    assert_int_equal(options.threads, 2);
+    assert_int_equal(options.pipeline, 16);
+    assert_true(options.check);
+    assert_true(options.duration_ns == 250000000);
+    assert_true(options.timeout_ns == UINT64_C(2000000000));
+    assert_true(options.requests == 500 && options.warmup_ns == 0);
+}
+
+static void a_rate_makes_an_open_loop(void **state)
+{
+    (void)state;
+    struct gy_load_options options = taken(URL " --rate 20k");
+    assert_int_equal(options.arrivals, GY_LOAD_CONSTANT);
+    assert_true(options.rate == 20000);
+    options = taken(URL " --rate 0.5 --poisson --seed 9");
+    assert_int_equal(options.arrivals, GY_LOAD_POISSON);
+    assert_true(options.rate == 0.5 && options.seed == 9);
+}
+
+static void an_slo_is_a_percentile_and_a_time(void **state)
+{
+    (void)state;
+    struct gy_load_options options = taken(URL " --find-max --slo p99.9=20ms");
+    assert_true(options.find_max && options.slo_percentile == 99.9);
+    assert_true(options.slo_ns == 20000000);
+    static const char *const bad[] = {"99=5ms", "p=5ms",   "p101=5ms", "p99",
+                                      "p99=",   "p99=5xs", "p0=1s"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        char text[128];
+        snprintf(text, sizeof text, URL " --find-max --slo %s", bad[i]);
+        refused(text, "--slo");
+    }
+}
+
+static void values_out_of_range_are_refused(void **state)
+{
+    (void)state;
+    refused(URL " -c 0", "--connections 0: must be a number from 1");
+    refused(URL " -c 4x", "--connections");
+    refused(URL " -t 257", "--threads");
+    refused(URL " -d 0", "--duration 0: must be a time");
+    refused(URL " -d -1s", "--duration");
+    refused(URL " -d 5parsecs", "--duration");
+    refused(URL " --rate 0", "--rate");
+    refused(URL " --rate nan", "--rate");
+    refused(URL " --receive-mode fast", "one-shot, multishot");
+    refused(URL " --timeout", "needs a value");
+    refused(URL " --nonsense", "unknown flag --nonsense");
+}
+
+static void what_does_not_go_together_is_refused(void **state)
+{
+    (void)state;
+    refused(URL " --find-max --rate 5", "without --rate");
+    refused(URL " --slo p99=1ms", "--find-max");
+    refused(URL " --poisson", "--rate");
+    refused(URL " -c 2 -t 4", "4 threads for 2 connections");
+    refused(URL " -n 5 --warmup 1s", "exclude each other");
+}
+
+/* Encodes the requests of `options` and returns them as text (the caller frees it). */
+static char *requests_of(struct gy_load_options *options)
+{
+    struct gy_error error = {0};
+    void *plan = NULL;
+    if (options->protocol->prepare(options, &plan, &error) != 0) {
+        fail_msg("%s", error.message);
+    }
+    uint32_t bytes;
+    const char *data = options->protocol->requests(plan, &bytes);
+    char *text = strndup(data, (size_t)bytes * options->pipeline);
+    options->protocol->finish(plan);
+    return text;
+}
+
+static void a_request_is_encoded_once_for_each_place_in_the_pipeline(void **state)
+{
+    (void)state;
+    struct gy_load_options options = taken("http://[::1]:81/x --pipeline 2");
+    char *text = requests_of(&options);
+    assert_string_equal(text, "GET /x HTTP/1.1\r\nHost: [::1]:81\r\n\r\n"
+                              "GET /x HTTP/1.1\r\nHost: [::1]:81\r\n\r\n");
+    free(text);
+}
+
+static void headers_are_added_and_a_host_replaces_ours(void **state)
+{
+    (void)state;
+    struct gy_load_options options = taken("http://a/ --header Accept:x --header HOST:other");
+    char *text = requests_of(&options);
+    assert_string_equal(text, "GET / HTTP/1.1\r\nAccept:x\r\nHOST:other\r\n\r\n");
+    free(text);
+}
+
+static void a_header_cannot_smuggle_a_request(void **state)
+{
+    (void)state;
+    struct gy_load_options options = taken("http://a/");
+    static const char *const bad[] = {"X: y\r\n\r\nGET / HTTP/1.1", "nocolon", ": x"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct gy_error error = {0};
+        void *plan = NULL;
+        options.headers[0] = bad[i];
+        options.header_count = 1;
+        assert_int_equal(options.protocol->prepare(&options, &plan, &error), GY_EINVAL);
+        assert_non_null(strstr(error.message, "--header"));
+    }
+}
+
+static void names_are_resolved_and_unknown_ones_named(void **state)
+{
+    (void)state;
+    struct gy_error error = {0};
+    struct gy_load_options options = taken("http://127.0.0.1/");
+    assert_int_equal(gy_load_resolve(&options, &error), 0);
+    assert_int_equal(gy_address_port(&options.address), 80);
+    options = taken("http://no-such-host.invalid/");
+    assert_int_equal(gy_load_resolve(&options, &error), GY_EINVAL);
+    assert_non_null(strstr(error.message, "no-such-host.invalid"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_url_alone_is_enough),
+        cmocka_unit_test(urls_are_taken_apart),
+        cmocka_unit_test(urls_that_cannot_be_are_refused_with_a_reason),
+        cmocka_unit_test(flags_are_taken_in_every_spelling),
+        cmocka_unit_test(a_rate_makes_an_open_loop),
+        cmocka_unit_test(an_slo_is_a_percentile_and_a_time),
+        cmocka_unit_test(values_out_of_range_are_refused),
+        cmocka_unit_test(what_does_not_go_together_is_refused),
+        cmocka_unit_test(a_request_is_encoded_once_for_each_place_in_the_pipeline),
+        cmocka_unit_test(headers_are_added_and_a_host_replaces_ours),
+        cmocka_unit_test(a_header_cannot_smuggle_a_request),
+        cmocka_unit_test(names_are_resolved_and_unknown_ones_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
