@@ -216,6 +216,10 @@ static int next_make(struct serve *serve, struct gy_error *error)
         return code;
     }
     gy_assert(serve->next != NULL);
+    if (serve->workers != 0 && gy_runtime_workers(serve->next->options.workers) != serve->workers) {
+        gy_log(GY_LOG_WARN, "serve", "%u workers go on; another number takes a restart",
+               serve->workers);
+    }
     if (serve->workers == 0) {
         serve->workers = serve->next->workers;
     }
