@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 /* A host between the brackets: 45 characters of IPv6 at most, and %INTERFACE. */
@@ -349,6 +350,10 @@ static int unprivileged_port(void)
 #define JOIN_TRIES    100
 #define JOIN_PAUSE_US 1000
 
+/* The same for the first socket; the pause is random, up to this. */
+#define CLAIM_TRIES    6
+#define CLAIM_PAUSE_US 8000
+
 /* ---- listening ---- */
 
 static int explain(const struct gy_address *address, int cause, struct gy_error *error)
@@ -452,16 +457,35 @@ static int open_one(const struct gy_address *address, const struct gy_listen_opt
     return fd;
 }
 
+/*
+ * Opens the first socket, again if need be. Of two that listen at the very same moment the kernel
+ * may refuse both, each for the sake of the other: after pauses of different lengths one of them
+ * gets the port. Where a server listens already this only delays the bad news by some milliseconds.
+ */
+static int claim(const struct gy_address *address, const struct gy_listen_options *options,
+                 bool shared)
+{
+    int fd = open_one(address, options, true, shared);
+    for (int i = 0; fd == -EADDRINUSE && gy_address_port(address) != 0 && i < CLAIM_TRIES; i++) {
+        uint16_t random = 0;
+        if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != sizeof(random))
+            random = (uint16_t)getpid();
+        usleep(random % CLAIM_PAUSE_US);
+        fd = open_one(address, options, true, shared);
+    }
+    return fd;
+}
+
 /* The first socket; IPv4 alone where ":PORT" finds no IPv6. `address` becomes what was bound. */
 static int open_first(struct gy_address *address, const struct gy_listen_options *options,
                       bool shared)
 {
-    int fd = open_one(address, options, true, shared);
+    int fd = claim(address, options, shared);
     if (address->every && (fd == -EAFNOSUPPORT || fd == -EADDRNOTAVAIL)) {
         uint16_t port = gy_address_port(address);
         set_v4(address, (struct in_addr){.s_addr = htonl(INADDR_ANY)});
         gy_address_set_port(address, port);
-        fd = open_one(address, options, true, shared);
+        fd = claim(address, options, shared);
     }
     if (fd >= 0 && gy_address_port(address) == 0) {
         struct gy_address bound = {0};
