@@ -15,10 +15,10 @@
 #include "core/asan.h"
 #include "core/evict.h"
 #include "core/log.h"
+#include "core/worker_internal.h"
 
 #define REAP_BATCH         256
 #define TIMERS_PER_TURN    4096
-#define MESSAGES_PER_TURN  256
 #define RETRY_MS           10
 #define DEFAULT_BLOCKS     4096
 #define DEFAULT_MAILBOX    1024
@@ -76,28 +76,6 @@ static int open_memory(struct gy_worker *worker)
     return worker->vectors == NULL || worker->messages == NULL ? GY_ENOMEM : 0;
 }
 
-static int open_mailboxes(struct gy_worker *worker)
-{
-    uint32_t boxes = worker->options.workers + 1;
-    uint32_t messages = worker->options.mailbox_messages;
-    worker->inboxes = aligned_alloc(GY_CACHE_LINE_BYTES, sizeof(struct gy_mailbox) * boxes);
-    worker->inbox_messages =
-        aligned_alloc(GY_CACHE_LINE_BYTES, sizeof(struct gy_message) * messages * boxes);
-    worker->wake_descriptor = eventfd(0, EFD_CLOEXEC);
-    if (worker->inboxes == NULL || worker->inbox_messages == NULL) {
-        return GY_ENOMEM;
-    }
-    if (worker->wake_descriptor < 0) {
-        return gy_error_from_errno(errno);
-    }
-    for (uint32_t i = 0; i < boxes; i++) {
-        gy_mailbox_init(&worker->inboxes[i], worker->inbox_messages + (size_t)i * messages,
-                        messages);
-    }
-    gy_bell_init(&worker->bell);
-    return 0;
-}
-
 static void pin(const struct gy_worker *worker)
 {
     if (worker->options.processor < 0) {
@@ -153,7 +131,7 @@ int gy_worker_open(struct gy_worker *worker, const struct gy_worker_options *opt
     pin(worker);
     int code = open_memory(worker);
     if (code == 0) {
-        code = open_mailboxes(worker);
+        code = gy_worker_open_mailboxes(worker);
     }
     if (code != 0) {
         gy_error_set(error, code, "starting worker %u: %s", options->number, gy_error_text(code));
@@ -194,46 +172,7 @@ int gy_worker_serve(struct gy_worker *worker, const struct gy_server *server,
     return code;
 }
 
-/* ---- waking each other ---- */
-
-static void ring_by_eventfd(struct gy_worker *to)
-{
-    uint64_t one = 1;
-    ssize_t written = write(to->wake_descriptor, &one, sizeof one);
-    (void)written; /* EAGAIN: the count is at its top, so it is rung already */
-}
-
-int gy_worker_post(struct gy_worker *from, struct gy_worker *to, const struct gy_message *message)
-{
-    gy_assert(from != to);
-    uint32_t box = from != NULL ? from->options.number : to->options.workers;
-    int code = gy_mailbox_push(&to->inboxes[box], message);
-    if (code != 0) {
-        if (from != NULL) {
-            gy_count(&from->counters.mailbox_refused, 1);
-        }
-        return code;
-    }
-    if (gy_bell_must_ring(&to->bell)) {
-        if (from == NULL || !(gy_ring_features(from->ring) & GY_RING_MESSAGE_RING) ||
-            gy_ring_message(from->ring, gy_token(GY_OPERATION_RUNG, to->options.number, 0),
-                            gy_ring_descriptor(to->ring), gy_token(GY_OPERATION_MESSAGE, 0, 0),
-                            0) != 0) {
-            ring_by_eventfd(to);
-        }
-    }
-    return 0;
-}
-
-int gy_worker_post_inlet(struct gy_worker *worker, struct gy_inlet *inlet,
-                         const struct gy_message *message)
-{
-    int code = gy_mailbox_push(&inlet->mailbox, message);
-    if (code == 0 && gy_bell_must_ring(&worker->bell)) {
-        ring_by_eventfd(worker);
-    }
-    return code;
-}
+/* ---- messages of core's own ---- */
 
 static void drain_begin(struct gy_worker *worker, uint64_t timeout_ms, bool take_waiting)
 {
@@ -252,72 +191,20 @@ static void drain_begin(struct gy_worker *worker, uint64_t timeout_ms, bool take
     }
 }
 
-static void read_mailboxes(struct gy_worker *worker)
+void gy_worker_take(struct gy_worker *worker, const struct gy_message *message)
 {
-    struct gy_message message;
-    for (uint32_t i = 0; i <= worker->options.workers; i++) {
-        for (uint32_t n = 0; n < MESSAGES_PER_TURN && gy_mailbox_pop(&worker->inboxes[i], &message);
-             n++) {
-            switch (message.kind) {
-            case GY_MESSAGE_DRAIN:
-                drain_begin(worker, message.numbers[0], message.numbers[1] != 0);
-                break;
-            case GY_MESSAGE_STOP:
-                worker->phase = GY_WORKER_STOPPED;
-                break;
-            default:
-                gy_assert(message.kind >= GY_MESSAGE_USER && worker->on_message != NULL);
-                worker->on_message(worker, &message);
-                break;
-            }
-        }
+    switch (message->kind) {
+    case GY_MESSAGE_DRAIN:
+        drain_begin(worker, message->numbers[0], message->numbers[1] != 0);
+        break;
+    case GY_MESSAGE_STOP:
+        worker->phase = GY_WORKER_STOPPED;
+        break;
+    default:
+        gy_assert(message->kind >= GY_MESSAGE_USER && worker->on_message != NULL);
+        worker->on_message(worker, message);
+        break;
     }
-}
-
-/* An inlet may be removed by what it brings: whoever does so takes the rest of its messages along.
- */
-static void read_inlets(struct gy_worker *worker)
-{
-    struct gy_message message;
-    struct gy_inlet *next;
-    for (struct gy_inlet *inlet = worker->inlets; inlet != NULL; inlet = next) {
-        next = inlet->next;
-        if (gy_mailbox_pop(&inlet->mailbox, &message)) {
-            inlet->on_message(inlet, &message);
-        }
-    }
-}
-
-void gy_worker_add_inlet(struct gy_worker *worker, struct gy_inlet *inlet)
-{
-    gy_assert(inlet->on_message != NULL && inlet->mailbox.messages != NULL);
-    inlet->next = worker->inlets;
-    worker->inlets = inlet;
-}
-
-void gy_worker_remove_inlet(struct gy_worker *worker, struct gy_inlet *inlet)
-{
-    struct gy_inlet **link = &worker->inlets;
-    while (*link != NULL && *link != inlet) {
-        link = &(*link)->next;
-    }
-    gy_assert(*link == inlet);
-    *link = inlet->next;
-}
-
-static bool mailboxes_empty(const struct gy_worker *worker)
-{
-    for (const struct gy_inlet *inlet = worker->inlets; inlet != NULL; inlet = inlet->next) {
-        if (!gy_mailbox_empty(&inlet->mailbox)) {
-            return false;
-        }
-    }
-    for (uint32_t i = 0; i <= worker->options.workers; i++) {
-        if (!gy_mailbox_empty(&worker->inboxes[i])) {
-            return false;
-        }
-    }
-    return true;
 }
 
 /* ---- completions ---- */
@@ -407,7 +294,7 @@ void gy_worker_dispatch(struct gy_worker *worker, const struct gy_completion *co
         break;
     case GY_OPERATION_RUNG:
         if (completion->result < 0 && slot < worker->options.workers) {
-            ring_by_eventfd(
+            gy_worker_ring_by_eventfd(
                 worker->peers[slot]); /* its completion queue is full, or it is not ready */
         }
         break;
@@ -584,17 +471,9 @@ static int wait_for_completions(struct gy_worker *worker, uint64_t timeout_ns)
         return gy_ring_wait(worker->ring, 0);
     }
     gy_bell_sleep(&worker->bell);
-    int code = gy_ring_wait(worker->ring, mailboxes_empty(worker) ? wait : 0);
+    int code = gy_ring_wait(worker->ring, gy_worker_mailboxes_empty(worker) ? wait : 0);
     gy_bell_wake(&worker->bell);
     return code;
-}
-
-static void arm_wake(struct gy_worker *worker)
-{
-    if (!worker->wake_armed) {
-        worker->wake_armed = gy_ring_read_event(worker->ring, gy_token(GY_OPERATION_WAKE, 0, 0),
-                                                worker->wake_descriptor, &worker->wake_value) == 0;
-    }
 }
 
 static void abort_all(struct gy_worker *worker, enum gy_close_reason reason)
@@ -639,15 +518,15 @@ static void drain_step(struct gy_worker *worker)
 
 int gy_worker_turn(struct gy_worker *worker, uint64_t timeout_ns)
 {
-    arm_wake(worker);
+    gy_worker_arm_wake(worker);
     int code = wait_for_completions(worker, timeout_ns);
     if (code != 0) {
         return code;
     }
     read_clock(worker);
     reap(worker);
-    read_mailboxes(worker);
-    read_inlets(worker);
+    gy_worker_read_mailboxes(worker);
+    gy_worker_read_inlets(worker);
     gy_file_run(worker);
     resume_retrying(worker);
     run_ready(worker);

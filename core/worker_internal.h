@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GY_CORE_WORKER_INTERNAL_H
+#define GY_CORE_WORKER_INTERNAL_H
+
+/* What worker.c (the turn) and worker_post.c (messages and waking) share. */
+
+#include "core/worker.h"
+
+/* The worker's mailboxes, bell and eventfd. 0, GY_ENOMEM, GY_ENOFILE. */
+int gy_worker_open_mailboxes(struct gy_worker *worker);
+
+/* Wakes a worker from a thread without a ring, or when a message to its ring did not get through.
+ */
+void gy_worker_ring_by_eventfd(struct gy_worker *to);
+
+/* Hands on what has arrived: bounded per mailbox, one message per inlet and turn. */
+void gy_worker_read_mailboxes(struct gy_worker *worker);
+void gy_worker_read_inlets(struct gy_worker *worker);
+
+/* Carries one message out. */
+void gy_worker_take(struct gy_worker *worker, const struct gy_message *message);
+
+bool gy_worker_mailboxes_empty(const struct gy_worker *worker);
+
+/* Sees that the eventfd is being read. */
+void gy_worker_arm_wake(struct gy_worker *worker);
+
+#endif
