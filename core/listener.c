@@ -131,6 +131,30 @@ static void close_when_idle(struct gy_listener *listener)
     }
 }
 
+/* Errors of one connection (accept(2)) or of one accept operation: the next may follow at once. For
+ * any other, and those of a host that has run out of something, accepting rests for a moment. */
+static bool passes_by_itself(int errno_value)
+{
+    switch (errno_value) {
+    case ECANCELED:
+    case EINTR:
+    case EAGAIN:
+    case ECONNABORTED:
+    case EPROTO:
+    case EPERM:
+    case ENETDOWN:
+    case ENETUNREACH:
+    case EHOSTUNREACH:
+    case EHOSTDOWN:
+    case ENONET:
+    case ENOPROTOOPT:
+    case EOPNOTSUPP:
+        return true;
+    default:
+        return false;
+    }
+}
+
 void gy_listener_accepted(struct gy_listener *listener, const struct gy_completion *completion)
 {
     if (!(completion->flags & GY_COMPLETION_MORE)) {
@@ -138,11 +162,8 @@ void gy_listener_accepted(struct gy_listener *listener, const struct gy_completi
     }
     if (completion->result >= 0) {
         begin_stream(listener, completion->result);
-    } else if (completion->result == -EMFILE || completion->result == -ENFILE ||
-               completion->result == -ENOBUFS || completion->result == -ENOMEM) {
-        if (!listener->closing) {
-            pause_accepting(listener, -completion->result);
-        }
+    } else if (!listener->closing && !passes_by_itself(-completion->result)) {
+        pause_accepting(listener, -completion->result);
     }
     if (listener->closing) {
         close_when_idle(listener);

@@ -92,9 +92,9 @@ struct gy_stream_ops {
 struct gy_stream_limits {
     uint32_t receive_high_bytes; /* 262144 */
     uint32_t receive_low_bytes;  /* a quarter of receive_high_bytes */
-    uint32_t send_high_bytes; /* 262144: above it a session should not add; half of it is "room" */
-    uint32_t
-        write_timeout_ms; /* 30000: a send that makes no progress for so long ends the stream */
+    uint32_t send_high_bytes;  /* 262144: above it a session should not add; half of it is "room" */
+    uint32_t write_timeout_ms; /* 30000: a send that makes no progress for so long (at most twice so
+                                  long) ends it */
     uint32_t linger_timeout_ms; /* 5000 */
     uint32_t linger_bytes;      /* 1 MiB: dropped at most while lingering */
 };

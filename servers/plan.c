@@ -92,6 +92,9 @@ int gy_plan_flag(struct gy_plan_flags *flags, int argc, char **argv, int *index,
     }
     struct gy_serve_options scratch = gy_serve_defaults();
     int taken = gy_serve_flag(&scratch, name, value, error);
+    if (taken == 2 && equals != NULL) {
+        return gy_error_set(error, GY_EINVAL, "--%s takes no value", name);
+    }
     if (taken > 0) {
         flags->given[flags->count++].value = taken == 1 ? value : NULL;
         *index += taken == 1 && equals == NULL;

@@ -103,6 +103,11 @@ static int read_valued(struct gy_serve_options *options, const char *name, const
     }
     if (strcmp(name, "drain-timeout") == 0) {
         int code = read_number(name, value, 86400, &options->drain_timeout_ms, error);
+        if (code > 0 && options->drain_timeout_ms == 0) {
+            return gy_error_set(error, GY_EINVAL,
+                                "--drain-timeout 0: at least a second; a second signal stops at "
+                                "once");
+        }
         options->drain_timeout_ms *= 1000;
         return code;
     }
