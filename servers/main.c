@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -35,6 +36,10 @@ static void help(FILE *out)
 
 int main(int argc, char **argv)
 {
+    /* Large pieces always come from the system, zeroed and untouched, and go back to it: the tables
+     * of a plan are sized for the most workers there can be, and few of their pages are ever used.
+     */
+    mallopt(M_MMAP_THRESHOLD, 128 * 1024);
     if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
                       strcmp(argv[1], "help") == 0)) {
         help(stdout);
