@@ -61,6 +61,19 @@ static void leave(struct system *system)
 
 /* ---- the helper's thread ---- */
 
+/* "localhost" is the loopback address, whatever the system makes of it (RFC 6761 §6.3): hosts
+ * without /etc/hosts know no such name. */
+static bool is_localhost(struct question *question)
+{
+    if (strcasecmp(question->name, "localhost") != 0) {
+        return false;
+    }
+    question->count = 0;
+    gy_address_parse(&question->addresses[question->count++], "[::1]:0", NULL);
+    gy_address_parse(&question->addresses[question->count++], "127.0.0.1:0", NULL);
+    return true;
+}
+
 static void look_up(struct question *question)
 {
     struct addrinfo hints = {
@@ -74,6 +87,9 @@ static void look_up(struct question *question)
     }
     question->count = 0;
     question->error.code = 0;
+    if (result != 0 && is_localhost(question)) {
+        return;
+    }
     if (result != 0) {
         int code = result == EAI_MEMORY ? GY_ENOMEM : GY_EREFUSED;
         gy_error_set(&question->error, code, "the name could not be resolved: %s",

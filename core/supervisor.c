@@ -368,6 +368,9 @@ static void look_after(struct supervisor *self, struct slot *slot)
     }
 }
 
+#define HANG_UP_LOOKS    10
+#define HANG_UP_PAUSE_US 5000
+
 static bool has_terminal(void)
 {
     int fd = open("/dev/tty", O_RDONLY | O_CLOEXEC | O_NOCTTY);
@@ -376,11 +379,23 @@ static bool has_terminal(void)
     return fd >= 0;
 }
 
+/* Whether a hang-up is that of the terminal. The kernel signals first and takes the terminal away a
+ * moment later. */
+static bool terminal_went(const struct supervisor *self)
+{
+    for (int i = 0; self->terminal && i < HANG_UP_LOOKS; i++) {
+        if (!has_terminal())
+            return true;
+        usleep(HANG_UP_PAUSE_US);
+    }
+    return false;
+}
+
 static void hang_up(struct supervisor *self)
 {
     if (self->phase != PHASE_RUNNING)
         return;
-    if (self->terminal && !has_terminal()) { /* nobody asked for a replacement: the window closed */
+    if (terminal_went(self)) { /* nobody asked for a replacement: the window closed */
         self->terminal = false;
         if (!self->ignores_hangup)
             end_service(self);

@@ -235,6 +235,10 @@ int gy_load_resolve(struct gy_load_options *options, struct gy_error *error)
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     struct addrinfo *found = NULL;
     int result = getaddrinfo(options->host, NULL, &hints, &found);
+    if (result != 0 && strcasecmp(options->host, "localhost") == 0) {
+        /* The loopback address, whatever the system makes of the name (RFC 6761 §6.3). */
+        result = getaddrinfo("127.0.0.1", NULL, &hints, &found);
+    }
     if (result != 0) {
         return gy_error_set(error, GY_EINVAL, "%s: no address for %s: %s", options->url,
                             options->host, gai_strerror(result));
