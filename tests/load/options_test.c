@@ -163,7 +163,10 @@ static char *requests_of(struct gy_load_options *options)
     }
     uint32_t bytes;
     const char *data = options->protocol->requests(plan, &bytes);
-    char *text = strndup(data, (size_t)bytes * options->pipeline);
+    size_t length = (size_t)bytes * options->pipeline;
+    char *text = calloc(1, length + 1);
+    assert_non_null(text);
+    memcpy(text, data, length); /* the requests end in no zero */
     options->protocol->finish(plan);
     return text;
 }

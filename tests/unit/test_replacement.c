@@ -275,6 +275,7 @@ static void started_by_nohup_it_outlives_its_terminal(void **state)
 int main(void)
 {
     prctl(PR_SET_CHILD_SUBREAPER, 1); /* orphans come to this process */
+    signal(SIGHUP, SIG_DFL);          /* the tests themselves may be run by nohup(1) */
     const struct CMUnitTest tests[] = {
         service_test(a_replacement_refuses_nobody),
         service_test(a_replacement_that_fails_leaves_the_old_child_serving),
