@@ -127,7 +127,7 @@ int gy_address_parse(struct gy_address *address, const char *text, struct gy_err
 {
     gy_assert(address != NULL);
     gy_assert(text != NULL);
-    struct gy_address read;
+    struct gy_address read = {0};
     size_t length = strlen(text);
     const char *colon = strrchr(text, ':');
     const char *port_text = colon != NULL ? colon + 1 : text;

@@ -387,6 +387,7 @@ uint32_t gy_h1_wants(const struct gy_h1 *connection, const struct gy_chain *in)
         }
         break;
     case GY_H1_PHASE_TUNNEL:
+        gy_assert(connection->exchange != NULL);
         if ((connection->exchange->flags & GY_H1_X_OUT_ENDED) != 0) {
             wants |= GY_H1_SHUTDOWN;
         }

@@ -19,7 +19,7 @@ static void too_late(int signal)
 void deadline(const char *test, unsigned seconds)
 {
     struct sigaction action = {.sa_handler = too_late};
-    snprintf(deadline_test, sizeof deadline_test, "%s", test);
+    snprintf(deadline_test, sizeof deadline_test, "%s", test != NULL ? test : "");
     sigaction(SIGALRM, &action, NULL);
     alarm(seconds);
 }

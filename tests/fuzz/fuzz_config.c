@@ -21,8 +21,9 @@ static void put(char c)
 {
     if (out_bytes == out_room) {
         out_room = out_room == 0 ? 4096 : out_room * 2;
-        out = realloc(out, out_room);
-        gy_assert(out != NULL);
+        char *larger = realloc(out, out_room);
+        gy_assert(larger != NULL);
+        out = larger;
     }
     out[out_bytes++] = c;
 }

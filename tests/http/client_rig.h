@@ -49,6 +49,7 @@ static inline void crig_tell(struct crig *rig, const char *text, size_t length)
 static inline void crig_say(struct crig *rig, const char *format, unsigned number)
 {
     char text[64];
+    /* cppcheck-suppress wrongPrintfScanfArgNum ; formats without a number are fine */
     int length = snprintf(text, sizeof text, format, number);
     if (rig->in_body) {
         crig_tell(rig, "]", 1);
@@ -218,6 +219,7 @@ static inline void crig_append(struct crig *rig, const void *bytes, size_t lengt
     rig->buffers++;
     int error = gy_chain_append(&rig->in, (struct gy_slice){&piece->buffer, 0, (uint32_t)length});
     gy_assert(error == 0);
+    /* cppcheck-suppress memleak ; the chain holds them, and crig_piece_free gives them back */
 }
 
 static inline uint32_t crig_feed(struct crig *rig, const void *bytes, size_t length)
