@@ -7,11 +7,6 @@
 # The script lives in ci/, whatever the caller's directory is.
 gy_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 gy_cache=${XDG_CACHE_HOME:-${HOME:?is not set, so there is nowhere to keep the built libraries}/.cache}/gyre
-# A shell that has sourced build/env.sh names libraries of the cache: they are not the system's.
-if [ -n "${PKG_CONFIG_PATH:-}" ]; then
-	PKG_CONFIG_PATH=$(printf '%s' "$PKG_CONFIG_PATH" | tr ':' '\n' | grep -v "^$gy_cache/" | paste -sd: || true)
-	export PKG_CONFIG_PATH
-fi
 gy_build=$gy_root/build
 gy_logs=$gy_build/log
 gy_program=$(basename "$0")
