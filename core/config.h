@@ -95,13 +95,17 @@ int gy_config_error(const struct gy_config_directive *directive, struct gy_error
                     const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* Values, for `take`: value `index` as a number from min to max; as `on` or `off`; as a time in ms,
- * written 500ms, 10s, 5m, 2h (a bare number is seconds). 0, or what gy_config_error returned. */
+ * written 500ms, 10s, 5m, 2h (a bare number is seconds); as bytes, written 512, 16k, 1m, 2g (of
+ * 1024). 0, or what gy_config_error returned. */
 int gy_config_number(const struct gy_config_directive *directive, uint32_t index, uint64_t min,
                      uint64_t max, uint64_t *number, struct gy_error *error);
 int gy_config_switch(const struct gy_config_directive *directive, uint32_t index, bool *on,
                      struct gy_error *error);
 int gy_config_time(const struct gy_config_directive *directive, uint32_t index, uint64_t max_ms,
                    uint64_t *ms, struct gy_error *error);
+
+int gy_config_bytes(const struct gy_config_directive *directive, uint32_t index, uint64_t min,
+                    uint64_t max, uint64_t *bytes, struct gy_error *error);
 
 /* The name among `count` that is most like `word`, or NULL when none is. */
 const char *gy_config_nearest(const char *word, const char *const *names, size_t count);

@@ -212,3 +212,25 @@ int gy_config_time(const struct gy_config_directive *directive, uint32_t index, 
         directive, error, "%.64s is not a time of at most %llu s; write it as 500ms, 10s, 5m or 2h",
         directive->values[index], (unsigned long long)(max_ms / 1000));
 }
+
+int gy_config_bytes(const struct gy_config_directive *directive, uint32_t index, uint64_t min,
+                    uint64_t max, uint64_t *bytes, struct gy_error *error)
+{
+    static const char units[][2] = {"", "k", "m", "g"};
+    gy_assert(index < directive->value_count && min <= max);
+    const char *end;
+    uint64_t number;
+    if (read_digits(directive->values[index], &number, &end)) {
+        for (uint32_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+            if (strcmp(end, units[i]) == 0 && number <= max >> 10 * i && number << 10 * i >= min) {
+                *bytes = number << 10 * i;
+                return 0;
+            }
+        }
+    }
+    return gy_config_error(directive, error,
+                           "%.64s is not a size from %llu to %llu bytes; write it as 512, 16k, 1m "
+                           "or 2g",
+                           directive->values[index], (unsigned long long)min,
+                           (unsigned long long)max);
+}

@@ -219,7 +219,7 @@ static int serve_flags(struct gy_plan_making *making, const struct gy_plan_flags
     if (block == NULL) {
         return gy_error_set(error, GY_ENOMEM, "out of memory");
     }
-    block->file_options = flags->files;
+    block->hosts[0]->options = flags->files;
     struct gy_serve_server *server = block->server;
     memcpy(server->addresses, options->addresses, sizeof server->addresses);
     server->address_count = options->address_count;
@@ -295,7 +295,7 @@ int gy_plan_make(void *context, struct gy_serve_plan *plan, struct gy_error *err
         struct gy_plan_block *block = owned->blocks[i];
         block->http.access_log = block->logs ? plan->access_log : NULL;
         if (code == 0) {
-            code = gy_plan_choose_handler(block, flags, error);
+            code = gy_plan_open_hosts(block, flags, plan->workers, error);
         }
     }
     return code == 0 && plan->options.admin != NULL ? add_admin(&making, error) : code;

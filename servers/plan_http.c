@@ -48,13 +48,6 @@ static int take_listen(void *context, const struct gy_config_directive *directiv
     return 0;
 }
 
-static int take_fixed(void *context, const struct gy_config_directive *directive,
-                      struct gy_error *error)
-{
-    struct gy_plan_making *making = context;
-    return gy_config_switch(directive, 0, &making->block->fixed, error);
-}
-
 static int take_logs(void *context, const struct gy_config_directive *directive,
                      struct gy_error *error)
 {
@@ -62,48 +55,12 @@ static int take_logs(void *context, const struct gy_config_directive *directive,
     return gy_config_switch(directive, 0, &making->block->logs, error);
 }
 
-static int take_root(void *context, const struct gy_config_directive *directive,
-                     struct gy_error *error)
-{
-    (void)error;
-    struct gy_plan_making *making = context;
-    making->block->file_options.directory = directive->values[0];
-    return 0;
-}
-
-static int take_file_switch(void *context, const struct gy_config_directive *directive,
-                            struct gy_error *error)
-{
-    struct gy_plan_making *making = context;
-    struct gy_files_options *files = &making->block->file_options;
-    bool on;
-    int code = gy_config_switch(directive, 0, &on, error);
-    if (code == 0) {
-        *(strcmp(directive->key, "listing") == 0 ? &files->no_listing : &files->no_precompressed) =
-            !on;
-    }
-    return code;
-}
-
-static int take_cache(void *context, const struct gy_config_directive *directive,
-                      struct gy_error *error)
-{
-    struct gy_plan_making *making = context;
-    uint64_t *bytes = &making->block->file_options.cache_bytes;
-    if (gy_plan_read_cache(directive->values[0], bytes, NULL) != 0) {
-        return gy_config_error(directive, error, "%s is not a number of mebibytes from 1 to %u",
-                               directive->values[0], GY_PLAN_CACHE_MIB_MAX);
-    }
-    return 0;
-}
-
 static const struct gy_config_key http_keys[] = {
     {"listen", 1, 1, GY_CONFIG_PLAIN, false, take_listen, "ADDRESS:PORT"},
-    {"root", 1, 1, GY_CONFIG_PLAIN, true, take_root, "DIR"},
-    {"listing", 1, 1, GY_CONFIG_PLAIN, true, take_file_switch, "on or off"},
-    {"precompressed", 1, 1, GY_CONFIG_PLAIN, true, take_file_switch, "on or off"},
-    {"cache", 1, 1, GY_CONFIG_PLAIN, true, take_cache, "MIB"},
-    {"fixed", 1, 1, GY_CONFIG_PLAIN, true, take_fixed, "on"},
+    {"host", 1, 16, GY_CONFIG_BLOCK, false, gy_plan_take_host, "NAME..."},
+    {"unknown-host", 1, 1, GY_CONFIG_PLAIN, true, gy_plan_take_unknown_host, "404 or 421"},
+    GY_PLAN_HOST_KEYS,
+    GY_PLAN_LIMIT_KEYS,
     {"access-log", 1, 1, GY_CONFIG_PLAIN, true, take_logs, "on or off"},
 };
 
@@ -125,7 +82,13 @@ struct gy_plan_block *gy_plan_block_add(struct gy_plan_making *making, const cha
     block->logs = true;
     block->http.handler = &gy_site_handler;
     block->http.context = &block->site;
+    block->http.limits = &block->limits;
     block->site.http = &block->http;
+    gy_plan_default_limits(block);
+    if (gy_plan_host_add(block, "*") == NULL) {
+        free(block);
+        return NULL;
+    }
     block->server = gy_serve_plan_http(making->plan, block->name, &block->http);
     gy_assert(block->server != NULL);
     owned->blocks[owned->block_count++] = block;
@@ -134,9 +97,11 @@ struct gy_plan_block *gy_plan_block_add(struct gy_plan_making *making, const cha
 
 void gy_plan_block_free(struct gy_plan_block *block)
 {
-    if (block->files_open) {
-        gy_files_close(&block->files);
+    for (uint32_t i = 0; i < block->host_count; i++) {
+        gy_plan_host_free(block->hosts[i]);
     }
+    gy_vhosts_close(&block->vhosts);
+    gy_plan_free_limits(block);
     free(block);
 }
 
@@ -165,39 +130,14 @@ int gy_plan_take_http(void *context, const struct gy_config_directive *directive
                                GY_SERVE_SERVERS_MAX - 1);
     }
     making->block->at = directive;
+    making->host = making->block->hosts[0];
+    making->host->at = directive;
+    making->rules = &making->host->headers;
     int code = gy_config_apply(directive->block, http_keys, COUNT(http_keys), making, error);
     if (code == 0 && making->block->server->address_count == 0) {
         code = gy_config_error(directive, error,
                                "it listens nowhere; write listen ADDRESS:PORT; in its block");
     }
-    return code;
-}
-
-/* One fixed answer, files, or the built-in site. */
-int gy_plan_choose_handler(struct gy_plan_block *block, const struct gy_plan_flags *flags,
-                           struct gy_error *error)
-{
-    bool fixed = block->fixed || flags->fixed;
-    const char *directory = block->file_options.directory;
-    if (fixed && directory != NULL) {
-        struct gy_error why = {0};
-        gy_error_set(&why, GY_EINVAL, "a fixed answer needs no files; leave %s away", directory);
-        return block->at != NULL ? gy_config_error(block->at, error, "%s", why.message)
-                                 : gy_error_set(error, GY_EINVAL, "--fixed: %s", why.message);
-    }
-    if (fixed) {
-        block->http.handler = &gy_plan_fixed_handler;
-    }
-    if (directory == NULL) {
-        return 0;
-    }
-    struct gy_error why = {0};
-    int code = gy_files_open(&block->files, &block->file_options, &why);
-    if (code != 0) {
-        return block->at != NULL ? gy_config_error(block->at, error, "%s", why.message)
-                                 : gy_error_set(error, code, "%s", why.message);
-    }
-    block->files_open = true;
-    gy_files_serve(&block->files, &block->http);
-    return 0;
+    code = code == 0 ? gy_plan_settle_limits(making->block, error) : code;
+    return code == 0 ? gy_plan_settle_hosts(making->block, error) : code;
 }

@@ -2,28 +2,49 @@
 #ifndef GY_SERVERS_PLAN_INTERNAL_H
 #define GY_SERVERS_PLAN_INTERNAL_H
 
-/* What plan.c (flags, the file's own keys, the plan) and plan_http.c (an `http` block) share. */
+/* What plan.c (flags, the file's own keys, the plan), plan_http.c (an `http` block), plan_hosts.c
+ * (what a host serves) and plan_limits.c share. */
 
 #include "../core/config.h"
 #include "admin/admin.h"
 #include "http/http_server.h"
 #include "http/site.h"
+#include "http/vhosts.h"
 #include "plan.h"
 
 #define GY_PLAN_FIXED_TEXT "Hello, world!"
 
+/* What one host serves: the keys of a `host` block or, for all other names, of the `http` block. */
+struct gy_plan_host {
+    const struct gy_config_directive *at; /* NULL: of no block */
+    struct gy_vhost *vhost;
+    struct gy_files_options options; /* of `root`; a directory of NULL: no files */
+    bool fixed;
+    bool listing_given, precompressed_given;
+    struct gy_header_rules headers; /* its own */
+    char *error_keys[GY_FILES_ERROR_PAGES_MAX];
+    struct gy_files files;
+    bool files_open;
+};
+
 /* One HTTP server of the plan. */
 struct gy_plan_block {
     char name[32];
-    bool fixed;
     bool logs; /* to the access log */
     const struct gy_config_directive *at;
     struct gy_serve_server *server;
     struct gy_http_server http;
     struct gy_site site;
-    struct gy_files_options file_options; /* of `root`; a directory of NULL: no files */
-    struct gy_files files;
-    bool files_open;
+    struct gy_vhosts vhosts;
+    struct gy_plan_host *hosts[GY_VHOSTS_MAX]; /* [0] is for all other names */
+    uint32_t host_count;
+    const struct gy_config_directive *unknown_host;
+    struct gy_h1_limits limits;
+    bool line_given, head_given;
+    struct gy_visitors_options visits;
+    const struct gy_config_directive *visits_at; /* what is of no use without a limit */
+    struct gy_visitors visitors;
+    void *visitors_memory;
 };
 
 /* What a plan owns. */
@@ -38,7 +59,9 @@ struct gy_plan_owned {
 struct gy_plan_making {
     struct gy_serve_plan *plan;
     struct gy_plan_owned *owned;
-    struct gy_plan_block *block; /* the one that is read now */
+    struct gy_plan_block *block;   /* the one that is read now */
+    struct gy_plan_host *host;     /* of it */
+    struct gy_header_rules *rules; /* of the host, or of a path */
 };
 
 /* Adds an HTTP server. NULL when there is no memory, or no place. */
@@ -49,9 +72,83 @@ void gy_plan_block_free(struct gy_plan_block *block);
 int gy_plan_take_http(void *context, const struct gy_config_directive *directive,
                       struct gy_error *error);
 
-/* One fixed answer, files, or the built-in site: opens what the block serves. */
-int gy_plan_choose_handler(struct gy_plan_block *block, const struct gy_plan_flags *flags,
-                           struct gy_error *error);
+/* ---- hosts ---- */
+
+/* Adds a host. NULL when there is no memory, or no place. */
+struct gy_plan_host *gy_plan_host_add(struct gy_plan_block *block, const char *name);
+void gy_plan_host_free(struct gy_plan_host *host);
+
+/* Takes a `host` block, and `unknown-host`. */
+int gy_plan_take_host(void *context, const struct gy_config_directive *directive,
+                      struct gy_error *error);
+int gy_plan_take_unknown_host(void *context, const struct gy_config_directive *directive,
+                              struct gy_error *error);
+
+/* The keys that a host has, and an `http` block for all other names. */
+int gy_plan_take_host_key(void *context, const struct gy_config_directive *directive,
+                          struct gy_error *error);
+int gy_plan_take_path(void *context, const struct gy_config_directive *directive,
+                      struct gy_error *error);
+
+#define GY_PLAN_HOST_KEYS                                                                          \
+    {"root", 1, 1, GY_CONFIG_PLAIN, true, gy_plan_take_host_key, "DIR"},                           \
+        {"listing", 1, 1, GY_CONFIG_PLAIN, true, gy_plan_take_host_key, "on or off"},              \
+        {"precompressed", 1, 1, GY_CONFIG_PLAIN, true, gy_plan_take_host_key, "on or off"},        \
+        {"cache", 1, 1, GY_CONFIG_PLAIN, true, gy_plan_take_host_key, "MIB"},                      \
+        {"fixed", 1, 1, GY_CONFIG_PLAIN, true, gy_plan_take_host_key, "on"},                       \
+        {"redirect",                                                                               \
+         2,                                                                                        \
+         3,                                                                                        \
+         GY_CONFIG_PLAIN,                                                                          \
+         false,                                                                                    \
+         gy_plan_take_host_key,                                                                    \
+         "FROM TO [301, 302, 303, 307 or 308]"},                                                   \
+        {"error-page", 2, 16, GY_CONFIG_PLAIN, false, gy_plan_take_host_key, "STATUS... /PATH"},   \
+        {"header", 1, 3, GY_CONFIG_PLAIN, false, gy_plan_take_host_key, "NAME VALUE [always]"},    \
+    {                                                                                              \
+        "path", 1, 1, GY_CONFIG_BLOCK, false, gy_plan_take_path, "/PREFIX/"                        \
+    }
+
+/* What the hosts inherit, and what makes no sense: once the whole block is read. */
+int gy_plan_settle_hosts(struct gy_plan_block *block, struct gy_error *error);
+
+/* Opens what they serve. */
+int gy_plan_open_hosts(struct gy_plan_block *block, const struct gy_plan_flags *flags,
+                       uint32_t workers, struct gy_error *error);
+
+/* ---- limits ---- */
+
+int gy_plan_take_size(void *context, const struct gy_config_directive *directive,
+                      struct gy_error *error);
+int gy_plan_take_count(void *context, const struct gy_config_directive *directive,
+                       struct gy_error *error);
+int gy_plan_take_timeout(void *context, const struct gy_config_directive *directive,
+                         struct gy_error *error);
+int gy_plan_take_limit(void *context, const struct gy_config_directive *directive,
+                       struct gy_error *error);
+
+#define GY_PLAN_LIMIT_KEYS                                                                         \
+    {"max-line", 1, 1, GY_CONFIG_PLAIN, true, gy_plan_take_size, "8k"},                            \
+        {"max-head", 1, 1, GY_CONFIG_PLAIN, true, gy_plan_take_size, "16k"},                       \
+        {"max-body", 1, 1, GY_CONFIG_PLAIN, true, gy_plan_take_size, "1m"},                        \
+        {"max-fields", 1, 1, GY_CONFIG_PLAIN, true, gy_plan_take_count, "N"},                      \
+        {"max-requests", 1, 1, GY_CONFIG_PLAIN, true, gy_plan_take_count, "N"},                    \
+        {"header-timeout", 1, 1, GY_CONFIG_PLAIN, true, gy_plan_take_timeout, "10s"},              \
+        {"idle-timeout", 1, 1, GY_CONFIG_PLAIN, true, gy_plan_take_timeout, "60s"},                \
+        {"body-timeout", 1, 1, GY_CONFIG_PLAIN, true, gy_plan_take_timeout, "30s"},                \
+        {"write-timeout", 1, 1, GY_CONFIG_PLAIN, true, gy_plan_take_timeout, "30s"},               \
+        {"limit-connections", 1, 1, GY_CONFIG_PLAIN, true, gy_plan_take_limit, "N"},               \
+        {"limit-rate", 1, 3, GY_CONFIG_PLAIN, true, gy_plan_take_limit, "10/s [burst 20]"},        \
+        {"limit-exempt", 1, 16, GY_CONFIG_PLAIN, false, gy_plan_take_limit, "192.0.2.0/24..."},    \
+        {"limit-prefix", 2, 2, GY_CONFIG_PLAIN, true, gy_plan_take_limit, "32 64"},                \
+    {                                                                                              \
+        "limit-table", 1, 1, GY_CONFIG_PLAIN, true, gy_plan_take_limit, "N"                        \
+    }
+
+/* The defaults; what makes no sense together; the table of addresses, if there is a limit. */
+void gy_plan_default_limits(struct gy_plan_block *block);
+int gy_plan_settle_limits(struct gy_plan_block *block, struct gy_error *error);
+void gy_plan_free_limits(struct gy_plan_block *block);
 
 /* Mebibytes of a cache, for --cache and the key. `error` may be NULL. */
 #define GY_PLAN_CACHE_MIB_MAX (1u << 20)

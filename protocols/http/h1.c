@@ -33,6 +33,11 @@ static const struct gy_h1_limits default_limits = {
     .body_progress_bytes = 256,
 };
 
+struct gy_h1_limits gy_h1_limits_defaults(void)
+{
+    return default_limits;
+}
+
 int gy_h1_env_init(struct gy_h1_env *env, const struct gy_http_handler *handler, void *context,
                    struct gy_slab *exchanges, struct gy_bump *bump,
                    void (*wake)(struct gy_h1 *connection), const char *server)

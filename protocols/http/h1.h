@@ -120,7 +120,11 @@ struct gy_h1_limits {
     uint32_t idle_timeout_ms;       /* between requests: 60,000 */
     uint32_t body_timeout_ms;       /* for body_progress_bytes more of a body: 30,000 */
     uint32_t body_progress_bytes;   /* 256 */
+    uint32_t requests;              /* on one connection; 0: any number, which is the default */
 };
+
+/* The values above, for those who change some of them. */
+struct gy_h1_limits gy_h1_limits_defaults(void);
 
 struct gy_h1_counters {
     uint64_t connections;  /* initialised */
@@ -216,6 +220,7 @@ struct gy_h1 {
     void *owner;                     /* gy_http_connection() */
     uint64_t since_ns;               /* when the wait that is timed now began */
     struct gy_h1_scan scan;          /* the search for the head's end */
+    uint32_t requests;               /* whose heads were read */
     uint16_t flags;
     uint8_t phase;
     uint8_t empty_lines;

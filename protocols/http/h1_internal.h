@@ -93,7 +93,7 @@ extern const struct gy_http_transport gy_h1_transport;
 
 static inline struct gy_h1_exchange *gy_h1_exchange_of(struct gy_http_exchange *exchange)
 {
-    gy_assert(exchange->transport == &gy_h1_transport);
+    gy_assert(exchange->transport->under == &gy_h1_transport);
     _Static_assert(offsetof(struct gy_h1_exchange, base) == 0, "the base is the exchange's head");
     return (struct gy_h1_exchange *)exchange;
 }

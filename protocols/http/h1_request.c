@@ -144,7 +144,8 @@ static int begin(struct gy_h1 *connection)
         exchange->head.minor == 1
             ? (head_flags & GY_H1_HEAD_CLOSE) == 0
             : (head_flags & (GY_H1_HEAD_CLOSE | GY_H1_HEAD_KEEP_ALIVE)) == GY_H1_HEAD_KEEP_ALIVE;
-    if (!persists) {
+    /* Without a limit it counts past 2^32 once in a while, and ends a connection by that. */
+    if (!persists || ++connection->requests == connection->env->limits.requests) {
         connection->flags |= GY_H1_LAST;
     }
     if (__builtin_expect((head_flags & GY_H1_HEAD_EXPECT_OTHER) != 0, 0)) {

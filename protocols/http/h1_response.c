@@ -584,6 +584,7 @@ static void cancel(struct gy_http_exchange *base, int reason)
 }
 
 const struct gy_http_transport gy_h1_transport = {
+    .under = &gy_h1_transport,
     .respond = respond,
     .inform = inform,
     .trailers = trailers,

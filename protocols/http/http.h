@@ -386,6 +386,10 @@ const char *gy_http_reason(uint16_t status);
 
 /* What a version does for an exchange. Arguments and returns are those of the calls above. */
 struct gy_http_transport {
+    /* Itself. A table that a handler puts before it, into an exchange that it got, keeps this: its
+     * calls may do something first (change a response), and then call those of `under`. The handler
+     * puts the transport itself back when the exchange is closed. */
+    const struct gy_http_transport *under;
     int (*respond)(struct gy_http_exchange *exchange, const struct gy_http_response *response);
     int (*inform)(struct gy_http_exchange *exchange, uint16_t status,
                   const struct gy_http_header *headers, uint32_t header_count);

@@ -19,10 +19,6 @@
 #define DESCRIPTORS_MAX      256
 #define REQUESTS_MAX         65536
 
-/* Looks that one request waits for: each of them can be at its path, at index.html, at the coded
- * ones; a path that never stops changing must not keep it for ever. */
-#define WAITS_MAX 24
-
 #define ALLOW "GET, HEAD, OPTIONS"
 
 /* ---- set-up ---- */
@@ -135,7 +131,11 @@ static void look_is_over(struct gy_file_waiter *waiter)
 {
     struct gy_files_request *request = (struct gy_files_request *)waiter;
     gy_assert(request->exchange != NULL);
-    evaluate(request->exchange);
+    if (request->error_status != 0) {
+        gy_files_answer_error_again(request);
+    } else {
+        evaluate(request->exchange);
+    }
 }
 
 struct gy_files_request *gy_files_request_of(struct gy_http_exchange *exchange)
@@ -231,7 +231,7 @@ static struct gy_file_entry *find(struct gy_http_exchange *exchange, const char 
     }
     if (code == GY_EAGAIN) {
         request = gy_files_request_of(exchange);
-        if (request != NULL && request->waits++ < WAITS_MAX) {
+        if (request != NULL && request->waits++ < GY_FILES_WAITS_MAX) {
             gy_file_cache_wait(entry, &request->waiter);
             return NULL;
         }
@@ -429,11 +429,23 @@ static const struct gy_http_handler files_handler = {
     .closed = files_closed,
 };
 
-void gy_files_serve(struct gy_files *files, struct gy_http_server *http)
+struct gy_http_service gy_files_service(struct gy_files *files)
 {
     gy_assert(files->root >= 0);
-    http->handler = &files_handler;
-    http->context = files;
-    http->worker_open = files_worker_open;
-    http->worker_close = files_worker_close;
+    return (struct gy_http_service){
+        .handler = &files_handler,
+        .context = files,
+        .worker_open = files_worker_open,
+        .worker_close = files_worker_close,
+        .answer_error = gy_files_answer_error,
+    };
+}
+
+void gy_files_serve(struct gy_files *files, struct gy_http_server *http)
+{
+    struct gy_http_service service = gy_files_service(files);
+    http->handler = service.handler;
+    http->context = service.context;
+    http->worker_open = service.worker_open;
+    http->worker_close = service.worker_close;
 }

@@ -27,6 +27,15 @@
 #include "../../protocols/http/http.h"
 #include "http_server.h"
 
+/* A page that is sent, with the status that led to it, instead of the built-in one. */
+struct gy_files_error_page {
+    uint16_t status; /* 400 to 599 */
+    const char *key; /* below the directory, as gy_file_path_read() makes it; outlives the files */
+    uint32_t key_length;
+};
+
+#define GY_FILES_ERROR_PAGES_MAX 32
+
 struct gy_files_options {
     const char *directory;
     bool no_listing;       /* 404 for a directory without index.html */
@@ -34,6 +43,9 @@ struct gy_files_options {
     uint64_t cache_bytes;  /* per worker, for contents; 0: 64 MiB */
     uint64_t window_bytes; /* per worker, for what is read ahead of the peers; 0: 128 MiB */
     uint32_t entries;      /* per worker, paths remembered; a power of two; 0: 65536 */
+    /* Pages that are not there, or cannot be read, are replaced by the built-in ones. */
+    struct gy_files_error_page error_pages[GY_FILES_ERROR_PAGES_MAX];
+    uint32_t error_page_count;
 };
 
 struct gy_files_worker;
@@ -50,7 +62,8 @@ int gy_files_open(struct gy_files *files, const struct gy_files_options *options
                   struct gy_error *error);
 void gy_files_close(struct gy_files *files);
 
-/* Makes `http` serve the files. */
+/* What serves the files; and that of `http` alone. */
+struct gy_http_service gy_files_service(struct gy_files *files);
 void gy_files_serve(struct gy_files *files, struct gy_http_server *http);
 
 #endif

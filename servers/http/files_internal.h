@@ -9,6 +9,13 @@
 #include "files.h"
 #include "mime.h"
 
+/* Looks that one request waits for: each of them can be at its path, at index.html, at the coded
+ * ones, at an error page; a path that never stops changing must not keep it for ever. */
+#define GY_FILES_WAITS_MAX 24
+
+/* Of the one field that an error's answer has besides, while its page is looked at. */
+#define GY_FILES_EXTRA_BYTES 64
+
 /* Blocks read ahead of a peer. */
 #define GY_FILES_WINDOWS 2
 
@@ -32,6 +39,8 @@ struct gy_files_request {
     bool starved;
     TAILQ_ENTRY(gy_files_request) starved_link;
     struct gy_listing_job *listing;
+    uint16_t error_status; /* whose page is waited for; 0: none */
+    struct gy_http_text extra_name;
 
     /* The body: parts of one content. */
     struct gy_file_content *content;
@@ -40,6 +49,8 @@ struct gy_files_request {
     bool multipart;
     uint32_t part; /* being sent */
     uint64_t sent; /* bytes of it */
+    char extra_value[GY_FILES_EXTRA_BYTES];
+    uint32_t extra_bytes;
     char head[GY_FILES_PART_BYTES];
     uint32_t head_bytes, head_sent;
     struct gy_file_block *block; /* of a whole content: where the last piece came from */
@@ -85,9 +96,19 @@ struct gy_files_request *gy_files_request_of(struct gy_http_exchange *exchange);
  * last of its blocks has come back. */
 void gy_files_request_let_go(struct gy_files_request *request);
 
-/* Answers with an error page. `extra` (may be NULL) is one more field. */
+/* Answers with an error page: at once, or when it has been looked at. `extra` (may be NULL) is one
+ * more field, whose name stays. */
 void gy_files_answer_error(struct gy_http_exchange *exchange, uint16_t status,
                            const struct gy_http_header *extra);
+
+/* The page of request->error_status was looked at. */
+void gy_files_answer_error_again(struct gy_files_request *request);
+
+/* Answers with the whole content and no more of a head than that needs. False: there is no room to
+ * read it, and nothing was done. */
+bool gy_files_answer_content(struct gy_http_exchange *exchange, uint16_t status,
+                             struct gy_file_content *content, struct gy_mime mime,
+                             const struct gy_http_header *extra);
 
 struct gy_files_representation {
     struct gy_file_content *content; /* held by the caller */

@@ -19,36 +19,6 @@
 #define NANOSECONDS_PER_S 1000000000
 #define HEADERS_MAX       8
 
-/* ---- error pages ---- */
-
-void gy_files_answer_error(struct gy_http_exchange *exchange, uint16_t status,
-                           const struct gy_http_header *extra)
-{
-    char page[512];
-    const char *reason = gy_http_reason(status);
-    int length = snprintf(page, sizeof page,
-                          "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-                          "<meta name=\"color-scheme\" content=\"light dark\">"
-                          "<title>%u %s</title></head>\n<body><h1>%u %s</h1></body></html>\n",
-                          status, reason, status, reason);
-    gy_assert(length > 0 && length < (int)sizeof page);
-    struct gy_http_header headers[3] = {
-        GY_HTTP_HEADER("Content-Type", "text/html; charset=utf-8"),
-        GY_HTTP_HEADER("X-Content-Type-Options", "nosniff"),
-    };
-    struct gy_http_response response = {
-        .status = status,
-        .kind = GY_HTTP_BODY_TEXT,
-        .headers = headers,
-        .header_count = 2,
-        .body.text = {page, (size_t)length},
-    };
-    if (extra != NULL) {
-        headers[response.header_count++] = *extra;
-    }
-    gy_http_respond(exchange, &response);
-}
-
 /* ---- parts ---- */
 
 /* The head of the part at `part`, or the end behind the last. Returns its length. */
@@ -464,6 +434,35 @@ static void answer_all(struct gy_http_exchange *exchange,
         return;
     }
     respond(exchange, &head, &response);
+}
+
+bool gy_files_answer_content(struct gy_http_exchange *exchange, uint16_t status,
+                             struct gy_file_content *content, struct gy_mime mime,
+                             const struct gy_http_header *extra)
+{
+    struct gy_files_representation which = {.content = content, .mime = mime};
+    struct gy_http_response response = {.status = status};
+    struct head head = {.count = 0};
+    struct gy_ranges all = {.count = 1, .list = {{0, content->status.bytes}}};
+    bool in_memory = content->whole && (content->blocks == NULL || content->blocks->next == NULL);
+    if (!in_memory && gy_files_request_of(exchange) == NULL) {
+        return false;
+    }
+    add(&head, GY_HTTP_TEXT("Content-Type"), mime.type);
+    if (extra != NULL) {
+        add(&head, extra->name, extra->value);
+    }
+    if (in_memory) {
+        body_from_memory(&response, content, &all.list[0]);
+    } else if (gy_http_method(exchange) == GY_HTTP_HEAD) {
+        response.kind = GY_HTTP_BODY_PULL;
+        response.body.length = content->status.bytes;
+    } else {
+        bool pulled = body_pulled(exchange, &response, &which, &all, false);
+        gy_assert(pulled); /* as it has its request */
+    }
+    respond(exchange, &head, &response);
+    return true;
 }
 
 void gy_files_answer(struct gy_http_exchange *exchange, const struct gy_files_representation *which)

@@ -12,8 +12,14 @@ const struct gy_metric_description gy_http_rows[] = {
      offsetof(struct gy_http_counts, refused[GY_H1_REFUSED_##reason])},
         GY_H1_REFUSALS(HTTP_REFUSAL)
 #undef HTTP_REFUSAL
-            {"access_log_lines", "", "Lines given to the access log.", GY_METRIC_COUNTER,
-             offsetof(struct gy_http_counts, log_lines)},
+            {"http_limited", "what=\"connections\"", "Refused: their address had its share.",
+             GY_METRIC_COUNTER, offsetof(struct gy_http_counts, limited_connections)},
+    {"http_limited", "what=\"requests\"", "Refused: their address had its share.",
+     GY_METRIC_COUNTER, offsetof(struct gy_http_counts, limited_requests)},
+    {"http_limit_overflows", "", "Connections not counted: the table of addresses was full.",
+     GY_METRIC_COUNTER, offsetof(struct gy_http_counts, limited_not)},
+    {"access_log_lines", "", "Lines given to the access log.", GY_METRIC_COUNTER,
+     offsetof(struct gy_http_counts, log_lines)},
     {"access_log_refused", "", "Lines that found the access log's queue full.", GY_METRIC_COUNTER,
      offsetof(struct gy_http_counts, log_dropped)},
 };

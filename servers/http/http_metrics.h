@@ -42,8 +42,11 @@ struct gy_http_counts {
     GY_HTTP_COUNTERS(GY_HTTP_COUNTS_MEMBER)
 #undef GY_HTTP_COUNTS_MEMBER
     _Atomic uint64_t refused[GY_H1_REFUSAL_COUNT];
-    _Atomic uint64_t log_lines;   /* given to the access log */
-    _Atomic uint64_t log_dropped; /* not taken by it: its queue was full */
+    _Atomic uint64_t limited_connections; /* closed: their address had as many as it may */
+    _Atomic uint64_t limited_requests;    /* 429: their address asked too often */
+    _Atomic uint64_t limited_not;         /* let in uncounted: the table of addresses was full */
+    _Atomic uint64_t log_lines;           /* given to the access log */
+    _Atomic uint64_t log_dropped;         /* not taken by it: its queue was full */
     struct gy_histogram latency;
 } __attribute__((aligned(64)));
 

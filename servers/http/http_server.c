@@ -35,7 +35,8 @@ struct gy_http_worker {
 
 struct http_session {
     struct gy_h1 h1;
-    struct gy_access_peer peer; /* looked up for the first line of the access log */
+    struct gy_access_peer peer; /* looked up for limits, or for the first line of the access log */
+    uint32_t visitor;           /* of shared->visitors; GY_VISITOR_NONE: not limited */
 };
 
 /* ---- per worker ---- */
@@ -110,6 +111,22 @@ static void request_over(struct gy_h1_env *env, const struct gy_h1_record *recor
     }
 }
 
+static void request_over_told(struct gy_h1_env *env, const struct gy_h1_record *record)
+{
+    const struct gy_http_worker *http =
+        (struct gy_http_worker *)((char *)env - offsetof(struct gy_http_worker, env));
+    const struct gy_stream *stream = record->connection->owner;
+    http->shared->over(http->shared->context, stream->worker->options.number, record);
+    request_over(env, record);
+}
+
+/* The value of the Server field; NULL: none. */
+static const char *server_name(const struct gy_http_server *shared)
+{
+    const char *name = shared->name != NULL ? shared->name : "gyre";
+    return name[0] != '\0' ? name : NULL;
+}
+
 static int http_worker_open(struct gy_worker *worker, const struct gy_server *server, void **state,
                             struct gy_error *error)
 {
@@ -128,9 +145,8 @@ static int http_worker_open(struct gy_worker *worker, const struct gy_server *se
     http->mapped_bytes = bytes;
     gy_slab_init(&http->exchanges, (void *)items, exchanges_bytes, gy_h1_exchange_bytes());
     gy_h1_heads_init(&http->heads, (uint8_t *)items + exchanges_bytes, count);
-    int code =
-        gy_h1_env_init(&http->env, shared->handler, shared->context, &http->exchanges,
-                       &worker->bump, session_wake, shared->name != NULL ? shared->name : "gyre");
+    int code = gy_h1_env_init(&http->env, shared->handler, shared->context, &http->exchanges,
+                              &worker->bump, session_wake, server_name(shared));
     if (code != 0) {
         gy_unpoison(http, bytes);
         munmap(http, bytes);
@@ -146,7 +162,7 @@ static int http_worker_open(struct gy_worker *worker, const struct gy_server *se
     if (shared->access_log != NULL) {
         http->queue = gy_access_log_queue(shared->access_log, worker->options.number);
     }
-    http->env.over = request_over;
+    http->env.over = shared->over != NULL ? request_over_told : request_over;
     refresh_date(http, worker);
     http->shared = shared;
     if (shared->worker_open != NULL) {
@@ -192,11 +208,36 @@ static void follow_deadline(struct gy_stream *stream)
         stream, deadline_ns == GY_H1_NO_DEADLINE ? 0 : deadline_ns / NANOSECONDS_PER_MS + 1);
 }
 
+/* Counts the connection with its address. False: there are too many of them, and this one ends. */
+static bool let_in(struct gy_stream *stream, struct gy_visitors *visitors)
+{
+    struct http_session *session = session_of(stream);
+    struct gy_http_counts *counts = http_of(stream)->counts;
+    gy_access_peer_of(&session->peer, stream->descriptor);
+    switch (gy_visitors_enter(visitors, session->peer.family, session->peer.address,
+                              &session->visitor)) {
+    case 0:
+        return true;
+    case GY_ELIMIT:
+        gy_count(&counts->limited_connections, 1);
+        gy_stream_abort(stream, GY_CLOSE_LIMIT);
+        return false;
+    default:
+        gy_count(&counts->limited_not, 1);
+        return true;
+    }
+}
+
 static uint32_t http_open(struct gy_stream *stream)
 {
+    struct gy_http_worker *http = http_of(stream);
     session_of(stream)->peer.known = false;
-    gy_h1_init(&session_of(stream)->h1, &http_of(stream)->env, &stream->out, stream, false,
+    session_of(stream)->visitor = GY_VISITOR_NONE;
+    gy_h1_init(&session_of(stream)->h1, &http->env, &stream->out, stream, false,
                stream->worker->now_ns);
+    if (http->shared->visitors != NULL && !let_in(stream, http->shared->visitors)) {
+        return 0;
+    }
     follow_deadline(stream);
     return gy_h1_wants(&session_of(stream)->h1, &stream->in);
 }
@@ -273,6 +314,9 @@ static int close_code(enum gy_close_reason reason)
 static void http_closed(struct gy_stream *stream, enum gy_close_reason reason)
 {
     gy_h1_close(&session_of(stream)->h1, close_code(reason));
+    if (session_of(stream)->visitor != GY_VISITOR_NONE) {
+        gy_visitors_leave(http_of(stream)->shared->visitors, session_of(stream)->visitor);
+    }
     publish(stream, GY_H1_CLOSE);
 }
 
@@ -295,6 +339,7 @@ void gy_http_server_init(struct gy_server *server, struct gy_http_server *http,
         .ops = &http_ops,
         .context = http,
         .session_bytes = sizeof(struct http_session),
+        .limits = http->stream,
         .worker_open = http_worker_open,
         .worker_close = http_worker_close,
         .descriptors = descriptors,
@@ -304,6 +349,21 @@ void gy_http_server_init(struct gy_server *server, struct gy_http_server *http,
 struct gy_stream *gy_http_stream(const struct gy_http_exchange *exchange)
 {
     return gy_http_connection(exchange);
+}
+
+uint64_t gy_http_charge(const struct gy_http_exchange *exchange)
+{
+    struct gy_stream *stream = gy_http_stream(exchange);
+    const struct gy_http_worker *http = http_of(stream);
+    if (http->shared->visitors == NULL) {
+        return 0;
+    }
+    uint64_t wait_ns = gy_visitors_charge(http->shared->visitors, session_of(stream)->visitor,
+                                          stream->worker->now_ns);
+    if (wait_ns > 0) {
+        gy_count(&http->counts->limited_requests, 1);
+    }
+    return wait_ns / NANOSECONDS_PER_MS + (wait_ns > 0);
 }
 
 uint64_t gy_http_requests(const struct gy_http_server *http)

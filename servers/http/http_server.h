@@ -21,6 +21,7 @@
 
 #include "../../core/listener.h"
 #include "../../core/metrics.h"
+#include "../../core/visitors.h"
 #include "../../protocols/http/h1.h"
 #include "../../protocols/http/http.h"
 #include "access_log.h"
@@ -29,23 +30,40 @@
 /* Workers that one server can have. */
 #define GY_HTTP_WORKERS_MAX 1024
 
+/* What answers requests, with what it keeps for each worker (a cache, say): made before the worker
+ * accepts, and given back when no stream is left; once for each address that is listened on. */
+struct gy_http_service {
+    const struct gy_http_handler *handler;
+    void *context; /* the handler's */
+    int (*worker_open)(void *context, struct gy_worker *worker, struct gy_error *error);
+    void (*worker_close)(void *context, struct gy_worker *worker);
+    /* Answers with an error page of its own; NULL: gy_http_answer_error() does. */
+    void (*answer_error)(struct gy_http_exchange *exchange, uint16_t status,
+                         const struct gy_http_header *extra);
+};
+
 /* One HTTP server, shared by its workers, who only read it; zero it, fill the first part, keep it
  * until the end. */
 struct gy_http_server {
     const struct gy_http_handler *handler;
     void *context;                     /* the handler's, the same for all workers */
-    const char *name;                  /* the Server field; NULL: "gyre" */
+    const char *name;                  /* the Server field; NULL: "gyre"; "": none */
     const struct gy_h1_limits *limits; /* NULL: the defaults of h1.h */
     uint32_t exchanges_max;            /* requests active at once, per worker; 0: 65536 */
     uint32_t drain_patience_ms; /* how long a drain lets idle connections send one last request; 0:
                                    1000 */
     struct gy_access_log *access_log; /* a line for each request; NULL: none, at no cost */
+    struct gy_stream_limits stream;   /* 0: the defaults of core/stream.h */
+    struct gy_visitors *visitors;     /* limits for each client address; NULL: none, at no cost */
 
     /* What the handler keeps for each worker (a cache, say): made before the worker accepts, and
      * given back when no stream is left; once for each address that is listened on. Both may be
      * NULL. */
     int (*worker_open)(void *context, struct gy_worker *worker, struct gy_error *error);
     void (*worker_close)(void *context, struct gy_worker *worker);
+
+    /* A request of that worker is over (struct gy_h1_env); NULL: nobody wants to know. */
+    void (*over)(void *context, uint32_t worker, const struct gy_h1_record *record);
 
     /* What each worker counted; written by that worker. */
     struct gy_http_counts counts[GY_HTTP_WORKERS_MAX];
@@ -57,6 +75,15 @@ void gy_http_server_init(struct gy_server *server, struct gy_http_server *http,
 
 /* The stream that carries an exchange, and so the worker it belongs to. */
 struct gy_stream *gy_http_stream(const struct gy_http_exchange *exchange);
+
+/* Answers with the built-in page of a status: an error, or a redirect. `extra` (may be NULL) is one
+ * more field: Location, say. */
+void gy_http_answer_error(struct gy_http_exchange *exchange, uint16_t status,
+                          const struct gy_http_header *extra);
+
+/* Takes this request from what its client's address may ask for. 0: it was there, or there is no
+ * limit; otherwise milliseconds until there will be one. To be called once for a request. */
+uint64_t gy_http_charge(const struct gy_http_exchange *exchange);
 
 /* Requests answered by all workers of the server so far. Any thread. */
 uint64_t gy_http_requests(const struct gy_http_server *http);

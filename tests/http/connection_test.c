@@ -462,6 +462,19 @@ static void counters_of_an_ordinary_day(void **state)
     assert_int_equal(rig.env.counters.body_bytes_in, 5);
 }
 
+static void the_last_request_of_a_connection_says_so(void **state)
+{
+    (void)state;
+    rig.env.limits.requests = 2;
+    rig_say(&rig, GET(""));
+    assert_null(strstr(rig.sent, "Connection:"));
+    rig_forget(&rig);
+    rig_say(&rig, GET("") GET(""));
+    assert_non_null(strstr(rig.sent, "Connection: close\r\n"));
+    assert_int_equal(rig.env.counters.requests, 2);
+    assert_true((rig.wants & GY_H1_CLOSE) != 0);
+}
+
 static void the_date_is_the_one_that_was_set_last(void **state)
 {
     (void)state;
@@ -505,6 +518,7 @@ int main(void)
         CASE(without_links_requests_wait),
         CASE(an_answer_without_memory_ends_the_exchange),
         CASE(counters_of_an_ordinary_day),
+        CASE(the_last_request_of_a_connection_says_so),
         CASE(the_date_is_the_one_that_was_set_last),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -226,6 +226,8 @@ static int take(void *context, const struct gy_config_directive *directive, stru
         return gy_config_switch(directive, 0, &taken->on, why);
     case 't':
         return gy_config_time(directive, 0, 3600000, &taken->ms, why);
+    case 's':
+        return gy_config_bytes(directive, 0, 100, UINT64_C(2) << 30, &taken->number, why);
     default:
         taken->blocks++;
         return 0;
@@ -236,6 +238,7 @@ static const struct gy_config_key keys[] = {
     {"workers", 1, 1, GY_CONFIG_PLAIN, true, take, "N"},
     {"unpinned", 1, 1, GY_CONFIG_PLAIN, true, take, "on"},
     {"timeout", 1, 1, GY_CONFIG_PLAIN, false, take, "10s"},
+    {"size", 1, 1, GY_CONFIG_PLAIN, false, take, "1m"},
     {"http", 0, 1, GY_CONFIG_BLOCK, false, take, "[NAME]"},
     {"quiet", 0, 0, GY_CONFIG_PLAIN, false, take, ""},
 };
@@ -286,6 +289,33 @@ static void times_have_units(void **state)
           "500ms, 10s, 5m or 2h");
 }
 
+static void sizes_have_units(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        uint64_t bytes;
+    } sizes[] = {{"size 512;", 512},
+                 {"size 16k;", 16384},
+                 {"size 3m;", 3 << 20},
+                 {"size 2g;", UINT64_C(2) << 30}};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        assert_int_equal(apply(sizes[i].text), 0);
+        assert_int_equal(taken.number, sizes[i].bytes);
+    }
+    static const char *const wrong_ones[] = {
+        "99", "3g", "-1", "1M", "1kb", "k", "99999999999999999999", "18014398509481985k"};
+    for (size_t i = 0; i < sizeof wrong_ones / sizeof wrong_ones[0]; i++) {
+        char text[64], message[160];
+        snprintf(text, sizeof text, "size %s;", wrong_ones[i]);
+        snprintf(message, sizeof message,
+                 "test.conf:1: size: %s is not a size from 100 to 2147483648 bytes; write it as "
+                 "512, 16k, 1m or 2g",
+                 wrong_ones[i]);
+        wrong(text, message);
+    }
+}
+
 static void errors_of_keys_name_file_line_and_key(void **state)
 {
     (void)state;
@@ -311,7 +341,7 @@ static void unknown_keys_name_the_nearest(void **state)
     wrong("worker 1;", "test.conf:1: worker: there is no such key here; did you mean workers?");
     wrong("timout 1;", "test.conf:1: timout: there is no such key here; did you mean timeout?");
     wrong("frobnicate 1;", "test.conf:1: frobnicate: there is no such key here; those that are: "
-                           "workers, unpinned, timeout, http, quiet");
+                           "workers, unpinned, timeout, size, http, quiet");
 }
 
 int main(void)
@@ -332,6 +362,7 @@ int main(void)
         config_test(a_file_that_is_not_there_and_one_that_is_no_file_are_said),
         config_test(keys_take_their_values),
         config_test(times_have_units),
+        config_test(sizes_have_units),
         config_test(errors_of_keys_name_file_line_and_key),
         config_test(unknown_keys_name_the_nearest),
     };
