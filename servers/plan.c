@@ -249,6 +249,14 @@ static int add_admin(struct gy_plan_making *making, struct gy_error *error)
     server->addresses[server->address_count++] = plan->options.admin;
     for (uint32_t i = 0; i < owned->block_count; i++) {
         gy_admin_add(owned->admin, owned->blocks[i]->name, &owned->blocks[i]->http);
+        if (owned->blocks[i]->http.context == &owned->blocks[i]->vhosts) {
+            code =
+                gy_admin_add_hosts(owned->admin, owned->blocks[i]->name, &owned->blocks[i]->vhosts);
+        }
+        if (code != 0) {
+            return gy_error_set(error, code, "preparing metrics of more than %d hosts: %s",
+                                GY_ADMIN_HOSTS_MAX, gy_error_text(code));
+        }
     }
     gy_admin_add(owned->admin, "admin", &owned->admin->http);
     owned->admin->access_log = plan->access_log;

@@ -12,9 +12,11 @@
 #include "core/log.h"
 #include "core/stream.h"
 #include "core/worker.h"
+#include "servers/http/vhosts.h"
 
 #define TEXT_BYTES        (64u << 10)
 #define TEXT_SERVER_BYTES (32u << 10) /* for each server's counters and histogram */
+#define TEXT_HOST_BYTES   (4u << 10)  /* for each host of them */
 #define TEXT_WORKER_BYTES 64u
 
 #define TEXT_TYPE "text/plain; charset=utf-8"
@@ -144,7 +146,11 @@ static int write_metrics(struct gy_writer *writer, const struct gy_admin *admin,
     write_process(writer, admin);
     write_workers(writer, worker);
     int code = gy_metrics_render(writer, gy_counters_rows, gy_counters_row_count, &all, 1);
-    return code != 0 ? code : write_servers(writer, admin);
+    code = code == 0 ? write_servers(writer, admin) : code;
+    return code != 0 || admin->host_count == 0
+               ? code
+               : gy_metrics_render(writer, gy_vhost_rows, gy_vhost_row_count, admin->hosts,
+                                   admin->host_count);
 }
 
 /* ---- requests ---- */
@@ -213,8 +219,8 @@ static const struct gy_http_handler admin_handler = {.request = admin_request};
 int gy_admin_init(struct gy_admin *admin, uint32_t workers, const struct gy_child *const *child,
                   struct gy_error *error)
 {
-    admin->text_bytes =
-        TEXT_BYTES + GY_ADMIN_SERVERS_MAX * TEXT_SERVER_BYTES + workers * TEXT_WORKER_BYTES;
+    admin->text_bytes = TEXT_BYTES + GY_ADMIN_SERVERS_MAX * TEXT_SERVER_BYTES +
+                        GY_ADMIN_HOSTS_MAX * TEXT_HOST_BYTES + workers * TEXT_WORKER_BYTES;
     /* Pages of it are used as metrics are asked for. */
     admin->text = mmap(NULL, admin->text_bytes * workers, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -245,8 +251,48 @@ void gy_admin_add(struct gy_admin *admin, const char *name, struct gy_http_serve
     admin->servers[admin->server_count++].http = http;
 }
 
+/* What a set of one host points to, in one piece: its labels are the first. */
+struct host_set {
+    struct gy_metric_label labels[2];
+    const void *instances[];
+};
+
+int gy_admin_add_hosts(struct gy_admin *admin, const char *name, const struct gy_vhosts *vhosts)
+{
+    if (vhosts->count > GY_ADMIN_HOSTS_MAX - admin->host_count) {
+        return GY_ELIMIT;
+    }
+    struct gy_metric_set *hosts =
+        realloc(admin->hosts, (admin->host_count + vhosts->count) * sizeof *hosts);
+    if (hosts == NULL) {
+        return GY_ENOMEM;
+    }
+    admin->hosts = hosts;
+    for (uint32_t i = 0; i < vhosts->count; i++) {
+        const struct gy_vhost *vhost = vhosts->list[i];
+        struct host_set *set = malloc(sizeof *set + admin->workers * sizeof set->instances[0]);
+        if (set == NULL) {
+            return GY_ENOMEM;
+        }
+        set->labels[0] = (struct gy_metric_label){"server", name};
+        set->labels[1] = (struct gy_metric_label){"host", vhost->name};
+        for (uint32_t w = 0; w < admin->workers; w++) {
+            set->instances[w] = &vhost->counts[w];
+        }
+        hosts[admin->host_count++] =
+            (struct gy_metric_set){set->instances, admin->workers, set->labels, 2};
+    }
+    return 0;
+}
+
 void gy_admin_close(struct gy_admin *admin)
 {
+    for (uint32_t i = 0; i < admin->host_count; i++) {
+        free((void *)(uintptr_t)admin->hosts[i].labels);
+    }
+    free(admin->hosts);
+    admin->hosts = NULL;
+    admin->host_count = 0;
     if (admin->text != NULL) {
         munmap(admin->text, admin->text_bytes * admin->workers);
     }

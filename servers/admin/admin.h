@@ -18,6 +18,7 @@
 #include "../http/site.h"
 
 #define GY_ADMIN_SERVERS_MAX 32
+#define GY_ADMIN_HOSTS_MAX   1024 /* of all servers */
 
 struct gy_child;
 
@@ -32,6 +33,8 @@ struct gy_admin {
         struct gy_http_server *http;
         const void **counts; /* its counts, worker by worker */
     } servers[GY_ADMIN_SERVERS_MAX];
+    uint32_t host_count;
+    struct gy_metric_set *hosts; /* labelled by server and host */
     uint32_t workers;
     const void **counts;              /* of all servers */
     struct gy_access_log *access_log; /* may be NULL */
@@ -46,6 +49,11 @@ int gy_admin_init(struct gy_admin *admin, uint32_t workers, const struct gy_chil
 
 /* Servers whose metrics are shown; the first one's requests are the site's. Before serving. */
 void gy_admin_add(struct gy_admin *admin, const char *name, struct gy_http_server *http);
+
+/* The hosts of a server, once they are served. 0, GY_ELIMIT: they would be more than
+ * GY_ADMIN_HOSTS_MAX; GY_ENOMEM. */
+struct gy_vhosts;
+int gy_admin_add_hosts(struct gy_admin *admin, const char *name, const struct gy_vhosts *vhosts);
 
 void gy_admin_close(struct gy_admin *admin);
 
