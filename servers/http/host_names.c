@@ -56,6 +56,9 @@ int gy_host_name_check(const char *name, struct gy_error *error)
     if (length > 1 && text[length - 1] == '.') {
         length--;
     }
+    if (strchr(name, '/') != NULL) {
+        return wrong(error, name, "leave http:// and the path away");
+    }
     size_t label = 0;
     for (size_t i = 0; i < length; i++) {
         if ((uint8_t)text[i] >= 0x80) {
@@ -67,9 +70,6 @@ int gy_host_name_check(const char *name, struct gy_error *error)
         if (text[i] == '*') {
             return wrong(error, name,
                          "* stands only for what is before the first dot: *.example.org");
-        }
-        if (text[i] == '/') {
-            return wrong(error, name, "leave http:// and the path away");
         }
         label = text[i] == '.' ? 0 : label + 1;
         if (label > 63 || (text[i] != '.' && !of_a_label(text[i])) ||
