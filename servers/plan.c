@@ -5,55 +5,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/address.h"
-#include "core/config.h"
-#include "servers/admin/admin.h"
-#include "servers/http/http_server.h"
-#include "servers/http/site.h"
+#include "servers/plan_internal.h"
 #include "servers/privilege.h"
 
 const char gy_plan_flags_help[] =
     "  --config FILE           read FILE, which SIGHUP reads again\n"
     "  --check                 say whether that could be served, and do not\n";
 
-#define FIXED_TEXT "Hello, world!"
-
 const char gy_plan_http_flags_help[] =
     "  --no-listing            404 for a directory without index.html\n"
     "  --no-precompressed      do not look for name.br, name.zst, name.gz\n"
     "  --cache MIB             memory for file contents, per worker (default: 64)\n"
-    "  --fixed                 answer every request with \"" FIXED_TEXT "\"\n";
-
-#define CACHE_MIB_MAX (1u << 20)
-
-static void fixed_request(struct gy_http_exchange *exchange)
-{
-    gy_http_answer(exchange, 200, "text/plain", FIXED_TEXT, sizeof FIXED_TEXT - 1);
-}
-
-const struct gy_http_handler gy_plan_fixed_handler = {.request = fixed_request};
-
-/* One HTTP server of the plan. */
-struct block {
-    char name[32];
-    bool fixed;
-    bool logs; /* to the access log */
-    const struct gy_config_directive *at;
-    struct gy_serve_server *server;
-    struct gy_http_server http;
-    struct gy_site site;
-    struct gy_files_options file_options; /* of `root`; a directory of NULL: no files */
-    struct gy_files files;
-    bool files_open;
-};
-
-/* What a plan owns. */
-struct owned {
-    struct gy_config *config;
-    struct block *blocks[GY_SERVE_SERVERS_MAX];
-    uint32_t block_count;
-    struct gy_admin *admin;
-};
+    "  --fixed                 answer every request with \"" GY_PLAN_FIXED_TEXT "\"\n";
 
 /* ---- flags ---- */
 
@@ -102,14 +65,14 @@ int gy_plan_flag(struct gy_plan_flags *flags, int argc, char **argv, int *index,
     return taken < 0 ? taken : taken > 0;
 }
 
-static int read_cache(const char *text, uint64_t *bytes, struct gy_error *error)
+int gy_plan_read_cache(const char *text, uint64_t *bytes, struct gy_error *error)
 {
     char *end = NULL;
     unsigned long mebibytes = text != NULL ? strtoul(text, &end, 10) : 0;
     if (text == NULL || text[0] < '0' || text[0] > '9' || *end != '\0' || mebibytes < 1 ||
-        mebibytes > CACHE_MIB_MAX) {
+        mebibytes > GY_PLAN_CACHE_MIB_MAX) {
         return gy_error_set(error, GY_EINVAL, "--cache %s: not a number from 1 to %u",
-                            text != NULL ? text : "", CACHE_MIB_MAX);
+                            text != NULL ? text : "", GY_PLAN_CACHE_MIB_MAX);
     }
     *bytes = (uint64_t)mebibytes << 20;
     return 0;
@@ -129,11 +92,11 @@ int gy_plan_http_flag(struct gy_plan_flags *flags, int argc, char **argv, int *i
     } else if (strcmp(argument, "--no-precompressed") == 0) {
         files->no_precompressed = true;
     } else if (strncmp(argument, "--cache=", 8) == 0) {
-        int code = read_cache(argument + 8, &files->cache_bytes, error);
+        int code = gy_plan_read_cache(argument + 8, &files->cache_bytes, error);
         return code != 0 ? code : 1;
     } else if (strcmp(argument, "--cache") == 0) {
         const char *value = *index + 1 < argc ? argv[++*index] : NULL;
-        int code = read_cache(value, &files->cache_bytes, error);
+        int code = gy_plan_read_cache(value, &files->cache_bytes, error);
         return code != 0 ? code : 1;
     } else {
         return 0;
@@ -143,18 +106,11 @@ int gy_plan_http_flag(struct gy_plan_flags *flags, int argc, char **argv, int *i
 
 /* ---- keys ---- */
 
-/* Where `take` puts things. */
-struct making {
-    struct gy_serve_plan *plan;
-    struct owned *owned;
-    struct block *block; /* the one that is read now */
-};
-
 /* A key with the name, the value and the checks of a flag. */
 static int take_flag(void *context, const struct gy_config_directive *directive,
                      struct gy_error *error)
 {
-    struct making *making = context;
+    struct gy_plan_making *making = context;
     struct gy_error flag = {0};
     if (gy_serve_flag(&making->plan->options, directive->key, directive->values[0], &flag) > 0) {
         return 0;
@@ -169,7 +125,7 @@ static int take_flag(void *context, const struct gy_config_directive *directive,
 static int take_switch(void *context, const struct gy_config_directive *directive,
                        struct gy_error *error)
 {
-    struct making *making = context;
+    struct gy_plan_making *making = context;
     bool on;
     int code = gy_config_switch(directive, 0, &on, error);
     if (code == 0 && strcmp(directive->key, "log-json") == 0) {
@@ -183,7 +139,7 @@ static int take_switch(void *context, const struct gy_config_directive *directiv
 static int take_drain_timeout(void *context, const struct gy_config_directive *directive,
                               struct gy_error *error)
 {
-    struct making *making = context;
+    struct gy_plan_making *making = context;
     uint64_t ms;
     int code = gy_config_time(directive, 0, 86400000, &ms, error);
     if (code == 0) {
@@ -195,7 +151,7 @@ static int take_drain_timeout(void *context, const struct gy_config_directive *d
 static int take_access_log(void *context, const struct gy_config_directive *directive,
                            struct gy_error *error)
 {
-    struct making *making = context;
+    struct gy_plan_making *making = context;
     struct gy_serve_options *options = &making->plan->options;
     enum gy_access_format format = (enum gy_access_format)options->access_format;
     if (directive->value_count == 2 && gy_access_format_parse(directive->values[1], &format) != 0) {
@@ -211,7 +167,7 @@ static int take_access_log(void *context, const struct gy_config_directive *dire
 static int take_user(void *context, const struct gy_config_directive *directive,
                      struct gy_error *error)
 {
-    struct making *making = context;
+    struct gy_plan_making *making = context;
     struct gy_identity identity;
     struct gy_error why = {0};
     if (gy_identity_find(&identity, directive->values[0], &why) != 0) {
@@ -220,98 +176,6 @@ static int take_user(void *context, const struct gy_config_directive *directive,
     making->plan->options.user = directive->values[0];
     return 0;
 }
-
-static int take_listen(void *context, const struct gy_config_directive *directive,
-                       struct gy_error *error)
-{
-    struct making *making = context;
-    struct gy_serve_server *server = making->block->server;
-    struct gy_address address;
-    struct gy_error why = {0};
-    if (gy_address_parse(&address, directive->values[0], &why) != 0) {
-        return gy_config_error(directive, error, "%s", why.message);
-    }
-    if (server->address_count == GY_SERVE_ADDRESSES_MAX) {
-        return gy_config_error(directive, error, "a server listens on at most %d addresses",
-                               GY_SERVE_ADDRESSES_MAX);
-    }
-    for (uint32_t b = 0; b < making->owned->block_count; b++) {
-        const struct gy_serve_server *other = making->owned->blocks[b]->server;
-        for (uint32_t a = 0; a < other->address_count; a++) {
-            if (gy_address_port(&address) != 0 &&
-                strcmp(other->addresses[a], directive->values[0]) == 0) {
-                return gy_config_error(directive, error,
-                                       "%s is listened on already, by the server %s; one address "
-                                       "is for one server",
-                                       directive->values[0], making->owned->blocks[b]->name);
-            }
-        }
-    }
-    server->addresses[server->address_count++] = directive->values[0];
-    return 0;
-}
-
-static int take_fixed(void *context, const struct gy_config_directive *directive,
-                      struct gy_error *error)
-{
-    struct making *making = context;
-    return gy_config_switch(directive, 0, &making->block->fixed, error);
-}
-
-static int take_logs(void *context, const struct gy_config_directive *directive,
-                     struct gy_error *error)
-{
-    struct making *making = context;
-    return gy_config_switch(directive, 0, &making->block->logs, error);
-}
-
-static int take_root(void *context, const struct gy_config_directive *directive,
-                     struct gy_error *error)
-{
-    (void)error;
-    struct making *making = context;
-    making->block->file_options.directory = directive->values[0];
-    return 0;
-}
-
-static int take_file_switch(void *context, const struct gy_config_directive *directive,
-                            struct gy_error *error)
-{
-    struct making *making = context;
-    struct gy_files_options *files = &making->block->file_options;
-    bool on;
-    int code = gy_config_switch(directive, 0, &on, error);
-    if (code == 0) {
-        *(strcmp(directive->key, "listing") == 0 ? &files->no_listing : &files->no_precompressed) =
-            !on;
-    }
-    return code;
-}
-
-static int take_cache(void *context, const struct gy_config_directive *directive,
-                      struct gy_error *error)
-{
-    struct making *making = context;
-    uint64_t *bytes = &making->block->file_options.cache_bytes;
-    if (read_cache(directive->values[0], bytes, NULL) != 0) {
-        return gy_config_error(directive, error, "%s is not a number of mebibytes from 1 to %u",
-                               directive->values[0], CACHE_MIB_MAX);
-    }
-    return 0;
-}
-
-static int take_http(void *context, const struct gy_config_directive *directive,
-                     struct gy_error *error);
-
-static const struct gy_config_key http_keys[] = {
-    {"listen", 1, 1, GY_CONFIG_PLAIN, false, take_listen, "ADDRESS:PORT"},
-    {"root", 1, 1, GY_CONFIG_PLAIN, true, take_root, "DIR"},
-    {"listing", 1, 1, GY_CONFIG_PLAIN, true, take_file_switch, "on or off"},
-    {"precompressed", 1, 1, GY_CONFIG_PLAIN, true, take_file_switch, "on or off"},
-    {"cache", 1, 1, GY_CONFIG_PLAIN, true, take_cache, "MIB"},
-    {"fixed", 1, 1, GY_CONFIG_PLAIN, true, take_fixed, "on"},
-    {"access-log", 1, 1, GY_CONFIG_PLAIN, true, take_logs, "on or off"},
-};
 
 static const struct gy_config_key keys[] = {
     {"workers", 1, 1, GY_CONFIG_PLAIN, true, take_flag, "N"},
@@ -325,76 +189,16 @@ static const struct gy_config_key keys[] = {
     {"admin", 1, 1, GY_CONFIG_PLAIN, true, take_flag, "ADDRESS:PORT"},
     {"access-log", 1, 2, GY_CONFIG_PLAIN, true, take_access_log, "FILE [combined or json]"},
     {"user", 1, 1, GY_CONFIG_PLAIN, true, take_user, "USER or USER:GROUP"},
-    {"http", 0, 1, GY_CONFIG_BLOCK, false, take_http, "[NAME]"},
+    {"http", 0, 1, GY_CONFIG_BLOCK, false, gy_plan_take_http, "[NAME]"},
 };
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
-/* ---- servers ---- */
-
-/* NULL when there is no memory, or no place. */
-static struct block *block_add(struct making *making, const char *name)
-{
-    struct owned *owned = making->owned;
-    if (owned->block_count + 1 >= GY_SERVE_SERVERS_MAX) { /* one is for the admin listener */
-        return NULL;
-    }
-    struct block *block = calloc(1, sizeof *block);
-    if (block == NULL) {
-        return NULL;
-    }
-    snprintf(block->name, sizeof block->name, "%s", name);
-    block->logs = true;
-    block->http.handler = &gy_site_handler;
-    block->http.context = &block->site;
-    block->site.http = &block->http;
-    block->server = gy_serve_plan_http(making->plan, block->name, &block->http);
-    gy_assert(block->server != NULL);
-    owned->blocks[owned->block_count++] = block;
-    return block;
-}
-
-static int take_http(void *context, const struct gy_config_directive *directive,
-                     struct gy_error *error)
-{
-    struct making *making = context;
-    const struct owned *owned = making->owned;
-    char name[32];
-    snprintf(name, sizeof name, owned->block_count == 0 ? "http" : "http-%u",
-             owned->block_count + 1);
-    if (directive->value_count == 1) {
-        snprintf(name, sizeof name, "%s", directive->values[0]);
-    }
-    for (uint32_t i = 0; i < owned->block_count; i++) {
-        if (strcmp(owned->blocks[i]->name, name) == 0) {
-            return gy_config_error(directive, error,
-                                   "there is a server of the name %s already, at "
-                                   "%s:%u; metrics tell servers apart by name",
-                                   name, owned->blocks[i]->at->file, owned->blocks[i]->at->line);
-        }
-    }
-    making->block = block_add(making, name);
-    if (making->block == NULL) {
-        return gy_config_error(directive, error, "there can be %d servers, and memory for them",
-                               GY_SERVE_SERVERS_MAX - 1);
-    }
-    making->block->at = directive;
-    int code = gy_config_apply(directive->block, http_keys, COUNT(http_keys), making, error);
-    if (code == 0 && making->block->server->address_count == 0) {
-        code = gy_config_error(directive, error,
-                               "it listens nowhere; write listen ADDRESS:PORT; in its block");
-    }
-    return code;
-}
-
 static void release(struct gy_serve_plan *plan)
 {
-    struct owned *owned = plan->owned;
+    struct gy_plan_owned *owned = plan->owned;
     for (uint32_t i = 0; i < owned->block_count; i++) {
-        if (owned->blocks[i]->files_open) {
-            gy_files_close(&owned->blocks[i]->files);
-        }
-        free(owned->blocks[i]);
+        gy_plan_block_free(owned->blocks[i]);
     }
     if (owned->admin != NULL) {
         gy_admin_close(owned->admin);
@@ -407,11 +211,11 @@ static void release(struct gy_serve_plan *plan)
 /* ---- the plan ---- */
 
 /* Without a file, or with one that has no server in it. */
-static int serve_flags(struct making *making, const struct gy_plan_flags *flags,
+static int serve_flags(struct gy_plan_making *making, const struct gy_plan_flags *flags,
                        struct gy_error *error)
 {
     const struct gy_serve_options *options = &making->plan->options;
-    struct block *block = block_add(making, "http");
+    struct gy_plan_block *block = gy_plan_block_add(making, "http");
     if (block == NULL) {
         return gy_error_set(error, GY_ENOMEM, "out of memory");
     }
@@ -428,10 +232,10 @@ static int serve_flags(struct making *making, const struct gy_plan_flags *flags,
     return 0;
 }
 
-static int add_admin(struct making *making, struct gy_error *error)
+static int add_admin(struct gy_plan_making *making, struct gy_error *error)
 {
     struct gy_serve_plan *plan = making->plan;
-    struct owned *owned = making->owned;
+    struct gy_plan_owned *owned = making->owned;
     owned->admin = calloc(1, sizeof *owned->admin);
     if (owned->admin == NULL) {
         return gy_error_set(error, GY_ENOMEM, "out of memory");
@@ -451,45 +255,16 @@ static int add_admin(struct making *making, struct gy_error *error)
     return 0;
 }
 
-/* One fixed answer, files, or the built-in site. */
-static int choose_handler(struct block *block, const struct gy_plan_flags *flags,
-                          struct gy_error *error)
-{
-    bool fixed = block->fixed || flags->fixed;
-    const char *directory = block->file_options.directory;
-    if (fixed && directory != NULL) {
-        struct gy_error why = {0};
-        gy_error_set(&why, GY_EINVAL, "a fixed answer needs no files; leave %s away", directory);
-        return block->at != NULL ? gy_config_error(block->at, error, "%s", why.message)
-                                 : gy_error_set(error, GY_EINVAL, "--fixed: %s", why.message);
-    }
-    if (fixed) {
-        block->http.handler = &gy_plan_fixed_handler;
-    }
-    if (directory == NULL) {
-        return 0;
-    }
-    struct gy_error why = {0};
-    int code = gy_files_open(&block->files, &block->file_options, &why);
-    if (code != 0) {
-        return block->at != NULL ? gy_config_error(block->at, error, "%s", why.message)
-                                 : gy_error_set(error, code, "%s", why.message);
-    }
-    block->files_open = true;
-    gy_files_serve(&block->files, &block->http);
-    return 0;
-}
-
 int gy_plan_make(void *context, struct gy_serve_plan *plan, struct gy_error *error)
 {
     const struct gy_plan_flags *flags = context;
-    struct owned *owned = calloc(1, sizeof *owned);
+    struct gy_plan_owned *owned = calloc(1, sizeof *owned);
     if (owned == NULL) {
         return gy_error_set(error, GY_ENOMEM, "out of memory");
     }
     plan->owned = owned;
     plan->release = release;
-    struct making making = {.plan = plan, .owned = owned};
+    struct gy_plan_making making = {.plan = plan, .owned = owned};
     int code = 0;
     if (flags->config != NULL) {
         code = gy_config_read(&owned->config, flags->config, error);
@@ -517,10 +292,10 @@ int gy_plan_make(void *context, struct gy_serve_plan *plan, struct gy_error *err
     code = owned->block_count == 0 ? serve_flags(&making, flags, error) : 0;
     code = code == 0 ? gy_serve_plan_log(plan, error) : code;
     for (uint32_t i = 0; i < owned->block_count; i++) {
-        struct block *block = owned->blocks[i];
+        struct gy_plan_block *block = owned->blocks[i];
         block->http.access_log = block->logs ? plan->access_log : NULL;
         if (code == 0) {
-            code = choose_handler(block, flags, error);
+            code = gy_plan_choose_handler(block, flags, error);
         }
     }
     return code == 0 && plan->options.admin != NULL ? add_admin(&making, error) : code;
