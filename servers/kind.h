@@ -73,11 +73,12 @@ struct gy_server_setup {
 struct gy_server_kind {
     const char *name; /* the key of its block: a to z, 0 to 9 and hyphens, a letter first */
 
-    size_t server_bytes; /* memory of one server, `server` below; at least 1 */
+    size_t server_bytes;              /* memory of one server, `server` below; at least 1 */
     const struct gy_config_key *keys; /* of its block, without `listen`; `take` gets the server */
     uint32_t key_count;
 
-    void (*begin)(void *server); /* may be NULL */
+    /* May be NULL. `owner` is the program's, for kinds of its own; NULL in a plug-in. */
+    void (*begin)(void *server, void *owner);
     /* 0, or a GY_E… code with a sentence in `error`. May be NULL. */
     int (*open)(void *server, const struct gy_server_setup *setup, struct gy_error *error);
     void (*close)(void *server); /* may be NULL */
@@ -86,9 +87,10 @@ struct gy_server_kind {
     const struct gy_stream_ops *ops;
     uint32_t session_bytes;
     int (*worker_open)(struct gy_worker *worker, const struct gy_server *core, void **state,
-                       struct gy_error *error);          /* may be NULL */
+                       struct gy_error *error);                  /* may be NULL */
     void (*worker_close)(struct gy_worker *worker, void *state); /* may be NULL */
-    /* The core's server, with all of the above in it, may be changed: limits, quotas. May be NULL. */
+    /* The core's server, with all of the above in it, may be changed: limits, quotas. May be NULL.
+     */
     void (*fill)(void *server, struct gy_server *core);
 
     const struct gy_server_metrics *metrics; /* NULL: none */

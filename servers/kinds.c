@@ -11,12 +11,12 @@
 #define MEMORY_ALIGN 64
 
 int gy_kinds_init(struct gy_kinds *kinds, struct gy_serve_plan *plan,
-                  const struct gy_server_kind *const *table, const char *config,
+                  const struct gy_server_kind *const *table, void *owner, const char *config,
                   struct gy_error *error)
 {
     const char *slash = config != NULL ? strrchr(config, '/') : NULL;
-    char *folder = strndup(slash != NULL ? config : "", slash != NULL ? slash - config + 1 : 0);
-    *kinds = (struct gy_kinds){.plan = plan, .table = table, .folder = folder};
+    char *folder = slash != NULL ? strndup(config, (size_t)(slash - config) + 1) : strdup("./");
+    *kinds = (struct gy_kinds){.plan = plan, .table = table, .owner = owner, .folder = folder};
     return folder != NULL ? 0 : gy_error_set(error, GY_ENOMEM, "out of memory");
 }
 
@@ -47,7 +47,7 @@ static const struct gy_server_kind *find_loaded(const struct gy_kinds *kinds, ui
     return NULL;
 }
 
-size_t gy_kinds_keys(const struct gy_kinds *kinds, const struct gy_config_directive *first,
+size_t gy_kinds_keys(struct gy_kinds *kinds, const struct gy_config_directive *first,
                      const struct gy_config_key *keys, size_t key_count,
                      int (*take)(void *, const struct gy_config_directive *, struct gy_error *),
                      struct gy_config_key all[GY_CONFIG_KEYS_MAX])
@@ -55,6 +55,8 @@ size_t gy_kinds_keys(const struct gy_kinds *kinds, const struct gy_config_direct
     size_t count = key_count;
     bool loads = false;
     gy_assert(key_count < GY_CONFIG_KEYS_MAX);
+    kinds->keys = keys;
+    kinds->key_count = key_count;
     memcpy(all, keys, key_count * sizeof *keys);
     struct gy_config_key key = {
         .values_max = 1, .kind = GY_CONFIG_BLOCK, .take = take, .values = "[NAME]"};
@@ -92,6 +94,24 @@ int gy_kinds_load(struct gy_kinds *kinds, const struct gy_config_directive *dire
 
 /* ---- servers ---- */
 
+/* Its memory, with defaults. */
+static int begin(struct gy_kinds_server *made)
+{
+    size_t bytes = (made->kind->server_bytes + MEMORY_ALIGN - 1) & ~(size_t)(MEMORY_ALIGN - 1);
+    gy_assert(!made->begun && made->kind->server_bytes > 0);
+    made->memory = aligned_alloc(MEMORY_ALIGN, bytes);
+    if (made->memory == NULL) {
+        return GY_ENOMEM;
+    }
+    memset(made->memory, 0, bytes);
+    made->begun = true;
+    if (made->kind->begin != NULL) {
+        /* Of a plug-in's the program tells nothing. */
+        made->kind->begin(made->memory, made->server->prepare == NULL ? made->kinds->owner : NULL);
+    }
+    return 0;
+}
+
 struct gy_kinds_server *gy_kinds_add(struct gy_kinds *kinds, const struct gy_server_kind *kind,
                                      const char *name)
 {
@@ -108,24 +128,13 @@ struct gy_kinds_server *gy_kinds_add(struct gy_kinds *kinds, const struct gy_ser
     kinds->servers[kinds->server_count++] = made;
     made->server = gy_serve_plan_add(kinds->plan, made->name, NULL, made);
     gy_assert(made->server != NULL);
+    if (kind != NULL) {
+        made->server->kind = kind->name;
+        if (begin(made) != 0) {
+            return NULL; /* it is closed with the others */
+        }
+    }
     return made;
-}
-
-/* Its memory, with defaults. */
-static int begin(struct gy_kinds_server *made)
-{
-    size_t bytes = (made->kind->server_bytes + MEMORY_ALIGN - 1) & ~(size_t)(MEMORY_ALIGN - 1);
-    gy_assert(!made->begun && made->kind->server_bytes > 0);
-    made->memory = aligned_alloc(MEMORY_ALIGN, bytes);
-    if (made->memory == NULL) {
-        return GY_ENOMEM;
-    }
-    memset(made->memory, 0, bytes);
-    made->begun = true;
-    if (made->kind->begin != NULL) {
-        made->kind->begin(made->memory);
-    }
-    return 0;
 }
 
 static void fill(struct gy_server *core, void *context, const int *descriptors)
@@ -234,7 +243,8 @@ static int take_listen(struct gy_kinds_server *made, const struct gy_config_dire
     struct gy_address address;
     struct gy_error why = {0};
     if (directive->value_count != 1 || directive->has_block) {
-        return gy_config_error(directive, error, "it takes one address; write listen ADDRESS:PORT;");
+        return gy_config_error(directive, error,
+                               "it takes one address; write listen ADDRESS:PORT;");
     }
     if (gy_address_parse(&address, directive->values[0], &why) != 0) {
         return gy_config_error(directive, error, "%s", why.message);
@@ -257,18 +267,224 @@ static int take_listen(struct gy_kinds_server *made, const struct gy_config_dire
     return 0;
 }
 
-/* A block's directives but `listen`: those are linked past for the time of `apply`. */
+/* A key of the block: the host's or the kind's. */
+static int take_key(void *context, const struct gy_config_directive *directive,
+                    struct gy_error *error)
+{
+    struct gy_kinds_server *made = context;
+    if (strcmp(directive->key, "listen") == 0) {
+        return made->listens ? 0 : take_listen(made, directive, error);
+    }
+    uint32_t i = 0;
+    while (i < made->kind->key_count && strcmp(made->kind->keys[i].name, directive->key) != 0) {
+        i++;
+    }
+    gy_assert(i < made->kind->key_count);
+    return made->kind->keys[i].take(made->memory, directive, error);
+}
+
 static int apply_keys(struct gy_kinds_server *made, struct gy_error *error)
 {
     const struct gy_server_kind *kind = made->kind;
-    for (const struct gy_config_directive *at = made->at->block; at != NULL; at = at->next) {
-        if (strcmp(at->key, "listen") == 0) {
-            continue;
-        }
-        struct gy_config_key keys[GY_CONFIG_KEYS_MAX];
-        gy_assert(kind->key_count < GY_CONFIG_KEYS_MAX);
-        (void)keys;
+    struct gy_config_key keys[GY_CONFIG_KEYS_MAX] = {
+        {"listen", 1, 1, GY_CONFIG_PLAIN, false, take_key, "ADDRESS:PORT"}};
+    gy_assert(kind->key_count < GY_CONFIG_KEYS_MAX);
+    for (uint32_t i = 0; i < kind->key_count; i++) {
+        keys[i + 1] = kind->keys[i];
+        keys[i + 1].take = take_key;
     }
-    (void)error;
+    return gy_config_apply(made->at->block, keys, kind->key_count + 1, made, error);
+}
+
+/* Of a plug-in's block what can be known before that is loaded. */
+static int apply_listen(struct gy_kinds_server *made, struct gy_error *error)
+{
+    int code = 0;
+    for (const struct gy_config_directive *at = made->at->block; at != NULL && code == 0;
+         at = at->next) {
+        if (strcmp(at->key, "listen") == 0) {
+            code = take_listen(made, at, error);
+        }
+    }
+    return code;
+}
+
+/* `http { }` is named http, then http-2, http-3; `http NAME { }` is named NAME. */
+static int choose_name(const struct gy_kinds *kinds, const struct gy_config_directive *directive,
+                       char name[GY_KINDS_NAME_BYTES], struct gy_error *error)
+{
+    uint32_t same = 0;
+    for (uint32_t i = 0; i < kinds->server_count; i++) {
+        const struct gy_kinds_server *other = kinds->servers[i];
+        same += other->at != NULL && strcmp(other->at->key, directive->key) == 0;
+    }
+    const char *given = directive->value_count == 1 ? directive->values[0] : directive->key;
+    bool numbered = directive->value_count == 0 && same > 0;
+    int length = numbered ? snprintf(name, GY_KINDS_NAME_BYTES, "%s-%u", given, same + 1)
+                          : snprintf(name, GY_KINDS_NAME_BYTES, "%s", given);
+    if (length <= 0 || length >= GY_KINDS_NAME_BYTES) {
+        return gy_config_error(directive, error,
+                               "a server's name has 1 to %d bytes; give it another one",
+                               GY_KINDS_NAME_BYTES - 1);
+    }
+    if (strcmp(name, "admin") == 0) {
+        return gy_config_error(directive, error,
+                               "admin is the admin listener's name; give it another one");
+    }
+    for (uint32_t i = 0; i < kinds->server_count; i++) {
+        const struct gy_kinds_server *other = kinds->servers[i];
+        if (other->at != NULL && strcmp(other->name, name) == 0) {
+            return gy_config_error(directive, error,
+                                   "there is a server of the name %s already, at "
+                                   "%s:%u; metrics tell servers apart by name",
+                                   name, other->at->file, other->at->line);
+        }
+    }
     return 0;
+}
+
+static int prepare(struct gy_serve_server *server, struct gy_error *error);
+
+int gy_kinds_take(struct gy_kinds *kinds, const struct gy_config_directive *directive,
+                  struct gy_error *error)
+{
+    char name[GY_KINDS_NAME_BYTES];
+    int code = choose_name(kinds, directive, name, error);
+    if (code != 0) {
+        return code;
+    }
+    struct gy_kinds_server *made = gy_kinds_add(kinds, find_own(kinds, directive->key), name);
+    if (made == NULL) {
+        return gy_config_error(directive, error, "there can be %d servers, and memory for them",
+                               GY_SERVE_SERVERS_MAX - 1);
+    }
+    made->at = directive;
+    made->server->kind = directive->key;
+    if (made->kind == NULL) {
+        made->server->prepare = prepare;
+        code = apply_listen(made, error);
+    } else {
+        code = apply_keys(made, error);
+    }
+    made->listens = true;
+    if (code == 0 && made->server->address_count == 0) {
+        code = gy_config_error(directive, error,
+                               "it listens nowhere; write listen ADDRESS:PORT; in its block");
+    }
+    return code;
+}
+
+/* ---- plug-ins, in the process that is going to serve ---- */
+
+/* Kinds of the plug-in that was loaded as number `end`, whose names are taken. */
+static int check_names(const struct gy_kinds *kinds, uint32_t end, struct gy_error *error)
+{
+    const struct gy_plugin *plugin = kinds->plugins[end];
+    for (uint32_t k = 0; k < plugin->kind_count; k++) {
+        const char *name = plugin->kinds[k]->name;
+        uint32_t other;
+        bool own = find_own(kinds, name) != NULL;
+        for (size_t i = 0; i < kinds->key_count; i++) {
+            own = own || strcmp(kinds->keys[i].name, name) == 0;
+        }
+        if (own) {
+            return gy_config_error(
+                kinds->loads[end], error,
+                "%.128s has a kind of the name %s, which is a key of gyre's own; "
+                "it needs another name",
+                kinds->loads[end]->values[0], name);
+        }
+        if (find_loaded(kinds, end, name, &other) != NULL) {
+            return gy_config_error(kinds->loads[end], error,
+                                   "%.128s has a kind of the name %s, as %.128s has, at %s:%u; "
+                                   "load one of them",
+                                   kinds->loads[end]->values[0], name,
+                                   kinds->loads[other]->values[0], kinds->loads[other]->file,
+                                   kinds->loads[other]->line);
+        }
+        for (uint32_t i = 0; i < k; i++) {
+            if (strcmp(plugin->kinds[i]->name, name) == 0) {
+                return gy_config_error(kinds->loads[end], error,
+                                       "%.128s has two kinds of the name %s; one needs another",
+                                       kinds->loads[end]->values[0], name);
+            }
+        }
+    }
+    return 0;
+}
+
+static int load_all(struct gy_kinds *kinds, struct gy_error *error)
+{
+    for (uint32_t i = 0; i < kinds->load_count; i++) {
+        const struct gy_config_directive *load = kinds->loads[i];
+        char path[4096];
+        struct gy_error why = {0};
+        const char *folder = load->values[0][0] == '/' ? "" : kinds->folder;
+        /* With a slash in it: dlopen(3) would look for a bare name where libraries are. */
+        int length = snprintf(path, sizeof path, "%s%s", folder, load->values[0]);
+        if (length < 0 || (size_t)length >= sizeof path) {
+            return gy_config_error(load, error, "the path is longer than %zu bytes",
+                                   sizeof path - 1);
+        }
+        if (gy_plugin_load(&kinds->plugins[i], path, &why) != 0) {
+            return gy_config_error(load, error, "%s", why.message);
+        }
+        int code = check_names(kinds, i, error);
+        if (code != 0) {
+            return code;
+        }
+    }
+    kinds->loaded = true;
+    return 0;
+}
+
+static int unknown(const struct gy_kinds_server *made, struct gy_error *error)
+{
+    const struct gy_kinds *kinds = made->kinds;
+    const char *names[GY_KINDS_LOADS_MAX * GY_PLUGIN_KINDS_MAX + GY_CONFIG_KEYS_MAX];
+    char all[256] = "";
+    size_t count = 0;
+    size_t length = 0;
+    for (uint32_t i = 0; i < kinds->load_count; i++) {
+        for (uint32_t k = 0; k < kinds->plugins[i]->kind_count; k++) {
+            names[count] = kinds->plugins[i]->kinds[k]->name;
+            int more = snprintf(all + length, sizeof all - length, "%s%s", count > 0 ? ", " : "",
+                                names[count]);
+            length += more > 0 && length + (size_t)more < sizeof all ? (size_t)more : 0;
+            count++;
+        }
+    }
+    all[length] = '\0';
+    for (const struct gy_server_kind *const *kind = kinds->table; *kind != NULL; kind++) {
+        gy_assert(count < sizeof names / sizeof names[0]);
+        names[count++] = (*kind)->name;
+    }
+    const char *nearest = gy_config_nearest(made->at->key, names, count);
+    return gy_config_error(made->at, error,
+                           "there is no such key here, and what is loaded serves %s; %s%s%s", all,
+                           nearest != NULL ? "did you mean " : "load what serves it",
+                           nearest != NULL ? nearest : "", nearest != NULL ? "?" : "");
+}
+
+static int prepare(struct gy_serve_server *server, struct gy_error *error)
+{
+    struct gy_kinds_server *made = server->context;
+    struct gy_kinds *kinds = made->kinds;
+    uint32_t load;
+    gy_assert(made->kind == NULL && !made->begun);
+    int code = kinds->loaded ? 0 : load_all(kinds, error);
+    if (code != 0) {
+        return code;
+    }
+    made->kind = find_loaded(kinds, kinds->load_count, made->at->key, &load);
+    if (made->kind == NULL) {
+        return unknown(made, error);
+    }
+    code = begin(made);
+    if (code != 0) {
+        made->kind = NULL;
+        return gy_error_set(error, code, "preparing the server %s: out of memory", made->name);
+    }
+    code = apply_keys(made, error);
+    return code == 0 ? open_server(made, error) : code;
 }

@@ -19,24 +19,28 @@
 #include "kind.h"
 #include "serve.h"
 
-#define GY_KINDS_LOADS_MAX 16
+#define GY_KINDS_LOADS_MAX  16
 #define GY_KINDS_NAME_BYTES 32
 
 /* One server. */
 struct gy_kinds_server {
-    const struct gy_server_kind *kind;     /* NULL: a plug-in's, before `prepare` */
-    const struct gy_config_directive *at;  /* NULL: from the command line */
-    struct gy_serve_server *server;        /* in the plan */
+    const struct gy_server_kind *kind;    /* NULL: a plug-in's, before `prepare` */
+    const struct gy_config_directive *at; /* NULL: from the command line */
+    struct gy_serve_server *server;       /* in the plan */
     struct gy_kinds *kinds;
     char name[GY_KINDS_NAME_BYTES];
     struct gy_server_setup setup;
     void *memory; /* what the kind calls `server` */
     bool begun;
+    bool listens; /* its `listen` lines are taken in */
 };
 
 struct gy_kinds {
     struct gy_serve_plan *plan;
     const struct gy_server_kind *const *table; /* the program's, NULL at its end */
+    const struct gy_config_key *keys;          /* those that are no server's */
+    size_t key_count;
+    void *owner;        /* what `begin` of the program's kinds gets */
     const char *folder; /* of the file, with its slash; "" for here */
     const struct gy_config_directive *loads[GY_KINDS_LOADS_MAX];
     const struct gy_plugin *plugins[GY_KINDS_LOADS_MAX]; /* where `loaded` */
@@ -46,15 +50,16 @@ struct gy_kinds {
     uint32_t server_count;
 };
 
-/* `config` is the path of the file, or NULL. 0 or GY_ENOMEM. */
+/* `table` ends with NULL; `owner` is what its kinds' `begin` gets; `config` is the path of the
+ * file, or NULL. 0 or GY_ENOMEM. */
 int gy_kinds_init(struct gy_kinds *kinds, struct gy_serve_plan *plan,
-                  const struct gy_server_kind *const *table, const char *config,
+                  const struct gy_server_kind *const *table, void *owner, const char *config,
                   struct gy_error *error);
 
 /* Fills `all` with `keys`, which are no server's, and one key for each kind: those of the table,
  * and, after a `load`, those of blocks in the list `first` that nobody knows. Their `take` is
  * `take`, which calls gy_kinds_take. Returns how many. */
-size_t gy_kinds_keys(const struct gy_kinds *kinds, const struct gy_config_directive *first,
+size_t gy_kinds_keys(struct gy_kinds *kinds, const struct gy_config_directive *first,
                      const struct gy_config_key *keys, size_t key_count,
                      int (*take)(void *, const struct gy_config_directive *, struct gy_error *),
                      struct gy_config_key all[GY_CONFIG_KEYS_MAX]);

@@ -2,11 +2,8 @@
 
 /* An `http` block: its keys, and what it serves. */
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "core/address.h"
 #include "servers/plan_internal.h"
 
 static void fixed_request(struct gy_http_exchange *exchange)
@@ -17,36 +14,6 @@ static void fixed_request(struct gy_http_exchange *exchange)
 const struct gy_http_handler gy_plan_fixed_handler = {.request = fixed_request};
 
 /* ---- keys ---- */
-
-static int take_listen(void *context, const struct gy_config_directive *directive,
-                       struct gy_error *error)
-{
-    struct gy_plan_making *making = context;
-    struct gy_serve_server *server = making->block->server;
-    struct gy_address address;
-    struct gy_error why = {0};
-    if (gy_address_parse(&address, directive->values[0], &why) != 0) {
-        return gy_config_error(directive, error, "%s", why.message);
-    }
-    if (server->address_count == GY_SERVE_ADDRESSES_MAX) {
-        return gy_config_error(directive, error, "a server listens on at most %d addresses",
-                               GY_SERVE_ADDRESSES_MAX);
-    }
-    for (uint32_t b = 0; b < making->owned->block_count; b++) {
-        const struct gy_serve_server *other = making->owned->blocks[b]->server;
-        for (uint32_t a = 0; a < other->address_count; a++) {
-            if (gy_address_port(&address) != 0 &&
-                strcmp(other->addresses[a], directive->values[0]) == 0) {
-                return gy_config_error(directive, error,
-                                       "%s is listened on already, by the server %s; one address "
-                                       "is for one server",
-                                       directive->values[0], making->owned->blocks[b]->name);
-            }
-        }
-    }
-    server->addresses[server->address_count++] = directive->values[0];
-    return 0;
-}
 
 static int take_fixed(void *context, const struct gy_config_directive *directive,
                       struct gy_error *error)
@@ -98,7 +65,6 @@ static int take_cache(void *context, const struct gy_config_directive *directive
 }
 
 static const struct gy_config_key http_keys[] = {
-    {"listen", 1, 1, GY_CONFIG_PLAIN, false, take_listen, "ADDRESS:PORT"},
     {"root", 1, 1, GY_CONFIG_PLAIN, true, take_root, "DIR"},
     {"listing", 1, 1, GY_CONFIG_PLAIN, true, take_file_switch, "on or off"},
     {"precompressed", 1, 1, GY_CONFIG_PLAIN, true, take_file_switch, "on or off"},
@@ -109,95 +75,75 @@ static const struct gy_config_key http_keys[] = {
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
-/* ---- servers ---- */
+/* ---- the kind ---- */
 
-struct gy_plan_block *gy_plan_block_add(struct gy_plan_making *making, const char *name)
+static void http_begin(void *server, void *owner)
 {
-    struct gy_plan_owned *owned = making->owned;
-    if (owned->block_count + 1 >= GY_SERVE_SERVERS_MAX) { /* one is for the admin listener */
-        return NULL;
-    }
-    struct gy_plan_block *block = calloc(1, sizeof *block);
-    if (block == NULL) {
-        return NULL;
-    }
-    snprintf(block->name, sizeof block->name, "%s", name);
+    struct gy_plan_block *block = server;
+    const struct gy_plan_making *making = owner;
+    block->making = (struct gy_plan_making){making->plan, making->owned, block};
     block->logs = true;
     block->http.handler = &gy_site_handler;
     block->http.context = &block->site;
     block->site.http = &block->http;
-    block->server = gy_serve_plan_http(making->plan, block->name, &block->http);
-    gy_assert(block->server != NULL);
-    owned->blocks[owned->block_count++] = block;
-    return block;
 }
 
-void gy_plan_block_free(struct gy_plan_block *block)
+static void http_close(void *server)
 {
+    struct gy_plan_block *block = server;
     if (block->files_open) {
         gy_files_close(&block->files);
     }
-    free(block);
-}
-
-int gy_plan_take_http(void *context, const struct gy_config_directive *directive,
-                      struct gy_error *error)
-{
-    struct gy_plan_making *making = context;
-    const struct gy_plan_owned *owned = making->owned;
-    char name[32];
-    snprintf(name, sizeof name, owned->block_count == 0 ? "http" : "http-%u",
-             owned->block_count + 1);
-    if (directive->value_count == 1) {
-        snprintf(name, sizeof name, "%s", directive->values[0]);
-    }
-    for (uint32_t i = 0; i < owned->block_count; i++) {
-        if (strcmp(owned->blocks[i]->name, name) == 0) {
-            return gy_config_error(directive, error,
-                                   "there is a server of the name %s already, at "
-                                   "%s:%u; metrics tell servers apart by name",
-                                   name, owned->blocks[i]->at->file, owned->blocks[i]->at->line);
-        }
-    }
-    making->block = gy_plan_block_add(making, name);
-    if (making->block == NULL) {
-        return gy_config_error(directive, error, "there can be %d servers, and memory for them",
-                               GY_SERVE_SERVERS_MAX - 1);
-    }
-    making->block->at = directive;
-    int code = gy_config_apply(directive->block, http_keys, COUNT(http_keys), making, error);
-    if (code == 0 && making->block->server->address_count == 0) {
-        code = gy_config_error(directive, error,
-                               "it listens nowhere; write listen ADDRESS:PORT; in its block");
-    }
-    return code;
 }
 
 /* One fixed answer, files, or the built-in site. */
-int gy_plan_choose_handler(struct gy_plan_block *block, const struct gy_plan_flags *flags,
-                           struct gy_error *error)
+static int http_open(void *server, const struct gy_server_setup *setup, struct gy_error *error)
 {
-    bool fixed = block->fixed || flags->fixed;
+    (void)setup;
+    struct gy_plan_block *block = server;
     const char *directory = block->file_options.directory;
-    if (fixed && directory != NULL) {
-        struct gy_error why = {0};
-        gy_error_set(&why, GY_EINVAL, "a fixed answer needs no files; leave %s away", directory);
-        return block->at != NULL ? gy_config_error(block->at, error, "%s", why.message)
-                                 : gy_error_set(error, GY_EINVAL, "--fixed: %s", why.message);
+    bool flag = block->making.owned->flags->fixed;
+    block->http.access_log = block->logs ? block->making.plan->access_log : NULL;
+    if ((block->fixed || flag) && directory != NULL) {
+        return gy_error_set(error, GY_EINVAL, "%sa fixed answer needs no files; leave %s away",
+                            flag ? "--fixed: " : "", directory);
     }
-    if (fixed) {
+    if (block->fixed || flag) {
         block->http.handler = &gy_plan_fixed_handler;
     }
     if (directory == NULL) {
         return 0;
     }
-    struct gy_error why = {0};
-    int code = gy_files_open(&block->files, &block->file_options, &why);
+    int code = gy_files_open(&block->files, &block->file_options, error);
     if (code != 0) {
-        return block->at != NULL ? gy_config_error(block->at, error, "%s", why.message)
-                                 : gy_error_set(error, code, "%s", why.message);
+        return code;
     }
     block->files_open = true;
     gy_files_serve(&block->files, &block->http);
     return 0;
 }
+
+static void http_fill(void *server, struct gy_server *core)
+{
+    struct gy_plan_block *block = server;
+    gy_http_server_init(core, &block->http, core->descriptors);
+}
+
+static const void *http_counts(const void *server)
+{
+    const struct gy_plan_block *block = server;
+    return block->http.counts;
+}
+
+const struct gy_server_kind gy_plan_http_kind = {
+    .name = "http",
+    .server_bytes = sizeof(struct gy_plan_block),
+    .keys = http_keys,
+    .key_count = COUNT(http_keys),
+    .begin = http_begin,
+    .open = http_open,
+    .close = http_close,
+    .fill = http_fill,
+    .metrics = &gy_http_metrics,
+    .counts = http_counts,
+};

@@ -38,20 +38,18 @@
 #define GY_PLUGIN_MIX(sum, type) ((sum)*1000003u + sizeof(type))
 #define GY_PLUGIN_LAYOUT_CORE                                                                      \
     GY_PLUGIN_MIX(                                                                                 \
-        GY_PLUGIN_MIX(                                                                             \
-            GY_PLUGIN_MIX(                                                                         \
-                GY_PLUGIN_MIX(GY_PLUGIN_MIX((uint64_t)1, struct gy_stream), struct gy_worker),     \
-                struct gy_endpoint),                                                               \
-            struct gy_server),                                                                     \
+        GY_PLUGIN_MIX(GY_PLUGIN_MIX(GY_PLUGIN_MIX(GY_PLUGIN_MIX((uint64_t)1, struct gy_stream),    \
+                                                  struct gy_worker),                               \
+                                    struct gy_endpoint),                                           \
+                      struct gy_server),                                                           \
         struct gy_chain)
 #define GY_PLUGIN_LAYOUT                                                                           \
-    GY_PLUGIN_MIX(                                                                                 \
-        GY_PLUGIN_MIX(                                                                             \
-            GY_PLUGIN_MIX(GY_PLUGIN_MIX(GY_PLUGIN_MIX(GY_PLUGIN_LAYOUT_CORE, struct gy_link),      \
-                                        struct gy_buffer),                                         \
-                          struct gy_config_directive),                                             \
-            struct gy_config_key),                                                                 \
-        struct gy_server_metrics)
+    GY_PLUGIN_MIX(GY_PLUGIN_MIX(GY_PLUGIN_MIX(GY_PLUGIN_MIX(GY_PLUGIN_MIX(GY_PLUGIN_LAYOUT_CORE,   \
+                                                                          struct gy_link),         \
+                                                            struct gy_buffer),                     \
+                                              struct gy_config_directive),                         \
+                                struct gy_config_key),                                             \
+                  struct gy_server_metrics)
 
 /* What the host looks for in a shared object, by the name `gy_plugin`. The first three members stay
  * what they are. */
