@@ -15,81 +15,8 @@ import tempfile
 import threading
 import time
 
+from configured import Configured, free_ports
 from harness import PROGRAM, Connection, Server, Skip, alive, equal, output_of, run, test, true, until
-
-
-def free_ports(count):
-    """Ports that were free a moment ago."""
-    with contextlib.ExitStack() as stack:
-        return [stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(count)]
-
-
-class Configured(Server):
-    """`gyre serve` of a file that the test writes; {port} and {admin} in it are free ports."""
-
-    def __init__(self, text, *flags, before=(), **more):  # pylint: disable=super-init-not-called
-        self.folder = tempfile.mkdtemp()
-        os.chmod(self.folder, 0o755)
-        self.ports = dict(zip(("port", "admin", "other", "spare"), free_ports(4)), folder=self.folder)
-        self.file = os.path.join(self.folder, "gyre.conf")
-        self.write(text)
-        self.errors = tempfile.TemporaryFile()
-        self.process = subprocess.Popen([*before, PROGRAM, "serve", "--config", self.file, *flags],
-                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.errors,
-                                        start_new_session=True, **more)
-        self.pid = self.process.pid
-        self.port = self.ports["port"]
-        if not self.process.stdout.readline():
-            self.end()
-            raise AssertionError(f"gyre did not begin to listen: {self.log()}")
-
-    def write(self, text):
-        for name, value in self.ports.items():
-            text = text.replace("{" + name + "}", str(value))
-        with open(self.file, "w", encoding="utf-8") as file:
-            file.write(text)
-
-    def end(self):
-        super().end()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def reload(self):
-        """SIGHUP, and the new process serves."""
-        count = self.log().count(") serves")
-        self.signal(signal.SIGHUP)
-        until(lambda: self.log().count(") serves") > count, "the new process serves")
-
-    def fetch(self, name, target="/"):
-        with Connection(self.ports[name]) as connection:
-            return connection.get(target)
-
-    def metrics(self):
-        answer = self.fetch("admin", "/metrics")
-        equal(answer.status, 200)
-        equal(answer.fields["content-type"], "text/plain; version=0.0.4; charset=utf-8")
-        return parse(answer.body.decode())
-
-
-def parse(text):
-    """Prometheus text: {name with labels: value}. Strict: heads come first and once, samples belong to them."""
-    samples, heads, family = {}, set(), ""
-    for line in text.splitlines():
-        if line.startswith("# HELP "):
-            family = line.split(" ")[2]
-            true(family not in heads, f"{family} is described once")
-            heads.add(family)
-        elif line.startswith("# TYPE "):
-            equal(line.split(" ")[2], family, "the type's name")
-            true(line.split(" ")[3] in ("counter", "gauge", "histogram"), line)
-        else:
-            found = re.fullmatch(r'([a-z_]+)(?:\{((?:[a-z]+="[^"]*",?)*)\})? ([0-9.]+)', line)
-            true(found, f"a sample: {line}")
-            name = found.group(1)
-            true(name == family or re.sub("_(bucket|sum|count)$", "", name) == family, f"{name} belongs to {family}")
-            key = name + ("{" + found.group(2) + "}" if found.group(2) else "")
-            true(key not in samples, f"{key} is there once")
-            samples[key] = float(found.group(3))
-    return samples
 
 
 PLAIN = "workers 2;\nadmin 127.0.0.1:{admin};\nhttp { listen 127.0.0.1:{port}; }\n"
