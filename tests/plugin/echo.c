@@ -20,6 +20,7 @@
 #define ECHO_BYTES 65536
 
 struct echo_counts {
+    _Atomic uint64_t pieces;
     _Atomic uint64_t bytes;
     _Atomic uint64_t idle;
 } GY_COUNTS;
@@ -59,6 +60,7 @@ static uint32_t echo_turn(struct gy_stream *stream)
     if (gy_chain_move(&stream->in, &stream->out, length) != 0) {
         return GY_WANT_READ | GY_WANT_RETRY;
     }
+    gy_count(&counts_of(stream)->pieces, length > 0);
     gy_count(&counts_of(stream)->bytes, length);
     wait_on(stream);
     return stream->eof ? GY_WANT_CLOSE : GY_WANT_READ;
@@ -118,6 +120,8 @@ static int echo_worker_open(struct gy_worker *worker, const struct gy_server *co
 }
 
 static const struct gy_metric_description echo_rows[] = {
+    {"echo_pieces", "", "Pieces sent back, as TCP had cut them.", GY_METRIC_COUNTER,
+     offsetof(struct echo_counts, pieces)},
     {"echo_bytes", "", "Bytes sent back.", GY_METRIC_COUNTER, offsetof(struct echo_counts, bytes)},
     {"echo_idle", "", "Connections closed because nothing came.", GY_METRIC_COUNTER,
      offsetof(struct echo_counts, idle)},
