@@ -29,7 +29,7 @@ struct gy_endpoint {
     struct gy_slab sessions;
     struct gy_stream_limits limits; /* defaults filled in */
     struct gy_quota quota;
-    uint32_t connections;
+    uint32_t connections; /* written by the worker alone, by gy_endpoint_count */
     uint32_t connections_max;
 };
 
@@ -40,6 +40,19 @@ int gy_endpoint_open(struct gy_endpoint *endpoint, struct gy_worker *worker,
 
 /* After the last stream is gone. */
 void gy_endpoint_close(struct gy_endpoint *endpoint);
+
+/* Streams that are open now. Any thread, as long as the worker's memory is there. */
+static inline uint32_t gy_endpoint_connections(const struct gy_endpoint *endpoint)
+{
+    return __atomic_load_n(&endpoint->connections, __ATOMIC_RELAXED);
+}
+
+/* For core/stream: one more, one less. */
+static inline void gy_endpoint_count(struct gy_endpoint *endpoint, int change)
+{
+    __atomic_store_n(&endpoint->connections, endpoint->connections + (uint32_t)change,
+                     __ATOMIC_RELAXED);
+}
 
 /* Whether one more stream is within its bound. */
 static inline bool gy_endpoint_has_room(const struct gy_endpoint *endpoint)

@@ -248,7 +248,7 @@ static struct gy_stream *stream_make(struct gy_endpoint *endpoint, int descripto
     gy_chain_init(&stream->out, &worker->links);
     gy_timer_init(&stream->timer, stream_timer_fired);
     worker->streams_open++;
-    endpoint->connections++;
+    gy_endpoint_count(endpoint, 1);
     gy_gauge_set(&worker->counters.connections_open, worker->streams_open);
     return stream;
 }
@@ -333,7 +333,7 @@ void gy_stream_free(struct gy_stream *stream)
     gy_slab_give(&worker->streams, stream);
     gy_assert(worker->streams_open > 0 && endpoint->connections > 0);
     worker->streams_open--;
-    endpoint->connections--;
+    gy_endpoint_count(endpoint, -1);
     gy_gauge_set(&worker->counters.connections_open, worker->streams_open);
 }
 

@@ -177,6 +177,20 @@ static int take_user(void *context, const struct gy_config_directive *directive,
     return 0;
 }
 
+static int take_load(void *context, const struct gy_config_directive *directive,
+                     struct gy_error *error)
+{
+    struct gy_plan_making *making = context;
+    return gy_kinds_load(&making->owned->kinds, directive, error);
+}
+
+static int take_server(void *context, const struct gy_config_directive *directive,
+                       struct gy_error *error)
+{
+    struct gy_plan_making *making = context;
+    return gy_kinds_take(&making->owned->kinds, directive, error);
+}
+
 static const struct gy_config_key keys[] = {
     {"workers", 1, 1, GY_CONFIG_PLAIN, true, take_flag, "N"},
     {"connections", 1, 1, GY_CONFIG_PLAIN, true, take_flag, "N"},
@@ -189,7 +203,13 @@ static const struct gy_config_key keys[] = {
     {"admin", 1, 1, GY_CONFIG_PLAIN, true, take_flag, "ADDRESS:PORT"},
     {"access-log", 1, 2, GY_CONFIG_PLAIN, true, take_access_log, "FILE [combined or json]"},
     {"user", 1, 1, GY_CONFIG_PLAIN, true, take_user, "USER or USER:GROUP"},
-    {"http", 0, 1, GY_CONFIG_BLOCK, false, gy_plan_take_http, "[NAME]"},
+    {"load", 1, 1, GY_CONFIG_PLAIN, false, take_load, "FILE.so"},
+};
+
+/* What blocks of the file can be; each is a key. Plug-ins bring others. */
+static const struct gy_server_kind *const kinds[] = {
+    &gy_plan_http_kind,
+    NULL,
 };
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
@@ -197,9 +217,7 @@ static const struct gy_config_key keys[] = {
 static void release(struct gy_serve_plan *plan)
 {
     struct gy_plan_owned *owned = plan->owned;
-    for (uint32_t i = 0; i < owned->block_count; i++) {
-        gy_plan_block_free(owned->blocks[i]);
-    }
+    gy_kinds_close(&owned->kinds);
     if (owned->admin != NULL) {
         gy_admin_close(owned->admin);
         free(owned->admin);
@@ -215,12 +233,14 @@ static int serve_flags(struct gy_plan_making *making, const struct gy_plan_flags
                        struct gy_error *error)
 {
     const struct gy_serve_options *options = &making->plan->options;
-    struct gy_plan_block *block = gy_plan_block_add(making, "http");
-    if (block == NULL) {
+    struct gy_kinds_server *made =
+        gy_kinds_add(&making->owned->kinds, &gy_plan_http_kind, gy_plan_http_kind.name);
+    if (made == NULL) {
         return gy_error_set(error, GY_ENOMEM, "out of memory");
     }
+    struct gy_plan_block *block = made->memory;
     block->hosts[0]->options = flags->files;
-    struct gy_serve_server *server = block->server;
+    struct gy_serve_server *server = made->server;
     memcpy(server->addresses, options->addresses, sizeof server->addresses);
     server->address_count = options->address_count;
     if (server->address_count == 0) {
@@ -232,6 +252,20 @@ static int serve_flags(struct gy_plan_making *making, const struct gy_plan_flags
     return 0;
 }
 
+/* The hosts of an HTTP server have metrics of their own. */
+static int add_hosts(struct gy_admin *admin, const struct gy_kinds_server *made,
+                     struct gy_error *error)
+{
+    const struct gy_plan_block *block = made->memory;
+    if (block->http.context != &block->vhosts) {
+        return 0;
+    }
+    int code = gy_admin_add_hosts(admin, made->name, &block->vhosts);
+    return code == 0 ? 0
+                     : gy_error_set(error, code, "preparing metrics of more than %d hosts: %s",
+                                    GY_ADMIN_HOSTS_MAX, gy_error_text(code));
+}
+
 static int add_admin(struct gy_plan_making *making, struct gy_error *error)
 {
     struct gy_serve_plan *plan = making->plan;
@@ -240,27 +274,35 @@ static int add_admin(struct gy_plan_making *making, struct gy_error *error)
     if (owned->admin == NULL) {
         return gy_error_set(error, GY_ENOMEM, "out of memory");
     }
-    int code = gy_admin_init(owned->admin, plan->workers, &plan->child, error);
+    int code = gy_admin_init(owned->admin, plan, error);
     if (code != 0) {
         return code;
     }
     struct gy_serve_server *server = gy_serve_plan_http(plan, "admin", &owned->admin->http);
     gy_assert(server != NULL);
     server->addresses[server->address_count++] = plan->options.admin;
-    for (uint32_t i = 0; i < owned->block_count; i++) {
-        gy_admin_add(owned->admin, owned->blocks[i]->name, &owned->blocks[i]->http);
-        if (owned->blocks[i]->http.context == &owned->blocks[i]->vhosts) {
-            code =
-                gy_admin_add_hosts(owned->admin, owned->blocks[i]->name, &owned->blocks[i]->vhosts);
-        }
-        if (code != 0) {
-            return gy_error_set(error, code, "preparing metrics of more than %d hosts: %s",
-                                GY_ADMIN_HOSTS_MAX, gy_error_text(code));
+    for (uint32_t i = 0; i < owned->kinds.server_count && code == 0; i++) {
+        const struct gy_kinds_server *made = owned->kinds.servers[i];
+        if (made->kind == &gy_plan_http_kind) {
+            code = add_hosts(owned->admin, made, error);
         }
     }
-    gy_admin_add(owned->admin, "admin", &owned->admin->http);
-    owned->admin->access_log = plan->access_log;
+    if (code != 0) {
+        return code;
+    }
     return 0;
+}
+
+static int read_file(struct gy_plan_owned *owned, const char *path, struct gy_error *error)
+{
+    struct gy_config_key all[GY_CONFIG_KEYS_MAX];
+    int code = gy_config_read(&owned->config, path, error);
+    if (code != 0) {
+        return code;
+    }
+    const struct gy_config_directive *first = gy_config_first(owned->config);
+    size_t count = gy_kinds_keys(&owned->kinds, first, keys, COUNT(keys), take_server, all);
+    return gy_config_apply(first, all, count, &owned->making, error);
 }
 
 int gy_plan_make(void *context, struct gy_serve_plan *plan, struct gy_error *error)
@@ -272,14 +314,11 @@ int gy_plan_make(void *context, struct gy_serve_plan *plan, struct gy_error *err
     }
     plan->owned = owned;
     plan->release = release;
-    struct gy_plan_making making = {.plan = plan, .owned = owned};
-    int code = 0;
-    if (flags->config != NULL) {
-        code = gy_config_read(&owned->config, flags->config, error);
-        if (code == 0) {
-            code =
-                gy_config_apply(gy_config_first(owned->config), keys, COUNT(keys), &making, error);
-        }
+    owned->flags = flags;
+    owned->making = (struct gy_plan_making){.plan = plan, .owned = owned};
+    int code = gy_kinds_init(&owned->kinds, plan, kinds, &owned->making, flags->config, error);
+    if (code == 0 && flags->config != NULL) {
+        code = read_file(owned, flags->config, error);
     }
     for (uint32_t i = 0; i < flags->count && code >= 0; i++) {
         code = gy_serve_flag(&plan->options, flags->given[i].name, flags->given[i].value, error);
@@ -287,26 +326,21 @@ int gy_plan_make(void *context, struct gy_serve_plan *plan, struct gy_error *err
     if (code < 0) {
         return code;
     }
-    if (owned->block_count > 0 && plan->options.address_count > 0) {
+    uint32_t servers = owned->kinds.server_count;
+    if (servers > 0 && plan->options.address_count > 0) {
         return gy_error_set(error, GY_EINVAL,
                             "--listen %s: %s says where its servers listen; write it there",
                             plan->options.addresses[0], flags->config);
     }
-    if (owned->block_count > 0 && flags->files.directory != NULL) {
+    if (servers > 0 && flags->files.directory != NULL) {
         return gy_error_set(error, GY_EINVAL,
                             "%s: %s says what its servers serve; write root %s; there",
                             flags->files.directory, flags->config, flags->files.directory);
     }
-    code = owned->block_count == 0 ? serve_flags(&making, flags, error) : 0;
+    code = servers == 0 ? serve_flags(&owned->making, flags, error) : 0;
     code = code == 0 ? gy_serve_plan_log(plan, error) : code;
-    for (uint32_t i = 0; i < owned->block_count; i++) {
-        struct gy_plan_block *block = owned->blocks[i];
-        block->http.access_log = block->logs ? plan->access_log : NULL;
-        if (code == 0) {
-            code = gy_plan_open_hosts(block, flags, plan->workers, error);
-        }
-    }
-    return code == 0 && plan->options.admin != NULL ? add_admin(&making, error) : code;
+    code = code == 0 ? gy_kinds_open(&owned->kinds, error) : code;
+    return code == 0 && plan->options.admin != NULL ? add_admin(&owned->making, error) : code;
 }
 
 int gy_plan_check(struct gy_plan_flags *flags)
@@ -322,6 +356,7 @@ int gy_plan_check(struct gy_plan_flags *flags)
     if (code == 0 && plan->options.user != NULL) {
         code = gy_identity_find(&identity, plan->options.user, &error);
     }
+    code = code == 0 ? gy_serve_plan_prepare(plan, &error) : code;
     if (code != 0) {
         fprintf(stderr, "gyre: %s\n", error.message);
     }
@@ -330,10 +365,6 @@ int gy_plan_check(struct gy_plan_flags *flags)
             printf("%s would listen on %s\n", plan->servers[s].name, plan->servers[s].addresses[a]);
         }
     }
-    if (plan->release != NULL) {
-        plan->release(plan);
-    }
-    gy_access_log_close(plan->access_log);
-    free(plan);
+    gy_serve_plan_free(plan);
     return code == 0 ? 0 : 1;
 }

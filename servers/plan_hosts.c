@@ -321,9 +321,9 @@ static void inherit_files(const struct gy_plan_block *block, struct gy_plan_host
 
 static bool listens_on(const struct gy_plan_block *block, unsigned long port)
 {
-    for (uint32_t i = 0; i < block->server->address_count; i++) {
+    for (uint32_t i = 0; i < block->setup->address_count; i++) {
         struct gy_address address;
-        if (gy_address_parse(&address, block->server->addresses[i], NULL) == 0 &&
+        if (gy_address_parse(&address, block->setup->addresses[i], NULL) == 0 &&
             gy_address_port(&address) == port) {
             return true;
         }
@@ -468,7 +468,7 @@ int gy_plan_open_hosts(struct gy_plan_block *block, const struct gy_plan_flags *
         first->path_count > 0 || block->visits.interval_ns > 0) {
         return gy_vhosts_serve(&block->vhosts, &block->http, workers) == 0
                    ? 0
-                   : gy_error_set(error, GY_ENOMEM, "preparing %s: out of memory", block->name);
+                   : gy_error_set(error, GY_ENOMEM, "preparing %s: out of memory", block->setup->name);
     }
     block->http.handler = first->service.handler;
     block->http.context = first->service.context;

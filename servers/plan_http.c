@@ -2,11 +2,8 @@
 
 /* An `http` block: its keys, and what it serves. */
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "core/address.h"
 #include "servers/plan_internal.h"
 
 static void fixed_request(struct gy_http_exchange *exchange)
@@ -18,36 +15,6 @@ const struct gy_http_handler gy_plan_fixed_handler = {.request = fixed_request};
 
 /* ---- keys ---- */
 
-static int take_listen(void *context, const struct gy_config_directive *directive,
-                       struct gy_error *error)
-{
-    struct gy_plan_making *making = context;
-    struct gy_serve_server *server = making->block->server;
-    struct gy_address address;
-    struct gy_error why = {0};
-    if (gy_address_parse(&address, directive->values[0], &why) != 0) {
-        return gy_config_error(directive, error, "%s", why.message);
-    }
-    if (server->address_count == GY_SERVE_ADDRESSES_MAX) {
-        return gy_config_error(directive, error, "a server listens on at most %d addresses",
-                               GY_SERVE_ADDRESSES_MAX);
-    }
-    for (uint32_t b = 0; b < making->owned->block_count; b++) {
-        const struct gy_serve_server *other = making->owned->blocks[b]->server;
-        for (uint32_t a = 0; a < other->address_count; a++) {
-            if (gy_address_port(&address) != 0 &&
-                strcmp(other->addresses[a], directive->values[0]) == 0) {
-                return gy_config_error(directive, error,
-                                       "%s is listened on already, by the server %s; one address "
-                                       "is for one server",
-                                       directive->values[0], making->owned->blocks[b]->name);
-            }
-        }
-    }
-    server->addresses[server->address_count++] = directive->values[0];
-    return 0;
-}
-
 static int take_logs(void *context, const struct gy_config_directive *directive,
                      struct gy_error *error)
 {
@@ -56,7 +23,6 @@ static int take_logs(void *context, const struct gy_config_directive *directive,
 }
 
 static const struct gy_config_key http_keys[] = {
-    {"listen", 1, 1, GY_CONFIG_PLAIN, false, take_listen, "ADDRESS:PORT"},
     {"host", 1, 16, GY_CONFIG_BLOCK, false, gy_plan_take_host, "NAME..."},
     {"unknown-host", 1, 1, GY_CONFIG_PLAIN, true, gy_plan_take_unknown_host, "404 or 421"},
     GY_PLAN_HOST_KEYS,
@@ -66,78 +32,80 @@ static const struct gy_config_key http_keys[] = {
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
-/* ---- servers ---- */
+/* ---- the kind ---- */
 
-struct gy_plan_block *gy_plan_block_add(struct gy_plan_making *making, const char *name)
+static int http_begin(void *server, void *owner)
 {
-    struct gy_plan_owned *owned = making->owned;
-    if (owned->block_count + 1 >= GY_SERVE_SERVERS_MAX) { /* one is for the admin listener */
-        return NULL;
-    }
-    struct gy_plan_block *block = calloc(1, sizeof *block);
-    if (block == NULL) {
-        return NULL;
-    }
-    snprintf(block->name, sizeof block->name, "%s", name);
+    struct gy_plan_block *block = server;
+    const struct gy_plan_making *making = owner;
+    block->making = (struct gy_plan_making){making->plan, making->owned, block};
     block->logs = true;
     block->http.handler = &gy_site_handler;
     block->http.context = &block->site;
     block->http.limits = &block->limits;
     block->site.http = &block->http;
     gy_plan_default_limits(block);
-    if (gy_plan_host_add(block, "*") == NULL) {
-        free(block);
-        return NULL;
+    block->making.host = gy_plan_host_add(block, "*");
+    if (block->making.host == NULL) {
+        return GY_ENOMEM;
     }
-    block->server = gy_serve_plan_http(making->plan, block->name, &block->http);
-    gy_assert(block->server != NULL);
-    owned->blocks[owned->block_count++] = block;
-    return block;
+    block->making.rules = &block->making.host->headers;
+    return 0;
 }
 
-void gy_plan_block_free(struct gy_plan_block *block)
+static void http_close(void *server)
 {
+    struct gy_plan_block *block = server;
     for (uint32_t i = 0; i < block->host_count; i++) {
         gy_plan_host_free(block->hosts[i]);
     }
     gy_vhosts_close(&block->vhosts);
     gy_plan_free_limits(block);
-    free(block);
 }
 
-int gy_plan_take_http(void *context, const struct gy_config_directive *directive,
-                      struct gy_error *error)
+/* Once all keys are read: what they inherit from each other, and what makes no sense together. */
+static int http_settle(void *server, const struct gy_server_setup *setup,
+                       const struct gy_config_directive *at, struct gy_error *error)
 {
-    struct gy_plan_making *making = context;
-    const struct gy_plan_owned *owned = making->owned;
-    char name[32];
-    snprintf(name, sizeof name, owned->block_count == 0 ? "http" : "http-%u",
-             owned->block_count + 1);
-    if (directive->value_count == 1) {
-        snprintf(name, sizeof name, "%s", directive->values[0]);
-    }
-    for (uint32_t i = 0; i < owned->block_count; i++) {
-        if (strcmp(owned->blocks[i]->name, name) == 0) {
-            return gy_config_error(directive, error,
-                                   "there is a server of the name %s already, at "
-                                   "%s:%u; metrics tell servers apart by name",
-                                   name, owned->blocks[i]->at->file, owned->blocks[i]->at->line);
-        }
-    }
-    making->block = gy_plan_block_add(making, name);
-    if (making->block == NULL) {
-        return gy_config_error(directive, error, "there can be %d servers, and memory for them",
-                               GY_SERVE_SERVERS_MAX - 1);
-    }
-    making->block->at = directive;
-    making->host = making->block->hosts[0];
-    making->host->at = directive;
-    making->rules = &making->host->headers;
-    int code = gy_config_apply(directive->block, http_keys, COUNT(http_keys), making, error);
-    if (code == 0 && making->block->server->address_count == 0) {
-        code = gy_config_error(directive, error,
-                               "it listens nowhere; write listen ADDRESS:PORT; in its block");
-    }
-    code = code == 0 ? gy_plan_settle_limits(making->block, error) : code;
-    return code == 0 ? gy_plan_settle_hosts(making->block, error) : code;
+    struct gy_plan_block *block = server;
+    block->setup = setup;
+    block->at = at;
+    block->hosts[0]->at = at;
+    int code = gy_plan_settle_limits(block, error);
+    return code == 0 ? gy_plan_settle_hosts(block, error) : code;
 }
+
+/* One fixed answer, files, or the built-in site; for each host. */
+static int http_open(void *server, const struct gy_server_setup *setup, struct gy_error *error)
+{
+    struct gy_plan_block *block = server;
+    block->setup = setup;
+    block->http.access_log = block->logs ? block->making.plan->access_log : NULL;
+    return gy_plan_open_hosts(block, block->making.owned->flags, setup->workers, error);
+}
+
+static void http_fill(void *server, struct gy_server *core)
+{
+    struct gy_plan_block *block = server;
+    gy_http_server_init(core, &block->http, core->descriptors);
+}
+
+static const void *http_counts(const void *server)
+{
+    const struct gy_plan_block *block = server;
+    return block->http.counts;
+}
+
+const struct gy_server_kind gy_plan_http_kind = {
+    .name = "http",
+    .server_bytes = sizeof(struct gy_plan_block),
+    .keys = http_keys,
+    .key_count = COUNT(http_keys),
+    .begin = http_begin,
+    .settle = http_settle,
+    .open = http_open,
+    .close = http_close,
+    .fill = http_fill,
+    .metrics = &gy_http_metrics,
+    .counts = http_counts,
+};

@@ -10,6 +10,7 @@
 #include "http/http_server.h"
 #include "http/site.h"
 #include "http/vhosts.h"
+#include "kinds.h"
 #include "plan.h"
 
 #define GY_PLAN_FIXED_TEXT "Hello, world!"
@@ -27,12 +28,21 @@ struct gy_plan_host {
     bool files_open;
 };
 
-/* One HTTP server of the plan. */
+/* What keys of the file, and of an `http` block, get. */
+struct gy_plan_making {
+    struct gy_serve_plan *plan;
+    struct gy_plan_owned *owned;
+    struct gy_plan_block *block;   /* whose keys are read; NULL outside of one */
+    struct gy_plan_host *host;     /* of it */
+    struct gy_header_rules *rules; /* of the host, or of a path */
+};
+
+/* One HTTP server of the plan: what the kind calls `server`. */
 struct gy_plan_block {
-    char name[32];
+    struct gy_plan_making making; /* first: it is what the keys get */
+    const struct gy_server_setup *setup; /* once its keys are read */
+    const struct gy_config_directive *at; /* NULL: of no block */
     bool logs; /* to the access log */
-    const struct gy_config_directive *at;
-    struct gy_serve_server *server;
     struct gy_http_server http;
     struct gy_site site;
     struct gy_vhosts vhosts;
@@ -49,28 +59,15 @@ struct gy_plan_block {
 
 /* What a plan owns. */
 struct gy_plan_owned {
+    struct gy_plan_making making;
+    const struct gy_plan_flags *flags;
     struct gy_config *config;
-    struct gy_plan_block *blocks[GY_SERVE_SERVERS_MAX];
-    uint32_t block_count;
+    struct gy_kinds kinds;
     struct gy_admin *admin;
 };
 
-/* Where `take` puts things. */
-struct gy_plan_making {
-    struct gy_serve_plan *plan;
-    struct gy_plan_owned *owned;
-    struct gy_plan_block *block;   /* the one that is read now */
-    struct gy_plan_host *host;     /* of it */
-    struct gy_header_rules *rules; /* of the host, or of a path */
-};
-
-/* Adds an HTTP server. NULL when there is no memory, or no place. */
-struct gy_plan_block *gy_plan_block_add(struct gy_plan_making *making, const char *name);
-void gy_plan_block_free(struct gy_plan_block *block);
-
-/* Takes an `http` block. */
-int gy_plan_take_http(void *context, const struct gy_config_directive *directive,
-                      struct gy_error *error);
+/* The kind `http`. Its owner is the struct gy_plan_making of the file. */
+extern const struct gy_server_kind gy_plan_http_kind;
 
 /* ---- hosts ---- */
 

@@ -53,14 +53,24 @@ int gy_serve_flag(struct gy_serve_options *options, const char *name, const char
 struct gy_http_server;
 struct gy_access_log;
 
-/* One server of a plan. */
+struct gy_server_metrics;
+
+/* One server of a plan. Those of `gyre serve` are made by servers/kinds.h. */
 struct gy_serve_server {
     const char *name; /* for the list of listeners, and metrics */
+    const char *kind; /* "http" */
     const char *addresses[GY_SERVE_ADDRESSES_MAX];
     uint32_t address_count;
+    /* Called in the serving process, while it has all its rights, before `fill`; may be NULL. 0, or
+     * a GY_E… code with the sentence: then nothing is served. */
+    int (*prepare)(struct gy_serve_server *server, struct gy_error *error);
     /* Fills a core server that serves `context` on the descriptors: gy_http_server_init, say. */
     void (*fill)(struct gy_server *server, void *context, const int *descriptors);
     void *context;
+    /* What it counts (servers/kind.h), by the time it serves; may be NULL. */
+    const struct gy_server_metrics *metrics;
+    const void *counts;     /* of worker 0; those of the others follow */
+    const void **instances; /* of each worker; by gy_serve_plan_prepare, freed with the plan */
 };
 
 struct gy_serve_plan {
@@ -77,6 +87,12 @@ struct gy_serve_plan {
 /* Opens the access log that the options ask for, if they do: plan->access_log. Settles
  * plan->workers, where that is still 0. */
 int gy_serve_plan_log(struct gy_serve_plan *plan, struct gy_error *error);
+
+/* Calls every `prepare`. In the serving process, and for --check. `workers` is settled. */
+int gy_serve_plan_prepare(struct gy_serve_plan *plan, struct gy_error *error);
+
+/* Releases what a plan owns, and the plan, which calloc made. NULL is allowed. */
+void gy_serve_plan_free(struct gy_serve_plan *plan);
 
 /* Adds a server; NULL when there are GY_SERVE_SERVERS_MAX already. */
 struct gy_serve_server *gy_serve_plan_add(struct gy_serve_plan *plan, const char *name,

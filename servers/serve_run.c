@@ -67,7 +67,42 @@ static void fill_http(struct gy_server *server, void *context, const int *descri
 struct gy_serve_server *gy_serve_plan_http(struct gy_serve_plan *plan, const char *name,
                                            struct gy_http_server *http)
 {
-    return gy_serve_plan_add(plan, name, fill_http, http);
+    struct gy_serve_server *server = gy_serve_plan_add(plan, name, fill_http, http);
+    if (server != NULL) {
+        server->kind = "http";
+        server->metrics = &gy_http_metrics;
+        server->counts = http->counts;
+    }
+    return server;
+}
+
+static int prepare(const struct gy_serve_plan *plan, struct gy_serve_server *server,
+                   struct gy_error *error)
+{
+    int code = server->prepare != NULL ? server->prepare(server, error) : 0;
+    if (code != 0 || server->metrics == NULL) {
+        return code;
+    }
+    gy_assert(server->counts != NULL && plan->workers > 0);
+    server->instances = calloc(plan->workers, sizeof *server->instances);
+    if (server->instances == NULL) {
+        return gy_error_set(error, GY_ENOMEM, "out of memory");
+    }
+    for (uint32_t i = 0; i < plan->workers; i++) {
+        server->instances[i] = (const char *)server->counts + i * server->metrics->counts_bytes;
+    }
+    return 0;
+}
+
+int gy_serve_plan_prepare(struct gy_serve_plan *plan, struct gy_error *error)
+{
+    for (uint32_t s = 0; s < plan->server_count; s++) {
+        int code = prepare(plan, &plan->servers[s], error);
+        if (code != 0) {
+            return code;
+        }
+    }
+    return 0;
 }
 
 int gy_serve_plan_log(struct gy_serve_plan *plan, struct gy_error *error)
@@ -84,7 +119,7 @@ int gy_serve_plan_log(struct gy_serve_plan *plan, struct gy_error *error)
     return options.path == NULL ? 0 : gy_access_log_open(&plan->access_log, &options, error);
 }
 
-static void plan_free(struct gy_serve_plan *plan)
+void gy_serve_plan_free(struct gy_serve_plan *plan)
 {
     if (plan == NULL) {
         return;
@@ -93,6 +128,9 @@ static void plan_free(struct gy_serve_plan *plan)
         plan->release(plan);
     }
     gy_access_log_close(plan->access_log);
+    for (uint32_t s = 0; s < plan->server_count; s++) {
+        free(plan->servers[s].instances);
+    }
     free(plan);
 }
 
@@ -114,7 +152,7 @@ static int plan_make(struct serve *serve, struct gy_serve_plan **made, struct gy
         code = gy_identity_find(identity, plan->options.user, error);
     }
     if (code != 0) {
-        plan_free(plan);
+        gy_serve_plan_free(plan);
         return code;
     }
     *made = plan;
@@ -201,7 +239,7 @@ static void next_drop(struct serve *serve)
         serve->places[i].next = NOT_SERVED;
     }
     places_prune(serve);
-    plan_free(serve->next);
+    gy_serve_plan_free(serve->next);
     serve->next = NULL;
 }
 
@@ -241,7 +279,7 @@ static void next_commit(struct serve *serve)
     if (serve->next == NULL) {
         return;
     }
-    plan_free(serve->plan);
+    gy_serve_plan_free(serve->plan);
     serve->plan = serve->next;
     serve->identity = serve->next_identity;
     serve->next = NULL;
@@ -278,9 +316,17 @@ static uint32_t servers_fill(struct serve *serve)
             continue;
         }
         const struct gy_serve_server *server = &plan->servers[number];
-        server->fill(&serve->servers[count++], server->context, place->descriptors);
+        server->fill(&serve->servers[count], server->context, place->descriptors);
+        serve->servers[count++].name = server->name; /* it tells two of a kind apart */
     }
     return count;
+}
+
+/* In a process that was to take over. */
+static int not_reloaded(const struct gy_error *error)
+{
+    gy_log(GY_LOG_ERROR, "serve", "not reloaded, what is in use stays: %s", error->message);
+    return 1;
 }
 
 static int serve_child(void *context, struct gy_child *child)
@@ -291,6 +337,9 @@ static int serve_child(void *context, struct gy_child *child)
         serve->next != NULL ? &serve->next_identity : &serve->identity;
     const struct gy_serve_options *options = &plan->options;
     struct gy_error error = {0};
+    if (gy_serve_plan_prepare(plan, &error) != 0) {
+        return serve->plan != NULL && serve->next != NULL ? not_reloaded(&error) : complain(&error);
+    }
     uint32_t count = servers_fill(serve);
     struct gy_runtime_options runtime = {
         .workers = serve->workers,
@@ -304,7 +353,7 @@ static int serve_child(void *context, struct gy_child *child)
     plan->child = child;
     gy_inherited_close(&inherited);
     if (serve->next != NULL) {
-        plan_free(serve->plan); /* with its log, whose file may have been moved away */
+        gy_serve_plan_free(serve->plan); /* with its log, whose file may have been moved away */
         serve->plan = NULL;
     }
     if (identity->given && gy_identity_assume(identity, &error) != 0) {
@@ -475,8 +524,8 @@ int gy_serve(const struct gy_serve_hooks *hooks)
     serve->hooks = hooks;
     int status = run(serve);
     places_close(serve);
-    plan_free(serve->next);
-    plan_free(serve->plan);
+    gy_serve_plan_free(serve->next);
+    gy_serve_plan_free(serve->plan);
     free(serve);
     return status;
 }

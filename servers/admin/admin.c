@@ -12,10 +12,11 @@
 #include "core/log.h"
 #include "core/stream.h"
 #include "core/worker.h"
+#include "servers/admin/admin_status.h"
 #include "servers/http/vhosts.h"
 
 #define TEXT_BYTES        (64u << 10)
-#define TEXT_SERVER_BYTES (32u << 10) /* for each server's counters and histogram */
+#define TEXT_SERVER_BYTES (64u << 10) /* for each server's counters and histogram */
 #define TEXT_HOST_BYTES   (4u << 10)  /* for each host of them */
 #define TEXT_WORKER_BYTES 64u
 
@@ -86,7 +87,8 @@ static void write_process(struct gy_writer *writer, const struct gy_admin *admin
     write_seconds(writer, microseconds(usage.ru_utime) + microseconds(usage.ru_stime));
     write_number(writer, "process_resident_memory_bytes", "gauge", "Resident memory.",
                  resident_bytes());
-    const struct gy_child *child = admin->child != NULL ? *admin->child : NULL;
+    const struct gy_child *child = admin->plan->child;
+    const struct gy_access_log *access_log = admin->plan->access_log;
     if (child != NULL) {
         write_number(writer, "gyre_generation", "gauge",
                      "1 for the first serving process, one more with each that was started.",
@@ -98,10 +100,9 @@ static void write_process(struct gy_writer *writer, const struct gy_admin *admin
     }
     write_number(writer, "gyre_log_dropped_total", "counter",
                  "Lines that the process's log dropped.", gy_log_dropped());
-    if (admin->access_log != NULL) {
+    if (access_log != NULL) {
         write_number(writer, "gyre_access_log_dropped_total", "counter",
-                     "Lines that the access log dropped.",
-                     gy_access_log_dropped(admin->access_log));
+                     "Lines that the access log dropped.", gy_access_log_dropped(access_log));
     }
 }
 
@@ -122,18 +123,69 @@ static void write_workers(struct gy_writer *writer, const struct gy_worker *work
     }
 }
 
-static int write_servers(struct gy_writer *writer, const struct gy_admin *admin)
+/* The core's figures of each server. */
+static int write_listeners(struct gy_writer *writer, const struct gy_admin *admin,
+                           const struct gy_worker *worker)
 {
-    struct gy_metric_set sets[GY_ADMIN_SERVERS_MAX];
-    struct gy_metric_label labels[GY_ADMIN_SERVERS_MAX];
-    for (uint32_t s = 0; s < admin->server_count; s++) {
-        labels[s] = (struct gy_metric_label){"server", admin->servers[s].name};
-        sets[s] = (struct gy_metric_set){admin->servers[s].counts, admin->workers, &labels[s], 1};
+    static const struct gy_metric_description row = {
+        "server_connections_open", "", "Connections open now, by server.", GY_METRIC_GAUGE, 0};
+    const struct gy_serve_plan *plan = admin->plan;
+    _Atomic uint64_t open[GY_SERVE_SERVERS_MAX];
+    const void *instances[GY_SERVE_SERVERS_MAX];
+    struct gy_metric_set sets[GY_SERVE_SERVERS_MAX];
+    struct gy_metric_label labels[GY_SERVE_SERVERS_MAX][2];
+    for (uint32_t s = 0; s < plan->server_count; s++) {
+        const struct gy_serve_server *server = &plan->servers[s];
+        gy_gauge_set(&open[s], gy_admin_connections(server, worker));
+        instances[s] = &open[s];
+        labels[s][0] = (struct gy_metric_label){"server", server->name};
+        labels[s][1] = (struct gy_metric_label){"kind", server->kind};
+        sets[s] = (struct gy_metric_set){&instances[s], 1, labels[s], 2};
     }
-    return gy_http_counts_render(writer, sets, admin->server_count);
+    return gy_metrics_render(writer, &row, 1, sets, plan->server_count);
 }
 
-static int write_metrics(struct gy_writer *writer, const struct gy_admin *admin,
+/* The counters of one kind: all of its servers, one after the other. */
+static int write_kind(struct gy_writer *writer, const struct gy_serve_plan *plan,
+                      const struct gy_server_metrics *metrics)
+{
+    struct gy_metric_set sets[GY_SERVE_SERVERS_MAX];
+    struct gy_metric_label labels[GY_SERVE_SERVERS_MAX];
+    uint32_t count = 0;
+    for (uint32_t s = 0; s < plan->server_count; s++) {
+        const struct gy_serve_server *server = &plan->servers[s];
+        if (server->metrics == metrics) {
+            labels[count] = (struct gy_metric_label){"server", server->name};
+            sets[count] =
+                (struct gy_metric_set){server->instances, plan->workers, &labels[count], 1};
+            count++;
+        }
+    }
+    int code = gy_metrics_render(writer, metrics->rows, metrics->row_count, sets, count);
+    if (code != 0 || metrics->latency_name == NULL) {
+        return code;
+    }
+    return gy_histogram_render(writer, metrics->latency_name, metrics->latency_help,
+                               metrics->latency_offset, sets, count);
+}
+
+static int write_servers(struct gy_writer *writer, const struct gy_admin *admin,
+                         const struct gy_worker *worker)
+{
+    const struct gy_serve_plan *plan = admin->plan;
+    int code = write_listeners(writer, admin, worker);
+    for (uint32_t s = 0; s < plan->server_count && code == 0; s++) {
+        const struct gy_server_metrics *metrics = plan->servers[s].metrics;
+        bool done = metrics == NULL;
+        for (uint32_t before = 0; before < s && !done; before++) {
+            done = plan->servers[before].metrics == metrics;
+        }
+        code = done ? 0 : write_kind(writer, plan, metrics);
+    }
+    return code;
+}
+
+static int write_metrics(struct gy_writer *writer, struct gy_admin *admin,
                          const struct gy_worker *worker)
 {
     const void *instances[GY_HTTP_WORKERS_MAX];
@@ -146,7 +198,7 @@ static int write_metrics(struct gy_writer *writer, const struct gy_admin *admin,
     write_process(writer, admin);
     write_workers(writer, worker);
     int code = gy_metrics_render(writer, gy_counters_rows, gy_counters_row_count, &all, 1);
-    code = code == 0 ? write_servers(writer, admin) : code;
+    code = code == 0 ? write_servers(writer, admin, worker) : code;
     return code != 0 || admin->host_count == 0
                ? code
                : gy_metrics_render(writer, gy_vhost_rows, gy_vhost_row_count, admin->hosts,
@@ -155,16 +207,21 @@ static int write_metrics(struct gy_writer *writer, const struct gy_admin *admin,
 
 /* ---- requests ---- */
 
-static void answer_metrics(struct gy_admin *admin, struct gy_http_exchange *exchange)
+/* What `write` puts into the room of the worker that was asked. */
+static void answer_text(struct gy_admin *admin, struct gy_http_exchange *exchange, const char *type,
+                        int (*write)(struct gy_writer *, struct gy_admin *,
+                                     const struct gy_worker *))
 {
-    static const struct gy_http_header headers[] = {
-        {{"Content-Type", 12}, {"text/plain; version=0.0.4; charset=utf-8", 40}},
-        {{"Cache-Control", 13}, {"no-store", 8}},
+    const struct gy_http_header headers[] = {
+        {GY_HTTP_TEXT("Content-Type"), gy_http_text_of(type)},
+        GY_HTTP_HEADER("Cache-Control", "no-store"),
+        GY_HTTP_HEADER("X-Content-Type-Options", "nosniff"),
+        GY_HTTP_HEADER("Cross-Origin-Resource-Policy", "same-origin"),
     };
     const struct gy_worker *worker = gy_http_stream(exchange)->worker;
     char *text = admin->text + worker->options.number * admin->text_bytes;
     struct gy_writer writer = gy_writer_on(text, admin->text_bytes);
-    if (write_metrics(&writer, admin, worker) != 0) {
+    if (write(&writer, admin, worker) != 0) {
         gy_http_answer(exchange, 500, TEXT_TYPE, "too many metrics\n", 17);
         return;
     }
@@ -172,8 +229,28 @@ static void answer_metrics(struct gy_admin *admin, struct gy_http_exchange *exch
         .status = 200,
         .kind = GY_HTTP_BODY_TEXT,
         .headers = headers,
-        .header_count = 2,
+        .header_count = sizeof headers / sizeof headers[0],
         .body.text = {text, gy_writer_length(&writer)},
+    };
+    gy_http_respond(exchange, &response);
+}
+
+static void answer_page(struct gy_http_exchange *exchange)
+{
+    const struct gy_http_header headers[] = {
+        GY_HTTP_HEADER("Content-Type", "text/html; charset=utf-8"),
+        GY_HTTP_HEADER("Cache-Control", "no-cache"),
+        {GY_HTTP_TEXT("Content-Security-Policy"), gy_http_text_of(gy_admin_page_policy)},
+        GY_HTTP_HEADER("X-Content-Type-Options", "nosniff"),
+        GY_HTTP_HEADER("Referrer-Policy", "no-referrer"),
+        GY_HTTP_HEADER("Cross-Origin-Resource-Policy", "same-origin"),
+    };
+    struct gy_http_response response = {
+        .status = 200,
+        .kind = GY_HTTP_BODY_TEXT,
+        .headers = headers,
+        .header_count = sizeof headers / sizeof headers[0],
+        .body.text = {(const char *)gy_admin_page, gy_admin_page_bytes},
     };
     gy_http_respond(exchange, &response);
 }
@@ -187,6 +264,13 @@ static void answer_health(struct gy_http_exchange *exchange)
     }
 }
 
+static void answer_method(struct gy_http_exchange *exchange)
+{
+    static const struct gy_http_header allow[] = {{{"Allow", 5}, {"GET, HEAD", 9}}};
+    struct gy_http_response response = {.status = 405, .headers = allow, .header_count = 1};
+    gy_http_respond(exchange, &response);
+}
+
 static void admin_request(struct gy_http_exchange *exchange)
 {
     struct gy_admin *admin = gy_http_context(exchange);
@@ -195,18 +279,22 @@ static void admin_request(struct gy_http_exchange *exchange)
     if (query != NULL) {
         path.length = (size_t)(query - path.data);
     }
+    bool page = gy_http_text_equal(path, GY_HTTP_TEXT("/"));
     bool metrics = gy_http_text_equal(path, GY_HTTP_TEXT("/metrics"));
-    if (!metrics && !gy_http_text_equal(path, GY_HTTP_TEXT("/healthz"))) {
+    bool status = gy_http_text_equal(path, GY_HTTP_TEXT("/status.json"));
+    if (!page && !metrics && !status && !gy_http_text_equal(path, GY_HTTP_TEXT("/healthz"))) {
         gy_site_handler.request(exchange);
         return;
     }
     enum gy_http_method method = gy_http_method(exchange);
     if (method != GY_HTTP_GET && method != GY_HTTP_HEAD) {
-        static const struct gy_http_header allow[] = {{{"Allow", 5}, {"GET, HEAD", 9}}};
-        struct gy_http_response response = {.status = 405, .headers = allow, .header_count = 1};
-        gy_http_respond(exchange, &response);
+        answer_method(exchange);
+    } else if (page) {
+        answer_page(exchange);
     } else if (metrics) {
-        answer_metrics(admin, exchange);
+        answer_text(admin, exchange, "text/plain; version=0.0.4; charset=utf-8", write_metrics);
+    } else if (status) {
+        answer_text(admin, exchange, "application/json", gy_admin_status);
     } else {
         answer_health(exchange);
     }
@@ -216,39 +304,26 @@ static const struct gy_http_handler admin_handler = {.request = admin_request};
 
 /* ---- what users call ---- */
 
-int gy_admin_init(struct gy_admin *admin, uint32_t workers, const struct gy_child *const *child,
-                  struct gy_error *error)
+int gy_admin_init(struct gy_admin *admin, const struct gy_serve_plan *plan, struct gy_error *error)
 {
-    admin->text_bytes = TEXT_BYTES + GY_ADMIN_SERVERS_MAX * TEXT_SERVER_BYTES +
+    uint32_t workers = plan->workers;
+    gy_assert(workers > 0 && workers <= GY_HTTP_WORKERS_MAX);
+    admin->text_bytes = TEXT_BYTES + GY_SERVE_SERVERS_MAX * TEXT_SERVER_BYTES +
                         GY_ADMIN_HOSTS_MAX * TEXT_HOST_BYTES + workers * TEXT_WORKER_BYTES;
     /* Pages of it are used as metrics are asked for. */
     admin->text = mmap(NULL, admin->text_bytes * workers, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    admin->counts = calloc((size_t)GY_ADMIN_SERVERS_MAX * workers, sizeof *admin->counts);
     admin->workers = workers;
-    if (admin->text == MAP_FAILED || admin->counts == NULL) {
-        admin->text = admin->text == MAP_FAILED ? NULL : admin->text;
+    if (admin->text == MAP_FAILED) {
+        admin->text = NULL;
         return gy_error_set(error, GY_ENOMEM, "preparing the admin listener: out of memory");
     }
-    admin->child = child;
+    admin->plan = plan;
     admin->http.handler = &admin_handler;
     admin->http.context = admin;
+    admin->site.http = &admin->http;
+    admin->site.requests = gy_admin_requests;
     return 0;
-}
-
-void gy_admin_add(struct gy_admin *admin, const char *name, struct gy_http_server *http)
-{
-    gy_assert(admin->server_count < GY_ADMIN_SERVERS_MAX);
-    if (admin->site.http == NULL) {
-        admin->site.http = http;
-    }
-    const void **counts = admin->counts + (size_t)admin->server_count * admin->workers;
-    for (uint32_t i = 0; i < admin->workers; i++) {
-        counts[i] = &http->counts[i];
-    }
-    admin->servers[admin->server_count].name = name;
-    admin->servers[admin->server_count].counts = counts;
-    admin->servers[admin->server_count++].http = http;
 }
 
 /* What a set of one host points to, in one piece: its labels are the first. */
@@ -296,7 +371,5 @@ void gy_admin_close(struct gy_admin *admin)
     if (admin->text != NULL) {
         munmap(admin->text, admin->text_bytes * admin->workers);
     }
-    free(admin->counts);
     admin->text = NULL;
-    admin->counts = NULL;
 }

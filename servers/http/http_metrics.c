@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "servers/http/http_metrics.h"
 
-const struct gy_metric_description gy_http_rows[] = {
+static const struct gy_metric_description rows[] = {
 #define HTTP_ROW(member, from, name, label, help)                                                  \
     {name, label, help, GY_METRIC_COUNTER, offsetof(struct gy_http_counts, member)},
     GY_HTTP_COUNTERS(HTTP_ROW)
@@ -24,7 +24,15 @@ const struct gy_metric_description gy_http_rows[] = {
      offsetof(struct gy_http_counts, log_dropped)},
 };
 
-const size_t gy_http_row_count = sizeof gy_http_rows / sizeof gy_http_rows[0];
+const struct gy_server_metrics gy_http_metrics = {
+    .rows = rows,
+    .row_count = sizeof rows / sizeof rows[0],
+    .counts_bytes = sizeof(struct gy_http_counts),
+    .latency_name = "http_request_seconds",
+    .latency_help = "From the turn that parsed a request's head to its response being handed over "
+                    "for sending.",
+    .latency_offset = offsetof(struct gy_http_counts, latency),
+};
 
 void gy_http_counts_publish(struct gy_http_counts *counts, const struct gy_h1_counters *counters)
 {
@@ -39,17 +47,4 @@ void gy_http_counts_publish_refusals(struct gy_http_counts *counts,
     for (uint32_t i = 0; i < GY_H1_REFUSAL_COUNT; i++) {
         gy_gauge_set(&counts->refused[i], counters->refused[i]);
     }
-}
-
-int gy_http_counts_render(struct gy_writer *writer, const struct gy_metric_set *sets,
-                          size_t set_count)
-{
-    int code = gy_metrics_render(writer, gy_http_rows, gy_http_row_count, sets, set_count);
-    if (code != 0) {
-        return code;
-    }
-    return gy_histogram_render(
-        writer, "http_request_seconds",
-        "From the turn that parsed a request's head to its response being handed over for sending.",
-        offsetof(struct gy_http_counts, latency), sets, set_count);
 }

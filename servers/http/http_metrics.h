@@ -19,6 +19,7 @@
 
 #include "../../core/metrics.h"
 #include "../../protocols/http/h1.h"
+#include "../kind.h"
 
 /* X(member, h1 counter, name, label, help): all of them only grow. */
 #define GY_HTTP_COUNTERS(X)                                                                        \
@@ -50,8 +51,8 @@ struct gy_http_counts {
     struct gy_histogram latency;
 } __attribute__((aligned(64)));
 
-extern const struct gy_metric_description gy_http_rows[];
-extern const size_t gy_http_row_count;
+/* All of it. */
+extern const struct gy_server_metrics gy_http_metrics;
 
 /* Mirrors what changes with every request. */
 void gy_http_counts_publish(struct gy_http_counts *counts, const struct gy_h1_counters *counters);
@@ -59,9 +60,5 @@ void gy_http_counts_publish(struct gy_http_counts *counts, const struct gy_h1_co
 /* And what changes as connections end. */
 void gy_http_counts_publish_refusals(struct gy_http_counts *counts,
                                      const struct gy_h1_counters *counters);
-
-/* Renders all of it; the instances of each set are struct gy_http_counts. 0 or GY_ENOBUFS. */
-int gy_http_counts_render(struct gy_writer *writer, const struct gy_metric_set *sets,
-                          size_t set_count);
 
 #endif

@@ -24,6 +24,9 @@
 struct gy_site {
     struct gy_http_server *http;
 
+    /* What a worker has answered, where that is not http's requests; NULL: it is. Any thread. */
+    uint64_t (*requests)(const struct gy_site *site, uint32_t worker);
+
     _Atomic uint64_t started_ms; /* of this process, since boot; 0: not looked up yet */
 
     /* The files as buffers. Their counts are not atomic, so each worker has its own. */

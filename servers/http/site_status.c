@@ -10,57 +10,7 @@
 
 #include "core/worker.h"
 #include "servers/http/site.h"
-
-/* ---- JSON ---- */
-
-/* A comma unless this is the first in its object or list. */
-static void separate(struct gy_writer *writer)
-{
-    if (writer->at > writer->start && writer->at[-1] != '{' && writer->at[-1] != '[') {
-        gy_writer_u8(writer, ',');
-    }
-}
-
-static void write_string(struct gy_writer *writer, const char *text, size_t length)
-{
-    static const char digits[] = "0123456789abcdef";
-    gy_writer_u8(writer, '"');
-    for (size_t i = 0; i < length; i++) {
-        uint8_t byte = (uint8_t)text[i];
-        if (byte < 0x20 || byte == '"' || byte == '\\' || byte >= 0x7f) {
-            gy_writer_text(writer, "\\u00");
-            gy_writer_u8(writer, (uint8_t)digits[byte >> 4]);
-            gy_writer_u8(writer, (uint8_t)digits[byte & 15]);
-        } else {
-            gy_writer_u8(writer, byte);
-        }
-    }
-    gy_writer_u8(writer, '"');
-}
-
-static void write_key(struct gy_writer *writer, const char *name, size_t length)
-{
-    separate(writer);
-    write_string(writer, name, length);
-    gy_writer_u8(writer, ':');
-}
-
-static void member(struct gy_writer *writer, const char *name)
-{
-    write_key(writer, name, strlen(name));
-}
-
-static void member_text(struct gy_writer *writer, const char *name, const char *text)
-{
-    member(writer, name);
-    write_string(writer, text, strlen(text));
-}
-
-static void member_number(struct gy_writer *writer, const char *name, uint64_t value)
-{
-    member(writer, name);
-    gy_writer_decimal(writer, value);
-}
+#include "servers/json.h"
 
 /* ---- the process ---- */
 
@@ -115,14 +65,14 @@ static void write_process(struct gy_writer *writer, struct gy_site *site)
     struct rusage usage = {0};
     uname(&host);
     getrusage(RUSAGE_SELF, &usage);
-    member_text(writer, "version", GY_VERSION);
-    member_number(writer, "pid", (uint64_t)getpid());
-    member_number(writer, "uptime_ms", uptime_ms(site));
-    member_number(writer, "clock_ms", clock_ms(CLOCK_MONOTONIC));
-    member_number(writer, "cpu_us", microseconds(usage.ru_utime) + microseconds(usage.ru_stime));
-    member_number(writer, "memory_peak_bytes", (uint64_t)usage.ru_maxrss * 1024);
-    member_text(writer, "kernel", host.release);
-    member_text(writer, "machine", host.machine);
+    gy_json_text(writer, "version", GY_VERSION);
+    gy_json_number(writer, "pid", (uint64_t)getpid());
+    gy_json_number(writer, "uptime_ms", uptime_ms(site));
+    gy_json_number(writer, "clock_ms", clock_ms(CLOCK_MONOTONIC));
+    gy_json_number(writer, "cpu_us", microseconds(usage.ru_utime) + microseconds(usage.ru_stime));
+    gy_json_number(writer, "memory_peak_bytes", (uint64_t)usage.ru_maxrss * 1024);
+    gy_json_text(writer, "kernel", host.release);
+    gy_json_text(writer, "machine", host.machine);
 }
 
 /* ---- the core ---- */
@@ -166,22 +116,22 @@ static void write_ring(struct gy_writer *writer, const struct gy_worker *worker)
     };
     const struct gy_pool_options *pool = gy_pool_options(worker->pool);
     uint32_t offered = gy_ring_features(worker->ring);
-    member_text(writer, "receive_mode", gy_receive_mode_name(pool->mode));
-    member(writer, "buffers");
+    gy_json_text(writer, "receive_mode", gy_receive_mode_name(pool->mode));
+    gy_json_member(writer, "buffers");
     gy_writer_u8(writer, '{');
-    member_number(writer, "bytes", pool->buffer_bytes);
-    member_number(writer, "count", pool->buffers);
-    member_number(writer, "posted", pool->posted);
+    gy_json_number(writer, "bytes", pool->buffer_bytes);
+    gy_json_number(writer, "count", pool->buffers);
+    gy_json_number(writer, "posted", pool->posted);
     gy_writer_u8(writer, '}');
-    member(writer, "ring_features");
+    gy_json_member(writer, "ring_features");
     gy_writer_u8(writer, '[');
     for (size_t i = 0; i < sizeof features / sizeof features[0]; i++) {
-        separate(writer);
+        gy_json_next(writer);
         gy_writer_u8(writer, '{');
-        member_text(writer, "name", features[i].name);
-        member_text(writer, "state", feature_state(features[i].bit, offered, pool->mode));
-        member_text(writer, "since", features[i].since);
-        member_text(writer, "instead", features[i].instead);
+        gy_json_text(writer, "name", features[i].name);
+        gy_json_text(writer, "state", feature_state(features[i].bit, offered, pool->mode));
+        gy_json_text(writer, "since", features[i].since);
+        gy_json_text(writer, "instead", features[i].instead);
         gy_writer_u8(writer, '}');
     }
     gy_writer_u8(writer, ']');
@@ -193,20 +143,20 @@ static void write_label_key(struct gy_writer *writer, const char *label)
     const char *open = strchr(label, '"');
     const char *close = strrchr(label, '"');
     gy_assert(open != NULL && close > open);
-    write_key(writer, open + 1, (size_t)(close - open) - 1);
+    gy_json_key(writer, open + 1, (size_t)(close - open) - 1);
 }
 
-static void write_counters(struct gy_writer *writer, const void *const *instances, uint32_t count)
+void gy_site_status_rows(struct gy_writer *writer, const struct gy_metric_description *rows,
+                         size_t row_count, const void *const *instances, uint32_t count)
 {
-    member(writer, "counters");
     gy_writer_u8(writer, '{');
-    for (size_t i = 0; i < gy_counters_row_count; i++) {
-        const struct gy_metric_description *row = &gy_counters_rows[i];
+    for (size_t i = 0; i < row_count; i++) {
+        const struct gy_metric_description *row = &rows[i];
         bool labelled = row->label[0] != '\0';
         bool first = i == 0 || strcmp(row->name, row[-1].name) != 0;
-        bool last = i + 1 == gy_counters_row_count || strcmp(row->name, row[1].name) != 0;
+        bool last = i + 1 == row_count || strcmp(row->name, row[1].name) != 0;
         if (first) {
-            member(writer, row->name);
+            gy_json_member(writer, row->name);
         }
         if (labelled && first) {
             gy_writer_u8(writer, '{');
@@ -227,49 +177,73 @@ static void write_counters(struct gy_writer *writer, const void *const *instance
     gy_writer_u8(writer, '}');
 }
 
+static uint64_t requests_of(const struct gy_site *site, uint32_t worker)
+{
+    return site->requests != NULL ? site->requests(site, worker)
+                                  : gy_counter_read(&site->http->counts[worker].requests);
+}
+
+/* Each worker's thread has a clock that any thread of the process can read; 0 once it has ended. */
+static uint64_t cpu_us(const struct gy_worker *worker)
+{
+    struct timespec used;
+    return clock_gettime(worker->cpu_clock, &used) != 0
+               ? 0
+               : (uint64_t)used.tv_sec * 1000000 + (uint64_t)used.tv_nsec / 1000;
+}
+
 static void write_worker(struct gy_writer *writer, const struct gy_worker *worker,
-                         const struct gy_http_server *http)
+                         const struct gy_site *site)
 {
     const struct gy_counters *counters = &worker->counters;
-    separate(writer);
+    gy_json_next(writer);
     gy_writer_u8(writer, '{');
-    member_number(writer, "number", worker->options.number);
-    member(writer, "processor");
+    gy_json_number(writer, "number", worker->options.number);
+    gy_json_member(writer, "processor");
     if (worker->options.processor < 0) {
         gy_writer_text(writer, "null");
     } else {
         gy_writer_decimal(writer, (uint64_t)worker->options.processor);
     }
-    member_number(writer, "requests",
-                  gy_counter_read(&http->counts[worker->options.number].requests));
-    member_number(writer, "connections_open", gy_counter_read(&counters->connections_open));
-    member_number(writer, "turns", gy_counter_read(&counters->turns));
-    member_number(writer, "enters", gy_counter_read(&counters->enters));
+    gy_json_number(writer, "cpu_us", cpu_us(worker));
+    gy_json_number(writer, "requests", requests_of(site, worker->options.number));
+    gy_json_number(writer, "connections_open", gy_counter_read(&counters->connections_open));
+    gy_json_number(writer, "turns", gy_counter_read(&counters->turns));
+    gy_json_number(writer, "enters", gy_counter_read(&counters->enters));
     gy_writer_u8(writer, '}');
 }
 
-void gy_site_status(struct gy_writer *writer, struct gy_site *site, const struct gy_worker *worker)
+void gy_site_status_members(struct gy_writer *writer, struct gy_site *site,
+                            const struct gy_worker *worker)
 {
     /* Another worker's counters may be read at any time; its ring and pool may be closing. */
     const void *instances[GY_HTTP_WORKERS_MAX];
     uint32_t count = worker->options.workers;
+    uint64_t requests = 0;
     gy_assert(count > 0 && count <= GY_HTTP_WORKERS_MAX && worker->peers != NULL);
     for (uint32_t i = 0; i < count; i++) {
         instances[i] = &worker->peers[i]->counters;
+        requests += requests_of(site, i);
     }
-    gy_writer_u8(writer, '{');
     write_process(writer, site);
-    member_number(writer, "requests", gy_http_requests(site->http));
+    gy_json_number(writer, "requests", requests);
     write_ring(writer, worker);
-    member(writer, "workers");
+    gy_json_member(writer, "workers");
     gy_writer_u8(writer, '{');
-    member_number(writer, "count", count);
-    member(writer, "list");
+    gy_json_number(writer, "count", count);
+    gy_json_member(writer, "list");
     gy_writer_u8(writer, '[');
     for (uint32_t i = 0; i < count && i < GY_SITE_WORKERS_LISTED; i++) {
-        write_worker(writer, worker->peers[i], site->http);
+        write_worker(writer, worker->peers[i], site);
     }
     gy_writer_text(writer, "]}");
-    write_counters(writer, instances, count);
+    gy_json_member(writer, "counters");
+    gy_site_status_rows(writer, gy_counters_rows, gy_counters_row_count, instances, count);
+}
+
+void gy_site_status(struct gy_writer *writer, struct gy_site *site, const struct gy_worker *worker)
+{
+    gy_writer_u8(writer, '{');
+    gy_site_status_members(writer, site, worker);
     gy_writer_text(writer, "}\n");
 }

@@ -4,7 +4,7 @@
 
 /* What /status.json says. Its schema is in servers/http/README.md. */
 
-#include "../../core/cursor.h"
+#include "../../core/metrics.h"
 
 struct gy_site;
 struct gy_worker;
@@ -18,5 +18,14 @@ struct gy_worker;
 /* Writes the status as `worker` sees it: its ring and buffers stand for all, since all are opened
  * alike, and the counters of every worker are read. On the worker's thread. */
 void gy_site_status(struct gy_writer *writer, struct gy_site *site, const struct gy_worker *worker);
+
+/* The members alone, for an object that has more of them. */
+void gy_site_status_members(struct gy_writer *writer, struct gy_site *site,
+                            const struct gy_worker *worker);
+
+/* A table of counters as an object; rows that a label tells apart are an object with a member for
+ * each value of it. */
+void gy_site_status_rows(struct gy_writer *writer, const struct gy_metric_description *rows,
+                         size_t row_count, const void *const *instances, uint32_t count);
 
 #endif

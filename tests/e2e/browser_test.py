@@ -6,6 +6,7 @@ import signal
 import tempfile
 
 from browser import Browser, program
+from configured import Configured
 from harness import Server, equal, run, test, true, until
 
 
@@ -44,6 +45,35 @@ def the_page_shows_live_figures():
         equal(page.complaints, [], "what the browser complained of")
         others = {url for url in page.requested if not url.startswith(server.address + "/")} - {"about:blank"}
         equal(others, set(), "what was asked of other places")
+
+
+@test
+def the_admin_page_plots_every_server():
+    text = ("workers 2;\nadmin 127.0.0.1:{admin};\nhttp { listen 127.0.0.1:{port}; }\n"
+            "http other { listen 127.0.0.1:{other}; fixed on; }\n")
+    with Configured(text) as server, browser() as page:
+        address = f"http://127.0.0.1:{server.ports['admin']}"
+        page.open(address + "/")
+        page.wait_for("document.querySelector('#state').textContent === 'serving'")
+        page.wait_for("document.querySelectorAll('#servers tr').length === 3")
+        page.wait_for("document.querySelectorAll('#workers tr').length === 2")
+        equal(page.evaluate("[...document.querySelectorAll('#plots h2')].map((h) => h.textContent)"),
+              ["Requests per second", "Connections", "Latency", "Processor"])
+        for _ in range(3):
+            equal(server.fetch("other").status, 200)
+            page.wait_for("document.querySelectorAll('#plots .s2').length > 0", 10)
+        page.wait_for("[...document.querySelectorAll('#plots path.line')].filter((l) => "
+                      "(l.getAttribute('d').match(/L/g) || []).length >= 2).length >= 8")
+        server.fetch("other")
+        page.wait_for("/s$/.test(document.querySelector('#servers tr:nth-child(2) td:last-child').textContent)")
+        equal(page.complaints, [], "what the browser complained of")
+        others = {url for url in page.requested if not url.startswith(address + "/")} - {"about:blank"}
+        equal(others, set(), "what was asked of other places")
+        policy = server.fetch("admin").fields["content-security-policy"]
+        true("script-src 'sha256-" in policy and "unsafe" not in policy and "default-src 'none'" in policy, policy)
+        # What the policy forbids does not run: a script that is not the page's own.
+        equal(page.evaluate("(() => { const s = document.createElement('script'); s.textContent = 'window.odd = 1';"
+                            " document.body.append(s); return window.odd === undefined; })()"), True)
 
 
 @test

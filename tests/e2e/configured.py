@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A server of a configuration file, for the tests that need one."""
+"""`gyre serve` of a configuration file that a test writes, and what it says of itself."""
 
 import contextlib
 import os
-import re
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 
-from harness import PROGRAM, Connection, Server, equal, true, until
+from harness import PROGRAM, Connection, Server, equal, until
+from prometheus import Families
 
 
 def free_ports(count):
@@ -62,26 +62,4 @@ class Configured(Server):
         answer = self.fetch("admin", "/metrics")
         equal(answer.status, 200)
         equal(answer.fields["content-type"], "text/plain; version=0.0.4; charset=utf-8")
-        return parse(answer.body.decode())
-
-
-def parse(text):
-    """Prometheus text: {name with labels: value}. Strict: heads come first and once, samples belong to them."""
-    samples, heads, family = {}, set(), ""
-    for line in text.splitlines():
-        if line.startswith("# HELP "):
-            family = line.split(" ")[2]
-            true(family not in heads, f"{family} is described once")
-            heads.add(family)
-        elif line.startswith("# TYPE "):
-            equal(line.split(" ")[2], family, "the type's name")
-            true(line.split(" ")[3] in ("counter", "gauge", "histogram"), line)
-        else:
-            found = re.fullmatch(r'([a-z_]+)(?:\{((?:[a-z]+="[^"]*",?)*)\})? ([0-9.]+)', line)
-            true(found, f"a sample: {line}")
-            name = found.group(1)
-            true(name == family or re.sub("_(bucket|sum|count)$", "", name) == family, f"{name} belongs to {family}")
-            key = name + ("{" + found.group(2) + "}" if found.group(2) else "")
-            true(key not in samples, f"{key} is there once")
-            samples[key] = float(found.group(3))
-    return samples
+        return Families(answer.body.decode()).flat()

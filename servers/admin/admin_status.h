@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GY_SERVERS_ADMIN_ADMIN_STATUS_H
+#define GY_SERVERS_ADMIN_ADMIN_STATUS_H
+
+/* /status.json of the admin listener, whose schema is in docs/configuration.md, and its page. */
+
+#include "../../core/cursor.h"
+#include "admin.h"
+
+/* Writes the status as `worker` sees it, on its thread. 0 or GY_ENOBUFS. */
+int gy_admin_status(struct gy_writer *writer, struct gy_admin *admin,
+                    const struct gy_worker *worker);
+
+/* What all servers but the admin listener have counted on a worker: the sum of their first rows.
+ * gy_site's `requests`. */
+uint64_t gy_admin_requests(const struct gy_site *site, uint32_t worker);
+
+/* Connections that are open to a server, on all workers. */
+uint64_t gy_admin_connections(const struct gy_serve_server *server, const struct gy_worker *worker);
+
+/* The page, with its style and script in it, and what it may load: nothing but /status.json and its
+ * icon. Made by page/embed.py. */
+extern const uint8_t gy_admin_page[];
+extern const uint32_t gy_admin_page_bytes;
+extern const char gy_admin_page_policy[];
+
+#endif
