@@ -37,6 +37,8 @@ int gy_listener_open(struct gy_listener *listener, struct gy_worker *worker,
         .limits = server->limits,
         .quota_bytes = server->quota_bytes,
         .connections_max = server->connections_max,
+        .layer = server->layer,
+        .layer_context = server->layer_context,
     };
     int code = gy_endpoint_open(&listener->endpoint, worker, &options, error);
     if (code == 0 && server->worker_open != NULL) {
