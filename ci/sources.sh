@@ -77,12 +77,12 @@ build_wolfssl() {
 	aarch64-*) assembly=(--enable-armasm --enable-sp=yes,4096 --enable-sp-asm) ;;
 	esac
 	./autogen.sh
-	./configure CC="$CC" CFLAGS="-O3 $(library_cflags | sed s/-O2//) -DHAVE_AES_ECB -DWC_RNG_SEED_CB" --prefix="$prefix" --libdir="$prefix/lib" \
+	./configure CC="$CC" CFLAGS="-O3 $(library_cflags | sed s/-O2//) -DHAVE_AES_ECB -DWC_RNG_SEED_CB -DWOLFSSL_ALT_NAMES -DHAVE_SECRET_CALLBACK" --prefix="$prefix" --libdir="$prefix/lib" \
 		--enable-static --disable-shared --disable-examples --disable-crypttests --enable-jobserver=no \
 		--disable-oldtls --disable-dependency-tracking --disable-debug "${assembly[@]}" \
 		--enable-tls13 --enable-alpn --enable-sni --enable-session-ticket --enable-earlydata --enable-psk \
 		--enable-quic --enable-aesecb --enable-dtls --enable-dtls13 --enable-dtlscid --enable-dtls-frag-ch \
-		--enable-curve25519 --enable-ed25519 --enable-opensslextra --enable-harden --enable-keylog-export \
+		--enable-curve25519 --enable-ed25519 --enable-opensslextra --enable-harden \
 		--enable-certgen --enable-certreq --enable-certext --enable-keygen --enable-altcertchains \
 		--enable-ocspstapling --enable-mlkem --enable-writedup
 	make -j"$jobs"

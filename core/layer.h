@@ -14,6 +14,7 @@
  */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "slice.h"
@@ -44,6 +45,13 @@ struct gy_layer_ops {
     /* Begins on a connection, accepted or dialled: sets stream->layer, zeroed but for ops and
      * the chains (on worker->links). 0, or GY_ELIMIT or GY_ENOMEM at a bound. */
     int (*open)(struct gy_stream *stream, bool dialled);
+
+    /* Dialled, before the handshake: the host that is meant, a name or an address, which the peer
+     * has to prove to be. 0, or a GY_E… code. May be NULL, for a layer without such proofs. */
+    int (*expect)(struct gy_stream *stream, const char *host);
+
+    /* Why it failed, as a sentence, into `text`; "" when it did not. */
+    const char *(*explain)(struct gy_stream *stream, char *text, size_t text_bytes);
 
     /* Takes from layer->in what it can, appends to stream->in as long as that is below the
      * stream's receive_high_bytes (otherwise it sets `more`), goes on with the handshake, and sets

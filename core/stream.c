@@ -485,7 +485,8 @@ static void stream_settle(struct gy_stream *stream)
 
 void gy_stream_fail_layer(struct gy_stream *stream)
 {
-    gy_stream_apply(stream, GY_WANT_CLOSE | GY_WANT_LINGER);
+    /* Who dialled is to hear of it at once. */
+    gy_stream_apply(stream, GY_WANT_CLOSE | (stream->fresh && !stream->silent ? 0 : GY_WANT_LINGER));
     stream->reason = GY_CLOSE_PROTOCOL;
     gy_chain_clear(&stream->out);
 }

@@ -76,8 +76,9 @@ struct gy_tls_options {
     const char *authorities;
     size_t authorities_bytes;
 
-    /* Application protocols (ALPN, RFC 7301), the preferred first: "http/1.1". A server refuses a
-     * client that offers others only. None: the extension is not used. */
+    /* Application protocols (ALPN, RFC 7301), for clients the preferred first: "http/1.1". A server
+     * takes the first that a client offers of them, and refuses one that offers others only. None:
+     * the extension is not used. */
     const char *protocols[GY_TLS_PROTOCOLS_MAX];
     uint32_t protocol_count;
 
@@ -92,6 +93,11 @@ struct gy_tls_options {
 };
 
 struct gy_tls_config;
+
+/* Initialises wolfSSL for this process, with the allocator of above; the calls below do it by
+ * themselves. A program that uses wolfSSL itself calls this before anything of wolfSSL's. 0, or
+ * GY_EIO. */
+int gy_tls_init(struct gy_error *error);
 
 /* A process that outlives those that serve makes one, and brings it up to date before each of them
  * starts. 0, or GY_EIO when there is no randomness to be had. */

@@ -19,9 +19,6 @@ struct gy_tls_memory {
     uint64_t refused;
 };
 
-/* Initialises wolfSSL for the process, once. 0 or GY_EIO. */
-int gy_tls_init(struct gy_error *error);
-
 /* From now on this thread allocates from `memory`; NULL: unbounded, for what the process shares.
  * Returns what it was. */
 struct gy_tls_memory *gy_tls_memory_use(struct gy_tls_memory *memory);
@@ -111,6 +108,7 @@ struct gy_tls {
     int verify_error;
     uint8_t alert;      /* received, with alert_received; else sent, if any */
     bool alert_received;
+    bool spoke;     /* something was sent */
     char *host;     /* that a client expects; NULL: none */
     char *doubtful; /* the certificate that did not hold, in words; NULL: none */
 };

@@ -49,13 +49,15 @@ int gy_tls_send_callback(WOLFSSL *ssl, char *data, int bytes, void *context)
     if (gy_bump_copy(bump, &stream->layer->out, data, piece) != 0) {
         return WOLFSSL_CBIO_ERR_WANT_WRITE;
     }
+    tls_of(stream)->spoke = true;
     return (int)piece;
 }
 
 /* ---- life ---- */
 
-/* Clients say which application protocols they speak. 0 or GY_ENOMEM. */
-static int offer_protocols(struct gy_tls *tls)
+/* Which application protocols this side speaks. A client goes on without, where the server chooses
+ * none; a server refuses who has none of them (RFC 7301 §3.2). 0 or GY_ENOMEM. */
+static int name_protocols(struct gy_tls *tls)
 {
     const struct gy_tls_config *config = tls->worker->config;
     char list[GY_TLS_PROTOCOLS_MAX * sizeof config->protocols[0]];
@@ -67,8 +69,9 @@ static int offer_protocols(struct gy_tls *tls)
     if (length == 0) {
         return 0;
     }
-    return wolfSSL_UseALPN(tls->ssl, list, (unsigned int)length,
-                           WOLFSSL_ALPN_CONTINUE_ON_MISMATCH) == WOLFSSL_SUCCESS
+    unsigned char otherwise =
+        config->server ? WOLFSSL_ALPN_FAILED_ON_MISMATCH : WOLFSSL_ALPN_CONTINUE_ON_MISMATCH;
+    return wolfSSL_UseALPN(tls->ssl, list, (unsigned int)length, otherwise) == WOLFSSL_SUCCESS
                ? 0
                : GY_ENOMEM;
 }
@@ -84,7 +87,7 @@ static int tls_open(struct gy_stream *stream, bool dialled)
     gy_assert(dialled == !worker->config->server);
     struct gy_tls_memory *before = gy_tls_memory_use(&worker->memory);
     tls->ssl = wolfSSL_new(worker->contexts[0]);
-    if (tls->ssl != NULL && dialled && offer_protocols(tls) != 0) {
+    if (tls->ssl != NULL && name_protocols(tls) != 0) {
         wolfSSL_free(tls->ssl);
         tls->ssl = NULL;
     }
@@ -116,16 +119,48 @@ static void tls_close(struct gy_stream *stream)
 
 /* ---- input ---- */
 
+/* The alert for what wolfSSL drops without a word (RFC 8446 §6.2). */
+static uint8_t alert_for(int error)
+{
+    switch (error) {
+    case VERSION_ERROR:
+        return protocol_version;
+    case LENGTH_ERROR:
+        return record_overflow;
+    case UNKNOWN_RECORD_TYPE:
+    case OUT_OF_ORDER_E:
+    case UNKNOWN_HANDSHAKE_TYPE:
+        return unexpected_message;
+    case BUFFER_ERROR:
+    case INCOMPLETE_DATA:
+        return decode_error;
+    default:
+        return handshake_failure;
+    }
+}
+
+/* Before the first word of ours nothing is enciphered yet: an alert can be written as it is. */
+static void send_plain_alert(struct gy_stream *stream, uint8_t code)
+{
+    const uint8_t record[] = {21, 3, 3, 0, 2, alert_fatal, code};
+    gy_bump_copy(&stream->worker->bump, &stream->layer->out, record, sizeof record);
+}
+
 static void note_failure(struct gy_stream *stream, int error)
 {
     struct gy_tls *tls = tls_of(stream);
     WOLFSSL_ALERT_HISTORY alerts;
     tls->layer.failed = true;
     tls->error = error;
-    if (wolfSSL_get_alert_history(tls->ssl, &alerts) == WOLFSSL_SUCCESS) {
-        tls->alert_received = alerts.last_rx.code >= 0;
-        int code = tls->alert_received ? alerts.last_rx.code : alerts.last_tx.code;
-        tls->alert = code >= 0 ? (uint8_t)code : 0;
+    wolfSSL_get_alert_history(tls->ssl, &alerts);
+    tls->alert_received = alerts.last_rx.code > close_notify;
+    if (tls->alert_received) {
+        tls->alert = (uint8_t)alerts.last_rx.code;
+    } else if (alerts.last_tx.code > close_notify) {
+        tls->alert = (uint8_t)alerts.last_tx.code;
+    } else if (!tls->spoke) {
+        tls->alert = alert_for(error);
+        send_plain_alert(stream, tls->alert);
     }
     gy_count(&stream->worker->counters.tls_failures, 1);
 }
@@ -271,6 +306,8 @@ const struct gy_layer_ops gy_tls_layer = {
     .attach = gy_tls_attach,
     .detach = gy_tls_detach,
     .open = tls_open,
+    .expect = gy_tls_expect,
+    .explain = gy_tls_failure,
     .input = tls_input,
     .output = tls_output,
     .shutdown = tls_shutdown,

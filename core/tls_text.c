@@ -24,11 +24,21 @@ static bool is_numeric(const char *host)
 int gy_tls_expect(struct gy_stream *stream, const char *host)
 {
     struct gy_tls *tls = (struct gy_tls *)stream->layer;
+    char name[GY_TLS_NAME_BYTES];
     size_t length = strlen(host);
     gy_assert(tls != NULL && !tls->layer.established);
-    if (length == 0 || length >= GY_TLS_NAME_BYTES) {
+    if (host[0] == '[' && length > 2) { /* an IPv6 address as URLs have it */
+        host++;
+        length -= 2;
+    } else if (length > 1 && host[length - 1] == '.') {
+        length--; /* fully qualified */
+    }
+    if (length == 0 || length >= sizeof name) {
         return GY_EINVAL;
     }
+    memcpy(name, host, length);
+    name[length] = '\0';
+    host = name;
     struct gy_tls_memory *before = gy_tls_memory_use(&tls->worker->memory);
     bool verify = tls->worker->config->verify != GY_TLS_VERIFY_NONE;
     int code = WOLFSSL_SUCCESS;

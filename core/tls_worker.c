@@ -28,28 +28,6 @@ static int choose_certificate(WOLFSSL *ssl, int *alert, void *context)
     return 0;
 }
 
-/* The first of our protocols that the client has, too; a client without any of them is refused
- * (RFC 7301 §3.2). */
-static int choose_protocol(WOLFSSL *ssl, const unsigned char **chosen, unsigned char *chosen_bytes,
-                           const unsigned char *offered, unsigned int offered_bytes, void *context)
-{
-    (void)ssl;
-    const struct gy_tls_worker *tls = context;
-    for (uint32_t i = 0; i < tls->config->protocol_count; i++) {
-        const char *ours = tls->config->protocols[i];
-        size_t length = strlen(ours);
-        for (unsigned int at = 0; at < offered_bytes; at += offered[at] + 1u) {
-            if (offered[at] == length && at + 1 + length <= offered_bytes &&
-                memcmp(offered + at + 1, ours, length) == 0) {
-                *chosen = offered + at + 1;
-                *chosen_bytes = (unsigned char)length;
-                return SSL_TLSEXT_ERR_OK;
-            }
-        }
-    }
-    return SSL_TLSEXT_ERR_ALERT_FATAL;
-}
-
 static void set_call_backs(struct gy_tls_worker *tls, WOLFSSL_CTX *context)
 {
     const struct gy_tls_config *config = tls->config;
@@ -60,9 +38,6 @@ static void set_call_backs(struct gy_tls_worker *tls, WOLFSSL_CTX *context)
     }
     wolfSSL_CTX_set_servername_callback(context, choose_certificate);
     wolfSSL_CTX_set_servername_arg(context, tls);
-    if (config->protocol_count > 0) {
-        wolfSSL_CTX_set_alpn_select_cb(context, choose_protocol, tls);
-    }
     if (config->no_tickets) {
         wolfSSL_CTX_no_ticket_TLSv13(context);
         wolfSSL_CTX_NoTicketTLSv12(context);

@@ -195,8 +195,8 @@ static void follow_deadline(struct gy_stream *stream)
 static uint32_t http_open(struct gy_stream *stream)
 {
     session_of(stream)->peer.known = false;
-    gy_h1_init(&session_of(stream)->h1, &http_of(stream)->env, &stream->out, stream, false,
-               stream->worker->now_ns);
+    gy_h1_init(&session_of(stream)->h1, &http_of(stream)->env, &stream->out, stream,
+               stream->layer != NULL, stream->worker->now_ns);
     follow_deadline(stream);
     return gy_h1_wants(&session_of(stream)->h1, &stream->in);
 }
@@ -297,6 +297,8 @@ void gy_http_server_init(struct gy_server *server, struct gy_http_server *http,
         .session_bytes = sizeof(struct http_session),
         .worker_open = http_worker_open,
         .worker_close = http_worker_close,
+        .layer = http->layer,
+        .layer_context = http->layer_context,
         .descriptors = descriptors,
     };
 }
