@@ -65,7 +65,15 @@ static void on_closed(struct gy_stream *stream, enum gy_close_reason reason)
         struct gy_attempt *attempt = &dial->attempts[connection->attempt];
         gy_assert(attempt->stream == stream);
         attempt->stream = NULL;
-        attempt->error = stream->error != 0 ? stream->error : ECANCELED;
+        attempt->error = stream->error != 0             ? stream->error
+                         : reason == GY_CLOSE_TIMEOUT   ? ETIMEDOUT
+                         : reason == GY_CLOSE_PEER      ? ECONNRESET
+                         : reason == GY_CLOSE_RESET     ? ECONNRESET
+                         : reason == GY_CLOSE_PROTOCOL  ? EPROTO
+                                                        : ECANCELED;
+        if (attempt->error == EPROTO) {
+            stream->layer->ops->explain(stream, dial->insecure, sizeof dial->insecure);
+        }
         dial->over++;
         dial->due_ms = 0;
         step_soon(dial);
@@ -98,6 +106,8 @@ int gy_connector_open(struct gy_connector *connector, struct gy_worker *worker,
         .session_bytes = connector->connection_offset + (uint32_t)sizeof(struct gy_connection),
         .limits = options->limits,
         .connections_max = options->connections_max,
+        .layer = options->layer,
+        .layer_context = options->layer_context,
     };
     return gy_endpoint_open(&connector->endpoint, worker, &endpoint, error);
 }
@@ -150,6 +160,7 @@ static void fail_by_attempts(struct gy_dial *dial, bool late)
         const char *said = attempt->stream != NULL       ? "no answer yet"
                            : attempt->error == ETIMEDOUT ? "no answer in time"
                            : attempt->error == ECANCELED ? "given up"
+                           : attempt->error == EPROTO    ? dial->insecure
                                                          : strerror(attempt->error);
         code = code == 0 && attempt->error != 0 ? gy_error_from_errno(attempt->error) : code;
         int written =
@@ -222,6 +233,10 @@ static void attempt_begin(struct gy_dial *dial)
     *gy_connection_of(stream) =
         (struct gy_connection){.stream = stream, .dial = dial, .attempt = number, .peer = peer};
     attempt->stream = stream;
+    const struct gy_layer_ops *layer = connector->endpoint.layer;
+    if (layer != NULL && layer->expect != NULL && layer->expect(stream, dial->query.name) != 0) {
+        gy_stream_abort(stream, GY_CLOSE_ERROR);
+    }
 }
 
 /* Looks at what is due: the next attempt, the end of all. */

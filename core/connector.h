@@ -8,7 +8,8 @@
  * A name is handed to the resolver that the connector was given. Its addresses are raced as RFC
  * 8305 says: IPv4 and IPv6 take turns, beginning with the family that the resolver put first; the
  * next attempt starts when the last one has failed, or attempt_delay_ms after it began; the first
- * to connect is it, and the others are given up.
+ * to connect is it, and the others are given up. With a layer (TLS, say) its handshake is part of
+ * connecting.
  *
  *     static void connected(struct gy_dial *dial, struct gy_stream *stream)
  *     {
@@ -42,6 +43,8 @@ struct gy_connector_options {
     uint32_t attempt_delay_ms;    /* 0: 250 (RFC 8305 §5); at least 10 */
     uint32_t attempt_timeout_ms;  /* of one address; 0: 10,000 */
     uint32_t timeout_ms;          /* of all together, resolving included; 0: 30,000 */
+    const struct gy_layer_ops *layer; /* core/layer.h: told the host; NULL: none */
+    const void *layer_context;
 };
 
 struct gy_connector {
@@ -92,6 +95,7 @@ struct gy_dial {
     uint32_t over;     /* of them */
     uint64_t due_ms;   /* of the next attempt */
     uint64_t until_ms; /* of all together */
+    char insecure[160]; /* why the layer of the last attempt with EPROTO failed */
     uint16_t port;
     bool resolving;
     bool active;

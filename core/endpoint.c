@@ -22,6 +22,14 @@ static uint64_t default_quota_bytes(const struct gy_worker *worker)
     return ((uint64_t)worker->keeps.capacity / 2 * GY_KEEP_BYTES + pool_bytes / 8 * 3) / 2;
 }
 
+static void sessions_close(struct gy_endpoint *endpoint)
+{
+    size_t bytes = (size_t)endpoint->sessions.item_bytes * endpoint->sessions.capacity;
+    gy_unpoison(endpoint->sessions.base, bytes);
+    munmap(endpoint->sessions.base, bytes);
+    endpoint->sessions.base = NULL;
+}
+
 int gy_endpoint_open(struct gy_endpoint *endpoint, struct gy_worker *worker,
                      const struct gy_endpoint_options *options, struct gy_error *error)
 {
@@ -43,11 +51,13 @@ int gy_endpoint_open(struct gy_endpoint *endpoint, struct gy_worker *worker,
                 .send_high_bytes = or_default(limits->send_high_bytes, 262144),
                 .write_timeout_ms = or_default(limits->write_timeout_ms, 30000),
                 .linger_timeout_ms = or_default(limits->linger_timeout_ms, 5000),
+                .handshake_timeout_ms = or_default(limits->handshake_timeout_ms, 10000),
                 .linger_bytes = or_default(limits->linger_bytes, 1u << 20),
             },
         .quota.limit_bytes =
             options->quota_bytes != 0 ? options->quota_bytes : default_quota_bytes(worker),
         .connections_max = or_default(options->connections_max, worker->options.streams_max),
+        .layer = options->layer,
     };
     gy_assert(endpoint->limits.receive_low_bytes < endpoint->limits.receive_high_bytes);
     TAILQ_INIT(&endpoint->quota.waiting);
@@ -61,14 +71,21 @@ int gy_endpoint_open(struct gy_endpoint *endpoint, struct gy_worker *worker,
             options->name, endpoint->connections_max);
     }
     gy_slab_init(&endpoint->sessions, memory, bytes, options->session_bytes);
+    if (endpoint->layer != NULL) {
+        int code = endpoint->layer->attach(endpoint, options->layer_context, error);
+        if (code != 0) {
+            sessions_close(endpoint);
+            return code;
+        }
+    }
     return 0;
 }
 
 void gy_endpoint_close(struct gy_endpoint *endpoint)
 {
     gy_assert(endpoint->connections == 0);
-    size_t bytes = (size_t)endpoint->sessions.item_bytes * endpoint->sessions.capacity;
-    gy_unpoison(endpoint->sessions.base, bytes);
-    munmap(endpoint->sessions.base, bytes);
-    endpoint->sessions.base = NULL;
+    if (endpoint->layer != NULL) {
+        endpoint->layer->detach(endpoint);
+    }
+    sessions_close(endpoint);
 }

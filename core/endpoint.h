@@ -8,6 +8,7 @@
  * for those it opens.
  */
 
+#include "layer.h"
 #include "stream.h"
 
 struct gy_endpoint_options {
@@ -18,6 +19,8 @@ struct gy_endpoint_options {
     struct gy_stream_limits limits; /* 0 means the default */
     uint64_t quota_bytes;           /* kept in `in` by all its streams; 0: by the pool's size */
     uint32_t connections_max;       /* 0: as many as the worker has slots */
+    const struct gy_layer_ops *layer; /* NULL: what is on the wire is what sessions see */
+    const void *layer_context;        /* for its attach */
 };
 
 struct gy_endpoint {
@@ -26,6 +29,8 @@ struct gy_endpoint {
     const char *name;
     void *context;
     void *state; /* the owner's, for this worker */
+    const struct gy_layer_ops *layer;
+    void *layer_state; /* the layer's, for this worker */
     struct gy_slab sessions;
     struct gy_stream_limits limits; /* defaults filled in */
     struct gy_quota quota;

@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-#include "core/stream.h"
 #include "core/worker.h"
 
 #define BLOCK_BYTES ((uint32_t)sizeof(((struct gy_keep_block *)0)->data))
@@ -73,10 +72,8 @@ static uint32_t keep_begin(struct gy_worker *worker, struct gy_chain *to, struct
     return slice.length;
 }
 
-void gy_keep_leftover(struct gy_stream *stream)
+void gy_keep_leftover(struct gy_worker *worker, struct gy_chain *in)
 {
-    struct gy_worker *worker = stream->worker;
-    struct gy_chain *in = &stream->in;
     gy_assert(in->length > 0);
     bool low = gy_pool_low(worker->pool);
     const struct gy_link *link = in->head;
@@ -104,4 +101,37 @@ void gy_keep_leftover(struct gy_stream *stream)
     }
     *in = kept;
     gy_count(&worker->counters.copied_bytes, copied);
+}
+
+int gy_keep_reserve(struct gy_worker *worker, const struct gy_chain *in, struct gy_keep_room *room)
+{
+    if (in->head != NULL && is_kept(in->tail->slice) && in->tail->slice.buffer->refs == 1) {
+        struct gy_slice last = in->tail->slice;
+        uint32_t end = last.offset + last.length;
+        if (end < BLOCK_BYTES) {
+            *room = (struct gy_keep_room){last.buffer->data + end, BLOCK_BYTES - end, NULL};
+            return 0;
+        }
+    }
+    if (in->links->used == in->links->capacity) {
+        return GY_ENOBUFS;
+    }
+    struct gy_keep_block *block = keep_take(worker);
+    if (block == NULL) {
+        return GY_ENOBUFS;
+    }
+    *room = (struct gy_keep_room){block->data, BLOCK_BYTES, block};
+    return 0;
+}
+
+void gy_keep_commit(struct gy_chain *in, const struct gy_keep_room *room, uint32_t bytes)
+{
+    gy_assert(bytes <= room->bytes);
+    if (room->block != NULL) {
+        int error = gy_chain_append(in, (struct gy_slice){&room->block->buffer, 0, bytes});
+        gy_assert(error == 0);
+    } else {
+        in->tail->slice.length += bytes;
+        in->length += bytes;
+    }
 }

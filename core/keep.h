@@ -12,9 +12,28 @@
  * as they are.
  */
 
-struct gy_stream;
+#include <stdint.h>
 
-/* Called with stream->in not empty, after the session's turn. Counts what it copies. */
-void gy_keep_leftover(struct gy_stream *stream);
+struct gy_chain;
+struct gy_worker;
+
+/* Called with a chain of input that is not empty, after the session's turn. Counts what it copies.
+ */
+void gy_keep_leftover(struct gy_worker *worker, struct gy_chain *in);
+
+/* For input that is made rather than received (deciphered, say): room for at least a byte that can
+ * become part of a chain of input. */
+struct gy_keep_room {
+    uint8_t *data;
+    uint32_t bytes;
+    struct gy_keep_block *block; /* a new one; NULL: behind the chain's last slice */
+};
+
+/* Room behind `in`. 0, or GY_ENOBUFS when blocks or links are used up. Until the commit, nothing
+ * else is done to the chain, nor any link taken. */
+int gy_keep_reserve(struct gy_worker *worker, const struct gy_chain *in, struct gy_keep_room *room);
+
+/* Appends the first `bytes` of the room to the chain; 0 gives the room back. */
+void gy_keep_commit(struct gy_chain *in, const struct gy_keep_room *room, uint32_t bytes);
 
 #endif

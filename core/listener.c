@@ -37,6 +37,8 @@ int gy_listener_open(struct gy_listener *listener, struct gy_worker *worker,
         .limits = server->limits,
         .quota_bytes = server->quota_bytes,
         .connections_max = server->connections_max,
+        .layer = server->layer,
+        .layer_context = server->layer_context,
     };
     int code = gy_endpoint_open(&listener->endpoint, worker, &options, error);
     if (code == 0 && server->worker_open != NULL) {
@@ -66,7 +68,7 @@ static void refuse(struct gy_listener *listener, int descriptor)
 {
     gy_count(&listener->endpoint.worker->counters.connections_refused, 1);
     gy_log_limited(GY_LOG_WARN, "listener",
-                   "%s: connection refused, %u are open on this worker, which is its limit",
+                   "%s: connection refused: %u are open on this worker, and there is no room for more",
                    listener->server->name, listener->endpoint.connections);
     gy_worker_close_descriptor(listener->endpoint.worker, descriptor);
 }

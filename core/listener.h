@@ -20,6 +20,8 @@ struct gy_server {
     struct gy_stream_limits limits;
     uint64_t quota_bytes; /* kept in `in` by all its streams of one worker; 0: by the pool's size */
     uint32_t connections_max; /* per worker; 0: as many as the worker has slots */
+    const struct gy_layer_ops *layer; /* core/layer.h; NULL: none */
+    const void *layer_context;
 
     /* What the server keeps per worker (caches, counters, a Date string): made on the worker's
      * thread before it accepts, found again as endpoint->state, and closed when no stream is left.

@@ -191,10 +191,14 @@ int gy_histogram_render(struct gy_writer *writer, const char *name, const char *
     X(accept_pauses, "accept_pauses", "", COUNTER,                                                 \
       "Times that accepting paused for want of descriptors.")                                      \
     X(timeouts_connect, "timeouts", "kind=\"connect\"", COUNTER, "Deadlines that passed.")         \
+    X(timeouts_handshake, "timeouts", "kind=\"handshake\"", COUNTER, "Deadlines that passed.")     \
     X(timeouts_header, "timeouts", "kind=\"header\"", COUNTER, "Deadlines that passed.")           \
     X(timeouts_idle, "timeouts", "kind=\"idle\"", COUNTER, "Deadlines that passed.")               \
     X(timeouts_write, "timeouts", "kind=\"write\"", COUNTER, "Deadlines that passed.")             \
     X(timeouts_linger, "timeouts", "kind=\"linger\"", COUNTER, "Deadlines that passed.")           \
+    X(tls_full, "tls_handshakes", "kind=\"full\"", COUNTER, "TLS handshakes done.")               \
+    X(tls_resumed, "tls_handshakes", "kind=\"resumed\"", COUNTER, "TLS handshakes done.")         \
+    X(tls_failures, "tls_failures", "", COUNTER, "TLS connections ended by an error in TLS.")      \
     X(mailbox_refused, "mailbox_refused", "", COUNTER,                                             \
       "Messages to another worker that found its mailbox full.")
 

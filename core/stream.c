@@ -103,9 +103,18 @@ void gy_stream_wait(struct gy_stream *stream, enum gy_stream_waiting reason)
 
 /* ---- deadlines ---- */
 
+/* What `expire` or the end of a handshake is due for; 0: nothing. */
+static uint64_t session_deadline(const struct gy_stream *stream)
+{
+    if (stream->state != GY_STREAM_OPEN) {
+        return 0;
+    }
+    return gy_stream_in_handshake(stream) ? stream->layer->deadline_ms : stream->deadline_ms;
+}
+
 void gy_stream_arm_timer(struct gy_stream *stream)
 {
-    uint64_t due = stream->state == GY_STREAM_OPEN ? stream->deadline_ms : 0;
+    uint64_t due = session_deadline(stream);
     if (due == 0 || (stream->core_deadline_ms != 0 && stream->core_deadline_ms < due)) {
         due = stream->core_deadline_ms;
     }
@@ -181,12 +190,25 @@ static void stream_timer_fired(struct gy_timer *timer, uint64_t now_ms)
         stream_expire_core(stream);
         return;
     }
-    if (stream->deadline_ms != 0 && stream->deadline_ms <= now_ms &&
-        stream->state == GY_STREAM_OPEN) {
+    uint64_t due_ms = session_deadline(stream);
+    if (due_ms != 0 && due_ms <= now_ms && gy_stream_in_handshake(stream)) {
+        gy_count(&stream->worker->counters.timeouts_handshake, 1);
+        gy_stream_abort(stream, GY_CLOSE_TIMEOUT);
+        return;
+    }
+    if (due_ms != 0 && due_ms <= now_ms) {
         stream->deadline_ms = 0;
         gy_stream_apply(stream, stream->endpoint->ops->expire(stream));
         stream_settle(stream);
     }
+    gy_stream_arm_timer(stream);
+}
+
+void gy_stream_begin_handshake(struct gy_stream *stream)
+{
+    stream->wants = GY_WANT_READ;
+    stream->layer->deadline_ms =
+        stream->worker->now_ms + stream->endpoint->limits.handshake_timeout_ms;
     gy_stream_arm_timer(stream);
 }
 
@@ -196,7 +218,7 @@ static void stream_timer_fired(struct gy_timer *timer, uint64_t now_ms)
 bool gy_stream_over_quota(const struct gy_stream *stream)
 {
     const struct gy_quota *quota = &stream->endpoint->quota;
-    return quota->used_bytes > quota->limit_bytes && stream->in.length > 0;
+    return quota->used_bytes > quota->limit_bytes && gy_stream_unread(stream) > 0;
 }
 
 /* Those who wait go on as soon as the quota is kept, not at some mark below it: what is left may be
@@ -260,12 +282,38 @@ static void stream_begin(struct gy_stream *stream)
     gy_stream_flush_later(stream);
 }
 
+/* Takes back what stream_make gave; the descriptor stays open. */
+static void stream_unmake(struct gy_stream *stream)
+{
+    struct gy_worker *worker = stream->worker;
+    struct gy_endpoint *endpoint = stream->endpoint;
+    gy_slab_give(&endpoint->sessions, stream->session);
+    worker->generations[stream->slot]++;
+    gy_slab_give(&worker->streams, stream);
+    gy_assert(worker->streams_open > 0 && endpoint->connections > 0);
+    worker->streams_open--;
+    gy_endpoint_count(endpoint, -1);
+    gy_gauge_set(&worker->counters.connections_open, worker->streams_open);
+}
+
 struct gy_stream *gy_stream_open(struct gy_endpoint *endpoint, int descriptor)
 {
     struct gy_stream *stream = stream_make(endpoint, descriptor);
-    if (stream != NULL) {
-        gy_count(&stream->worker->counters.connections_accepted, 1);
+    if (stream == NULL) {
+        return NULL;
+    }
+    if (endpoint->layer != NULL && endpoint->layer->open(stream, false) != 0) {
+        stream_unmake(stream);
+        return NULL;
+    }
+    gy_count(&stream->worker->counters.connections_accepted, 1);
+    if (stream->layer == NULL) {
         stream_begin(stream);
+    } else {
+        stream->fresh = true;
+        stream->silent = true;
+        gy_stream_begin_handshake(stream);
+        gy_stream_flush_later(stream);
     }
     return stream;
 }
@@ -299,6 +347,13 @@ struct gy_stream *gy_stream_dial(struct gy_endpoint *endpoint, const struct gy_a
         return NULL;
     }
     stream->state = GY_STREAM_DIALLING;
+    if (endpoint->layer != NULL && endpoint->layer->open(stream, true) != 0) {
+        stream_unmake(stream);
+        close(descriptor);
+        gy_error_set(error, GY_ELIMIT, "connecting to %s: no memory for a secure connection",
+                     gy_address_format(peer, text, sizeof text));
+        return NULL;
+    }
     gy_count(&worker->counters.connections_dialled, 1);
     if (gy_ring_connect(worker->ring, gy_stream_token(stream, GY_OPERATION_CONNECT), descriptor,
                         &peer->any, peer->length) == 0) {
@@ -316,25 +371,26 @@ struct gy_stream *gy_stream_dial(struct gy_endpoint *endpoint, const struct gy_a
 void gy_stream_free(struct gy_stream *stream)
 {
     struct gy_worker *worker = stream->worker;
-    struct gy_endpoint *endpoint = stream->endpoint;
     gy_assert(!stream->receiving && !stream->sending && stream->cancelling == GY_OPERATION_NONE &&
               !stream->connecting);
     gy_assert(!stream->ready && !stream->flush);
     gy_stream_stop_waiting(stream);
     gy_timer_disarm(&worker->wheel, &stream->timer);
-    endpoint->ops->closed(stream, (enum gy_close_reason)stream->reason);
+    if (!stream->silent) {
+        stream->endpoint->ops->closed(stream, (enum gy_close_reason)stream->reason);
+    }
     gy_chain_clear(&stream->in);
     gy_chain_clear(&stream->out);
+    if (stream->layer != NULL) {
+        gy_chain_clear(&stream->layer->in);
+        gy_chain_clear(&stream->layer->out);
+        stream->layer->ops->close(stream);
+        gy_assert(stream->layer == NULL);
+    }
     quota_charge(stream, 0);
     count_closed(stream);
     gy_worker_close_descriptor(worker, stream->descriptor);
-    gy_slab_give(&endpoint->sessions, stream->session);
-    worker->generations[stream->slot]++;
-    gy_slab_give(&worker->streams, stream);
-    gy_assert(worker->streams_open > 0 && endpoint->connections > 0);
-    worker->streams_open--;
-    gy_endpoint_count(endpoint, -1);
-    gy_gauge_set(&worker->counters.connections_open, worker->streams_open);
+    stream_unmake(stream);
 }
 
 void gy_stream_begin_closing(struct gy_stream *stream)
@@ -368,6 +424,7 @@ void gy_stream_apply(struct gy_stream *stream, uint32_t wants)
                          : stream->eof    ? GY_CLOSE_PEER
                                           : GY_CLOSE_LOCAL;
         gy_stream_stop_waiting(stream);
+        gy_chain_clear(gy_stream_wire_in(stream));
         gy_chain_clear(&stream->in); /* nobody reads it, and a slow peer may take the answer */
     } else if (wants & GY_WANT_RETRY) {
         gy_stream_wait(stream, GY_STREAM_WAITS_FOR_MEMORY);
@@ -376,7 +433,9 @@ void gy_stream_apply(struct gy_stream *stream, uint32_t wants)
 
 void gy_stream_drain(struct gy_stream *stream)
 {
-    if (stream->state == GY_STREAM_OPEN && !stream->fresh && !stream->draining) {
+    if (stream->state == GY_STREAM_OPEN && stream->silent) {
+        stream->draining = true; /* its handshake may end yet; its deadline is near */
+    } else if (stream->state == GY_STREAM_OPEN && !stream->fresh && !stream->draining) {
         stream->draining = true;
         gy_stream_apply(stream, stream->endpoint->ops->drain(stream));
         stream_settle(stream);
@@ -393,32 +452,86 @@ bool gy_stream_wants_input(const struct gy_stream *stream)
 {
     const struct gy_stream_limits *limits = &stream->endpoint->limits;
     uint32_t mark = stream->paused ? limits->receive_low_bytes + 1 : limits->receive_high_bytes;
-    return !stream->eof && (stream->wants & GY_WANT_READ) && stream->in.length < mark &&
+    return !gy_stream_ended(stream) && (stream->wants & GY_WANT_READ) &&
+           gy_stream_unread(stream) < mark &&
            !gy_stream_over_quota(stream);
 }
 
 /* Accounts for what a session left in `in`, and sees to it that its wishes are looked at. */
 static void stream_settle(struct gy_stream *stream)
 {
-    if (stream->in.length > 0) {
-        gy_keep_leftover(stream);
+    struct gy_chain *received = gy_stream_wire_in(stream);
+    uint32_t unread = gy_stream_unread(stream);
+    if (received->length > 0) {
+        gy_keep_leftover(stream->worker, received);
     }
-    if (stream->in.length != stream->charged_bytes) {
-        quota_charge(stream, stream->in.length);
+    if (unread != stream->charged_bytes) {
+        quota_charge(stream, unread);
     }
-    bool paused =
-        stream->in.length >= stream->endpoint->limits.receive_high_bytes ||
-        (stream->paused && stream->in.length > stream->endpoint->limits.receive_low_bytes);
+    bool paused = unread >= stream->endpoint->limits.receive_high_bytes ||
+                  (stream->paused && unread > stream->endpoint->limits.receive_low_bytes);
     if (paused && !stream->paused) {
         gy_count(&stream->worker->counters.paused_high_water, 1);
     }
     stream->paused = paused;
-    if (stream->out.length > 0 || stream->state != GY_STREAM_OPEN || !stream->receiving ||
+    if (gy_stream_unsent(stream) > 0 || stream->state != GY_STREAM_OPEN || !stream->receiving ||
         !gy_stream_wants_input(stream) || (stream->wants & GY_WANT_SHUTDOWN)) {
         gy_stream_flush_later(stream);
     }
     if ((stream->wants & GY_WANT_ROOM) && stream->out.length == 0) {
         gy_stream_wake(stream); /* there is room already, and no send's end to tell it */
+    }
+}
+
+void gy_stream_fail_layer(struct gy_stream *stream)
+{
+    /* Who dialled is to hear of it at once. */
+    gy_stream_apply(stream, GY_WANT_CLOSE | (stream->fresh && !stream->silent ? 0 : GY_WANT_LINGER));
+    stream->reason = GY_CLOSE_PROTOCOL;
+    gy_chain_clear(&stream->out);
+}
+
+/* Whether the session is to run. Handshakes are dear, so a turn has time for a few of their steps
+ * only; the others wait for the next. */
+static bool run_layer_input(struct gy_stream *stream)
+{
+    struct gy_worker *worker = stream->worker;
+    struct gy_layer *layer = stream->layer;
+    if (!layer->established && worker->handshakes_left == 0) {
+        gy_stream_wake(stream);
+        return false;
+    }
+    worker->handshakes_left -= !layer->established;
+    if (layer->ops->input(stream) != 0 && stream->state == GY_STREAM_OPEN) {
+        gy_stream_wait(stream, GY_STREAM_WAITS_FOR_MEMORY);
+    }
+    if (layer->failed) {
+        gy_stream_fail_layer(stream);
+    } else if (layer->established) {
+        return true;
+    } else if (layer->eof) {
+        gy_stream_abort(stream, GY_CLOSE_PEER);
+    }
+    stream_settle(stream);
+    return false;
+}
+
+/* What came with the end of the handshake is for `turn`; a drain that began meanwhile is told now;
+ * and input that found no room is taken when the session has made some. */
+static void after_layer(struct gy_stream *stream, bool fresh)
+{
+    const struct gy_stream_ops *ops = stream->endpoint->ops;
+    if (fresh) {
+        gy_stream_arm_timer(stream);
+    }
+    if (fresh && (stream->in.length > 0 || stream->eof)) {
+        gy_stream_wake(stream);
+    }
+    if (fresh && stream->draining) {
+        gy_stream_apply(stream, ops->drain(stream));
+    }
+    if (stream->layer->more && stream->in.length < stream->endpoint->limits.receive_high_bytes) {
+        gy_stream_wake(stream);
     }
 }
 
@@ -430,9 +543,16 @@ void gy_stream_run(struct gy_stream *stream)
     if (stream->waiting == GY_STREAM_WAITS_FOR_MEMORY) {
         gy_stream_stop_waiting(stream);
     }
+    if (stream->layer != NULL && !run_layer_input(stream)) {
+        return;
+    }
     const struct gy_stream_ops *ops = stream->endpoint->ops;
     bool fresh = stream->fresh;
     stream->fresh = false;
+    stream->silent = false;
     gy_stream_apply(stream, fresh ? ops->open(stream) : ops->turn(stream));
+    if (stream->layer != NULL && stream->state == GY_STREAM_OPEN) {
+        after_layer(stream, fresh);
+    }
     stream_settle(stream);
 }

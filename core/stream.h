@@ -21,6 +21,9 @@
  * worker's pool when it is small or the pool is low, so that a slow peer cannot pin the ring's
  * buffers.
  *
+ * A stream of an endpoint with a layer (core/layer.h) is opened when the layer's handshake is done;
+ * a handshake that fails ends it with GY_CLOSE_PROTOCOL.
+ *
  * All calls are for the owning worker's thread.
  */
 
@@ -34,6 +37,7 @@
 struct gy_stream;
 struct gy_worker;
 struct gy_endpoint;
+struct gy_layer;
 
 /* What a session wants next: the result of turn, expire and drain. */
 enum gy_want {
@@ -96,6 +100,7 @@ struct gy_stream_limits {
     uint32_t write_timeout_ms; /* 30000: a send that makes no progress for so long (at most twice so
                                   long) ends it */
     uint32_t linger_timeout_ms; /* 5000 */
+    uint32_t handshake_timeout_ms; /* 10000: of a layer's handshake, from the connection on */
     uint32_t linger_bytes;      /* 1 MiB: dropped at most while lingering */
 };
 
@@ -129,6 +134,7 @@ struct gy_stream {
     struct gy_worker *worker;
     struct gy_endpoint *endpoint;
     void *session;
+    struct gy_layer *layer; /* between `in`, `out` and the wire; NULL: none */
     struct gy_chain in;
     struct gy_chain out;
 
@@ -145,7 +151,7 @@ struct gy_stream {
     uint32_t generation;
     uint32_t wants;         /* GY_WANT_… as last answered */
     uint32_t charged_bytes; /* of the quota */
-    uint32_t sending_bytes; /* at the front of `out`, with the kernel */
+    uint32_t sending_bytes; /* at the front of `out` (the layer's, if any), with the kernel */
     uint32_t dropped_bytes; /* while lingering */
     int error;              /* the errno that ended it, if one did */
 
@@ -164,7 +170,9 @@ struct gy_stream {
     bool paused : 1;    /* reached receive_high; reads again at receive_low */
     bool was_empty : 1; /* the last receive emptied the socket: poll before reading */
     bool connecting : 1;
-    bool fresh : 1; /* dialled: `open` is still to be called */
+    bool fresh : 1;     /* `open` is still to be called */
+    bool silent : 1;    /* accepted, with a layer, and never opened: `closed` is not called */
+    bool truncated : 1; /* eof, but the layer was not told so: what came may be cut short */
 };
 
 /* Runs the session again in this turn or the next: it has output, or asks to be asked. Cheap,

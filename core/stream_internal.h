@@ -5,6 +5,7 @@
 /* What stream.c (a stream's life and its session) and stream_io.c (its operations on the ring)
  * share. */
 
+#include "core/layer.h"
 #include "core/ring.h"
 #include "core/stream.h"
 
@@ -13,11 +14,50 @@ static inline uint64_t gy_stream_token(const struct gy_stream *stream, enum gy_o
     return gy_token(operation, stream->slot, stream->generation);
 }
 
+/* What the ring receives into. */
+static inline struct gy_chain *gy_stream_wire_in(struct gy_stream *stream)
+{
+    return stream->layer == NULL ? &stream->in : &stream->layer->in;
+}
+
+/* What the ring sends from. */
+static inline struct gy_chain *gy_stream_wire_out(struct gy_stream *stream)
+{
+    return stream->layer == NULL ? &stream->out : &stream->layer->out;
+}
+
+/* Bytes received and not consumed, whatever their form. */
+static inline uint32_t gy_stream_unread(const struct gy_stream *stream)
+{
+    return stream->in.length + (stream->layer == NULL ? 0 : stream->layer->in.length);
+}
+
+/* Bytes that are still to leave, whatever their form. */
+static inline uint32_t gy_stream_unsent(const struct gy_stream *stream)
+{
+    return stream->out.length + (stream->layer == NULL ? 0 : stream->layer->out.length);
+}
+
+/* Whether nothing more will come from the wire. */
+static inline bool gy_stream_ended(const struct gy_stream *stream)
+{
+    return stream->layer == NULL ? stream->eof : stream->layer->eof;
+}
+
+/* Whether the session that the wants are for is still to be opened by its layer. */
+static inline bool gy_stream_in_handshake(const struct gy_stream *stream)
+{
+    return stream->layer != NULL && !stream->layer->established;
+}
+
 /* Puts the stream into the queue of those who wait for `reason`. */
 void gy_stream_wait(struct gy_stream *stream, enum gy_stream_waiting reason);
 
 /* Sees that the timer fires by the nearer of the two deadlines. */
 void gy_stream_arm_timer(struct gy_stream *stream);
+
+/* The connection is there, and the layer's handshake begins: it has so long. */
+void gy_stream_begin_handshake(struct gy_stream *stream);
 
 /* The deadline of a connect, a send or lingering: in timeout_ms; 0: none. */
 void gy_stream_set_core_deadline(struct gy_stream *stream, uint32_t timeout_ms);
@@ -27,6 +67,9 @@ bool gy_stream_over_quota(const struct gy_stream *stream);
 
 /* While OPEN: whether more input is wanted. */
 bool gy_stream_wants_input(const struct gy_stream *stream);
+
+/* The layer failed: what it has to say about it is sent, nothing else. */
+void gy_stream_fail_layer(struct gy_stream *stream);
 
 /* From any state: what is in flight is cancelled and awaited from now on. */
 void gy_stream_begin_closing(struct gy_stream *stream);

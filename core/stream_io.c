@@ -68,6 +68,9 @@ void gy_stream_connected(struct gy_stream *stream, const struct gy_completion *c
     }
     stream->state = GY_STREAM_OPEN;
     stream->fresh = true;
+    if (stream->layer != NULL) {
+        gy_stream_begin_handshake(stream);
+    }
     gy_stream_arm_timer(stream);
     gy_stream_wake(stream);
 }
@@ -76,7 +79,7 @@ void gy_stream_received(struct gy_stream *stream, const struct gy_completion *co
 {
     struct gy_worker *worker = stream->worker;
     gy_assert(stream->receiving);
-    int taken = gy_pool_take(worker->pool, completion, &stream->in);
+    int taken = gy_pool_take(worker->pool, completion, gy_stream_wire_in(stream));
     stream->receiving = completion->flags & GY_COMPLETION_MORE;
     if (taken < 0) {
         gy_stream_abort(stream, GY_CLOSE_ERROR);
@@ -86,7 +89,9 @@ void gy_stream_received(struct gy_stream *stream, const struct gy_completion *co
         stream_receive_ended(stream, completion);
         return;
     }
-    if (completion->result == 0) {
+    if (completion->result == 0 && stream->layer != NULL && stream->state == GY_STREAM_OPEN) {
+        stream->layer->eof = true; /* the layer knows whether it was to be expected */
+    } else if (completion->result == 0) {
         stream->eof = true;
     }
     stream->was_empty = !(completion->flags & GY_COMPLETION_NONEMPTY);
@@ -98,9 +103,9 @@ void gy_stream_received(struct gy_stream *stream, const struct gy_completion *co
         gy_stream_wake(stream);
     } else {
         if (stream->state == GY_STREAM_LINGERING) {
-            stream->dropped_bytes += stream->in.length;
+            stream->dropped_bytes += gy_stream_wire_in(stream)->length;
         }
-        gy_chain_clear(&stream->in);
+        gy_chain_clear(gy_stream_wire_in(stream));
         gy_stream_flush_later(stream);
     }
 }
@@ -127,8 +132,8 @@ void gy_stream_sent(struct gy_stream *stream, const struct gy_completion *comple
         gy_count(&worker->counters.short_sends, 1);
     }
     gy_count(&worker->counters.sent_bytes, sent);
-    gy_chain_consume(&stream->out, sent);
-    if (stream->out.length > 0 || stream->state != GY_STREAM_OPEN ||
+    gy_chain_consume(gy_stream_wire_out(stream), sent);
+    if (gy_stream_unsent(stream) > 0 || stream->state != GY_STREAM_OPEN ||
         (stream->wants & GY_WANT_SHUTDOWN)) {
         gy_stream_flush_later(stream);
     }
@@ -157,12 +162,13 @@ void gy_stream_cancelled(struct gy_stream *stream, const struct gy_completion *c
 static void stream_send(struct gy_stream *stream)
 {
     struct gy_worker *worker = stream->worker;
+    struct gy_chain *out = gy_stream_wire_out(stream);
     uint64_t token = gy_stream_token(stream, GY_OPERATION_SEND);
     int error;
-    if (stream->out.count == 1 && stream->out.length <= GY_SEND_BYTES_MAX) {
-        stream->sending_bytes = stream->out.length;
+    if (out->count == 1 && out->length <= GY_SEND_BYTES_MAX) {
+        stream->sending_bytes = out->length;
         error = gy_ring_send(worker->ring, token, stream->descriptor,
-                             gy_slice_data(stream->out.head->slice), stream->out.length);
+                             gy_slice_data(out->head->slice), out->length);
     } else {
         struct iovec *vectors = worker->vectors + worker->vectors_used;
         uint32_t room = GY_TURN_VECTORS - worker->vectors_used;
@@ -170,7 +176,7 @@ static void stream_send(struct gy_stream *stream)
             gy_stream_flush_later(stream);
             return;
         }
-        uint32_t count = gy_chain_vectors(&stream->out, vectors, GY_SEND_VECTORS_MAX,
+        uint32_t count = gy_chain_vectors(out, vectors, GY_SEND_VECTORS_MAX,
                                           GY_SEND_BYTES_MAX, &stream->sending_bytes);
         struct msghdr *message = &worker->messages[worker->messages_used];
         *message = (struct msghdr){.msg_iov = vectors, .msg_iovlen = count};
@@ -234,12 +240,44 @@ static void stream_stop_receiving(struct gy_stream *stream)
     }
 }
 
-static void stream_progress_open(struct gy_stream *stream)
+/* Makes output of what the session wrote; at its end the peer is told so, once. Without memory it
+ * is asked again when some has come back. */
+static void stream_run_layer_output(struct gy_stream *stream)
 {
-    if (stream->out.length > 0 && !stream->sending) {
+    struct gy_layer *layer = stream->layer;
+    if (stream->sending || layer->failed || !layer->established) {
+        return;
+    }
+    if (stream->out.length > 0 && layer->out.length < GY_SEND_BYTES_MAX &&
+        layer->ops->output(stream, GY_SEND_BYTES_MAX - layer->out.length) != 0) {
+        gy_stream_wait(stream, GY_STREAM_WAITS_FOR_MEMORY);
+    }
+    if (layer->failed && stream->state == GY_STREAM_OPEN) {
+        gy_stream_fail_layer(stream);
+        return;
+    }
+    bool last = stream->state == GY_STREAM_FLUSHING || (stream->wants & GY_WANT_SHUTDOWN);
+    if (last && stream->out.length == 0 && !layer->shut) {
+        layer->shut = true;
+        layer->ops->shutdown(stream);
+    }
+}
+
+/* Sends what there is, unless a send is in flight. */
+static void stream_output(struct gy_stream *stream)
+{
+    if (stream->layer != NULL) {
+        stream_run_layer_output(stream);
+    }
+    if (gy_stream_wire_out(stream)->length > 0 && !stream->sending) {
         stream_send(stream);
     }
-    if ((stream->wants & GY_WANT_SHUTDOWN) && stream->out.length == 0 && !stream->sending &&
+}
+
+static void stream_progress_open(struct gy_stream *stream)
+{
+    stream_output(stream);
+    if ((stream->wants & GY_WANT_SHUTDOWN) && gy_stream_unsent(stream) == 0 && !stream->sending &&
         !stream->write_shut) {
         stream->write_shut = true;
         shutdown(stream->descriptor, SHUT_WR);
@@ -247,7 +285,7 @@ static void stream_progress_open(struct gy_stream *stream)
     bool input = gy_stream_wants_input(stream);
     if (input && !stream->receiving && stream->cancelling == GY_OPERATION_NONE) {
         stream_receive(stream);
-    } else if (!input && stream->receiving && !stream->eof) {
+    } else if (!input && stream->receiving && !gy_stream_ended(stream)) {
         stream_stop_receiving(stream);
     }
     if (!input && stream->waiting == GY_STREAM_WAITS_FOR_NOTHING && gy_stream_over_quota(stream)) {
@@ -265,16 +303,15 @@ static void stream_begin_lingering(struct gy_stream *stream)
         }
     }
     stream->state = GY_STREAM_LINGERING;
-    gy_assert(stream->in.length == 0 && stream->charged_bytes == 0);
+    stream->eof = stream->eof || gy_stream_ended(stream);
+    gy_assert(gy_stream_unread(stream) == 0 && stream->charged_bytes == 0);
     gy_stream_set_core_deadline(stream, stream->endpoint->limits.linger_timeout_ms);
 }
 
 static void stream_progress_flushing(struct gy_stream *stream)
 {
-    if (stream->out.length > 0) {
-        if (!stream->sending) {
-            stream_send(stream);
-        }
+    stream_output(stream);
+    if (gy_stream_unsent(stream) > 0) {
         return;
     }
     gy_assert(!stream->sending);

@@ -399,6 +399,7 @@ static void resume_retrying(struct gy_worker *worker)
     for (struct gy_stream *stream; (stream = TAILQ_FIRST(&worker->retrying)) != NULL;) {
         gy_stream_stop_waiting(stream);
         gy_stream_wake(stream);
+        gy_stream_flush_later(stream);
     }
 }
 
@@ -524,6 +525,7 @@ int gy_worker_turn(struct gy_worker *worker, uint64_t timeout_ns)
         return code;
     }
     read_clock(worker);
+    worker->handshakes_left = GY_HANDSHAKES_PER_TURN;
     reap(worker);
     gy_worker_read_mailboxes(worker);
     gy_worker_read_inlets(worker);

@@ -40,6 +40,9 @@
 
 #define GY_LISTENERS_MAX 64
 
+/* Steps of layers' handshakes in one turn: what is established waits no longer than for these. */
+#define GY_HANDSHAKES_PER_TURN 8
+
 /* A piece of input that was copied out of the pool; what arrives next is added behind it while
  * there is room. */
 struct gy_keep_block {
@@ -113,6 +116,7 @@ struct gy_worker {
 
     struct iovec *vectors; /* GY_TURN_VECTORS */
     uint32_t vectors_used;
+    uint32_t handshakes_left; /* of this turn */
     struct msghdr *messages; /* GY_TURN_MESSAGES */
     uint32_t messages_used;
 

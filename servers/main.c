@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clients/cert/cert_command.h"
 #include "clients/get/get_command.h"
 #include "servers/doctor.h"
 #include "servers/http/http_command.h"
@@ -16,6 +17,7 @@ static const struct {
     {"http", gy_http_main, "an HTTP/1.1 server"},
     {"get", gy_get_main, "fetch URLs over HTTP/1.1"},
     {"serve", gy_serve_main, "what a configuration file says: any mix of servers"},
+    {"cert", gy_cert_main, "certificates for development: an authority of your own"},
     {"doctor", gy_doctor_main, "what this host offers, and what would change it"},
 };
 

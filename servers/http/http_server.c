@@ -233,7 +233,7 @@ static uint32_t http_open(struct gy_stream *stream)
     struct gy_http_worker *http = http_of(stream);
     session_of(stream)->peer.known = false;
     session_of(stream)->visitor = GY_VISITOR_NONE;
-    gy_h1_init(&session_of(stream)->h1, &http->env, &stream->out, stream, false,
+    gy_h1_init(&session_of(stream)->h1, &http->env, &stream->out, stream, stream->layer != NULL,
                stream->worker->now_ns);
     if (http->shared->visitors != NULL && !let_in(stream, http->shared->visitors)) {
         return 0;
@@ -342,6 +342,8 @@ void gy_http_server_init(struct gy_server *server, struct gy_http_server *http,
         .limits = http->stream,
         .worker_open = http_worker_open,
         .worker_close = http_worker_close,
+        .layer = http->layer,
+        .layer_context = http->layer_context,
         .descriptors = descriptors,
     };
 }

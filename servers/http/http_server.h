@@ -49,6 +49,8 @@ struct gy_http_server {
     void *context;                     /* the handler's, the same for all workers */
     const char *name;                  /* the Server field; NULL: "gyre"; "": none */
     const struct gy_h1_limits *limits; /* NULL: the defaults of h1.h */
+    const struct gy_layer_ops *layer;  /* gy_tls_layer for https; NULL: plain */
+    const void *layer_context;
     uint32_t exchanges_max;            /* requests active at once, per worker; 0: 65536 */
     uint32_t drain_patience_ms; /* how long a drain lets idle connections send one last request; 0:
                                    1000 */

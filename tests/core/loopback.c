@@ -234,6 +234,8 @@ struct loopback *loopback_open(const struct loopback_options *options)
         .session_bytes = sizeof(struct talk),
         .limits = options->limits,
         .descriptors = &loopback->listening,
+        .layer = options->layer,
+        .layer_context = options->layer_context,
     };
     loopback->options = (struct gy_worker_options){
         .workers = 1,

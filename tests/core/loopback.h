@@ -36,6 +36,8 @@ struct loopback_options {
     struct gy_stream_limits limits;
     uint32_t streams_max; /* 0: 4096 */
     uint32_t blocks_max;  /* 0: 64 */
+    const struct gy_layer_ops *layer;
+    const void *layer_context;
 };
 
 struct loopback {

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "clients/cert/cert_command.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "clients/cert/make.h"
+#include "core/tls.h"
+
+#define DAYS_DEFAULT 365
+#define DAYS_MAX     3650
+#define PATH_BYTES   4096
+
+static const char help_text[] =
+    "usage: gyre cert [--dir DIR] [--days N] [--client] [NAME...]\n\n"
+    "Makes certificates for development (EC P-256): an authority of your own, once, and one\n"
+    "signed by it for the NAMEs (default: localhost 127.0.0.1 ::1).\n\n"
+    "  --dir DIR   where the files go (default: .); made if it is not there\n"
+    "  --days N    how long it is valid, from an hour ago on (default: 365)\n"
+    "  --client    for a client to show to a server that asks; NAME is who it is\n\n"
+    "In DIR:\n"
+    "  authority.pem    what clients are to trust: gyre get --ca DIR/authority.pem\n"
+    "  authority.key    its key; whoever has it can sign anything, so keep it to yourself\n"
+    "  NAME.pem, .key   the certificate of the first NAME, and its key\n\n"
+    "An authority that is there is used again. Exit status: 0, 1 when something failed, 2 for\n"
+    "a wrong command line.\n";
+
+struct cert_options {
+    const char *directory;
+    struct gy_cert_request request;
+    const char *names[GY_CERT_NAMES_MAX];
+};
+
+/* ---- files ---- */
+
+static int path_of(char *path, const struct cert_options *options, const char *name,
+                   const char *suffix, struct gy_error *error)
+{
+    int length = snprintf(path, PATH_BYTES, "%s/%s.%s", options->directory, name, suffix);
+    if (length < 0 || length >= PATH_BYTES) {
+        return gy_error_set(error, GY_EINVAL, "%s: the name is too long", options->directory);
+    }
+    return 0;
+}
+
+/* Written aside and moved into place, so that a reader finds the old one or the new one. */
+static int write_file(const char *path, const char *text, mode_t mode, struct gy_error *error)
+{
+    char aside[PATH_BYTES + 8];
+    snprintf(aside, sizeof aside, "%s.new", path);
+    unlink(aside);
+    int descriptor = open(aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+    size_t length = strlen(text);
+    bool written = descriptor >= 0 && write(descriptor, text, length) == (ssize_t)length;
+    int errno_value = errno;
+    if (descriptor >= 0) {
+        close(descriptor);
+    }
+    if (!written || rename(aside, path) != 0) {
+        errno_value = written ? errno : errno_value;
+        unlink(aside);
+        return gy_error_set(error, gy_error_from_errno(errno_value), "writing %s: %s", path,
+                            strerror(errno_value));
+    }
+    return 0;
+}
+
+static int read_file(const char *path, char *text, size_t bytes, struct gy_error *error)
+{
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t got = descriptor < 0 ? -1 : read(descriptor, text, bytes - 1);
+    int errno_value = errno;
+    if (descriptor >= 0) {
+        close(descriptor);
+    }
+    if (got < 0) {
+        return gy_error_set(error, gy_error_from_errno(errno_value), "reading %s: %s", path,
+                            strerror(errno_value));
+    }
+    text[got] = '\0';
+    return 0;
+}
+
+static int write_pair(const struct cert_options *options, const char *name,
+                      const struct gy_cert_pair *pair, struct gy_error *error)
+{
+    char path[PATH_BYTES];
+    int code = path_of(path, options, name, "key", error);
+    code = code != 0 ? code : write_file(path, pair->key, 0600, error);
+    code = code != 0 ? code : path_of(path, options, name, "pem", error);
+    code = code != 0 ? code : write_file(path, pair->certificate, 0644, error);
+    if (code == 0) {
+        printf("wrote %s/%s.pem and %s/%s.key\n", options->directory, name, options->directory,
+               name);
+    }
+    return code;
+}
+
+/* ---- what it does ---- */
+
+/* Takes the authority that is there, or makes one that lasts ten years. */
+static int get_authority(const struct cert_options *options, struct gy_cert_pair *authority,
+                         struct gy_error *error)
+{
+    char path[PATH_BYTES];
+    int code = path_of(path, options, "authority", "key", error);
+    if (code != 0) {
+        return code;
+    }
+    if (access(path, F_OK) == 0) {
+        code = read_file(path, authority->key, sizeof authority->key, error);
+        code = code != 0 ? code : path_of(path, options, "authority", "pem", error);
+        return code != 0 ? code
+                         : read_file(path, authority->certificate, sizeof authority->certificate,
+                                     error);
+    }
+    static const char *const name = "Gyre development authority";
+    struct gy_cert_request request = {.names = &name, .name_count = 1, .days = DAYS_MAX};
+    code = gy_cert_make_authority(authority, &request, error);
+    return code != 0 ? code : write_pair(options, "authority", authority, error);
+}
+
+/* "*.example.org" is no pleasant name for a file, and one with a slash would lie elsewhere. */
+static void file_name(char *target, size_t bytes, const char *name)
+{
+    size_t i = 0;
+    name += strncmp(name, "*.", 2) == 0 ? 2 : 0;
+    for (; name[i] != '\0' && i + 1 < bytes; i++) {
+        target[i] = strchr("/:*\\ ", name[i]) != NULL ? '_' : name[i];
+    }
+    target[i] = '\0';
+}
+
+static int make_all(const struct cert_options *options, struct gy_error *error)
+{
+    struct gy_cert_pair *authority = calloc(2, sizeof *authority);
+    if (authority == NULL) {
+        return gy_error_set(error, GY_ENOMEM, "out of memory");
+    }
+    struct gy_cert_pair *pair = authority + 1;
+    char name[128];
+    file_name(name, sizeof name, options->request.names[0]);
+    if (mkdir(options->directory, 0777) != 0 && errno != EEXIST) {
+        int errno_value = errno;
+        free(authority);
+        return gy_error_set(error, gy_error_from_errno(errno_value), "making %s: %s",
+                            options->directory, strerror(errno_value));
+    }
+    int code = gy_tls_init(error);
+    code = code != 0 ? code : get_authority(options, authority, error);
+    code = code != 0 ? code : gy_cert_make(pair, &options->request, authority, error);
+    code = code != 0 ? code : write_pair(options, name, pair, error);
+    explicit_bzero(authority, 2 * sizeof *authority);
+    free(authority);
+    if (code == 0 && !options->request.client) {
+        printf("\nTry it:\n  gyre http --tls %s/%s.pem --listen :8443 .\n"
+               "  gyre get --ca %s/authority.pem https://%s:8443/\n",
+               options->directory, name, options->directory, options->request.names[0]);
+    }
+    return code;
+}
+
+/* ---- the command line ---- */
+
+static bool read_days(const char *text, uint32_t *days)
+{
+    char *end = NULL;
+    unsigned long value = text != NULL ? strtoul(text, &end, 10) : 0;
+    if (text == NULL || text[0] < '0' || text[0] > '9' || *end != '\0' || value < 1 ||
+        value > DAYS_MAX) {
+        fprintf(stderr, "gyre cert: --days: a number from 1 to %d\n", DAYS_MAX);
+        return false;
+    }
+    *days = (uint32_t)value;
+    return true;
+}
+
+/* False: it was wrong, and said so. */
+static bool read_options(struct cert_options *options, int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        const char *argument = argv[i];
+        if (strcmp(argument, "--dir") == 0 && i + 1 < argc) {
+            options->directory = argv[++i];
+        } else if (strcmp(argument, "--days") == 0) {
+            if (!read_days(i + 1 < argc ? argv[++i] : NULL, &options->request.days)) {
+                return false;
+            }
+        } else if (strcmp(argument, "--client") == 0) {
+            options->request.client = true;
+        } else if (argument[0] == '-' || options->request.name_count == GY_CERT_NAMES_MAX) {
+            fprintf(stderr, "gyre cert: %s: %s\n\n%s", argument,
+                    argument[0] == '-' ? "no such flag, or it lacks its value" : "too many names",
+                    help_text);
+            return false;
+        } else {
+            options->names[options->request.name_count++] = argument;
+        }
+    }
+    if (options->request.client && options->request.name_count != 1) {
+        fprintf(stderr, "gyre cert: --client needs one NAME: who the client is\n");
+        return false;
+    }
+    return true;
+}
+
+int gy_cert_main(int argc, char **argv)
+{
+    struct cert_options options = {.directory = ".", .request.days = DAYS_DEFAULT};
+    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+        fputs(help_text, stdout);
+        return 0;
+    }
+    if (!read_options(&options, argc, argv)) {
+        return 2;
+    }
+    if (options.request.name_count == 0) {
+        options.names[0] = "localhost";
+        options.names[1] = "127.0.0.1";
+        options.names[2] = "::1";
+        options.request.name_count = 3;
+    }
+    options.request.names = options.names;
+    struct gy_error error = {0};
+    if (make_all(&options, &error) != 0) {
+        fprintf(stderr, "gyre cert: %s\n", error.message);
+        return 1;
+    }
+    return 0;
+}

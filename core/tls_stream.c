@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/* One connection: records in, plaintext out, and back. */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/endpoint.h"
+#include "core/keep.h"
+#include "core/stream.h"
+#include "core/tls_internal.h"
+#include "core/worker.h"
+
+#include <wolfssl/error-ssl.h>
+
+/* A record that fits a block of output with its header, type and tag (RFC 8446 §5.2). */
+#define RECORD_BYTES (GY_BUMP_BLOCK_BYTES - 64)
+
+static struct gy_tls *tls_of(struct gy_stream *stream)
+{
+    return (struct gy_tls *)stream->layer;
+}
+
+/* ---- wolfSSL's I/O ---- */
+
+int gy_tls_receive_callback(WOLFSSL *ssl, char *target, int bytes, void *context)
+{
+    (void)ssl;
+    struct gy_stream *stream = context;
+    struct gy_layer *layer = stream->layer;
+    uint32_t take = layer->in.length < (uint32_t)bytes ? layer->in.length : (uint32_t)bytes;
+    if (take == 0) {
+        return layer->eof ? WOLFSSL_CBIO_ERR_CONN_CLOSE : WOLFSSL_CBIO_ERR_WANT_READ;
+    }
+    gy_chain_copy(&layer->in, 0, take, target);
+    gy_chain_consume(&layer->in, take);
+    gy_count(&stream->worker->counters.copied_bytes, take);
+    return (int)take;
+}
+
+int gy_tls_send_callback(WOLFSSL *ssl, char *data, int bytes, void *context)
+{
+    (void)ssl;
+    struct gy_stream *stream = context;
+    struct gy_bump *bump = &stream->worker->bump;
+    uint32_t length = (uint32_t)bytes;
+    uint32_t piece = length < GY_BUMP_BLOCK_BYTES ? length : GY_BUMP_BLOCK_BYTES;
+    if (gy_bump_copy(bump, &stream->layer->out, data, piece) != 0) {
+        return WOLFSSL_CBIO_ERR_WANT_WRITE;
+    }
+    tls_of(stream)->spoke = true;
+    return (int)piece;
+}
+
+/* ---- life ---- */
+
+/* Which application protocols this side speaks. A client goes on without, where the server chooses
+ * none; a server refuses who has none of them (RFC 7301 §3.2). 0 or GY_ENOMEM. */
+static int name_protocols(struct gy_tls *tls)
+{
+    const struct gy_tls_config *config = tls->worker->config;
+    char list[GY_TLS_PROTOCOLS_MAX * sizeof config->protocols[0]];
+    size_t length = 0;
+    for (uint32_t i = 0; i < config->protocol_count; i++) {
+        length += (size_t)snprintf(list + length, sizeof list - length, "%s%s", i > 0 ? "," : "",
+                                   config->protocols[i]);
+    }
+    if (length == 0) {
+        return 0;
+    }
+    unsigned char otherwise =
+        config->server ? WOLFSSL_ALPN_FAILED_ON_MISMATCH : WOLFSSL_ALPN_CONTINUE_ON_MISMATCH;
+    return wolfSSL_UseALPN(tls->ssl, list, (unsigned int)length, otherwise) == WOLFSSL_SUCCESS
+               ? 0
+               : GY_ENOMEM;
+}
+
+static int tls_open(struct gy_stream *stream, bool dialled)
+{
+    struct gy_tls_worker *worker = stream->endpoint->layer_state;
+    struct gy_tls *tls = gy_slab_take(&worker->connections);
+    if (tls == NULL) {
+        return GY_ELIMIT;
+    }
+    *tls = (struct gy_tls){.layer.ops = &gy_tls_layer, .worker = worker};
+    gy_assert(dialled == !worker->config->server);
+    struct gy_tls_memory *before = gy_tls_memory_use(&worker->memory);
+    tls->ssl = wolfSSL_new(worker->contexts[0]);
+    if (tls->ssl != NULL && name_protocols(tls) != 0) {
+        wolfSSL_free(tls->ssl);
+        tls->ssl = NULL;
+    }
+    gy_tls_memory_use(before);
+    if (tls->ssl == NULL) {
+        gy_slab_give(&worker->connections, tls);
+        return GY_ENOMEM;
+    }
+    wolfSSL_SetCertCbCtx(tls->ssl, tls);
+    wolfSSL_SetIOReadCtx(tls->ssl, stream);
+    wolfSSL_SetIOWriteCtx(tls->ssl, stream);
+    gy_chain_init(&tls->layer.in, &stream->worker->links);
+    gy_chain_init(&tls->layer.out, &stream->worker->links);
+    stream->layer = &tls->layer;
+    return 0;
+}
+
+static void tls_close(struct gy_stream *stream)
+{
+    struct gy_tls *tls = tls_of(stream);
+    struct gy_tls_memory *before = gy_tls_memory_use(&tls->worker->memory);
+    wolfSSL_free(tls->ssl);
+    gy_tls_memory_use(before);
+    free(tls->host);
+    free(tls->doubtful);
+    gy_slab_give(&tls->worker->connections, tls);
+    stream->layer = NULL;
+}
+
+/* ---- input ---- */
+
+/* The alert for what wolfSSL drops without a word (RFC 8446 §6.2). */
+static uint8_t alert_for(int error)
+{
+    switch (error) {
+    case VERSION_ERROR:
+        return protocol_version;
+    case LENGTH_ERROR:
+        return record_overflow;
+    case UNKNOWN_RECORD_TYPE:
+    case OUT_OF_ORDER_E:
+    case UNKNOWN_HANDSHAKE_TYPE:
+        return unexpected_message;
+    case BUFFER_ERROR:
+    case INCOMPLETE_DATA:
+        return decode_error;
+    default:
+        return handshake_failure;
+    }
+}
+
+/* Before the first word of ours nothing is enciphered yet: an alert can be written as it is. */
+static void send_plain_alert(struct gy_stream *stream, uint8_t code)
+{
+    const uint8_t record[] = {21, 3, 3, 0, 2, alert_fatal, code};
+    gy_bump_copy(&stream->worker->bump, &stream->layer->out, record, sizeof record);
+}
+
+static void note_failure(struct gy_stream *stream, int error)
+{
+    struct gy_tls *tls = tls_of(stream);
+    WOLFSSL_ALERT_HISTORY alerts;
+    tls->layer.failed = true;
+    tls->error = error;
+    wolfSSL_get_alert_history(tls->ssl, &alerts);
+    tls->alert_received = alerts.last_rx.code > close_notify;
+    if (tls->alert_received) {
+        tls->alert = (uint8_t)alerts.last_rx.code;
+    } else if (alerts.last_tx.code > close_notify) {
+        tls->alert = (uint8_t)alerts.last_tx.code;
+    } else if (!tls->spoke) {
+        tls->alert = alert_for(error);
+        send_plain_alert(stream, tls->alert);
+    }
+    gy_count(&stream->worker->counters.tls_failures, 1);
+}
+
+/* The handshake goes on. 0, or GY_ENOBUFS. */
+static int tls_shake_hands(struct gy_stream *stream)
+{
+    struct gy_tls *tls = tls_of(stream);
+    struct gy_counters *counters = &stream->worker->counters;
+    int result =
+        tls->worker->config->server ? wolfSSL_accept(tls->ssl) : wolfSSL_connect(tls->ssl);
+    if (result == WOLFSSL_SUCCESS) {
+        tls->layer.established = true;
+        gy_count(wolfSSL_session_reused(tls->ssl) ? &counters->tls_resumed : &counters->tls_full,
+                 1);
+        return 0;
+    }
+    int error = wolfSSL_get_error(tls->ssl, result);
+    if (error == WOLFSSL_ERROR_WANT_WRITE) {
+        return GY_ENOBUFS;
+    }
+    if (error != WOLFSSL_ERROR_WANT_READ && !tls->layer.eof) {
+        note_failure(stream, error);
+    }
+    return 0;
+}
+
+/* wolfSSL_read has nothing more to give: why? 0, or GY_ENOBUFS. */
+static int tls_read_ended(struct gy_stream *stream, int result)
+{
+    struct gy_tls *tls = tls_of(stream);
+    int error = wolfSSL_get_error(tls->ssl, result);
+    switch (error) {
+    case WOLFSSL_ERROR_WANT_READ:
+        return 0;
+    case WOLFSSL_ERROR_WANT_WRITE: /* it has to answer first: a new key, say */
+        return GY_ENOBUFS;
+    case WOLFSSL_ERROR_ZERO_RETURN:
+        stream->eof = true;
+        return 0;
+    default:
+        break;
+    }
+    if (tls->layer.eof && tls->layer.in.length == 0) {
+        stream->eof = true;
+        stream->truncated = true;
+    } else {
+        note_failure(stream, error);
+    }
+    return 0;
+}
+
+static int tls_read(struct gy_stream *stream)
+{
+    struct gy_tls *tls = tls_of(stream);
+    struct gy_layer *layer = &tls->layer;
+    layer->more = false;
+    while (!stream->eof && (layer->in.length > 0 || layer->eof || wolfSSL_pending(tls->ssl) > 0)) {
+        if (stream->in.length >= stream->endpoint->limits.receive_high_bytes) {
+            layer->more = true;
+            return 0;
+        }
+        struct gy_keep_room room;
+        if (gy_keep_reserve(stream->worker, &stream->in, &room) != 0) {
+            return GY_ENOBUFS;
+        }
+        int got = wolfSSL_read(tls->ssl, room.data, (int)room.bytes);
+        gy_keep_commit(&stream->in, &room, got > 0 ? (uint32_t)got : 0);
+        if (got <= 0) {
+            return tls_read_ended(stream, got);
+        }
+        gy_count(&stream->worker->counters.copied_bytes, (uint64_t)got);
+    }
+    return 0;
+}
+
+static int tls_input(struct gy_stream *stream)
+{
+    struct gy_tls *tls = tls_of(stream);
+    struct gy_tls_memory *before = gy_tls_memory_use(&tls->worker->memory);
+    int code = tls->layer.established ? 0 : tls_shake_hands(stream);
+    if (code == 0 && tls->layer.established && !tls->layer.failed) {
+        code = tls_read(stream);
+    }
+    gy_tls_memory_use(before);
+    return code;
+}
+
+/* ---- output ---- */
+
+/* What the next record is made of: the first slice, or several small ones put together. */
+static const uint8_t *gather(struct gy_stream *stream, uint32_t *bytes)
+{
+    struct gy_tls_worker *worker = tls_of(stream)->worker;
+    struct gy_chain *out = &stream->out;
+    const uint8_t *front = gy_chain_front(out, bytes);
+    _Static_assert(sizeof worker->gather >= RECORD_BYTES, "room for one record");
+    if (*bytes >= RECORD_BYTES || out->count == 1) {
+        *bytes = *bytes < RECORD_BYTES ? *bytes : RECORD_BYTES;
+        return front;
+    }
+    *bytes = out->length < RECORD_BYTES ? out->length : RECORD_BYTES;
+    gy_chain_copy(out, 0, *bytes, worker->gather);
+    gy_count(&stream->worker->counters.copied_bytes, *bytes);
+    return worker->gather;
+}
+
+static int tls_output(struct gy_stream *stream, uint32_t bytes_max)
+{
+    struct gy_tls *tls = tls_of(stream);
+    struct gy_tls_memory *before = gy_tls_memory_use(&tls->worker->memory);
+    int code = 0;
+    for (uint32_t made = 0; code == 0 && stream->out.length > 0 && made < bytes_max;) {
+        uint32_t bytes;
+        const uint8_t *data = gather(stream, &bytes);
+        int written = wolfSSL_write(tls->ssl, data, (int)bytes);
+        if (written > 0) {
+            gy_chain_consume(&stream->out, (uint32_t)written);
+            made += (uint32_t)written;
+            continue;
+        }
+        int error = wolfSSL_get_error(tls->ssl, written);
+        if (error == WOLFSSL_ERROR_WANT_WRITE || error == WOLFSSL_ERROR_WANT_READ) {
+            code = GY_ENOBUFS;
+        } else {
+            note_failure(stream, error);
+            break;
+        }
+    }
+    gy_tls_memory_use(before);
+    return code;
+}
+
+static void tls_shutdown(struct gy_stream *stream)
+{
+    struct gy_tls *tls = tls_of(stream);
+    struct gy_tls_memory *before = gy_tls_memory_use(&tls->worker->memory);
+    wolfSSL_shutdown(tls->ssl);
+    gy_tls_memory_use(before);
+}
+
+const struct gy_layer_ops gy_tls_layer = {
+    .attach = gy_tls_attach,
+    .detach = gy_tls_detach,
+    .open = tls_open,
+    .expect = gy_tls_expect,
+    .explain = gy_tls_failure,
+    .input = tls_input,
+    .output = tls_output,
+    .shutdown = tls_shutdown,
+    .close = tls_close,
+};

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/* What clients say whom they expect, what was agreed on, and what went wrong, in sentences. */
+
+#include <arpa/inet.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "core/stream.h"
+#include "core/tls_internal.h"
+
+#include <wolfssl/error-ssl.h>
+#include <wolfssl/wolfcrypt/error-crypt.h>
+
+static bool is_numeric(const char *host)
+{
+    uint8_t address[16];
+    return inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1;
+}
+
+int gy_tls_expect(struct gy_stream *stream, const char *host)
+{
+    struct gy_tls *tls = (struct gy_tls *)stream->layer;
+    char name[GY_TLS_NAME_BYTES];
+    size_t length = strlen(host);
+    gy_assert(tls != NULL && !tls->layer.established);
+    if (host[0] == '[' && length > 2) { /* an IPv6 address as URLs have it */
+        host++;
+        length -= 2;
+    } else if (length > 1 && host[length - 1] == '.') {
+        length--; /* fully qualified */
+    }
+    if (length == 0 || length >= sizeof name) {
+        return GY_EINVAL;
+    }
+    memcpy(name, host, length);
+    name[length] = '\0';
+    host = name;
+    struct gy_tls_memory *before = gy_tls_memory_use(&tls->worker->memory);
+    bool verify = tls->worker->config->verify != GY_TLS_VERIFY_NONE;
+    int code = WOLFSSL_SUCCESS;
+    if (is_numeric(host)) {
+        code = verify ? wolfSSL_check_ip_address(tls->ssl, host) : code;
+    } else {
+        code = wolfSSL_UseSNI(tls->ssl, WOLFSSL_SNI_HOST_NAME, host, (unsigned short)length);
+        if (code == WOLFSSL_SUCCESS && verify) {
+            code = wolfSSL_check_domain_name(tls->ssl, host);
+        }
+    }
+    tls->host = strdup(host);
+    gy_tls_memory_use(before);
+    return code == WOLFSSL_SUCCESS && tls->host != NULL ? 0 : GY_ENOMEM;
+}
+
+void gy_tls_facts_of(struct gy_stream *stream, struct gy_tls_facts *facts)
+{
+    struct gy_tls *tls = (struct gy_tls *)stream->layer;
+    gy_assert(tls != NULL && tls->layer.established);
+    struct gy_tls_memory *before = gy_tls_memory_use(&tls->worker->memory);
+    *facts = (struct gy_tls_facts){
+        .version = wolfSSL_get_version(tls->ssl),
+        .cipher = wolfSSL_get_cipher_name(tls->ssl),
+        .protocol = "",
+        .host = tls->host != NULL ? tls->host : "",
+        .resumed = wolfSSL_session_reused(tls->ssl),
+    };
+    char *protocol;
+    unsigned short length;
+    if (wolfSSL_ALPN_GetProtocol(tls->ssl, &protocol, &length) == WOLFSSL_SUCCESS) {
+        facts->protocol = protocol;
+    }
+    if (tls->worker->config->server) {
+        void *name = NULL;
+        length = wolfSSL_SNI_GetRequest(tls->ssl, WOLFSSL_SNI_HOST_NAME, &name);
+        facts->host = length > 0 && name != NULL ? name : "";
+    }
+    WOLFSSL_X509 *peer = wolfSSL_get_peer_certificate(tls->ssl);
+    if (peer != NULL) {
+        const char *common = wolfSSL_X509_get_subjectCN(peer);
+        facts->peer_verified = tls->worker->config->verify != GY_TLS_VERIFY_NONE;
+        snprintf(facts->subject, sizeof facts->subject, "%s", common != NULL ? common : "");
+        wolfSSL_X509_free(peer);
+    }
+    gy_tls_memory_use(before);
+}
+
+/* ---- what went wrong ---- */
+
+/* Called for the certificate that does not hold, while wolfSSL still has it. Refuses as before. */
+int gy_tls_verify_callback(int holds, WOLFSSL_X509_STORE_CTX *store)
+{
+    struct gy_tls *tls = store->userCtx;
+    if (holds == 1 || tls == NULL || tls->doubtful != NULL) {
+        return holds;
+    }
+    WOLFSSL_X509 *certificate = store->current_cert;
+    char *common = certificate != NULL ? wolfSSL_X509_get_subjectCN(certificate) : NULL;
+    char until[48] = "";
+    WOLFSSL_ASN1_TIME *time = NULL;
+    if (certificate != NULL && store->error == ASN_AFTER_DATE_E) {
+        time = wolfSSL_X509_get_notAfter(certificate);
+    } else if (certificate != NULL && store->error == ASN_BEFORE_DATE_E) {
+        time = wolfSSL_X509_get_notBefore(certificate);
+    }
+    if (time != NULL) {
+        wolfSSL_ASN1_TIME_to_string(time, until, sizeof until);
+    }
+    if (asprintf(&tls->doubtful, "`%s`%s%s", common != NULL ? common : store->domain,
+                 store->error == ASN_AFTER_DATE_E    ? ", which expired on "
+                 : store->error == ASN_BEFORE_DATE_E ? ", which is valid only from "
+                                                     : "",
+                 until) < 0) {
+        tls->doubtful = NULL;
+    }
+    tls->verify_error = store->error;
+    return holds;
+}
+
+static const char *whose(const struct gy_tls *tls)
+{
+    return tls->worker->config->server ? "client" : "server";
+}
+
+static bool explain_certificate(const struct gy_tls *tls, int error, char *text, size_t bytes)
+{
+    const char *name = tls->doubtful != NULL ? tls->doubtful : "that was shown";
+    switch (error) {
+    case ASN_AFTER_DATE_E:
+        snprintf(text, bytes, "the %s's certificate %s; is this machine's clock right?",
+                 whose(tls), name);
+        return true;
+    case ASN_BEFORE_DATE_E:
+        snprintf(text, bytes, "the %s's certificate %s; is this machine's clock right?",
+                 whose(tls), name);
+        return true;
+    case ASN_NO_SIGNER_E:
+    case ASN_SELF_SIGNED_E:
+        snprintf(text, bytes,
+                 "the %s's certificate %s is signed by nobody whom we trust; name the authority "
+                 "that signed it, if you do",
+                 whose(tls), name);
+        return true;
+    case DOMAIN_NAME_MISMATCH:
+    case IPADDR_MISMATCH:
+        snprintf(text, bytes, "the server's certificate %s is not for `%s`", name,
+                 tls->host != NULL ? tls->host : "");
+        return true;
+    case NO_PEER_CERT:
+        snprintf(text, bytes, "the client showed no certificate, and one is required");
+        return true;
+    case ASN_SIG_CONFIRM_E:
+        snprintf(text, bytes, "the signature of the %s's certificate %s is wrong", whose(tls),
+                 name);
+        return true;
+    default:
+        return false;
+    }
+}
+
+const char *gy_tls_failure(struct gy_stream *stream, char *text, size_t text_bytes)
+{
+    const struct gy_tls *tls = (const struct gy_tls *)stream->layer;
+    gy_assert(text_bytes > 0);
+    text[0] = '\0';
+    if (tls == NULL || !tls->layer.failed) {
+        return text;
+    }
+    if (tls->alert_received) {
+        snprintf(text, text_bytes, "the %s refused: alert %u, %s", whose(tls), tls->alert,
+                 wolfSSL_alert_desc_string_long(tls->alert));
+        return text;
+    }
+    int error = tls->verify_error != 0 ? tls->verify_error : tls->error;
+    if (explain_certificate(tls, error, text, text_bytes) ||
+        explain_certificate(tls, tls->error, text, text_bytes)) {
+        return text;
+    }
+    switch (tls->error) {
+    case VERSION_ERROR:
+    case UNSUPPORTED_PROTO_VERSION:
+        snprintf(text, text_bytes, "the %s speaks no TLS from 1.2 on, or none at all", whose(tls));
+        break;
+    case MATCH_SUITE_ERROR:
+        snprintf(text, text_bytes, "the %s has no cipher or group in common with us", whose(tls));
+        break;
+    case UNKNOWN_ALPN_PROTOCOL_NAME_E:
+        snprintf(text, text_bytes, "the %s speaks none of our application protocols", whose(tls));
+        break;
+    default: {
+        char reason[WOLFSSL_MAX_ERROR_SZ];
+        wolfSSL_ERR_error_string_n((unsigned long)-tls->error, reason, sizeof reason);
+        snprintf(text, text_bytes, "TLS failed: %s (%d)", reason, tls->error);
+        break;
+    }
+    }
+    return text;
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/* What the connections of one endpoint share on one worker: wolfSSL's contexts, one for each
+ * certificate, and the call-backs that choose among them. */
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "core/asan.h"
+#include "core/endpoint.h"
+#include "core/tls_internal.h"
+#include "core/worker.h"
+
+/* The client names a host: the certificate that is for it. */
+static int choose_certificate(WOLFSSL *ssl, int *alert, void *context)
+{
+    (void)alert;
+    struct gy_tls_worker *tls = context;
+    void *name = NULL;
+    unsigned short length = wolfSSL_SNI_GetRequest(ssl, WOLFSSL_SNI_HOST_NAME, &name);
+    if (length > 0 && length < GY_TLS_NAME_BYTES) {
+        uint32_t identity = gy_tls_identity_for(tls->config, name, length);
+        if (identity != GY_TLS_NO_IDENTITY && identity > 0) {
+            wolfSSL_set_SSL_CTX(ssl, tls->contexts[identity]);
+        }
+    }
+    return 0;
+}
+
+static void set_call_backs(struct gy_tls_worker *tls, WOLFSSL_CTX *context)
+{
+    const struct gy_tls_config *config = tls->config;
+    wolfSSL_CTX_SetIORecv(context, gy_tls_receive_callback);
+    wolfSSL_CTX_SetIOSend(context, gy_tls_send_callback);
+    if (!config->server) {
+        return;
+    }
+    wolfSSL_CTX_set_servername_callback(context, choose_certificate);
+    wolfSSL_CTX_set_servername_arg(context, tls);
+    if (config->no_tickets) {
+        wolfSSL_CTX_no_ticket_TLSv13(context);
+        wolfSSL_CTX_NoTicketTLSv12(context);
+    } else {
+        wolfSSL_CTX_set_TicketEncCb(context, gy_tls_ticket_callback);
+        wolfSSL_CTX_set_TicketEncCtx(context, &tls->tickets);
+    }
+}
+
+static int open_contexts(struct gy_tls_worker *tls, struct gy_error *error)
+{
+    const struct gy_tls_config *config = tls->config;
+    uint32_t count = config->identity_count > 0 ? config->identity_count : 1;
+    tls->contexts = calloc(count, sizeof(WOLFSSL_CTX *));
+    if (tls->contexts == NULL) {
+        return gy_error_set(error, GY_ENOMEM, "preparing TLS: out of memory");
+    }
+    for (; tls->context_count < count; tls->context_count++) {
+        uint32_t identity = config->identity_count > 0 ? tls->context_count : GY_TLS_NO_IDENTITY;
+        WOLFSSL_CTX *context = gy_tls_context_make(config, identity, error);
+        if (context == NULL) {
+            return error != NULL ? error->code : GY_EINVAL;
+        }
+        set_call_backs(tls, context);
+        tls->contexts[tls->context_count] = context;
+    }
+    return 0;
+}
+
+static void worker_close(struct gy_tls_worker *tls)
+{
+    struct gy_tls_memory *before = gy_tls_memory_use(&tls->memory);
+    for (uint32_t i = 0; i < tls->context_count; i++) {
+        wolfSSL_CTX_free(tls->contexts[i]);
+    }
+    gy_tls_memory_use(before);
+    free(tls->contexts);
+    if (tls->connections.base != NULL) {
+        gy_unpoison(tls->connections.base, tls->slab_bytes);
+        munmap(tls->connections.base, tls->slab_bytes);
+    }
+    explicit_bzero(&tls->tickets, sizeof tls->tickets);
+    free(tls);
+}
+
+int gy_tls_attach(struct gy_endpoint *endpoint, const void *context, struct gy_error *error)
+{
+    int code = gy_tls_init(error);
+    if (code != 0) {
+        return code;
+    }
+    struct gy_tls_worker *tls = calloc(1, sizeof *tls);
+    if (tls == NULL) {
+        return gy_error_set(error, GY_ENOMEM, "preparing TLS: out of memory");
+    }
+    tls->config = context;
+    tls->memory.limit_bytes = tls->config->memory_bytes;
+    gy_tls_tickets_init(&tls->tickets, &tls->config->ticket_secret);
+    tls->slab_bytes = gy_slab_bytes(sizeof(struct gy_tls), endpoint->connections_max);
+    void *memory = mmap(NULL, tls->slab_bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) {
+        code = gy_error_set(error, GY_ENOMEM, "preparing TLS for %u connections: out of memory",
+                            endpoint->connections_max);
+    } else {
+        gy_slab_init(&tls->connections, memory, tls->slab_bytes, sizeof(struct gy_tls));
+        struct gy_tls_memory *before = gy_tls_memory_use(&tls->memory);
+        code = open_contexts(tls, error);
+        gy_tls_memory_use(before);
+    }
+    if (code != 0) {
+        worker_close(tls);
+        return code;
+    }
+    endpoint->layer_state = tls;
+    return 0;
+}
+
+void gy_tls_detach(struct gy_endpoint *endpoint)
+{
+    worker_close(endpoint->layer_state);
+    endpoint->layer_state = NULL;
+}

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "servers/tls_files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define FILE_BYTES_MAX (4u << 20)
+
+struct text {
+    char *data;
+    size_t bytes;
+};
+
+static int read_text(struct text *text, const char *path, const char *what, struct gy_error *error)
+{
+    struct stat status;
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (descriptor < 0 || fstat(descriptor, &status) != 0) {
+        int errno_value = errno;
+        if (descriptor >= 0) {
+            close(descriptor);
+        }
+        return gy_error_set(error, gy_error_from_errno(errno_value), "reading the %s %s: %s%s",
+                            what, path, strerror(errno_value),
+                            errno_value == ENOENT ? "; `gyre cert` makes one for development" : "");
+    }
+    int code = 0;
+    if (!S_ISREG(status.st_mode) || status.st_size == 0 || status.st_size > FILE_BYTES_MAX) {
+        code = gy_error_set(error, GY_EINVAL, "reading the %s %s: not a file of 1 to %u bytes",
+                            what, path, FILE_BYTES_MAX);
+    } else if ((text->data = malloc((size_t)status.st_size + 1)) == NULL) {
+        code = gy_error_set(error, GY_ENOMEM, "reading the %s %s: out of memory", what, path);
+    } else {
+        ssize_t got = read(descriptor, text->data, (size_t)status.st_size);
+        text->bytes = got > 0 ? (size_t)got : 0;
+        text->data[text->bytes] = '\0';
+    }
+    close(descriptor);
+    return code;
+}
+
+static void drop_text(struct text *text)
+{
+    if (text->data != NULL) {
+        explicit_bzero(text->data, text->bytes);
+    }
+    free(text->data);
+    *text = (struct text){0};
+}
+
+int gy_tls_files_add(struct gy_tls_files *files, const char *certificate, const char *key,
+                     struct gy_error *error)
+{
+    if (files->pair_count == GY_TLS_CERTIFICATES_MAX) {
+        return gy_error_set(error, GY_ELIMIT, "certificate %s: at most %d of them", certificate,
+                            GY_TLS_CERTIFICATES_MAX);
+    }
+    struct gy_tls_files_pair *pair = &files->pairs[files->pair_count];
+    pair->certificate = strdup(certificate);
+    pair->key = key != NULL ? strdup(key) : NULL;
+    files->pair_count++;
+    if (pair->certificate == NULL || (key != NULL && pair->key == NULL)) {
+        return gy_error_set(error, GY_ENOMEM, "certificate %s: out of memory", certificate);
+    }
+    return 0;
+}
+
+/* Where the key is when nobody said: beside the certificate, or with it. */
+static char *default_key(const struct gy_tls_files_pair *pair)
+{
+    size_t length = strlen(pair->certificate);
+    size_t stem = length > 4 && strcmp(pair->certificate + length - 4, ".pem") == 0 ? length - 4
+                                                                                    : length;
+    char *path = NULL;
+    if (asprintf(&path, "%.*s.key", (int)stem, pair->certificate) < 0) {
+        return NULL;
+    }
+    if (access(path, F_OK) != 0) {
+        free(path);
+        path = strdup(pair->certificate);
+    }
+    return path;
+}
+
+static int read_pair(struct text *chain, struct text *key, const struct gy_tls_files_pair *pair,
+                     struct gy_error *error)
+{
+    int code = read_text(chain, pair->certificate, "certificate", error);
+    if (code != 0) {
+        return code;
+    }
+    char *path = pair->key != NULL ? strdup(pair->key) : default_key(pair);
+    if (path == NULL) {
+        return gy_error_set(error, GY_ENOMEM, "certificate %s: out of memory", pair->certificate);
+    }
+    code = read_text(key, path, "key", error);
+    if (code == 0 && strstr(key->data, "PRIVATE KEY-----") == NULL) {
+        code = gy_error_set(error, GY_EINVAL, "%s holds no private key for certificate %s", path,
+                            pair->certificate);
+    }
+    free(path);
+    return code;
+}
+
+int gy_tls_files_open(struct gy_tls_config **config, const struct gy_tls_files *files,
+                      const struct gy_tls_secret *secret, struct gy_error *error)
+{
+    uint32_t count = files->pair_count;
+    struct gy_tls_certificate *certificates = calloc(count + 1, sizeof *certificates);
+    struct text *texts = calloc(2 * (size_t)count + 1, sizeof *texts);
+    int code = certificates == NULL || texts == NULL
+                   ? gy_error_set(error, GY_ENOMEM, "reading certificates: out of memory")
+                   : 0;
+    for (uint32_t i = 0; i < count && code == 0; i++) {
+        struct text *chain = &texts[2 * i];
+        struct text *key = chain + 1;
+        code = read_pair(chain, key, &files->pairs[i], error);
+        certificates[i] = (struct gy_tls_certificate){files->pairs[i].certificate, chain->data,
+                                                      chain->bytes, key->data, key->bytes};
+    }
+    struct text *authorities = texts != NULL ? &texts[2 * count] : NULL;
+    if (code == 0 && files->authorities != NULL) {
+        code = read_text(authorities, files->authorities, "authorities", error);
+    }
+    if (code == 0) {
+        struct gy_tls_options options = {
+            .server = true,
+            .verify = files->clients,
+            .certificates = certificates,
+            .certificate_count = count,
+            .authorities = authorities->data,
+            .authorities_bytes = authorities->bytes,
+            .protocol_count = files->protocol_count,
+            .ticket_secret = secret,
+            .no_tickets = files->no_tickets,
+        };
+        memcpy(options.protocols, files->protocols, sizeof options.protocols);
+        code = gy_tls_config_open(config, &options, error);
+    }
+    for (uint32_t i = 0; texts != NULL && i < 2 * count + 1; i++) {
+        drop_text(&texts[i]);
+    }
+    free(texts);
+    free(certificates);
+    return code;
+}
+
+void gy_tls_files_close(struct gy_tls_files *files)
+{
+    for (uint32_t i = 0; i < files->pair_count; i++) {
+        free(files->pairs[i].certificate);
+        free(files->pairs[i].key);
+    }
+    free(files->authorities);
+    files->pair_count = 0;
+    files->authorities = NULL;
+}
