@@ -16,6 +16,7 @@ const char gy_plan_http_flags_help[] =
     "  --no-listing            404 for a directory without index.html\n"
     "  --no-precompressed      do not look for name.br, name.zst, name.gz\n"
     "  --cache MIB             memory for file contents, per worker (default: 64)\n"
+    "  --tls FILE[,KEY]        https with this certificate (see `gyre cert`)\n"
     "  --fixed                 answer every request with \"" GY_PLAN_FIXED_TEXT "\"\n";
 
 /* ---- flags ---- */
@@ -94,6 +95,10 @@ int gy_plan_http_flag(struct gy_plan_flags *flags, int argc, char **argv, int *i
     } else if (strncmp(argument, "--cache=", 8) == 0) {
         int code = gy_plan_read_cache(argument + 8, &files->cache_bytes, error);
         return code != 0 ? code : 1;
+    } else if (strcmp(argument, "--tls") == 0 && *index + 1 < argc) {
+        flags->tls = argv[++*index];
+    } else if (strncmp(argument, "--tls=", 6) == 0) {
+        flags->tls = argument + 6;
     } else if (strcmp(argument, "--cache") == 0) {
         const char *value = *index + 1 < argc ? argv[++*index] : NULL;
         int code = gy_plan_read_cache(value, &files->cache_bytes, error);

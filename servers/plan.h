@@ -19,6 +19,7 @@ struct gy_plan_flags {
     const char *config;            /* --config: a file, or NULL */
     bool check;                    /* --check: say whether it could be served, and do not */
     bool fixed;                    /* --fixed: one fixed answer */
+    const char *tls;               /* --tls: a certificate, and its key behind a comma; or NULL */
     struct gy_files_options files; /* DIR, --no-listing, --no-precompressed, --cache */
     uint32_t count;                /* of the common flags, to be applied over what the file says */
     struct {

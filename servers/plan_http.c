@@ -27,6 +27,7 @@ static const struct gy_config_key http_keys[] = {
     {"unknown-host", 1, 1, GY_CONFIG_PLAIN, true, gy_plan_take_unknown_host, "404 or 421"},
     GY_PLAN_HOST_KEYS,
     GY_PLAN_LIMIT_KEYS,
+    GY_PLAN_TLS_KEYS,
     {"access-log", 1, 1, GY_CONFIG_PLAIN, true, take_logs, "on or off"},
 };
 
@@ -62,6 +63,7 @@ static void http_close(void *server)
     }
     gy_vhosts_close(&block->vhosts);
     gy_plan_free_limits(block);
+    gy_plan_free_tls(block);
 }
 
 /* Once all keys are read: what they inherit from each other, and what makes no sense together. */
@@ -73,6 +75,7 @@ static int http_settle(void *server, const struct gy_server_setup *setup,
     block->at = at;
     block->hosts[0]->at = at;
     int code = gy_plan_settle_limits(block, error);
+    code = code == 0 ? gy_plan_settle_tls(block, error) : code;
     return code == 0 ? gy_plan_settle_hosts(block, error) : code;
 }
 
@@ -82,7 +85,9 @@ static int http_open(void *server, const struct gy_server_setup *setup, struct g
     struct gy_plan_block *block = server;
     block->setup = setup;
     block->http.access_log = block->logs ? block->making.plan->access_log : NULL;
-    return gy_plan_open_hosts(block, block->making.owned->flags, setup->workers, error);
+    const struct gy_plan_flags *flags = block->making.owned->flags;
+    int code = gy_plan_open_tls(block, block->at == NULL ? flags->tls : NULL, error);
+    return code == 0 ? gy_plan_open_hosts(block, flags, setup->workers, error) : code;
 }
 
 static void http_fill(void *server, struct gy_server *core)
