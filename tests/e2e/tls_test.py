@@ -1,0 +1,307 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""https, as OpenSSL's clients meet it: certificates, names, versions, tickets, reload, and what is no TLS."""
+
+import contextlib
+import functools
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import tempfile
+import threading
+
+from configured import Configured
+from harness import PROGRAM, Connection, Server, equal, output_of, run, test, true, until
+
+
+@functools.lru_cache
+def folder():
+    """Certificates, made once: an authority, localhost, *.example.org, a client, and somebody else's authority."""
+    path = tempfile.mkdtemp(prefix="gyre-tls-")
+    for arguments in (["localhost", "127.0.0.1"], ["*.example.org"], ["--client", "a customer"],
+                      ["--dir", os.path.join(path, "stranger"), "--client", "a stranger"]):
+        subprocess.run([PROGRAM, "cert", "--dir", path, *arguments], check=True, stdout=subprocess.DEVNULL)
+    return path
+
+
+def path_of(name):
+    return os.path.join(folder(), name)
+
+
+def context(**more):
+    made = ssl.create_default_context(cafile=path_of("authority.pem"))
+    for name, value in more.items():
+        setattr(made, name, value)
+    return made
+
+
+class Secure(Connection):
+    """A connection with TLS in it; its requests and answers are those of HTTP."""
+
+    def __init__(self, port, name="localhost", using=None, session=None):
+        super().__init__(port)
+        self.socket = (using or context()).wrap_socket(self.socket, server_hostname=name, session=session)
+
+    def subject(self):
+        return dict(pair[0] for pair in self.socket.getpeercert()["subject"])["commonName"]
+
+
+class Ready:
+    """Ready once the log says so: a plain request would be refused."""
+
+    def answers(self):
+        return ") serves" in self.log()
+
+
+class SecureFiles(Ready, Configured):
+    pass
+
+
+class SecureServer(Ready, Server):
+    pass
+
+
+class Https(Ready, Configured):
+    def __init__(self, inside=""):
+        super().__init__("workers 1;\nadmin 127.0.0.1:{admin};\nhttp { listen 127.0.0.1:{port}; fixed on;\n"
+                         f"certificate {path_of('localhost.pem')};\n"
+                         f"certificate {path_of('example.org.pem')} {path_of('example.org.key')};\n{inside}\n}}\n")
+
+    def counted(self, name):
+        return self.metrics()[name]
+
+
+@test
+def curl_fetches_over_tls_and_refuses_an_authority_that_it_does_not_know():
+    with Https() as server:
+        url = f"https://localhost:{server.port}/"
+        known = subprocess.run(["curl", "-sS", "--cacert", path_of("authority.pem"), url], capture_output=True, check=False)
+        equal((known.returncode, known.stdout), (0, b"Hello, world!"))
+        unknown = subprocess.run(["curl", "-sS", url], capture_output=True, check=False)
+        equal(unknown.returncode, 60, "curl's status for a certificate that nobody vouches for")
+
+
+@test
+def versions_1_2_and_1_3_are_spoken_and_no_older():
+    with Https() as server:
+        for version, name in ((ssl.TLSVersion.TLSv1_2, "TLSv1.2"), (ssl.TLSVersion.TLSv1_3, "TLSv1.3")):
+            with Secure(server.port, using=context(maximum_version=version, minimum_version=version)) as connection:
+                equal(connection.socket.version(), name)
+                equal(connection.get("/").status, 200)
+                equal(connection.get("/").status, 200)
+        old = context(minimum_version=ssl.TLSVersion.TLSv1, maximum_version=ssl.TLSVersion.TLSv1_1)
+        old.set_ciphers("ALL:@SECLEVEL=0")
+        try:
+            Secure(server.port, using=old)
+        except ssl.SSLError as error:
+            true("ALERT" in str(error).upper(), f"an alert: {error}")
+        else:
+            raise AssertionError("TLS 1.1 was spoken")
+        true(server.counted("gyre_tls_failures_total") >= 1, "it is counted")
+
+
+@test
+def the_certificate_is_that_of_the_name_asked_for():
+    with Https() as server:
+        for name, subject in (("localhost", "localhost"), ("www.example.org", "*.example.org")):
+            with Secure(server.port, name) as connection:
+                equal(connection.subject(), subject)
+        nobody = context(check_hostname=False)
+        with Secure(server.port, "elsewhere.example", using=nobody) as connection:
+            equal(connection.subject(), "localhost", "the first is for all others")
+
+
+@test
+def http_1_1_is_agreed_on_and_other_protocols_are_refused():
+    with Https() as server:
+        both = context()
+        both.set_alpn_protocols(["h2", "http/1.1"])
+        with Secure(server.port, using=both) as connection:
+            equal(connection.socket.selected_alpn_protocol(), "http/1.1")
+        other = context()
+        other.set_alpn_protocols(["gopher"])
+        try:
+            Secure(server.port, using=other)
+        except ssl.SSLError as error:
+            true("NO_APPLICATION_PROTOCOL" in str(error).upper().replace(" ", "_"), f"its alert: {error}")
+        else:
+            raise AssertionError("gopher was spoken")
+
+
+def session_of(server):
+    """A session that can be resumed: the ticket comes with the first answer."""
+    with Secure(server.port, using=shared) as connection:
+        equal(connection.get("/").status, 200)
+        return connection.socket.session
+
+
+shared = None
+
+
+@test
+def sessions_are_resumed_also_after_a_reload():
+    global shared
+    shared = context()
+    with Https() as server:
+        session = session_of(server)
+        with Secure(server.port, using=shared, session=session) as connection:
+            true(connection.socket.session_reused, "resumed")
+            equal(connection.get("/").status, 200)
+        server.reload()
+        with Secure(server.port, using=shared, session=session) as connection:
+            true(connection.socket.session_reused, "resumed by the process that came after")
+        true(server.counted('gyre_tls_handshakes_total{kind="resumed"}') >= 1, "it is counted")
+    with Https("session-tickets off;") as server:
+        with Secure(server.port, using=shared) as connection:
+            equal(connection.get("/").status, 200)
+            true(not connection.socket.session.has_ticket, "no ticket was given")
+
+
+@test
+def a_reload_takes_new_certificates_and_keeps_the_connections():
+    with tempfile.TemporaryDirectory() as path:
+        for name in ("localhost.pem", "localhost.key"):
+            shutil.copy(path_of(name), path)
+        with SecureFiles("workers 1;\nhttp { listen 127.0.0.1:{port}; fixed on;\n"
+                        f"certificate {path}/localhost.pem; }}\n") as server:
+            with Secure(server.port) as old:
+                before = old.socket.getpeercert()["serialNumber"]
+                equal(old.get("/").status, 200)
+                subprocess.run([PROGRAM, "cert", "--dir", folder(), "localhost", "127.0.0.1"], check=True,
+                               stdout=subprocess.DEVNULL)
+                for name in ("localhost.pem", "localhost.key"):
+                    shutil.copy(path_of(name), path)
+                server.reload()
+                equal(old.get("/").status, 200, "what was open goes on")
+                with Secure(server.port) as new:
+                    true(new.socket.getpeercert()["serialNumber"] != before, "the new certificate serves")
+            with open(os.path.join(path, "localhost.key"), "w", encoding="ascii") as key:
+                key.write("nonsense\n")
+            server.signal(1)
+            until(lambda: "holds no private key" in server.log(), "the reason is said")
+            with Secure(server.port) as connection:
+                equal(connection.get("/").status, 200, "and the old ones serve on")
+
+
+@test
+def clients_show_who_they_are_where_that_is_asked():
+    with Https(f"client-certificates required {path_of('authority.pem')};") as server:
+        known = context()
+        known.load_cert_chain(path_of("a_customer.pem"), path_of("a_customer.key"))
+        with Secure(server.port, using=known) as connection:
+            equal(connection.get("/").status, 200)
+        stranger = context()
+        stranger.load_cert_chain(path_of("stranger/a_stranger.pem"), path_of("stranger/a_stranger.key"))
+        for using in (context(), stranger):
+            try:
+                with Secure(server.port, using=using) as connection:
+                    connection.get("/")
+            except (ssl.SSLError, ConnectionError, AssertionError):
+                continue
+            raise AssertionError("a client that is not known was served")
+
+
+@test
+def large_files_arrive_whole_and_slow_heads_too():
+    with tempfile.TemporaryDirectory() as www:
+        data = os.urandom(1 << 20) * 5
+        with open(os.path.join(www, "large.bin"), "wb") as file:
+            file.write(data)
+        with SecureFiles("workers 1;\nhttp { listen 127.0.0.1:{port};\n"
+                        f"root {www}; certificate {path_of('localhost.pem')}; }}\n") as server:
+            with Secure(server.port) as connection:
+                true(connection.get("/large.bin").body == data, "the same bytes")
+                for byte in b"GET /large.bin HTTP/1.1\r\nHost: localhost\r\nRange: bytes=7-17\r\n\r\n":
+                    connection.send(bytes([byte]))
+                answer = connection.answer()
+                equal((answer.status, answer.body), (206, data[7:18]))
+                connection.send(b"GET /large.bin HTTP/1.1\r\nHost: localhost\r\nRange: bytes=0-9\r\n\r\n" * 50)
+                for _ in range(50):
+                    equal(connection.answer().body, data[:10])
+
+
+@test
+def many_clients_shake_hands_at_once():
+    with Https() as server:
+        failures = []
+
+        def client():
+            try:
+                for _ in range(10):
+                    with Secure(server.port) as connection:
+                        equal(connection.get("/").status, 200)
+            except Exception as error:  # pylint: disable=broad-except
+                failures.append(error)
+
+        threads = [threading.Thread(target=client) for _ in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        equal(failures, [])
+        equal(server.counted('gyre_tls_handshakes_total{kind="full"}'), 160)
+
+
+# What breaks the record layer or the first message, and the alert that RFC 8446 §6.2 has for it.
+BROKEN = (
+    ("plain HTTP", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", (10, 50, 70)),
+    ("a record larger than any", b"\x16\x03\x01\xff\xff" + b"\x01" * 20000, (22, 10, 50, 70)),
+    ("application data first", b"\x17\x03\x03\x00\x05hello", (10,)),
+    ("an unknown record", b"\x63\x03\x03\x00\x05hello", (10, 70)),
+    ("a hello that ends early", b"\x16\x03\x01\x00\x06\x01\x00\x00\x02\x03\x03", (50, 40, 47)),
+    ("a finished message first", b"\x16\x03\x01\x00\x08\x14\x00\x00\x04abcd", (10, 40)),
+)
+
+
+@test
+def what_is_no_hello_gets_its_alert():
+    with Https() as server:
+        for what, data, alerts in BROKEN:
+            with contextlib.closing(socket.create_connection(("127.0.0.1", server.port), 5)) as client:
+                client.sendall(data)
+                answer = client.recv(100)
+                true(len(answer) == 7 and answer[0] == 21 and answer[5] == 2, f"{what}: a fatal alert: {answer!r}")
+                true(answer[6] in alerts, f"{what}: alert {answer[6]} is one of {alerts}")
+        with Secure(server.port) as connection:
+            equal(connection.get("/").status, 200, "others are served")
+
+
+@test
+def what_cannot_be_served_is_said_with_its_file():
+    with tempfile.TemporaryDirectory() as path:
+        def check(inside):
+            file = os.path.join(path, "gyre.conf")
+            with open(file, "w", encoding="ascii") as config:
+                config.write(f"http {{ listen 127.0.0.1:0; fixed on;\n{inside}\n}}\n")
+            return output_of([PROGRAM, "serve", "--config", file, "--check"])
+
+        empty = os.path.join(path, "empty.pem")
+        with open(empty, "w", encoding="ascii") as file:
+            file.write("no certificate\n")
+        for inside, words in (
+                ("certificate nowhere.pem;", ("nowhere.pem", "No such file", "gyre cert", ":2:")),
+                (f"certificate {empty} {path_of('localhost.key')};", ("empty.pem", ":2:")),
+                (f"certificate {path_of('localhost.pem')} {path_of('example.org.key')};", ("do not belong together",)),
+                (f"certificate {path_of('localhost.pem')} {path_of('authority.pem')};", ("no private key",)),
+                ("session-tickets off;", ("certificate FILE", ":2:")),
+                (f"certificate {path_of('localhost.pem')};\nclient-certificates maybe x;", ("required or optional",))):
+            status, out, said = check(inside)
+            said += out
+            equal(status, 1, inside)
+            for word in words:
+                true(word in said, f"{inside}: `{word}` in: {said}")
+
+
+@test
+def the_command_line_serves_https():
+    with SecureServer("--tls", path_of("localhost.pem"), "--fixed", listen="127.0.0.1:0") as server:
+        with Secure(server.port) as connection:
+            equal(connection.get("/").body, b"Hello, world!")
+
+
+if __name__ == "__main__":
+    try:
+        run()
+    finally:
+        shutil.rmtree(folder(), ignore_errors=True)
