@@ -198,6 +198,9 @@ static int open_server(struct gy_kinds_server *made, struct gy_error *error)
     }
     made->server->fill = fill;
     if (code == 0) {
+        struct gy_server core;
+        fill(&core, made, NULL);
+        made->server->secure = core.layer != NULL;
         return 0;
     }
     if (made->server->prepare == NULL) { /* the program's own kinds say where */

@@ -61,6 +61,7 @@ struct gy_serve_server {
     const char *kind; /* "http" */
     const char *addresses[GY_SERVE_ADDRESSES_MAX];
     uint32_t address_count;
+    bool secure; /* over TLS */
     /* Called in the serving process, while it has all its rights, before `fill`; may be NULL. 0, or
      * a GY_E… code with the sentence: then nothing is served. */
     int (*prepare)(struct gy_serve_server *server, struct gy_error *error);
@@ -106,6 +107,7 @@ struct gy_serve_server *gy_serve_plan_http(struct gy_serve_plan *plan, const cha
 struct gy_serve_place {
     const char *server;
     const char *address; /* as a person would type it, with the port that stands for 0 */
+    bool secure;         /* over TLS */
 };
 
 struct gy_serve_hooks {

@@ -458,7 +458,8 @@ static void tell_listening(const struct serve *serve)
     struct gy_serve_place places[GY_SERVE_PLACES_MAX];
     for (uint32_t i = 0; i < serve->place_count; i++) {
         const struct place *place = &serve->places[i];
-        places[i] = (struct gy_serve_place){serve->next->servers[place->next].name, place->shown};
+        const struct gy_serve_server *server = &serve->next->servers[place->next];
+        places[i] = (struct gy_serve_place){server->name, place->shown, server->secure};
     }
     for (uint32_t i = 0; i < inherited.count; i++) {
         char text[GY_ADDRESS_TEXT_BYTES];

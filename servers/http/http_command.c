@@ -78,9 +78,10 @@ static int read_flags(struct command *command, int argc, char **argv)
 }
 
 /* A browsable form of what was listened on. */
-static void print_url(const char *address)
+static void print_url(const struct gy_serve_place *place)
 {
-    printf("http://%s%s/", address[0] == ':' ? "localhost" : "", address);
+    printf("http%s://%s%s/", place->secure ? "s" : "", place->address[0] == ':' ? "localhost" : "",
+           place->address);
 }
 
 static void print_table(void *context, const struct gy_serve_place *places, uint32_t count,
@@ -89,12 +90,13 @@ static void print_table(void *context, const struct gy_serve_place *places, uint
     (void)context;
     printf("\n  %-8s %-28s %-8s %s\n", "server", "listens on", "workers", "try");
     for (uint32_t i = 0; i < count; i++) {
-        printf("  %-8s %-28s %-8u curl -i ", places[i].server, places[i].address, workers);
-        print_url(places[i].address);
+        printf("  %-8s %-28s %-8u curl -i%s ", places[i].server, places[i].address, workers,
+               places[i].secure ? "k" : "");
+        print_url(&places[i]);
         printf("\n");
     }
     printf("\n  Open ");
-    print_url(places[0].address);
+    print_url(&places[0]);
     printf(" in a browser. Ctrl-C drains and stops.\n\n");
     fflush(stdout);
 }
