@@ -86,7 +86,7 @@ struct gy_plan_block *gy_plan_block_add(struct gy_plan_making *making, const cha
     block->site.http = &block->http;
     gy_plan_default_limits(block);
     if (gy_plan_host_add(block, "*") == NULL) {
-        free(block);
+        gy_plan_block_free(block);
         return NULL;
     }
     block->server = gy_serve_plan_http(making->plan, block->name, &block->http);

@@ -328,10 +328,15 @@ enum gy_redirect_verdict gy_redirects_find(const struct gy_redirects *redirects,
     struct gy_http_text sent = {target.data,
                                 mark != NULL ? (size_t)(mark - target.data) : target.length};
     struct gy_http_text query = {target.data + sent.length, target.length - sent.length};
-    const struct gy_redirect *found =
-        decode(&path, sent) ? match(redirects, path.text, path.length) : NULL;
+    if (!decode(&path, sent)) {
+        return GY_REDIRECT_NONE;
+    }
+    const struct gy_redirect *found = match(redirects, path.text, path.length);
     if (found == NULL) {
-        return find_plain(redirects, target, location);
+        /* Without empty and dot segments it reads the same. */
+        bool plain = memmem(path.text, path.length, "//", 2) == NULL &&
+                     memmem(path.text, path.length, "/.", 2) == NULL;
+        return plain ? GY_REDIRECT_NONE : find_plain(redirects, target, location);
     }
     uint32_t from = path.ends[found->from_length - 1];
     struct gy_http_text rest = {sent.data + from, sent.length - from};
