@@ -227,20 +227,19 @@ static const struct gy_redirect *match(const struct gy_redirects *redirects, con
     return NULL;
 }
 
-/* The path as it was sent, decoded; positions in it are those of `target`, so that the rest can be
- * found there. False: it has a broken escape, or is too long to match. */
+/* The path as it was sent, decoded. */
 struct sent_path {
     char text[GY_FILE_KEY_BYTES];
-    uint16_t ends[GY_FILE_KEY_BYTES]; /* in the target, behind each character */
     uint32_t length;
 };
 
+/* False: it has a broken escape, or is longer than any that is served. */
 static bool decode(struct sent_path *path, struct gy_http_text sent)
 {
     path->length = 0;
     for (size_t i = 0; i < sent.length; i++) {
         uint8_t c = (uint8_t)sent.data[i];
-        if (path->length == sizeof path->text || i >= UINT16_MAX) {
+        if (path->length == sizeof path->text) {
             return false;
         }
         if (c == '%') {
@@ -252,10 +251,21 @@ static bool decode(struct sent_path *path, struct gy_http_text sent)
             c = (uint8_t)(high << 4 | low);
             i += 2;
         }
-        path->text[path->length] = (char)c;
-        path->ends[path->length++] = (uint16_t)(i + 1);
+        path->text[path->length++] = (char)c;
     }
     return true;
+}
+
+/* What was sent behind so many characters, of a path that could be decoded. */
+static struct gy_http_text behind(struct gy_http_text sent, uint32_t characters)
+{
+    for (; characters > 0; characters--) {
+        size_t bytes = sent.data[0] == '%' ? 3 : 1;
+        gy_assert(bytes <= sent.length);
+        sent.data += bytes;
+        sent.length -= bytes;
+    }
+    return sent;
 }
 
 static enum gy_redirect_verdict build(const struct gy_redirect *redirect, struct gy_http_text rest,
@@ -328,14 +338,17 @@ enum gy_redirect_verdict gy_redirects_find(const struct gy_redirects *redirects,
     struct gy_http_text sent = {target.data,
                                 mark != NULL ? (size_t)(mark - target.data) : target.length};
     struct gy_http_text query = {target.data + sent.length, target.length - sent.length};
-    const struct gy_redirect *found =
-        decode(&path, sent) ? match(redirects, path.text, path.length) : NULL;
-    if (found == NULL) {
-        return find_plain(redirects, target, location);
+    if (!decode(&path, sent)) {
+        return GY_REDIRECT_NONE;
     }
-    uint32_t from = path.ends[found->from_length - 1];
-    struct gy_http_text rest = {sent.data + from, sent.length - from};
-    return build(found, rest, query, location);
+    const struct gy_redirect *found = match(redirects, path.text, path.length);
+    if (found == NULL) {
+        /* Without empty and dot segments it reads the same. */
+        bool plain = memmem(path.text, path.length, "//", 2) == NULL &&
+                     memmem(path.text, path.length, "/.", 2) == NULL;
+        return plain ? GY_REDIRECT_NONE : find_plain(redirects, target, location);
+    }
+    return build(found, behind(sent, found->from_length), query, location);
 }
 
 /* ---- circles ---- */
