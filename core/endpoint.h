@@ -29,7 +29,11 @@ struct gy_endpoint {
     struct gy_slab sessions;
     struct gy_stream_limits limits; /* defaults filled in */
     struct gy_quota quota;
-    uint32_t connections; /* written by the worker alone, by gy_endpoint_count */
+    struct gy_pool *pool;            /* that its streams receive into */
+    struct gy_stream_queue *starved; /* of them, those that wait for a buffer of it */
+    uint64_t turn;                   /* that spent_ns is of */
+    uint64_t spent_ns;               /* by its sessions (share.h) */
+    uint32_t connections;            /* written by the worker alone, by gy_endpoint_count */
     uint32_t connections_max;
 };
 

@@ -78,7 +78,7 @@ void gy_keep_leftover(struct gy_stream *stream)
     struct gy_worker *worker = stream->worker;
     struct gy_chain *in = &stream->in;
     gy_assert(in->length > 0);
-    bool low = gy_pool_low(worker->pool);
+    bool low = gy_pool_low(stream->endpoint->pool);
     const struct gy_link *link = in->head;
     while (link != NULL && !must_copy(link->slice, low)) {
         link = link->next;

@@ -38,8 +38,6 @@ static void count_closed(struct gy_stream *stream)
     }
 }
 
-static void stream_settle(struct gy_stream *stream);
-
 /* ---- lists ---- */
 
 void gy_stream_wake(struct gy_stream *stream)
@@ -69,7 +67,7 @@ static struct gy_stream_queue *waiting_queue(struct gy_stream *stream)
 {
     switch ((enum gy_stream_waiting)stream->waiting) {
     case GY_STREAM_WAITS_FOR_BUFFERS:
-        return &stream->worker->starved;
+        return stream->endpoint->starved;
     case GY_STREAM_WAITS_FOR_QUOTA:
         return &stream->endpoint->quota.waiting;
     case GY_STREAM_WAITS_FOR_MEMORY:
@@ -185,7 +183,7 @@ static void stream_timer_fired(struct gy_timer *timer, uint64_t now_ms)
         stream->state == GY_STREAM_OPEN) {
         stream->deadline_ms = 0;
         gy_stream_apply(stream, stream->endpoint->ops->expire(stream));
-        stream_settle(stream);
+        gy_stream_settle(stream);
     }
     gy_stream_arm_timer(stream);
 }
@@ -256,7 +254,7 @@ static struct gy_stream *stream_make(struct gy_endpoint *endpoint, int descripto
 static void stream_begin(struct gy_stream *stream)
 {
     gy_stream_apply(stream, stream->endpoint->ops->open(stream));
-    stream_settle(stream);
+    gy_stream_settle(stream);
     gy_stream_flush_later(stream);
 }
 
@@ -379,7 +377,7 @@ void gy_stream_drain(struct gy_stream *stream)
     if (stream->state == GY_STREAM_OPEN && !stream->fresh && !stream->draining) {
         stream->draining = true;
         gy_stream_apply(stream, stream->endpoint->ops->drain(stream));
-        stream_settle(stream);
+        gy_stream_settle(stream);
     } else if (stream->state == GY_STREAM_DIALLING || stream->fresh) {
         gy_stream_abort(stream, GY_CLOSE_DRAIN);
     }
@@ -398,7 +396,7 @@ bool gy_stream_wants_input(const struct gy_stream *stream)
 }
 
 /* Accounts for what a session left in `in`, and sees to it that its wishes are looked at. */
-static void stream_settle(struct gy_stream *stream)
+void gy_stream_settle(struct gy_stream *stream)
 {
     if (stream->in.length > 0) {
         gy_keep_leftover(stream);
@@ -422,11 +420,8 @@ static void stream_settle(struct gy_stream *stream)
     }
 }
 
-void gy_stream_run(struct gy_stream *stream)
+void gy_stream_run_session(struct gy_stream *stream)
 {
-    if (stream->state != GY_STREAM_OPEN) {
-        return;
-    }
     if (stream->waiting == GY_STREAM_WAITS_FOR_MEMORY) {
         gy_stream_stop_waiting(stream);
     }
@@ -434,5 +429,12 @@ void gy_stream_run(struct gy_stream *stream)
     bool fresh = stream->fresh;
     stream->fresh = false;
     gy_stream_apply(stream, fresh ? ops->open(stream) : ops->turn(stream));
-    stream_settle(stream);
+}
+
+void gy_stream_run(struct gy_stream *stream)
+{
+    if (stream->state == GY_STREAM_OPEN) {
+        gy_stream_run_session(stream);
+        gy_stream_settle(stream);
+    }
 }

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GY_CORE_SHARE_H
+#define GY_CORE_SHARE_H
+
+/*
+ * How endpoints share a worker's turn, so that a flood on one does not become the latency of all.
+ *
+ * On a worker with several listeners the sessions of a turn get a slice of time together. Streams
+ * run in the order in which they became ready, a piece of input at a time. Once the slice is used
+ * up, streams of endpoints that had their share of it wait for the next turn, which begins with
+ * everybody's completions; those of the others still run. What waits keeps its place.
+ *
+ * A worker with one listener has nobody to share with: its sessions run as they come, and no clock
+ * is read.
+ */
+
+#include "worker.h"
+
+#define GY_SHARE_SLICE_NS 100000u
+
+/* An endpoint that has run for less than this in a turn is not put off. */
+#define GY_SHARE_LEAST_NS (GY_SHARE_SLICE_NS / 4)
+
+/* Input that a session is shown at a time; all of it, where it makes nothing of that. */
+#define GY_SHARE_INPUT_BYTES 4096
+
+/*
+ * Receive buffers are shared as well: the first listener's streams, and those that are dialled,
+ * have the worker's pool, and every other listener has one of its own (gy_worker_options.shares),
+ * since the kernel gives buffers to whoever comes first, and those who find none would have to
+ * queue with a flood's. What follows goes over all pools of the worker.
+ */
+
+/* After completions: buffers that came back are with the kernel again. */
+void gy_share_refill(struct gy_worker *worker);
+
+/* After the sessions, which are what gives buffers back: receives that ended for want of one are
+ * armed again, as many in a turn as their pool has posted. */
+void gy_share_resume_starved(struct gy_worker *worker);
+
+/* Whether a stream waits for a buffer; and whether one is there by now. */
+bool gy_share_is_starved(const struct gy_worker *worker);
+bool gy_share_can_resume(const struct gy_worker *worker);
+
+/* The gauges of buffers: posted in all, and the fewest free ones of any pool. */
+void gy_share_count(struct gy_worker *worker);
+
+/* Runs the streams of a list, linked by next_ready; those that are put off are ready again. */
+void gy_share_run(struct gy_worker *worker, struct gy_stream *head);
+
+#endif
