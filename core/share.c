@@ -97,95 +97,41 @@ void gy_share_run(struct gy_worker *worker, struct gy_stream *head)
 
 /* ---- pools ---- */
 
-/* Pool number i and its queue; false behind the last. Number 0 is the worker's own. */
-static bool pool_at(const struct gy_worker *worker, uint32_t i, struct gy_pool **pool,
-                    const struct gy_stream_queue **starved)
+/* Receives that ended for want of a buffer are armed again, as many in a turn as there are buffers
+ * posted. */
+void gy_share_resume(struct gy_worker *worker, struct gy_pool *pool,
+                     const struct gy_stream_queue *starved)
 {
-    if (i == 0) {
-        *pool = worker->pool;
-        *starved = &worker->starved;
-        return true;
+    gy_pool_refill(pool);
+    if (!gy_pool_ready(pool)) {
+        gy_evict_stalled(worker); /* what they sent and nobody answers holds the buffers */
+        return;
     }
-    if (i > worker->listener_count || !worker->options.shares) {
-        return false;
-    }
-    *pool = worker->listeners[i - 1].pool;
-    *starved = &worker->listeners[i - 1].starved;
-    return true;
-}
-
-#define FOR_EACH_POOL(worker, i, pool, starved)                                                    \
-    for (uint32_t i = 0; pool_at(worker, i, &(pool), &(starved)); i++)                             \
-        if ((pool) != NULL)
-
-void gy_share_refill(struct gy_worker *worker)
-{
-    struct gy_pool *pool;
-    const struct gy_stream_queue *starved;
-    FOR_EACH_POOL(worker, i, pool, starved)
-    {
-        gy_pool_refill(pool);
+    uint32_t room = gy_pool_options(pool)->posted;
+    for (struct gy_stream *stream; room > 0 && (stream = TAILQ_FIRST(starved)) != NULL; room--) {
+        gy_stream_stop_waiting(stream);
+        gy_stream_flush_later(stream);
     }
 }
 
-void gy_share_resume_starved(struct gy_worker *worker)
+void gy_share_end(struct gy_worker *worker)
 {
-    struct gy_pool *pool;
-    const struct gy_stream_queue *starved;
-    FOR_EACH_POOL(worker, i, pool, starved)
-    {
-        if (TAILQ_EMPTY(starved)) {
+    struct gy_counters *counters = &worker->counters;
+    uint64_t posted = gy_pool_posted(worker->pool);
+    worker->others_starved = false;
+    for (uint32_t i = 0; i < worker->listener_count; i++) {
+        const struct gy_listener *listener = &worker->listeners[i];
+        if (listener->pool == NULL) {
             continue;
         }
-        gy_pool_refill(pool);
-        if (!gy_pool_ready(pool)) {
-            gy_evict_stalled(worker); /* what they sent and nobody answers holds the buffers */
-            continue;
+        if (!TAILQ_EMPTY(&listener->starved)) {
+            gy_share_resume(worker, listener->pool, &listener->starved);
+            worker->others_starved |= !TAILQ_EMPTY(&listener->starved);
+        } else {
+            gy_pool_refill(listener->pool);
         }
-        uint32_t room = gy_pool_options(pool)->posted;
-        for (struct gy_stream *stream; room > 0 && (stream = TAILQ_FIRST(starved)) != NULL;
-             room--) {
-            gy_stream_stop_waiting(stream);
-            gy_stream_flush_later(stream);
-        }
+        posted += gy_pool_posted(listener->pool);
+        gy_gauge_lower(&counters->buffers_free_min, gy_pool_free(listener->pool));
     }
-}
-
-bool gy_share_is_starved(const struct gy_worker *worker)
-{
-    struct gy_pool *pool;
-    const struct gy_stream_queue *starved;
-    FOR_EACH_POOL(worker, i, pool, starved)
-    {
-        if (!TAILQ_EMPTY(starved)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-bool gy_share_can_resume(const struct gy_worker *worker)
-{
-    struct gy_pool *pool;
-    const struct gy_stream_queue *starved;
-    FOR_EACH_POOL(worker, i, pool, starved)
-    {
-        if (!TAILQ_EMPTY(starved) && gy_pool_free(pool) > 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-void gy_share_count(struct gy_worker *worker)
-{
-    struct gy_pool *pool;
-    const struct gy_stream_queue *starved;
-    uint64_t posted = 0;
-    FOR_EACH_POOL(worker, i, pool, starved)
-    {
-        posted += gy_pool_posted(pool);
-        gy_gauge_lower(&worker->counters.buffers_free_min, gy_pool_free(pool));
-    }
-    gy_gauge_set(&worker->counters.buffers_posted, posted);
+    gy_gauge_set(&counters->buffers_posted, posted);
 }

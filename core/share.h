@@ -24,28 +24,22 @@
 /* Input that a session is shown at a time; all of it, where it makes nothing of that. */
 #define GY_SHARE_INPUT_BYTES 4096
 
+/* Runs the streams of a list, linked by next_ready; those that are put off are ready again. */
+void gy_share_run(struct gy_worker *worker, struct gy_stream *head);
+
 /*
  * Receive buffers are shared as well: the first listener's streams, and those that are dialled,
  * have the worker's pool, and every other listener has one of its own (gy_worker_options.shares),
  * since the kernel gives buffers to whoever comes first, and those who find none would have to
- * queue with a flood's. What follows goes over all pools of the worker.
+ * queue with a flood's.
+ *
+ * At the end of a turn: what worker.c has done for the worker's own pool is done for those.
+ * Afterwards worker->others_starved tells whether a stream waits for a buffer of one of them.
  */
+void gy_share_end(struct gy_worker *worker);
 
-/* After completions: buffers that came back are with the kernel again. */
-void gy_share_refill(struct gy_worker *worker);
-
-/* After the sessions, which are what gives buffers back: receives that ended for want of one are
- * armed again, as many in a turn as their pool has posted. */
-void gy_share_resume_starved(struct gy_worker *worker);
-
-/* Whether a stream waits for a buffer; and whether one is there by now. */
-bool gy_share_is_starved(const struct gy_worker *worker);
-bool gy_share_can_resume(const struct gy_worker *worker);
-
-/* The gauges of buffers: posted in all, and the fewest free ones of any pool. */
-void gy_share_count(struct gy_worker *worker);
-
-/* Runs the streams of a list, linked by next_ready; those that are put off are ready again. */
-void gy_share_run(struct gy_worker *worker, struct gy_stream *head);
+/* For any pool: receives that ended for want of a buffer of it are armed again. */
+void gy_share_resume(struct gy_worker *worker, struct gy_pool *pool,
+                     const struct gy_stream_queue *starved);
 
 #endif

@@ -335,7 +335,7 @@ static void reap(struct gy_worker *worker)
             gy_worker_dispatch(worker, &batch[i]);
         }
     } while (count == REAP_BATCH);
-    gy_share_refill(worker);
+    gy_pool_refill(worker->pool);
 }
 
 /* ---- lists ---- */
@@ -415,7 +415,7 @@ static bool must_not_sleep(const struct gy_worker *worker)
     if (worker->ready_head != NULL || worker->flush_head != NULL || !worker->wake_armed) {
         return true;
     }
-    if (gy_share_can_resume(worker)) {
+    if (!TAILQ_EMPTY(&worker->starved) && gy_pool_free(worker->pool) > 0) {
         return true; /* buffers came back as streams were flushed */
     }
     for (uint32_t i = 0; worker->phase != GY_WORKER_SERVING && i < worker->listener_count; i++) {
@@ -438,7 +438,8 @@ static uint64_t wait_ns(struct gy_worker *worker, uint64_t timeout_ns)
     if (!TAILQ_EMPTY(&worker->retrying) && worker->now_ms + RETRY_MS < next_ms) {
         next_ms = worker->now_ms + RETRY_MS;
     }
-    if (gy_share_is_starved(worker) && worker->now_ms + GY_EVICT_INTERVAL_MS < next_ms) {
+    if ((!TAILQ_EMPTY(&worker->starved) || worker->others_starved) &&
+        worker->now_ms + GY_EVICT_INTERVAL_MS < next_ms) {
         next_ms = worker->now_ms + GY_EVICT_INTERVAL_MS;
     }
     if (next_ms == UINT64_MAX) {
@@ -519,9 +520,15 @@ int gy_worker_turn(struct gy_worker *worker, uint64_t timeout_ns)
     if (worker->phase == GY_WORKER_DRAINING) {
         drain_step(worker);
     }
-    gy_share_resume_starved(worker);
+    if (!TAILQ_EMPTY(&worker->starved)) {
+        /* After the sessions, which are what gives buffers back. */
+        gy_share_resume(worker, worker->pool, &worker->starved);
+    }
     flush(worker);
     gy_worker_count(worker);
+    if (worker->options.shares) {
+        gy_share_end(worker);
+    }
     return 0;
 }
 
@@ -545,7 +552,8 @@ void gy_worker_count(struct gy_worker *worker)
     gy_gauge_set(&counters->cq_overflows, ring->overflows);
     gy_count(&counters->copied_bytes, worker->bump.copied_bytes - worker->bump_counted);
     worker->bump_counted = worker->bump.copied_bytes;
-    gy_share_count(worker);
+    gy_gauge_set(&counters->buffers_posted, gy_pool_posted(worker->pool));
+    gy_gauge_lower(&counters->buffers_free_min, gy_pool_free(worker->pool));
 }
 
 /* Everything in flight is cancelled and awaited before its memory goes; connections that are
