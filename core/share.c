@@ -15,6 +15,17 @@ static uint64_t clock_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+/* What an endpoint has used is of this turn. */
+static void begin_turn(struct gy_endpoint *endpoint)
+{
+    uint64_t turn = gy_counter_read(&endpoint->worker->counters.turns) + 1;
+    if (endpoint->turn != turn) {
+        endpoint->turn = turn;
+        endpoint->spent_ns = 0;
+        endpoint->sent_bytes = 0;
+    }
+}
+
 /* Shows the session the first bytes of its input alone, and says how many it took. False: all of it
  * was shown, as there was no more, or no link to cut it with. */
 static bool run_piece(struct gy_stream *stream, uint32_t *used)
@@ -70,7 +81,6 @@ void gy_share_run(struct gy_worker *worker, struct gy_stream *head)
 {
     uint64_t now_ns = clock_ns();
     uint64_t end_ns = now_ns + GY_SHARE_SLICE_NS;
-    uint64_t turn = gy_counter_read(&worker->counters.turns) + 1;
     while (head != NULL) {
         struct gy_stream *stream = head;
         struct gy_endpoint *endpoint = stream->endpoint;
@@ -79,10 +89,7 @@ void gy_share_run(struct gy_worker *worker, struct gy_stream *head)
         if (stream->state != GY_STREAM_OPEN) {
             continue;
         }
-        if (endpoint->turn != turn) {
-            endpoint->turn = turn;
-            endpoint->spent_ns = 0;
-        }
+        begin_turn(endpoint);
         if (now_ns >= end_ns && endpoint->spent_ns >= GY_SHARE_LEAST_NS) {
             gy_worker_ready(worker, stream);
             gy_count(&worker->counters.put_off, 1);
@@ -93,6 +100,22 @@ void gy_share_run(struct gy_worker *worker, struct gy_stream *head)
         now_ns = run_stream(stream, until_ns);
         endpoint->spent_ns += now_ns - began_ns;
     }
+}
+
+/* ---- sends ---- */
+
+bool gy_share_defers_send(struct gy_endpoint *endpoint, uint32_t bytes)
+{
+    struct gy_worker *worker = endpoint->worker;
+    begin_turn(endpoint);
+    if (worker->turn_sent_bytes >= GY_SHARE_SEND_BYTES &&
+        endpoint->sent_bytes >= GY_SHARE_SEND_LEAST_BYTES) {
+        gy_count(&worker->counters.put_off, 1);
+        return true;
+    }
+    worker->turn_sent_bytes += bytes;
+    endpoint->sent_bytes += bytes;
+    return false;
 }
 
 /* ---- pools ---- */
@@ -119,6 +142,7 @@ void gy_share_end(struct gy_worker *worker)
     struct gy_counters *counters = &worker->counters;
     uint64_t posted = gy_pool_posted(worker->pool);
     worker->others_starved = false;
+    worker->turn_sent_bytes = 0;
     for (uint32_t i = 0; i < worker->listener_count; i++) {
         const struct gy_listener *listener = &worker->listeners[i];
         if (listener->pool == NULL) {

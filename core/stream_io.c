@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "core/endpoint.h"
+#include "core/share.h"
 #include "core/stream_internal.h"
 #include "core/worker.h"
 
@@ -158,7 +159,12 @@ static void stream_send(struct gy_stream *stream)
 {
     struct gy_worker *worker = stream->worker;
     uint64_t token = gy_stream_token(stream, GY_OPERATION_SEND);
+    uint32_t most = stream->out.length < GY_SEND_BYTES_MAX ? stream->out.length : GY_SEND_BYTES_MAX;
     int error;
+    if (worker->options.shares && gy_share_defers_send(stream->endpoint, most)) {
+        gy_stream_flush_later(stream);
+        return;
+    }
     if (stream->out.count == 1 && stream->out.length <= GY_SEND_BYTES_MAX) {
         stream->sending_bytes = stream->out.length;
         error = gy_ring_send(worker->ring, token, stream->descriptor,

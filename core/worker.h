@@ -108,6 +108,7 @@ struct gy_worker {
     struct gy_stream *ready_head, *ready_tail;
     struct gy_stream *flush_head, *flush_tail;
     struct gy_stream_queue starved;  /* want to receive, no buffer posted */
+    uint64_t turn_sent_bytes;        /* of this turn, where listeners share it */
     bool others_starved;             /* the same of listeners with a pool of their own */
     struct gy_stream_queue retrying; /* want a turn when memory has come back */
 

@@ -184,6 +184,45 @@ static void a_session_that_ends_in_the_middle_of_its_input_drops_the_rest(void *
     close(client);
 }
 
+static void sends_past_the_bound_wait_and_those_of_other_servers_do_not(void **state)
+{
+    struct stage *stage = *state;
+    enum { FLOOD = GY_SHARE_SEND_BYTES / GY_SEND_BYTES_MAX + 2 };
+    static uint8_t large[GY_SEND_BYTES_MAX];
+    static struct gy_buffer buffer;
+    struct gy_stream *flood[FLOOD];
+    int clients[FLOOD + 1];
+    gy_buffer_wrap_constant(&buffer, large, sizeof large);
+    for (int i = 0; i < FLOOD; i++) {
+        flood[i] = stage_connect(stage, 0, &clients[i]);
+    }
+    struct gy_stream *other = stage_connect(stage, 1, &clients[FLOOD]);
+    stage_turn(stage);
+    for (int i = 0; i < FLOOD; i++) {
+        assert_int_equal(gy_chain_append(&flood[i]->out, gy_slice_of(&buffer, 0, sizeof large)), 0);
+        gy_stream_wake(flood[i]);
+    }
+    stage_put(stage, other, "small", 5);
+    gy_stream_wake(other);
+    stage_turn(stage);
+    uint32_t sent = 0;
+    for (int i = 0; i < FLOOD; i++) {
+        sent += flood[i]->sending;
+    }
+    assert_int_equal(sent, FLOOD - 2);
+    assert_true(other->sending); /* it came last, and its server had sent nothing yet */
+    assert_int_equal(stage_counter(stage, put_off), 2);
+    stage_turn(stage);
+    assert_int_equal(fake_last_wait_ns(stage->worker.ring), 0);
+    assert_true(flood[FLOOD - 2]->sending && flood[FLOOD - 1]->sending);
+    for (int i = 0; i < FLOOD; i++) {
+        stage_sent(stage, flood[i], sizeof large);
+        close(clients[i]);
+    }
+    stage_sent(stage, other, 5);
+    close(clients[FLOOD]);
+}
+
 int main(void)
 {
 #define STAGED(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -195,6 +234,7 @@ int main(void)
         STAGED(a_session_that_needs_more_than_a_piece_sees_all),
         STAGED(the_end_of_the_input_is_shown_with_its_last_piece),
         STAGED(a_session_that_ends_in_the_middle_of_its_input_drops_the_rest),
+        STAGED(sends_past_the_bound_wait_and_those_of_other_servers_do_not),
     };
     return cmocka_run_group_tests_name("share", tests, NULL, NULL);
 }
