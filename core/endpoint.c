@@ -44,6 +44,8 @@ int gy_endpoint_open(struct gy_endpoint *endpoint, struct gy_worker *worker,
         .ops = ops,
         .name = options->name,
         .context = options->context,
+        .pool = worker->pool,
+        .starved = &worker->starved,
         .limits =
             {
                 .receive_high_bytes = receive_high_bytes,

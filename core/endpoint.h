@@ -34,7 +34,12 @@ struct gy_endpoint {
     struct gy_slab sessions;
     struct gy_stream_limits limits; /* defaults filled in */
     struct gy_quota quota;
-    uint32_t connections; /* written by the worker alone, by gy_endpoint_count */
+    struct gy_pool *pool;            /* that its streams receive into */
+    struct gy_stream_queue *starved; /* of them, those that wait for a buffer of it */
+    uint64_t turn;                   /* that the next two are of (share.h) */
+    uint64_t spent_ns;               /* by its sessions */
+    uint64_t sent_bytes;             /* handed to the kernel */
+    uint32_t connections;            /* written by the worker alone, by gy_endpoint_count */
     uint32_t connections_max;
 };
 

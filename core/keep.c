@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "core/endpoint.h"
 #include "core/worker.h"
 
 #define BLOCK_BYTES ((uint32_t)sizeof(((struct gy_keep_block *)0)->data))
@@ -72,10 +73,11 @@ static uint32_t keep_begin(struct gy_worker *worker, struct gy_chain *to, struct
     return slice.length;
 }
 
-void gy_keep_leftover(struct gy_worker *worker, struct gy_chain *in)
+void gy_keep_leftover(struct gy_endpoint *endpoint, struct gy_chain *in)
 {
+    struct gy_worker *worker = endpoint->worker;
     gy_assert(in->length > 0);
-    bool low = gy_pool_low(worker->pool);
+    bool low = gy_pool_low(endpoint->pool);
     const struct gy_link *link = in->head;
     while (link != NULL && !must_copy(link->slice, low)) {
         link = link->next;

@@ -15,11 +15,12 @@
 #include <stdint.h>
 
 struct gy_chain;
+struct gy_endpoint;
 struct gy_worker;
 
-/* Called with a chain of input that is not empty, after the session's turn. Counts what it copies.
- */
-void gy_keep_leftover(struct gy_worker *worker, struct gy_chain *in);
+/* Called with a chain of input that is not empty, of one of the endpoint's streams, after the
+ * session's turn. Counts what it copies. */
+void gy_keep_leftover(struct gy_endpoint *endpoint, struct gy_chain *in);
 
 /* For input that is made rather than received (deciphered, say): room for at least a byte that can
  * become part of a chain of input. */

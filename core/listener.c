@@ -20,6 +20,20 @@ static void pause_ended(struct gy_timer *timer, uint64_t now_ms)
     gy_listener_arm((struct gy_listener *)((char *)timer - offsetof(struct gy_listener, pause)));
 }
 
+/* Receive buffers that no other listener's streams can use up. */
+static int open_pool(struct gy_listener *listener, uint32_t slot, struct gy_error *error)
+{
+    struct gy_worker *worker = listener->endpoint.worker;
+    struct gy_pool_options options = worker->options.pool;
+    options.group = (uint16_t)(options.group + slot);
+    int code = gy_pool_open(&listener->pool, worker->ring, &options, error);
+    if (code == 0) {
+        listener->endpoint.pool = listener->pool;
+        listener->endpoint.starved = &listener->starved;
+    }
+    return code;
+}
+
 int gy_listener_open(struct gy_listener *listener, struct gy_worker *worker,
                      const struct gy_server *server, uint32_t slot, struct gy_error *error)
 {
@@ -28,6 +42,7 @@ int gy_listener_open(struct gy_listener *listener, struct gy_worker *worker,
         .descriptor = server->descriptors[worker->options.number],
         .slot = slot,
     };
+    TAILQ_INIT(&listener->starved);
     gy_timer_init(&listener->pause, pause_ended);
     struct gy_endpoint_options options = {
         .name = server->name,
@@ -41,11 +56,17 @@ int gy_listener_open(struct gy_listener *listener, struct gy_worker *worker,
         .layer_context = server->layer_context,
     };
     int code = gy_endpoint_open(&listener->endpoint, worker, &options, error);
+    if (code != 0) {
+        return code;
+    }
+    code = worker->options.shares && slot > 0 ? open_pool(listener, slot, error) : 0;
     if (code == 0 && server->worker_open != NULL) {
         code = server->worker_open(worker, server, &listener->endpoint.state, error);
-        if (code != 0) {
-            gy_endpoint_close(&listener->endpoint);
-        }
+    }
+    if (code != 0) {
+        gy_pool_close(listener->pool);
+        listener->pool = NULL;
+        gy_endpoint_close(&listener->endpoint);
     }
     return code;
 }
@@ -214,4 +235,6 @@ void gy_listener_close(struct gy_listener *listener)
         listener->server->worker_close(listener->endpoint.worker, listener->endpoint.state);
     }
     gy_endpoint_close(&listener->endpoint);
+    gy_pool_close(listener->pool);
+    listener->pool = NULL;
 }

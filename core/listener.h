@@ -36,6 +36,8 @@ struct gy_server {
 struct gy_listener {
     struct gy_endpoint endpoint; /* its `state` is that of server->worker_open */
     const struct gy_server *server;
+    struct gy_pool *pool; /* of its own; NULL: the worker's */
+    struct gy_stream_queue starved;
     struct gy_timer pause;
     int descriptor; /* of the listening socket */
     uint32_t slot;

@@ -185,6 +185,8 @@ int gy_histogram_render(struct gy_writer *writer, const char *name, const char *
       "Times that a stream stopped reading.")                                                      \
     X(paused_quota, "streams_paused", "cause=\"quota\"", COUNTER,                                  \
       "Times that a stream stopped reading.")                                                      \
+    X(put_off, "put_off", "", COUNTER,                                                             \
+      "Times that a session or a send waited for the next turn, for the sake of other servers.")   \
     X(streams_evicted, "streams_evicted", "", COUNTER,                                             \
       "Streams ended because their peers held the output memory.")                                 \
     X(short_sends, "short_sends", "", COUNTER, "Sends of which the kernel took a part.")           \

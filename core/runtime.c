@@ -172,6 +172,7 @@ static int prepare(struct runtime *runtime, enum gy_receive_mode mode)
                     .workers = runtime->count,
                     .processor = options->unpinned ? -1 : list[i % processor_count],
                     .streams_max = connections,
+                    .shares = options->server_count > 1,
                     .ring.without = options->without,
                     .pool = gy_pool_defaults(mode, 0),
                 },

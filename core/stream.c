@@ -38,8 +38,6 @@ static void count_closed(struct gy_stream *stream)
     }
 }
 
-static void stream_settle(struct gy_stream *stream);
-
 /* ---- lists ---- */
 
 void gy_stream_wake(struct gy_stream *stream)
@@ -69,7 +67,7 @@ static struct gy_stream_queue *waiting_queue(struct gy_stream *stream)
 {
     switch ((enum gy_stream_waiting)stream->waiting) {
     case GY_STREAM_WAITS_FOR_BUFFERS:
-        return &stream->worker->starved;
+        return stream->endpoint->starved;
     case GY_STREAM_WAITS_FOR_QUOTA:
         return &stream->endpoint->quota.waiting;
     case GY_STREAM_WAITS_FOR_MEMORY:
@@ -199,7 +197,7 @@ static void stream_timer_fired(struct gy_timer *timer, uint64_t now_ms)
     if (due_ms != 0 && due_ms <= now_ms) {
         stream->deadline_ms = 0;
         gy_stream_apply(stream, stream->endpoint->ops->expire(stream));
-        stream_settle(stream);
+        gy_stream_settle(stream);
     }
     gy_stream_arm_timer(stream);
 }
@@ -278,7 +276,7 @@ static struct gy_stream *stream_make(struct gy_endpoint *endpoint, int descripto
 static void stream_begin(struct gy_stream *stream)
 {
     gy_stream_apply(stream, stream->endpoint->ops->open(stream));
-    stream_settle(stream);
+    gy_stream_settle(stream);
     gy_stream_flush_later(stream);
 }
 
@@ -438,7 +436,7 @@ void gy_stream_drain(struct gy_stream *stream)
     } else if (stream->state == GY_STREAM_OPEN && !stream->fresh && !stream->draining) {
         stream->draining = true;
         gy_stream_apply(stream, stream->endpoint->ops->drain(stream));
-        stream_settle(stream);
+        gy_stream_settle(stream);
     } else if (stream->state == GY_STREAM_DIALLING || stream->fresh) {
         gy_stream_abort(stream, GY_CLOSE_DRAIN);
     }
@@ -458,12 +456,12 @@ bool gy_stream_wants_input(const struct gy_stream *stream)
 }
 
 /* Accounts for what a session left in `in`, and sees to it that its wishes are looked at. */
-static void stream_settle(struct gy_stream *stream)
+void gy_stream_settle(struct gy_stream *stream)
 {
     struct gy_chain *received = gy_stream_wire_in(stream);
     uint32_t unread = gy_stream_unread(stream);
     if (received->length > 0) {
-        gy_keep_leftover(stream->worker, received);
+        gy_keep_leftover(stream->endpoint, received);
     }
     if (unread != stream->charged_bytes) {
         quota_charge(stream, unread);
@@ -493,13 +491,16 @@ void gy_stream_fail_layer(struct gy_stream *stream)
 
 /* Whether the session is to run. Handshakes are dear, so a turn has time for a few of their steps
  * only; the others wait for the next. */
-static bool run_layer_input(struct gy_stream *stream)
+bool gy_stream_run_layer(struct gy_stream *stream)
 {
     struct gy_worker *worker = stream->worker;
     struct gy_layer *layer = stream->layer;
     if (!layer->established && worker->handshakes_left == 0) {
         gy_stream_wake(stream);
         return false;
+    }
+    if (stream->waiting == GY_STREAM_WAITS_FOR_MEMORY) {
+        gy_stream_stop_waiting(stream);
     }
     worker->handshakes_left -= !layer->established;
     if (layer->ops->input(stream) != 0 && stream->state == GY_STREAM_OPEN) {
@@ -512,7 +513,7 @@ static bool run_layer_input(struct gy_stream *stream)
     } else if (layer->eof) {
         gy_stream_abort(stream, GY_CLOSE_PEER);
     }
-    stream_settle(stream);
+    gy_stream_settle(stream);
     return false;
 }
 
@@ -535,16 +536,10 @@ static void after_layer(struct gy_stream *stream, bool fresh)
     }
 }
 
-void gy_stream_run(struct gy_stream *stream)
+void gy_stream_run_session(struct gy_stream *stream)
 {
-    if (stream->state != GY_STREAM_OPEN) {
-        return;
-    }
-    if (stream->waiting == GY_STREAM_WAITS_FOR_MEMORY) {
+    if (stream->waiting == GY_STREAM_WAITS_FOR_MEMORY && stream->layer == NULL) {
         gy_stream_stop_waiting(stream);
-    }
-    if (stream->layer != NULL && !run_layer_input(stream)) {
-        return;
     }
     const struct gy_stream_ops *ops = stream->endpoint->ops;
     bool fresh = stream->fresh;
@@ -554,5 +549,13 @@ void gy_stream_run(struct gy_stream *stream)
     if (stream->layer != NULL && stream->state == GY_STREAM_OPEN) {
         after_layer(stream, fresh);
     }
-    stream_settle(stream);
+}
+
+void gy_stream_run(struct gy_stream *stream)
+{
+    if (stream->state == GY_STREAM_OPEN &&
+        (stream->layer == NULL || gy_stream_run_layer(stream))) {
+        gy_stream_run_session(stream);
+        gy_stream_settle(stream);
+    }
 }

@@ -65,6 +65,15 @@ void gy_stream_set_core_deadline(struct gy_stream *stream, uint32_t timeout_ms);
 /* Whether the server has used its quota up, and this stream has a part in it. */
 bool gy_stream_over_quota(const struct gy_stream *stream);
 
+/* Before it, for a stream with a layer: the layer takes what has come. Whether the session is to
+ * run. */
+bool gy_stream_run_layer(struct gy_stream *stream);
+
+/* A turn of an OPEN stream's session, and what follows once the session has seen all that it is to
+ * see: what it left is accounted for, its wishes are looked at. */
+void gy_stream_run_session(struct gy_stream *stream);
+void gy_stream_settle(struct gy_stream *stream);
+
 /* While OPEN: whether more input is wanted. */
 bool gy_stream_wants_input(const struct gy_stream *stream);
 

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "core/endpoint.h"
+#include "core/share.h"
 #include "core/stream_internal.h"
 #include "core/worker.h"
 
@@ -36,7 +37,7 @@ static void stream_receive_ended(struct gy_stream *stream, const struct gy_compl
     gy_stream_flush_later(stream);
     switch (-completion->result) {
     case ENOBUFS:
-        gy_pool_starved(stream->worker->pool);
+        gy_pool_starved(stream->endpoint->pool);
         gy_count(&stream->worker->counters.enobufs, 1);
         if (stream->state == GY_STREAM_OPEN || stream->state == GY_STREAM_LINGERING) {
             gy_stream_wait(stream, GY_STREAM_WAITS_FOR_BUFFERS);
@@ -79,7 +80,7 @@ void gy_stream_received(struct gy_stream *stream, const struct gy_completion *co
 {
     struct gy_worker *worker = stream->worker;
     gy_assert(stream->receiving);
-    int taken = gy_pool_take(worker->pool, completion, gy_stream_wire_in(stream));
+    int taken = gy_pool_take(stream->endpoint->pool, completion, gy_stream_wire_in(stream));
     stream->receiving = completion->flags & GY_COMPLETION_MORE;
     if (taken < 0) {
         gy_stream_abort(stream, GY_CLOSE_ERROR);
@@ -164,7 +165,12 @@ static void stream_send(struct gy_stream *stream)
     struct gy_worker *worker = stream->worker;
     struct gy_chain *out = gy_stream_wire_out(stream);
     uint64_t token = gy_stream_token(stream, GY_OPERATION_SEND);
+    uint32_t most = out->length < GY_SEND_BYTES_MAX ? out->length : GY_SEND_BYTES_MAX;
     int error;
+    if (worker->options.shares && gy_share_defers_send(stream->endpoint, most)) {
+        gy_stream_flush_later(stream);
+        return;
+    }
     if (out->count == 1 && out->length <= GY_SEND_BYTES_MAX) {
         stream->sending_bytes = out->length;
         error = gy_ring_send(worker->ring, token, stream->descriptor,
@@ -198,11 +204,11 @@ static void stream_send(struct gy_stream *stream)
 static void stream_receive(struct gy_stream *stream)
 {
     struct gy_worker *worker = stream->worker;
-    if (!gy_pool_ready(worker->pool)) {
+    if (!gy_pool_ready(stream->endpoint->pool)) {
         gy_stream_wait(stream, GY_STREAM_WAITS_FOR_BUFFERS);
         return;
     }
-    const struct gy_pool_options *pool = gy_pool_options(worker->pool);
+    const struct gy_pool_options *pool = gy_pool_options(stream->endpoint->pool);
     if (gy_ring_receive(worker->ring, gy_stream_token(stream, GY_OPERATION_RECEIVE),
                         stream->descriptor, pool->group, pool->mode, stream->was_empty) != 0) {
         gy_stream_flush_later(stream);

@@ -15,6 +15,7 @@
 #include "core/asan.h"
 #include "core/evict.h"
 #include "core/log.h"
+#include "core/share.h"
 #include "core/worker_internal.h"
 
 #define REAP_BATCH         256
@@ -214,8 +215,8 @@ static void drop_stale(struct gy_worker *worker, const struct gy_completion *com
 {
     gy_count(&worker->counters.completions_stale, 1);
     enum gy_operation operation = gy_token_operation(completion->token);
-    if (operation == GY_OPERATION_RECEIVE) {
-        struct gy_chain chain;
+    if (operation == GY_OPERATION_RECEIVE && !worker->options.shares) {
+        struct gy_chain chain; /* with several pools nobody knows whose buffer it has */
         gy_chain_init(&chain, &worker->links);
         gy_pool_take(worker->pool, completion, &chain);
         gy_chain_clear(&chain);
@@ -358,6 +359,10 @@ static void run_ready(struct gy_worker *worker)
 {
     struct gy_stream *stream = worker->ready_head;
     worker->ready_head = NULL;
+    if (worker->options.shares) {
+        gy_share_run(worker, stream);
+        return;
+    }
     while (stream != NULL) {
         struct gy_stream *next = stream->next_ready;
         stream->ready = false;
@@ -403,26 +408,6 @@ static void resume_retrying(struct gy_worker *worker)
     }
 }
 
-/* After the sessions, which are what gives buffers back: receives that ended for want of a buffer
- * are armed again, as many in a turn as there are buffers posted. */
-static void resume_starved(struct gy_worker *worker)
-{
-    if (TAILQ_EMPTY(&worker->starved)) {
-        return;
-    }
-    gy_pool_refill(worker->pool);
-    if (!gy_pool_ready(worker->pool)) {
-        gy_evict_stalled(worker); /* what they sent and nobody answers holds the buffers */
-        return;
-    }
-    uint32_t room = gy_pool_options(worker->pool)->posted;
-    for (struct gy_stream *stream; room > 0 && (stream = TAILQ_FIRST(&worker->starved)) != NULL;
-         room--) {
-        gy_stream_stop_waiting(stream);
-        gy_stream_flush_later(stream);
-    }
-}
-
 /* ---- the turn ---- */
 
 /* Whether there is something to do that no completion announces. */
@@ -454,7 +439,8 @@ static uint64_t wait_ns(struct gy_worker *worker, uint64_t timeout_ns)
     if (!TAILQ_EMPTY(&worker->retrying) && worker->now_ms + RETRY_MS < next_ms) {
         next_ms = worker->now_ms + RETRY_MS;
     }
-    if (!TAILQ_EMPTY(&worker->starved) && worker->now_ms + GY_EVICT_INTERVAL_MS < next_ms) {
+    if ((!TAILQ_EMPTY(&worker->starved) || worker->others_starved) &&
+        worker->now_ms + GY_EVICT_INTERVAL_MS < next_ms) {
         next_ms = worker->now_ms + GY_EVICT_INTERVAL_MS;
     }
     if (next_ms == UINT64_MAX) {
@@ -536,9 +522,15 @@ int gy_worker_turn(struct gy_worker *worker, uint64_t timeout_ns)
     if (worker->phase == GY_WORKER_DRAINING) {
         drain_step(worker);
     }
-    resume_starved(worker);
+    if (!TAILQ_EMPTY(&worker->starved)) {
+        /* After the sessions, which are what gives buffers back. */
+        gy_share_resume(worker, worker->pool, &worker->starved);
+    }
     flush(worker);
     gy_worker_count(worker);
+    if (worker->options.shares) {
+        gy_share_end(worker);
+    }
     return 0;
 }
 

@@ -58,8 +58,10 @@ struct gy_worker_options {
     uint32_t streams_max;      /* slots; at most GY_SLOT_MAX */
     uint32_t blocks_max;       /* of output, GY_BUMP_BLOCK_BYTES each; 0: 4096 */
     uint32_t mailbox_messages; /* in each of the mailboxes; a power of two; 0: 1024 */
+    bool shares; /* several listeners share the worker: each has receive buffers of its own, and a
+                    flood on one leaves time to the others (share.h) */
     struct gy_ring_options ring;
-    struct gy_pool_options pool;
+    struct gy_pool_options pool; /* of one pool; listeners' own have the group numbers after its */
 };
 
 /*
@@ -109,6 +111,8 @@ struct gy_worker {
     struct gy_stream *ready_head, *ready_tail;
     struct gy_stream *flush_head, *flush_tail;
     struct gy_stream_queue starved;  /* want to receive, no buffer posted */
+    uint64_t turn_sent_bytes;        /* of this turn, where listeners share it */
+    bool others_starved;             /* the same of listeners with a pool of their own */
     struct gy_stream_queue retrying; /* want a turn when memory has come back */
 
     struct gy_listener listeners[GY_LISTENERS_MAX];

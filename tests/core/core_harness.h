@@ -64,6 +64,8 @@ struct act {
     bool echo;             /* what it eats goes to `out` */
     bool eat_on_expire;    /* everything */
     bool wake_itself;
+    uint32_t burn_ms; /* a turn takes so long */
+    bool saw_eof;
     uint32_t turns;
     uint32_t expired;
     uint32_t drained;

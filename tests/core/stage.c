@@ -49,6 +49,8 @@ static uint32_t act_turn(struct gy_stream *stream)
     struct stage *stage = stream->endpoint->context;
     struct act *act = stream->session;
     act->turns++;
+    act->saw_eof = stream->eof;
+    fake_clock_advance(act->burn_ms);
     stage->turn_order[stage->turn_count++ % 256] = stream->slot;
     eat(stage, stream, act);
     if (act->wake_itself) {
