@@ -220,6 +220,9 @@ static void tags_are_compared_weakly_or_strongly(void **state)
     assert_false(gy_etag_list_has(text("\"a,b"), etag, true));
     assert_false(gy_etag_list_has(text(""), etag, true));
     assert_true(gy_etag_list_has(text(",, \"y\" ,\"a,b\""), etag, false));
+    assert_true(gy_etag_list_has(text("\"a,b\" , \"x\""), etag, false));
+    assert_false(gy_etag_list_has(text("\"a,b\"x"), etag, true));
+    assert_false(gy_etag_list_has(text("\"a,b\" \"x\""), etag, true));
 }
 
 /* ---- ranges ---- */
