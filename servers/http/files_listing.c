@@ -66,13 +66,27 @@ static void list(struct gy_helper_job *base)
     gy_directory_free(&directory);
 }
 
+/* It was a directory a moment ago; it may have become anything since. */
+static uint16_t status_of(int errno_value)
+{
+    switch (errno_value) {
+    case EACCES:
+    case EPERM:
+        return 403;
+    case ENOENT:
+    case ENOTDIR:
+    case ELOOP:
+    case EXDEV: /* a symbolic link that leads out */
+        return 404;
+    default:
+        return 503;
+    }
+}
+
 static void answer(struct gy_http_exchange *exchange, struct gy_listing_job *job)
 {
     if (job->failed != 0) {
-        uint16_t status = job->failed == EACCES                             ? 403
-                          : job->failed == ENOENT || job->failed == ENOTDIR ? 404
-                                                                            : 503;
-        gy_files_answer_error(exchange, status, NULL);
+        gy_files_answer_error(exchange, status_of(job->failed), NULL);
         return;
     }
     /* It has neither tag nor date, but it is there: RFC 9110 §13.1.1 and §13.1.2 on "*". */
