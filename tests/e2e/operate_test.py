@@ -15,13 +15,7 @@ import tempfile
 import threading
 import time
 
-from harness import PROGRAM, Connection, Server, Skip, alive, equal, output_of, run, test, true, until
-
-
-def free_ports(count):
-    """Ports that were free a moment ago."""
-    with contextlib.ExitStack() as stack:
-        return [stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(count)]
+from harness import PROGRAM, Connection, Server, Skip, alive, equal, free_ports, output_of, run, test, true, until
 
 
 class Configured(Server):
