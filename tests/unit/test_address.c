@@ -290,8 +290,7 @@ static void accepted_sockets_inherit_what_bounds_delay_and_memory(void **state)
     int accepted = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
     assert_true(accepted >= 0);
     assert_int_equal(option_of(accepted, IPPROTO_TCP, TCP_NODELAY), 1);
-    assert_int_equal(option_of(accepted, IPPROTO_TCP, TCP_NOTSENT_LOWAT),
-                     GY_ADDRESS_UNSENT_BYTES);
+    assert_int_equal(option_of(accepted, IPPROTO_TCP, TCP_NOTSENT_LOWAT), GY_ADDRESS_UNSENT_BYTES);
     close(accepted);
     close(client);
     close(fd);
