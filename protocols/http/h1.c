@@ -447,7 +447,9 @@ void gy_h1_expire(struct gy_h1 *connection, uint64_t now_ns)
     bool idle = connection->phase == GY_H1_PHASE_HEAD && (connection->flags & GY_H1_BEGUN) == 0;
     bool answered =
         gy_h1_active(connection) && connection->exchange->answer_state == GY_H1_ANSWER_DONE;
-    if (idle || answered) {
+    if (idle && (connection->flags & GY_H1_DRAINING) != 0 && !gy_chain_empty(connection->out)) {
+        be_patient(connection, now_ns); /* the peer has not yet got what it may think about */
+    } else if (idle || answered) {
         if (answered) {
             gy_h1_tell_closed(connection->exchange, 0);
         }

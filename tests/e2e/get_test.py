@@ -440,6 +440,21 @@ def a_transfer_that_breaks_off_goes_on_by_itself():
 
 
 @test
+def a_server_without_ranges_is_asked_for_all_of_it_again():
+    with Scripted(ranged(cut=1, ranges=False)) as server, folder() as here:
+        path = os.path.join(here, "file")
+        equal(get("-o", path, server.address)[0], 0)
+        true(content(path) == WHOLE, "the file is whole, and no half of it is there twice")
+        equal([fields.get("range") for _, fields in server.requests], [None, "bytes=51200-"])
+        equal(get("--retry", "0", "-C", "-o", path + "2", server.address)[0], 0)
+        true(content(path + "2") == WHOLE, "so is one that another run begins")
+    with Scripted(ranged(cut=1, ranges=False)) as server:
+        status, out, errors = get(server.address)
+        equal(status, 1, "what was printed cannot be taken back")
+        true(len(out) < len(WHOLE) and "serves no ranges" in errors, errors)
+
+
+@test
 def a_transfer_that_breaks_off_fails_without_retries_and_leaves_nothing():
     with Scripted(ranged(cut=9)) as server, folder() as here:
         status, _, errors = get("--retry", "0", "-o", os.path.join(here, "file"), server.address)
@@ -698,8 +713,9 @@ RACE = """set -e
 ip link set lo up
 ip addr add 10.77.0.1/32 dev lo
 ip -6 addr add 2001:db8:1::1/128 dev lo nodad
-ip link add hole type dummy
+ip link add hole type veth peer name bottom
 ip link set hole up
+ip link set bottom up
 ip addr add 10.78.0.1/24 dev hole
 ip -6 addr add 2001:db8:2::1/64 dev hole nodad
 mount --bind "$2/hosts" /etc/hosts
@@ -724,7 +740,7 @@ def a_family_that_is_a_black_hole_costs_a_quarter_of_a_second():
                 b"2001:db8:1::1 four-is-dead.test\n10.78.0.9 four-is-dead.test\n2001:db8:1::1 both-live.test\n10.77.0.1 both-live.test\n"
                 b"2001:db8:2::9 both-dead.test\n10.78.0.9 both-dead.test\n")
         apart = ["unshare", "--net", "--mount", "--propagation", "private"]
-        probe = "ip link add probe type dummy && ip -6 addr add 2001:db8::1/64 dev probe"
+        probe = "ip link add hole type veth peer name bottom && ip -6 addr add 2001:db8::1/64 dev hole"
         try:
             able = subprocess.run([*apart, "sh", "-c", probe], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
         except FileNotFoundError:

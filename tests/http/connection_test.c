@@ -342,6 +342,22 @@ static void draining_within_a_response_answers_one_more_request(void **state)
     assert_true((rig.wants & GY_H1_CLOSE) != 0);
 }
 
+static void patience_begins_when_the_response_has_left(void **state)
+{
+    (void)state;
+    rig.holds_output = true;
+    rig_say(&rig, GET(""));
+    gy_h1_drain(&rig.h1, rig.now_ns, 5000);
+    expire_at(rig.now_ns + 5 * RIG_SECOND);
+    assert_true((gy_h1_wants(&rig.h1, &rig.in) & GY_H1_CLOSE) == 0);
+    assert_true(gy_h1_deadline(&rig.h1) == rig.now_ns + 5 * RIG_SECOND);
+    rig.holds_output = false;
+    rig_turn(&rig);
+    assert_non_null(strstr(rig.sent, "200 OK"));
+    expire_at(rig.now_ns + 5 * RIG_SECOND);
+    assert_true((rig.wants & GY_H1_CLOSE) != 0);
+}
+
 static void draining_waits_for_a_head_that_has_begun(void **state)
 {
     (void)state;
@@ -533,6 +549,7 @@ int main(void)
         CASE(patience_ends),
         CASE(draining_lets_the_request_under_way_finish),
         CASE(draining_within_a_response_answers_one_more_request),
+        CASE(patience_begins_when_the_response_has_left),
         CASE(draining_waits_for_a_head_that_has_begun),
         CASE(a_lost_connection_ends_the_exchange_once),
         CASE(input_behind_a_close_is_discarded),
