@@ -446,6 +446,7 @@ static int open_one(const struct gy_address *address, const struct gy_listen_opt
     if ((is_v6(address) && !set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, !address->every)) ||
         !set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) ||
         !set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1) ||
+        !set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, GY_ADDRESS_UNSENT_BYTES) ||
         (defer > 0 && !set_option(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, defer)) ||
         (!first && !set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1)) ||
         bind(fd, &address->any, address->length) != 0 || listen(fd, backlog) != 0 ||

@@ -94,11 +94,17 @@ struct gy_listen_options {
     bool nonblocking;
 };
 
+/* What the kernel may hold of each connection that was not sent yet; what it has sent, the peer's
+ * window bounds. Without it the kernel takes as much as the send buffer grows to, over loopback 2
+ * MiB at once, and 1,000 peers who do not read hold all the memory that it has for TCP. */
+#define GY_ADDRESS_UNSENT_BYTES 65536
+
 /*
  * Opens `count` (1 to GY_ADDRESS_LISTEN_LIMIT, asserted) TCP sockets that listen on `address` and
  * writes them to `fds`; port 0 becomes one port that they all share (gy_address_of_socket tells
- * which). Each is close-on-exec, with TCP_NODELAY already set for whatever it accepts. A restart
- * does not trip over connections of the last run that are still closing (SO_REUSEADDR).
+ * which). Each is close-on-exec, with TCP_NODELAY and TCP_NOTSENT_LOWAT already set for whatever it
+ * accepts. A restart does not trip over connections of the last run that are still closing
+ * (SO_REUSEADDR).
  *
  * `options` may be NULL for the defaults, `error` may be NULL. On failure nothing stays open and
  * `fds` is untouched; the message names the address, the cause and what to try:

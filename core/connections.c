@@ -443,6 +443,18 @@ void gy_connections_return(struct gy_stream *stream, bool reusable)
     serve_soon(origin);
 }
 
+struct gy_lease *gy_connections_share(struct gy_stream *stream)
+{
+    struct gy_connection *connection = gy_connection_of(stream);
+    gy_assert(connection->origin != NULL && connection->link == NULL);
+    struct gy_lease *lease = waiting_take(connection->origin);
+    if (lease != NULL) {
+        connection->uses++;
+        connection->origin->pool->counters.leased_shared++;
+    }
+    return lease;
+}
+
 uint32_t gy_connections_count(const struct gy_connections *pool, const char *host, uint16_t port,
                               uint32_t *idle)
 {

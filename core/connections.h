@@ -54,6 +54,7 @@ TAILQ_HEAD(gy_lease_queue, gy_lease);
 
 struct gy_connections_counters {
     uint64_t leased_used, leased_new;
+    uint64_t leased_shared; /* gy_connections_share() */
     uint64_t dials_failed;
     uint64_t refused;    /* leases: a bound was reached */
     uint64_t idle_ended; /* connections that idled too long */
@@ -92,6 +93,11 @@ void gy_connections_cancel(struct gy_lease *lease);
 /* The user is done with a connection. `reusable`: it is between messages, and its session can be
  * used again; else it is left to close. */
 void gy_connections_return(struct gy_stream *stream, bool reusable);
+
+/* For a protocol that has more than one user on a connection at a time: takes the first lease that
+ * waits for the origin of `stream`, without calling it; NULL: none waits. The stream, which
+ * somebody has, is that one's too from now on; whoever is done last returns it. */
+struct gy_lease *gy_connections_share(struct gy_stream *stream);
 
 /* Connections of an origin that are open, and those of them that idle; 0 for one not known. */
 uint32_t gy_connections_count(const struct gy_connections *pool, const char *host, uint16_t port,

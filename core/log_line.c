@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/utf8.h"
+
 /* Kept free for what closes a line that is cut. */
 #define TAIL_BYTES 32
 
@@ -57,45 +59,6 @@ static void add_tail(struct line *line, const char *text)
     line->fill += bytes;
 }
 
-/* Bytes of a UTF-8 character by its first byte (RFC 3629 §3), 0 when none begins so. */
-static size_t sequence_bytes(uint8_t first)
-{
-    return first < 0x80                    ? 1
-           : first >= 0xc2 && first < 0xe0 ? 2
-           : first >= 0xe0 && first < 0xf0 ? 3
-           : first >= 0xf0 && first < 0xf5 ? 4
-                                           : 0;
-}
-
-/* Decodes the character at `text`; returns its bytes, or 0 when it is not UTF-8. */
-static size_t decode(const char *text, size_t left, uint32_t *code)
-{
-    uint8_t first = (uint8_t)text[0];
-    size_t bytes = sequence_bytes(first);
-    if (bytes == 0 || bytes > left) {
-        return 0;
-    }
-    *code = bytes == 1 ? first : first & (0xffu >> (bytes + 1));
-    for (size_t i = 1; i < bytes; i++) {
-        uint8_t next = (uint8_t)text[i];
-        if ((next & 0xc0) != 0x80) {
-            return 0;
-        }
-        *code = *code << 6 | (next & 0x3f);
-    }
-    bool overlong = (bytes == 3 && *code < 0x800) || (bytes == 4 && *code < 0x10000);
-    bool surrogate = *code >= 0xd800 && *code <= 0xdfff;
-    return overlong || surrogate || *code > 0x10ffff ? 0 : bytes;
-}
-
-/* Controls (C0, DEL, C1), line and paragraph separators, and what turns the reading direction. */
-static bool drives_terminal(uint32_t code)
-{
-    return code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x61c || code == 0x200e ||
-           code == 0x200f || (code >= 0x2028 && code <= 0x202e) ||
-           (code >= 0x2066 && code <= 0x2069);
-}
-
 static void add_code(struct line *line, uint32_t code, enum style style)
 {
     switch (code) {
@@ -118,11 +81,11 @@ static void add_escaped(struct line *line, const char *text, size_t bytes, enum 
 {
     while (bytes > 0 && !line->cut) {
         uint32_t code = 0;
-        size_t length = decode(text, bytes, &code);
+        size_t length = gy_utf8_decode(text, bytes, &code);
         if (length == 0) {
             length = 1;
             add_format(line, style == JSON ? "\\ufffd" : "\\x%02x", (uint8_t)text[0]);
-        } else if (drives_terminal(code)) {
+        } else if (gy_utf8_misleads(code)) {
             add_code(line, code, style);
         } else if (code == '\\' || (code == '"' && style != PLAIN)) {
             add_format(line, "\\%c", (char)code);
@@ -140,7 +103,7 @@ static size_t whole_characters(const char *text, size_t bytes)
     for (size_t back = 1; back <= 3 && back <= bytes; back++) {
         uint8_t byte = (uint8_t)text[bytes - back];
         if ((byte & 0xc0) != 0x80) {
-            return sequence_bytes(byte) > back ? bytes - back : bytes;
+            return gy_utf8_bytes(byte) > back ? bytes - back : bytes;
         }
     }
     return bytes;

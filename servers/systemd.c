@@ -115,6 +115,8 @@ int gy_inherited_take(struct gy_inherited *inherited, struct gy_error *error)
         /* One queue of several workers: looking into it must never wait for what another took. */
         fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        int unsent = GY_ADDRESS_UNSENT_BYTES;
+        setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
         inherited->sockets[i].fd = fd;
         inherited->sockets[i].used = false;
         inherited->count++;

@@ -206,7 +206,8 @@ static uint64_t place_of(struct gy_fetch *fetch, const struct gy_h1_call *call)
         return GY_HTTP_UNKNOWN;
     } else if (fetch->resumed_at > 0 && fetch->save.name == NULL) {
         gy_error_set(&fetch->error, GY_ESTATE,
-                     "the transfer broke off, and the file is not the same any more");
+                     "the transfer broke off, and cannot be gone on with: the file has changed, "
+                     "or the server serves no ranges");
         return GY_HTTP_UNKNOWN;
     }
     return 0;

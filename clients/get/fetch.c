@@ -14,8 +14,11 @@
 /* What a stream carries. */
 struct session {
     struct gy_h1_client client;
+    uint32_t users;    /* fetches whose requests are under way */
+    uint32_t answered; /* requests: a server that has answered one keeps the connection */
     bool begun;
-    bool gone; /* the stream is being freed */
+    bool gone;  /* the stream is being freed */
+    bool ended; /* announced by the server, or by us */
 };
 
 static void fetch_done(struct gy_fetch *fetch, int status)
@@ -133,6 +136,8 @@ static void on_timer(struct gy_timer *timer, uint64_t now_ms)
         gy_error_set(&fetch->error, GY_ETIMEOUT, "not done within %u s",
                      fetch->get->options->timeout_ms / 1000);
         if (fetch->call.client != NULL) {
+            struct gy_stream *stream = fetch->lease.context;
+            ((struct session *)stream->session)->ended = true;
             gy_h1_call_cancel(&fetch->call, GY_ETIMEOUT);
         } else {
             fetch_done(fetch, GY_ETIMEOUT);
@@ -163,6 +168,48 @@ static void try_again_or_fail(struct gy_fetch *fetch, int code)
     fetch->retries++;
     fetch->waits = true;
     arm(fetch, fetch->get->worker.now_ms + gy_backoff_failed(&fetch->backoff));
+}
+
+/* ---- the request ---- */
+
+static struct gy_fetch *fetch_of(struct gy_lease *lease_of)
+{
+    return (struct gy_fetch *)((char *)lease_of - offsetof(struct gy_fetch, lease));
+}
+
+static void send_on(struct gy_fetch *fetch, struct gy_stream *stream, bool used)
+{
+    struct session *session = stream->session;
+    fetch->lease.context = stream;
+    fetch->reused = used;
+    fetch->piped = session->users > 0;
+    int code = gy_get_send(fetch, &session->client, stream->worker->now_ns);
+    if (code != 0) {
+        fetch->lease.context = NULL;
+        if (session->users == 0) {
+            gy_connections_return(stream, false);
+        }
+        gy_error_set(&fetch->error, code, "the request cannot be sent: %s", gy_error_text(code));
+        fetch_done(fetch, code);
+        return;
+    }
+    session->users++;
+    gy_stream_wake(stream);
+}
+
+/* Sends what waits for a connection to this place behind what is under way on this one, once the
+ * server has shown that it keeps it (RFC 9112 §9.3.2). */
+static void fill_pipeline(struct gy_get *get, struct gy_stream *stream)
+{
+    struct session *session = stream->session;
+    while (get->pipelines && session->answered > 0 && session->users > 0 &&
+           gy_h1_client_ready(&session->client, GY_HTTP_GET, false)) {
+        struct gy_lease *waiting = gy_connections_share(stream);
+        if (waiting == NULL) {
+            return;
+        }
+        send_on(fetch_of(waiting), stream, true);
+    }
 }
 
 /* ---- the end of a call ---- */
@@ -201,21 +248,55 @@ static void describe_failure(struct gy_fetch *fetch, const struct gy_h1_client *
     gy_error_set(&fetch->error, reason, "%s", what);
 }
 
+/* The connection is there for the next user, or for the next of those whose requests are on it. */
+static void go_on(struct gy_get *get, struct gy_stream *stream)
+{
+    struct session *session = stream->session;
+    session->answered++;
+    if (session->users == 0) {
+        gy_connections_return(stream, true);
+    } else {
+        fill_pipeline(get, stream);
+    }
+}
+
+/* The request was on its way when the connection ended, and nothing of an answer was seen: it may
+ * go again, on another one (RFC 9112 §9.3.1). Who loses a pipeline without a word does not like
+ * them, and gets none in this run (§9.3.2). */
+static bool was_lost(struct gy_fetch *fetch, const struct session *session, int reason)
+{
+    if (!gy_h1_call_unanswered(&fetch->call)) {
+        return false;
+    }
+    if (!fetch->piped) {
+        return fetch->reused && reason == GY_ECLOSED;
+    }
+    fetch->get->pipelines = fetch->get->pipelines && session->ended;
+    return reason == GY_ECLOSED || (fetch->reused && reason == GY_EPROTO);
+}
+
 static void on_call_closed(struct gy_h1_call *call, int reason)
 {
     struct gy_fetch *fetch = call->context;
     struct gy_stream *stream = fetch->lease.context;
     struct session *session = stream->session;
-    if (reason == 0 && !session->gone && gy_h1_client_ready(&session->client, GY_HTTP_GET, false)) {
-        gy_connections_return(stream, true);
-    }
+    gy_assert(session->users > 0);
+    session->users--;
     fetch->lease.context = NULL;
+    session->ended = session->ended || fetch->error.code != 0;
+    if (reason == 0 && !session->gone) {
+        if (gy_h1_client_ready(&session->client, GY_HTTP_GET, false)) {
+            go_on(fetch->get, stream);
+        } else {
+            session->ended = true;
+        }
+    }
     if (fetch->error.code != 0) {
         fetch_done(fetch, fetch->error.code); /* the call was given up for it */
     } else if (reason == 0) {
         whole(fetch);
-    } else if (fetch->reused && gy_h1_call_unanswered(call) && reason == GY_ECLOSED) {
-        lease(fetch); /* the server was done with the kept connection: RFC 9112 §9.3.1 */
+    } else if (was_lost(fetch, session, reason)) {
+        lease(fetch);
     } else {
         describe_failure(fetch, &session->client, reason);
         int code = fetch->error.code;
@@ -234,31 +315,20 @@ const struct gy_h1_call_ops gy_get_call_ops = {
 
 static void on_ready(struct gy_lease *lease_of, struct gy_stream *stream, bool used)
 {
-    struct gy_fetch *fetch =
-        (struct gy_fetch *)((char *)lease_of - offsetof(struct gy_fetch, lease));
+    struct gy_fetch *fetch = fetch_of(lease_of);
     struct session *session = stream->session;
     if (!session->begun) {
         session->begun = true;
         gy_h1_client_init(&session->client, &fetch->get->env, &stream->out, stream,
                           stream->worker->now_ns);
     }
-    fetch->lease.context = stream;
-    fetch->reused = used;
-    int code = gy_get_send(fetch, &session->client, stream->worker->now_ns);
-    if (code != 0) {
-        fetch->lease.context = NULL;
-        gy_connections_return(stream, false);
-        gy_error_set(&fetch->error, code, "the request cannot be sent: %s", gy_error_text(code));
-        fetch_done(fetch, code);
-        return;
-    }
-    gy_stream_wake(stream);
+    send_on(fetch, stream, used);
+    fill_pipeline(fetch->get, stream);
 }
 
 static void on_failed(struct gy_lease *lease_of, const struct gy_error *error)
 {
-    struct gy_fetch *fetch =
-        (struct gy_fetch *)((char *)lease_of - offsetof(struct gy_fetch, lease));
+    struct gy_fetch *fetch = fetch_of(lease_of);
     fetch->error = *error;
     fetch_done(fetch, error->code);
 }
@@ -312,7 +382,7 @@ static int open_pool(struct gy_get *get, struct gy_error *error)
 int gy_get_open(struct gy_get *get, const struct gy_get_options *options, struct gy_fetch *fetches,
                 uint32_t count, struct gy_error *error)
 {
-    gy_assert(options->parallel > 0);
+    gy_assert(options->parallel > 0 && options->pipeline > 0);
     *get = (struct gy_get){.options = options, .fetches = fetches, .count = count};
     int code = open_worker(get, error);
     if (code != 0) {
@@ -330,6 +400,8 @@ int gy_get_open(struct gy_get *get, const struct gy_get_options *options, struct
         return code;
     }
     gy_h1_client_env_init(&get->env, &get->worker.bump, wake);
+    get->env.pipeline = options->pipeline;
+    get->pipelines = options->pipeline > 1;
     return 0;
 }
 
@@ -362,7 +434,8 @@ static void start(struct gy_get *get, struct gy_fetch *fetch)
 
 bool gy_get_turn(struct gy_get *get, uint32_t timeout_ms)
 {
-    while (get->active < get->options->parallel && get->next < get->count) {
+    uint32_t ahead = get->pipelines ? get->options->pipeline : 1;
+    while (get->active < get->options->parallel * ahead && get->next < get->count) {
         uint32_t number = get->next++;
         start(get, &get->fetches[number]);
     }

@@ -26,6 +26,7 @@ struct gy_get_options {
     uint32_t redirects; /* followed at most */
     uint32_t retries;   /* of each URL, after failures of the connection */
     uint32_t parallel;
+    uint32_t pipeline; /* requests of files on one connection before the first is answered */
     uint32_t connect_timeout_ms, timeout_ms; /* of one URL, all told; 0: none */
     const char *range;                       /* "0-99", "100-", "-5"; or NULL */
     struct gy_http_header headers[GY_GET_HEADERS_MAX];
@@ -54,6 +55,7 @@ struct gy_fetch {
     char location[GY_URL_BYTES];
     char validator[GY_SAVE_VALIDATOR_BYTES]; /* of what was saved so far */
     bool redirected, reused, discards, waits;
+    bool piped; /* the request went out behind others, or had others behind it */
     bool started, done;
     int status; /* 0 or GY_E…, once done */
 };
@@ -70,6 +72,7 @@ struct gy_get {
     uint32_t count;
     uint32_t next; /* to start */
     uint32_t active, done, failed;
+    bool pipelines; /* no connection has ended with requests in its pipeline */
     uint64_t received_bytes;
 };
 

@@ -41,6 +41,7 @@ static void help(FILE *out)
             "      --max-redirects N    follow at most N (default: 10)\n"
             "      --retry N            try again after connections failed (default: 2)\n"
             "      --parallel N         URLs at once when they are saved (default: 4)\n"
+            "      --pipeline N         with -O, requests ahead on a connection (default: 1)\n"
             "      --connect-timeout S  seconds to connect (default: 30)\n"
             "      --timeout S          seconds for each URL, all told (default: none)\n"
             "  -q, --quiet              no progress (there is none but on a terminal)\n\n"
@@ -62,12 +63,12 @@ static const struct flag {
     char letter;
     bool valued;
 } flags[] = {
-    {"output", 'o', true},        {"remote-name", 'O', false}, {"continue", 'C', false},
-    {"range", 'r', true},         {"header", 'H', true},       {"include", 'i', false},
-    {"head", 'I', false},         {"any-status", 0, false},    {"no-follow", 0, false},
-    {"max-redirects", 0, true},   {"retry", 0, true},          {"parallel", 0, true},
-    {"connect-timeout", 0, true}, {"timeout", 0, true},        {"quiet", 'q', false},
-    {"help", 'h', false},
+    {"output", 'o', true},      {"remote-name", 'O', false},  {"continue", 'C', false},
+    {"range", 'r', true},       {"header", 'H', true},        {"include", 'i', false},
+    {"head", 'I', false},       {"any-status", 0, false},     {"no-follow", 0, false},
+    {"max-redirects", 0, true}, {"retry", 0, true},           {"parallel", 0, true},
+    {"pipeline", 0, true},      {"connect-timeout", 0, true}, {"timeout", 0, true},
+    {"quiet", 'q', false},      {"help", 'h', false},
 };
 
 #define FLAGS (sizeof flags / sizeof flags[0])
@@ -143,6 +144,8 @@ static int take_valued(struct command *command, const struct flag *flag, const c
         return read_number(flag->name, value, 0, 1000, &options->retries);
     } else if (strcmp(flag->name, "parallel") == 0) {
         return read_number(flag->name, value, 1, 64, &options->parallel);
+    } else if (strcmp(flag->name, "pipeline") == 0) {
+        return read_number(flag->name, value, 1, 64, &options->pipeline);
     } else if (strcmp(flag->name, "connect-timeout") == 0) {
         return read_seconds(flag->name, value, &options->connect_timeout_ms);
     } else {
@@ -332,6 +335,7 @@ int gy_get_main(int argc, char **argv)
         .options = {.redirects = 10,
                     .retries = DEFAULT_TRIES,
                     .parallel = 4,
+                    .pipeline = 1,
                     .connect_timeout_ms = 30000},
     };
     signal(SIGPIPE, SIG_IGN); /* a reader that leaves is told like any other error */
@@ -345,7 +349,7 @@ int gy_get_main(int argc, char **argv)
     status = status < 0 ? name_files(&command) : status;
     /* What goes to one place goes there one after the other. */
     if (!command.remote_name) {
-        command.options.parallel = 1;
+        command.options.parallel = command.options.pipeline = 1;
     }
     status = status < 0 ? run(&command) : status;
     for (uint32_t i = 0; i < command.count; i++) {

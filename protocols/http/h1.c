@@ -162,14 +162,29 @@ void gy_h1_close_soon(struct gy_h1 *connection, bool lingers)
     }
 }
 
+/* The peer believes that the connection goes on: its idle deadline becomes the end of patience
+ * (modulo 2^64, should that lie before the clock's start). */
+static void be_patient(struct gy_h1 *connection, uint64_t now_ns)
+{
+    const struct gy_h1_limits *limits = &connection->env->limits;
+    if (connection->patience_ms == 0) {
+        gy_h1_close_soon(connection, true);
+        return;
+    }
+    connection->since_ns = now_ns + (uint64_t)connection->patience_ms * 1000000 -
+                           (uint64_t)limits->idle_timeout_ms * 1000000;
+}
+
 void gy_h1_finish(struct gy_h1 *connection, uint64_t now_ns)
 {
     gy_assert(connection->exchange->body.state == GY_H1_BODY_DONE);
     release(connection->exchange);
     connection->since_ns = now_ns;
     connection->phase = GY_H1_PHASE_HEAD;
-    if ((connection->flags & (GY_H1_LAST | GY_H1_DRAINING)) != 0) {
+    if ((connection->flags & GY_H1_LAST) != 0) {
         gy_h1_close_soon(connection, true);
+    } else if ((connection->flags & GY_H1_DRAINING) != 0) {
+        be_patient(connection, now_ns);
     }
 }
 
@@ -437,7 +452,9 @@ void gy_h1_expire(struct gy_h1 *connection, uint64_t now_ns)
     bool idle = connection->phase == GY_H1_PHASE_HEAD && (connection->flags & GY_H1_BEGUN) == 0;
     bool answered =
         gy_h1_active(connection) && connection->exchange->answer_state == GY_H1_ANSWER_DONE;
-    if (idle || answered) {
+    if (idle && (connection->flags & GY_H1_DRAINING) != 0 && !gy_chain_empty(connection->out)) {
+        be_patient(connection, now_ns); /* the peer has not yet got what it may think about */
+    } else if (idle || answered) {
         if (answered) {
             gy_h1_tell_closed(connection->exchange, 0);
         }
@@ -449,19 +466,12 @@ void gy_h1_expire(struct gy_h1 *connection, uint64_t now_ns)
     connection->flags &= (uint16_t)~GY_H1_IN_TURN;
 }
 
-void gy_h1_drain(struct gy_h1 *connection, uint64_t until_ns)
+void gy_h1_drain(struct gy_h1 *connection, uint64_t now_ns, uint32_t patience_ms)
 {
     gy_assert((connection->flags & GY_H1_IN_TURN) == 0);
     connection->flags |= GY_H1_DRAINING;
-    if (connection->phase != GY_H1_PHASE_HEAD || (connection->flags & GY_H1_BEGUN) != 0) {
-        return;
-    }
-    if (until_ns == 0) {
-        gy_h1_close_soon(connection, true);
-    } else {
-        /* The idle deadline becomes until_ns (modulo 2^64, should that lie before the clock's
-         * start). */
-        connection->since_ns =
-            until_ns - (uint64_t)connection->env->limits.idle_timeout_ms * 1000000;
+    connection->patience_ms = patience_ms;
+    if (connection->phase == GY_H1_PHASE_HEAD && (connection->flags & GY_H1_BEGUN) == 0) {
+        be_patient(connection, now_ns);
     }
 }

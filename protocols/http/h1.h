@@ -221,6 +221,7 @@ struct gy_h1 {
     uint64_t since_ns;               /* when the wait that is timed now began */
     struct gy_h1_scan scan;          /* the search for the head's end */
     uint32_t requests;               /* whose heads were read */
+    uint32_t patience_ms;            /* while draining: with a peer who was not told */
     uint16_t flags;
     uint8_t phase;
     uint8_t empty_lines;
@@ -261,12 +262,13 @@ uint64_t gy_h1_deadline(const struct gy_h1 *connection);
  * the deadline. Follow gy_h1_wants() afterwards, as after a turn. */
 void gy_h1_expire(struct gy_h1 *connection, uint64_t now_ns);
 
-/* The server is leaving: the request under way is the last one ("Connection: close" if its head is
- * not yet written). An idle connection may send one more request until `until_ns` (then the last
- * one): a peer that is just about to use it is answered rather than cut off. With until_ns 0 it
- * wants to close now. Requests behind the last one are not answered. Follow gy_h1_wants() and
- * gy_h1_deadline() afterwards. A tunnel goes on: close it when patience ends. */
-void gy_h1_drain(struct gy_h1 *connection, uint64_t until_ns);
+/* The server is leaving: the next response whose head is written says "Connection: close", and is
+ * the last one. A peer who was not told so, as its connection idles or the response under way has
+ * begun, may send one more request until `patience_ms` after now, or after that response: who is
+ * just about to use the connection is answered rather than cut off. With patience 0 it wants to
+ * close at once, or behind that response. Requests behind the last one are not answered. Follow
+ * gy_h1_wants() and gy_h1_deadline() afterwards. A tunnel goes on: close it when patience ends. */
+void gy_h1_drain(struct gy_h1 *connection, uint64_t now_ns, uint32_t patience_ms);
 
 /* The connection is gone or must go (reset, write deadline, after GY_H1_CLOSE was followed): ends
  * an active exchange with `reason` (GY_E… code) and gives all memory back. `in` and `out` are the

@@ -45,10 +45,17 @@ bool gy_etag_list_has(struct gy_http_text list, struct gy_http_text etag, bool w
             return false;
         }
         struct gy_http_text tag = {start, (size_t)(close - start) + 1};
+        const char *behind = close + 1;
+        while (behind < end && is_space(*behind)) {
+            behind++;
+        }
+        if (behind < end && *behind != ',') {
+            return false;
+        }
         if ((weak || !is_weak) && gy_http_text_equal(tag, etag)) {
             return true;
         }
-        at = close + 1;
+        at = behind;
     }
     return false;
 }
@@ -83,11 +90,12 @@ enum gy_precondition gy_precondition_of(const struct gy_http_exchange *exchange,
                                         struct gy_validators validators)
 {
     int64_t date;
+    bool dated = validators.modified_s != GY_DATE_NONE;
     int match = match_field(exchange, "If-Match", validators.etag, false);
     if (match == 0) {
         return GY_PRECONDITION_FAILED;
     }
-    if (match < 0 && date_field(exchange, "If-Unmodified-Since", &date) &&
+    if (match < 0 && dated && date_field(exchange, "If-Unmodified-Since", &date) &&
         validators.modified_s > date) {
         return GY_PRECONDITION_FAILED;
     }
@@ -95,7 +103,7 @@ enum gy_precondition gy_precondition_of(const struct gy_http_exchange *exchange,
     if (match == 1) {
         return GY_PRECONDITION_NOT_MODIFIED;
     }
-    if (match < 0 && date_field(exchange, "If-Modified-Since", &date) &&
+    if (match < 0 && dated && date_field(exchange, "If-Modified-Since", &date) &&
         validators.modified_s <= date) {
         return GY_PRECONDITION_NOT_MODIFIED;
     }

@@ -14,9 +14,11 @@
 
 /* ---- preconditions ---- */
 
+#define GY_DATE_NONE INT64_MIN
+
 struct gy_validators {
-    struct gy_http_text etag; /* strong, with its quotes */
-    int64_t modified_s;       /* since 1970 */
+    struct gy_http_text etag; /* strong, with its quotes; empty: none */
+    int64_t modified_s;       /* since 1970; GY_DATE_NONE */
 };
 
 enum gy_precondition {
@@ -26,7 +28,8 @@ enum gy_precondition {
 };
 
 /* If-Match, If-Unmodified-Since, If-None-Match, If-Modified-Since, in the order of RFC 9110
- * §13.2.2. */
+ * §13.2.2. A representation without a tag (`etag` empty) matches nothing but "*"; without a date
+ * (GY_DATE_NONE) those about dates are ignored. */
 enum gy_precondition gy_precondition_of(const struct gy_http_exchange *exchange,
                                         struct gy_validators validators);
 

@@ -10,6 +10,7 @@
 
 #include "core/helper.h"
 #include "core/log.h"
+#include "servers/http/conditional.h"
 #include "servers/http/files_internal.h"
 #include "servers/http/listing.h"
 
@@ -65,13 +66,40 @@ static void list(struct gy_helper_job *base)
     gy_directory_free(&directory);
 }
 
+/* It was a directory a moment ago; it may have become anything since. */
+static uint16_t status_of(int errno_value)
+{
+    switch (errno_value) {
+    case EACCES:
+    case EPERM:
+        return 403;
+    case ENOENT:
+    case ENOTDIR:
+    case ELOOP:
+    case EXDEV: /* a symbolic link that leads out */
+        return 404;
+    default:
+        return 503;
+    }
+}
+
 static void answer(struct gy_http_exchange *exchange, struct gy_listing_job *job)
 {
     if (job->failed != 0) {
-        uint16_t status = job->failed == EACCES                             ? 403
-                          : job->failed == ENOENT || job->failed == ENOTDIR ? 404
-                                                                            : 503;
-        gy_files_answer_error(exchange, status, NULL);
+        gy_files_answer_error(exchange, status_of(job->failed), NULL);
+        return;
+    }
+    /* It has neither tag nor date, but it is there: RFC 9110 §13.1.1 and §13.1.2 on "*". */
+    struct gy_validators validators = {.modified_s = GY_DATE_NONE};
+    enum gy_precondition precondition = gy_precondition_of(exchange, validators);
+    if (precondition == GY_PRECONDITION_NOT_MODIFIED) {
+        struct gy_http_header header = GY_HTTP_HEADER("Cache-Control", "no-cache");
+        struct gy_http_response response = {.status = 304, .headers = &header, .header_count = 1};
+        gy_http_respond(exchange, &response);
+        return;
+    }
+    if (precondition == GY_PRECONDITION_FAILED) {
+        gy_files_answer_error(exchange, 412, NULL);
         return;
     }
     if (job->page_bytes > UINT32_MAX ||

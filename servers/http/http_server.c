@@ -291,7 +291,7 @@ static uint32_t http_drain(struct gy_stream *stream)
     const struct gy_http_server *shared = stream->endpoint->context;
     uint32_t patience_ms =
         shared->drain_patience_ms != 0 ? shared->drain_patience_ms : DEFAULT_DRAIN_PATIENCE_MS;
-    gy_h1_drain(h1, stream->worker->now_ns + (uint64_t)patience_ms * NANOSECONDS_PER_MS);
+    gy_h1_drain(h1, stream->worker->now_ns, patience_ms);
     follow_deadline(stream);
     return gy_h1_wants(h1, &stream->in);
 }

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "core/utf8.h"
+
 /* ---- the query ---- */
 
 static bool is(const char *text, size_t length, const char *word)
@@ -68,7 +70,16 @@ static int compare(const void *left, const void *right, void *context)
 
 static void put_text(FILE *out, const char *text)
 {
-    for (; *text != '\0'; text++) {
+    size_t bytes;
+    for (size_t left = strlen(text); left > 0; text += bytes, left -= bytes) {
+        uint32_t code;
+        bytes = gy_utf8_decode(text, left, &code);
+        if (bytes == 0 || gy_utf8_misleads(code)) {
+            /* It has no place in HTML, or could hide what a name is. */
+            fputs("\xef\xbf\xbd", out);
+            bytes = bytes == 0 ? 1 : bytes;
+            continue;
+        }
         switch (*text) {
         case '&':
             fputs("&amp;", out);
@@ -86,12 +97,7 @@ static void put_text(FILE *out, const char *text)
             fputs("&#39;", out);
             break;
         default:
-            /* A control character has no place in HTML, and could hide what a name is. */
-            if ((unsigned char)*text < 0x20 || *text == 0x7f) {
-                fputs("\xef\xbf\xbd", out);
-            } else {
-                fputc(*text, out);
-            }
+            fwrite(text, 1, bytes, out);
         }
     }
 }

@@ -594,6 +594,28 @@ static void a_leased_connection_does_not_idle(void **state)
     give_back(scene, 0, true);
 }
 
+static void a_connection_is_shared_with_those_who_wait(void **state)
+{
+    struct scene *scene = *state;
+    open_pool(scene, 1);
+    assert_int_equal(lease(scene, 0, "127.0.0.1"), 0);
+    assert_true(connect_ends(scene, 0));
+    struct gy_stream *stream = scene->leased[0];
+    assert_null(gy_connections_share(stream));
+    assert_int_equal(lease(scene, 1, "127.0.0.1"), 0);
+    assert_int_equal(lease(scene, 2, "127.0.0.1"), 0);
+    assert_ptr_equal(gy_connections_share(stream), &scene->leases[1]);
+    assert_null(scene->leases[1].origin);
+    assert_int_equal(scene->pool.waiting, 1);
+    assert_int_equal(scene->pool.counters.leased_shared, 1);
+    /* Who waits on waits until it is returned; it is as used as it was shared. */
+    assert_null(scene->leased[2]);
+    give_back(scene, 0, true);
+    assert_ptr_equal(scene->leased[2], stream);
+    give_back(scene, 2, true);
+    assert_int_equal(scene->pool.counters.worn, 1);
+}
+
 static void a_worn_connection_is_not_kept(void **state)
 {
     struct scene *scene = *state;
@@ -730,6 +752,7 @@ int main(void)
         CASE(leases_and_origins_are_bounded),
         CASE(an_idle_connection_ends_in_time),
         CASE(a_leased_connection_does_not_idle),
+        CASE(a_connection_is_shared_with_those_who_wait),
         CASE(a_worn_connection_is_not_kept),
         CASE(a_connection_that_the_peer_ended_is_not_handed_out),
         CASE(a_lease_is_told_when_its_tries_are_used_up),

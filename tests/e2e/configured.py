@@ -1,22 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`gyre serve` of a configuration file that a test writes, and what it says of itself."""
 
-import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 
-from harness import PROGRAM, Connection, Server, equal, until
+from harness import PROGRAM, Connection, Server, equal, free_ports, until
 from prometheus import Families
-
-
-def free_ports(count):
-    """Ports that were free a moment ago."""
-    with contextlib.ExitStack() as stack:
-        return [stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(count)]
 
 
 class Configured(Server):

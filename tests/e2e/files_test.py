@@ -260,6 +260,15 @@ def preconditions_follow_their_order():
                 equal((answer.fields["etag"], answer.body), (tag, b""))
 
 
+@test
+def a_listing_has_no_validators_but_is_there():
+    with serving({"d/a": "a"}) as (server, _), Connection(server.port) as c:
+        for field, status in (("If-None-Match: *", 304), ('If-None-Match: "x"', 200), ("If-Match: *", 200), ('If-Match: "x"', 412),
+                              ("If-Modified-Since: Fri, 01 Jan 2100 00:00:00 GMT", 200),
+                              ("If-Unmodified-Since: Sat, 01 Jan 2000 00:00:00 GMT", 200)):
+            equal(c.get("/d/", field).status, status, field)
+
+
 # ---- ranges -----------------------------------------------------------------------------------------------------
 
 

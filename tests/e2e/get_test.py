@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 
-from harness import ALARMS, PROGRAM, Server, equal, output_of, run, test, true
+from harness import ALARMS, PROGRAM, Server, Skip, equal, output_of, run, test, true
 
 
 def get(*arguments, **more):
@@ -113,6 +113,13 @@ class Scripted:
                         connection.sendall(part)
                     else:
                         time.sleep(part)
+
+
+class FilesOf(Server):
+    def answers(self):
+        with contextlib.suppress(OSError):
+            return self.get("/").status == 200
+        return False
 
 
 def answer(status, body=b"", *fields):
@@ -265,6 +272,125 @@ def a_redirect_to_https_says_what_is_missing():
         true("https" in errors and "TLS" in errors, errors)
 
 
+# ---- pipelines ------------------------------------------------------------------------------------------------------
+
+
+class Piped:
+    """Reads what is there before it answers, so that it sees how many requests came ahead; what it says of the n-th request
+    of a connection, of which `behind` more are there, is `answer(n, behind, connection)` as for Scripted."""
+
+    def __init__(self, answer_of):
+        self.answer_of, self.most, self.connections, self.first_alone = answer_of, 0, 0, True
+        self.asked = []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self.listener.accept()
+                self.connections += 1
+                threading.Thread(target=self.serve, args=(connection, self.connections), daemon=True).start()
+
+    def serve(self, connection, number):
+        data, served = b"", 0
+        with connection, contextlib.suppress(OSError):
+            while True:
+                # A moment for more to come, but not for what never will.
+                while select.select([connection], [], [], 0.1 if b"\r\n\r\n" in data else 5)[0]:
+                    more = connection.recv(65536)
+                    if not more:
+                        return
+                    data += more
+                waiting = data.count(b"\r\n\r\n")
+                self.most = max(self.most, waiting)
+                if served == 0 and waiting > 1:
+                    self.first_alone = False
+                for behind in range(waiting - 1, -1, -1):
+                    head, data = data.split(b"\r\n\r\n", 1)
+                    served += 1
+                    path = head.decode().split(" ")[1]
+                    self.asked.append(path)
+                    said = self.answer_of(served, behind, number)
+                    if said is None:
+                        return
+                    connection.sendall(answer("200 OK", path.encode()) if said is True else said)
+
+
+def fetch_piped(server, here, count, *flags):
+    urls = [f"{server.address}/{n}" for n in range(count)]
+    status, _, errors = get("-O", "--parallel", "1", *flags, *urls, cwd=here)
+    equal((status, errors), (0, ""))
+    equal({name: content(os.path.join(here, name)) for name in os.listdir(here)}, {f"{n}": f"/{n}".encode() for n in range(count)})
+
+
+@test
+def requests_go_ahead_only_when_told_to_and_once_the_server_keeps_the_connection():
+    with Piped(lambda *_: True) as server, folder() as here:
+        fetch_piped(server, here, 3)
+        equal(server.most, 1)
+    with Piped(lambda *_: True) as server, folder() as here:
+        fetch_piped(server, here, 13, "--pipeline", "4")
+        true(2 < server.most <= 4, f"{server.most} at a time")
+        equal((server.first_alone, server.connections), (True, 1))
+        equal(server.asked, [f"/{n}" for n in range(13)])
+
+
+@test
+def a_pipeline_that_is_lost_is_asked_for_again_one_by_one():
+    with Piped(lambda n, _behind, connection: None if connection == 1 and n == 3 else True) as server, folder() as here:
+        fetch_piped(server, here, 9, "--pipeline", "4")
+        equal(server.connections, 2)
+        equal(sorted(server.asked[3:]), sorted(f"/{n}" for n in range(2, 9)), "each that had no answer, once more")
+        true(server.first_alone, "nothing is pipelined at once on another connection")
+
+
+@test
+def a_server_that_answers_a_few_and_closes_is_asked_again():
+    """What it says with its last answer is no reason to give pipelines up."""
+    def few(n, _behind, _connection):
+        return b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" if n == 4 else None if n > 4 else True
+    with Piped(few) as server, folder() as here:
+        urls = [f"{server.address}/{n}" for n in range(12)]
+        status, _, errors = get("-O", "--parallel", "1", "--pipeline", "3", *urls, cwd=here)
+        equal((status, errors), (0, ""))
+        equal(server.connections, 3)
+        equal(len(set(server.asked)), 12)
+
+
+@test
+def a_breach_in_a_pipeline_fails_the_one_and_the_others_go_again():
+    def breach(n, _behind, connection):
+        return b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n" if connection == 1 and n == 3 else True
+    with Piped(breach) as server, folder() as here:
+        urls = [f"{server.address}/{n}" for n in range(8)]
+        status, _, errors = get("-O", "--parallel", "1", "--pipeline", "4", *urls, cwd=here)
+        equal(status, 1)
+        equal(len(errors.splitlines()), 1)
+        true("Content-Length" in errors, errors)
+        equal(len(os.listdir(here)), 7)
+
+
+@test
+def many_small_files_come_over_pipelines_from_a_real_server():
+    with folder() as there, folder() as here:
+        for n in range(300):
+            written(os.path.join(there, f"{n}"), f"file {n}".encode() * (n % 50))
+        with FilesOf(there) as server:
+            urls = [f"{server.address}/{n}" for n in range(300)]
+            equal(get("-O", "--pipeline", "16", "--parallel", "2", *urls, cwd=here)[0], 0)
+        for n in range(300):
+            equal(content(os.path.join(here, f"{n}")), f"file {n}".encode() * (n % 50))
+
+
 # ---- ranges, and going on -------------------------------------------------------------------------------------------
 
 WHOLE = bytes(range(256)) * 400
@@ -311,6 +437,21 @@ def a_transfer_that_breaks_off_goes_on_by_itself():
         equal([fields.get("range") for _, fields in server.requests], [None, "bytes=51200-", "bytes=76800-"])
         equal(server.requests[1][1]["if-range"], '"v1"')
         equal(os.listdir(here), ["file"])
+
+
+@test
+def a_server_without_ranges_is_asked_for_all_of_it_again():
+    with Scripted(ranged(cut=1, ranges=False)) as server, folder() as here:
+        path = os.path.join(here, "file")
+        equal(get("-o", path, server.address)[0], 0)
+        true(content(path) == WHOLE, "the file is whole, and no half of it is there twice")
+        equal([fields.get("range") for _, fields in server.requests], [None, "bytes=51200-"])
+        equal(get("--retry", "0", "-C", "-o", path + "2", server.address)[0], 0)
+        true(content(path + "2") == WHOLE, "so is one that another run begins")
+    with Scripted(ranged(cut=1, ranges=False)) as server:
+        status, out, errors = get(server.address)
+        equal(status, 1, "what was printed cannot be taken back")
+        true(len(out) < len(WHOLE) and "serves no ranges" in errors, errors)
 
 
 @test
@@ -565,6 +706,55 @@ def both_families_are_tried():
     with server:
         equal(get(f"http://[::1]:{server.port}/")[:2], (0, "six"))
         equal(server.requests[0][1]["host"], f"[::1]:{server.port}")
+
+
+# A name with an address of each family; one family leads nowhere, and says nothing of it.
+RACE = """set -e
+ip link set lo up
+ip addr add 10.77.0.1/32 dev lo
+ip -6 addr add 2001:db8:1::1/128 dev lo nodad
+ip link add hole type veth peer name bottom
+ip link set hole up
+ip link set bottom up
+ip addr add 10.78.0.1/24 dev hole
+ip -6 addr add 2001:db8:2::1/64 dev hole nodad
+mount --bind "$2/hosts" /etc/hosts
+"$1" http "$2" --listen 10.77.0.1:8080 --listen '[2001:db8:1::1]:8080' --workers 1 >"$2/out" 2>"$2/errors" &
+server=$!
+trap 'kill $server' EXIT
+for i in $(seq 200); do [ "$(grep -c listening "$2/out")" = 2 ] && break; sleep 0.05; done
+for name in six-is-dead four-is-dead both-live; do
+    before=$(date +%s%N)
+    "$1" get --retry 0 --connect-timeout 8 "http://$name.test:8080/file"
+    echo " $name $((($(date +%s%N) - before) / 1000000))"
+done
+"$1" get --retry 0 --connect-timeout 1 http://both-dead.test:8080/file || echo "status $?"
+"""
+
+
+@test
+def a_family_that_is_a_black_hole_costs_a_quarter_of_a_second():
+    with folder() as here:
+        written(os.path.join(here, "file"), b"body")
+        written(os.path.join(here, "hosts"), b"2001:db8:2::9 six-is-dead.test\n10.77.0.1 six-is-dead.test\n"
+                b"2001:db8:1::1 four-is-dead.test\n10.78.0.9 four-is-dead.test\n2001:db8:1::1 both-live.test\n10.77.0.1 both-live.test\n"
+                b"2001:db8:2::9 both-dead.test\n10.78.0.9 both-dead.test\n")
+        apart = ["unshare", "--net", "--mount", "--propagation", "private"]
+        probe = "ip link add hole type veth peer name bottom && ip -6 addr add 2001:db8::1/64 dev hole"
+        try:
+            able = subprocess.run([*apart, "sh", "-c", probe], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+        except FileNotFoundError:
+            able = None
+        if able is None or able.returncode != 0:
+            raise Skip("a network of its own, with both families, is not to be had here")
+        status, out, errors = output_of([*apart, "sh", "-c", RACE, "sh", PROGRAM, here], seconds=40)
+        equal(status, 0, errors)
+        times = dict(re.findall(r"^body (\S+) (\d+)$", out, re.M))
+        equal(set(times), {"six-is-dead", "four-is-dead", "both-live"}, out + errors)
+        true(200 <= int(times["six-is-dead"]) < 2000, f"the other family is tried a quarter of a second later: {times}")
+        true(int(times["four-is-dead"]) < 1500 and int(times["both-live"]) < 1500, f"what works first is not waited for: {times}")
+        true(out.endswith("status 1\n"), out)
+        true("both-dead.test" in errors and "2001:db8:2::9" in errors and "10.78.0.9" in errors, errors)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ import tempfile
 import threading
 import time
 
-from configured import Configured, free_ports
-from harness import PROGRAM, Connection, equal, output_of, run, test, true, until
+from configured import Configured
+from harness import PROGRAM, Connection, equal, free_ports, output_of, run, test, true, until
 
 
 def write(path, data):

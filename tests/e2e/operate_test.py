@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 
-from configured import Configured, free_ports
+from configured import Configured
 from harness import PROGRAM, Connection, Server, Skip, alive, equal, output_of, run, test, true, until
 
 

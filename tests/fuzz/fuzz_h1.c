@@ -385,7 +385,7 @@ static void run_tight(const uint8_t *data, size_t size, bool ends, uint64_t cuts
             gy_h1_expire(&run.rig.h1, run.rig.now_ns);
         }
         if (cuts % 61 == 0) {
-            gy_h1_drain(&run.rig.h1, run.rig.now_ns);
+            gy_h1_drain(&run.rig.h1, run.rig.now_ns, 1);
         }
     }
     run.rig.holds_output = false;

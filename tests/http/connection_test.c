@@ -262,7 +262,7 @@ static void a_slow_rest_behind_an_early_answer_is_closed_without_a_word(void **s
 static void draining_closes_an_idle_connection(void **state)
 {
     (void)state;
-    gy_h1_drain(&rig.h1, 0);
+    gy_h1_drain(&rig.h1, rig.now_ns, 0);
     assert_true((gy_h1_wants(&rig.h1, &rig.in) & GY_H1_CLOSE) != 0);
     rig_say(&rig, GET(""));
     assert_int_equal(rig.env.counters.requests, 0);
@@ -271,9 +271,9 @@ static void draining_closes_an_idle_connection(void **state)
 static void draining_with_patience_answers_one_more_request(void **state)
 {
     (void)state;
-    gy_h1_drain(&rig.h1, 5 * RIG_SECOND);
+    gy_h1_drain(&rig.h1, rig.now_ns, 5000);
     assert_true((gy_h1_wants(&rig.h1, &rig.in) & GY_H1_CLOSE) == 0);
-    assert_true(gy_h1_deadline(&rig.h1) == 5 * RIG_SECOND);
+    assert_true(gy_h1_deadline(&rig.h1) == rig.now_ns + 5 * RIG_SECOND);
     rig_say(&rig, GET("") GET(""));
     assert_int_equal(rig.env.counters.requests, 1);
     assert_non_null(strstr(rig.sent, "Connection: close\r\n"));
@@ -283,8 +283,8 @@ static void draining_with_patience_answers_one_more_request(void **state)
 static void patience_ends(void **state)
 {
     (void)state;
-    gy_h1_drain(&rig.h1, 5 * RIG_SECOND);
-    expire_at(5 * RIG_SECOND);
+    gy_h1_drain(&rig.h1, rig.now_ns, 5000);
+    expire_at(rig.now_ns + 5 * RIG_SECOND);
     assert_true((rig.wants & GY_H1_CLOSE) != 0);
     assert_int_equal(rig.sent_bytes, 0);
 }
@@ -294,7 +294,7 @@ static void draining_lets_the_request_under_way_finish(void **state)
     (void)state;
     probe.request = keep;
     rig_say(&rig, GET("") GET(""));
-    gy_h1_drain(&rig.h1, 0);
+    gy_h1_drain(&rig.h1, rig.now_ns, 0);
     assert_true((gy_h1_wants(&rig.h1, &rig.in) & GY_H1_CLOSE) == 0);
     gy_http_answer(probe.exchange, 200, "text/plain", "ok", 2);
     rig_turn(&rig);
@@ -303,11 +303,66 @@ static void draining_lets_the_request_under_way_finish(void **state)
     assert_true((rig.wants & GY_H1_CLOSE) != 0);
 }
 
+static int pull_when_told(struct gy_http_exchange *exchange, struct probe *p, struct gy_chain *out,
+                          uint32_t budget)
+{
+    (void)exchange, (void)budget;
+    if (p->number == 0) {
+        return GY_HTTP_WAIT;
+    }
+    gy_chain_append(out, rig_slice(p->rig, "later", 5));
+    return GY_HTTP_END;
+}
+
+/* Who was told that the connection goes on may have sent the next request when the response ends.
+ */
+static void draining_within_a_response_answers_one_more_request(void **state)
+{
+    (void)state;
+    probe.request = keep;
+    probe.pull = pull_when_told;
+    rig_say(&rig, GET(""));
+    struct gy_http_exchange *exchange = probe.exchange;
+    gy_http_respond(exchange, &(struct gy_http_response){
+                                  .status = 200, .kind = GY_HTTP_BODY_PULL, .body.length = 5});
+    rig_turn(&rig);
+    assert_null(strstr(rig.sent, "Connection: close\r\n"));
+    gy_h1_drain(&rig.h1, rig.now_ns, 5000);
+    rig.now_ns += 20 * RIG_SECOND;
+    probe.number = 1;
+    gy_http_wake(exchange);
+    rig_turn(&rig);
+    assert_non_null(strstr(rig.sent, "later"));
+    assert_true((rig.wants & GY_H1_CLOSE) == 0);
+    assert_true(gy_h1_deadline(&rig.h1) == rig.now_ns + 5 * RIG_SECOND);
+    probe.request = NULL;
+    rig_say(&rig, GET("") GET(""));
+    assert_int_equal(rig.env.counters.requests, 2);
+    assert_non_null(strstr(rig.sent, "Connection: close\r\n"));
+    assert_true((rig.wants & GY_H1_CLOSE) != 0);
+}
+
+static void patience_begins_when_the_response_has_left(void **state)
+{
+    (void)state;
+    rig.holds_output = true;
+    rig_say(&rig, GET(""));
+    gy_h1_drain(&rig.h1, rig.now_ns, 5000);
+    expire_at(rig.now_ns + 5 * RIG_SECOND);
+    assert_true((gy_h1_wants(&rig.h1, &rig.in) & GY_H1_CLOSE) == 0);
+    assert_true(gy_h1_deadline(&rig.h1) == rig.now_ns + 5 * RIG_SECOND);
+    rig.holds_output = false;
+    rig_turn(&rig);
+    assert_non_null(strstr(rig.sent, "200 OK"));
+    expire_at(rig.now_ns + 5 * RIG_SECOND);
+    assert_true((rig.wants & GY_H1_CLOSE) != 0);
+}
+
 static void draining_waits_for_a_head_that_has_begun(void **state)
 {
     (void)state;
     rig_say(&rig, "GET / HTTP/1.1\r\nHost:");
-    gy_h1_drain(&rig.h1, 0);
+    gy_h1_drain(&rig.h1, rig.now_ns, 0);
     rig_say(&rig, " a\r\n\r\n");
     assert_non_null(strstr(rig.sent, "Connection: close\r\n"));
     assert_int_equal(rig.env.counters.responses[2], 1);
@@ -506,6 +561,8 @@ int main(void)
         CASE(draining_with_patience_answers_one_more_request),
         CASE(patience_ends),
         CASE(draining_lets_the_request_under_way_finish),
+        CASE(draining_within_a_response_answers_one_more_request),
+        CASE(patience_begins_when_the_response_has_left),
         CASE(draining_waits_for_a_head_that_has_begun),
         CASE(a_lost_connection_ends_the_exchange_once),
         CASE(input_behind_a_close_is_discarded),

@@ -281,7 +281,7 @@ static void every_listener_gets_its_share(void **state)
     close_all(fds, LISTENERS);
 }
 
-static void accepted_sockets_inherit_nodelay(void **state)
+static void accepted_sockets_inherit_what_bounds_delay_and_memory(void **state)
 {
     (void)state;
     int fd;
@@ -290,6 +290,7 @@ static void accepted_sockets_inherit_nodelay(void **state)
     int accepted = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
     assert_true(accepted >= 0);
     assert_int_equal(option_of(accepted, IPPROTO_TCP, TCP_NODELAY), 1);
+    assert_int_equal(option_of(accepted, IPPROTO_TCP, TCP_NOTSENT_LOWAT), GY_ADDRESS_UNSENT_BYTES);
     close(accepted);
     close(client);
     close(fd);
@@ -604,7 +605,7 @@ int main(void)
         cmocka_unit_test(takes_only_whole_internet_addresses_from_the_kernel),
         cmocka_unit_test(all_sockets_share_the_port_that_stands_for_zero),
         cmocka_unit_test(every_listener_gets_its_share),
-        cmocka_unit_test(accepted_sockets_inherit_nodelay),
+        cmocka_unit_test(accepted_sockets_inherit_what_bounds_delay_and_memory),
         cmocka_unit_test(options_reach_every_socket),
         cmocka_unit_test(the_default_backlog_is_the_kernels_limit),
         cmocka_unit_test(every_address_takes_ipv4_and_ipv6),

@@ -220,6 +220,9 @@ static void tags_are_compared_weakly_or_strongly(void **state)
     assert_false(gy_etag_list_has(text("\"a,b"), etag, true));
     assert_false(gy_etag_list_has(text(""), etag, true));
     assert_true(gy_etag_list_has(text(",, \"y\" ,\"a,b\""), etag, false));
+    assert_true(gy_etag_list_has(text("\"a,b\" , \"x\""), etag, false));
+    assert_false(gy_etag_list_has(text("\"a,b\"x"), etag, true));
+    assert_false(gy_etag_list_has(text("\"a,b\" \"x\""), etag, true));
 }
 
 /* ---- ranges ---- */
@@ -322,7 +325,7 @@ static void codings_have_the_weights_that_they_were_given(void **state)
 static void a_listing_escapes_what_it_shows(void **state)
 {
     (void)state;
-    char hostile[] = "<b onx='1'>&\"\x01";
+    char hostile[] = "<b onx='1'>&\"\x01\xff\xe2\x80\xaetxt\xc3\xa4";
     struct gy_directory_name names[] = {{.name = hostile, .bytes = 1536}};
     struct gy_directory directory = {.names = names, .count = 1};
     char *page;
@@ -335,7 +338,9 @@ static void a_listing_escapes_what_it_shows(void **state)
     assert_null(strstr(page, "<b onx"));
     assert_null(strstr(page, "<i>"));
     assert_null(strchr(page, 1));
-    assert_non_null(strstr(page, "href=\"%3Cb%20onx%3D%271%27%3E%26%22%01\""));
+    /* Neither a byte that is no character, nor what would turn the name around. */
+    assert_non_null(strstr(page, "&quot;\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbdtxt\xc3\xa4<"));
+    assert_non_null(strstr(page, "href=\"%3Cb%20onx%3D%271%27%3E%26%22%01%FF%E2%80%AEtxt%C3%A4\""));
     assert_non_null(strstr(page, "1.5 KiB"));
     free(page);
 }
