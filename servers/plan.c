@@ -20,7 +20,8 @@ const char gy_plan_flags_help[] =
 
 const char gy_plan_http_flags_help[] =
     "  --no-listing            404 for a directory without index.html\n"
-    "  --no-precompressed      do not look for name.br, name.zst, name.gz\n"
+    "  --no-precompressed, --no-compress   no name.br, name.zst, name.gz; none made of other "
+    "files\n"
     "  --cache MIB             memory for file contents, per worker (default: 64)\n"
     "  --fixed                 answer every request with \"" FIXED_TEXT "\"\n";
 
@@ -128,6 +129,8 @@ int gy_plan_http_flag(struct gy_plan_flags *flags, int argc, char **argv, int *i
         files->no_listing = true;
     } else if (strcmp(argument, "--no-precompressed") == 0) {
         files->no_precompressed = true;
+    } else if (strcmp(argument, "--no-compress") == 0) {
+        files->compress.off = true;
     } else if (strncmp(argument, "--cache=", 8) == 0) {
         int code = read_cache(argument + 8, &files->cache_bytes, error);
         return code != 0 ? code : 1;
@@ -300,6 +303,13 @@ static int take_cache(void *context, const struct gy_config_directive *directive
     return 0;
 }
 
+static int take_compress(void *context, const struct gy_config_directive *directive,
+                         struct gy_error *error)
+{
+    struct making *making = context;
+    return gy_compress_take(&making->block->file_options.compress, directive, error);
+}
+
 static int take_http(void *context, const struct gy_config_directive *directive,
                      struct gy_error *error);
 
@@ -309,6 +319,11 @@ static const struct gy_config_key http_keys[] = {
     {"listing", 1, 1, GY_CONFIG_PLAIN, true, take_file_switch, "on or off"},
     {"precompressed", 1, 1, GY_CONFIG_PLAIN, true, take_file_switch, "on or off"},
     {"cache", 1, 1, GY_CONFIG_PLAIN, true, take_cache, "MIB"},
+    {"compress", 1, 3, GY_CONFIG_PLAIN, true, take_compress, "on, off, or br zstd gzip"},
+    {"compress-level", 2, 2, GY_CONFIG_PLAIN, false, take_compress, "CODING LEVEL"},
+    {"compress-min", 1, 1, GY_CONFIG_PLAIN, true, take_compress, "BYTES"},
+    {"compress-types", 1, GY_COMPRESS_TYPES_MAX, GY_CONFIG_PLAIN, true, take_compress, "TYPE…"},
+    {"compress-cache", 1, 1, GY_CONFIG_PLAIN, true, take_compress, "MIB"},
     {"fixed", 1, 1, GY_CONFIG_PLAIN, true, take_fixed, "on"},
     {"access-log", 1, 1, GY_CONFIG_PLAIN, true, take_logs, "on or off"},
 };

@@ -11,9 +11,12 @@
  *
  * GET and HEAD of regular files, index.html for a directory, a listing where there is none; ranges
  * (RFC 9110 §14), preconditions (§13), files that lie there compressed as well (name.br, name.zst,
- * name.gz, for those who accept them). Names that begin with a dot are not there, but
- * /.well-known/; nothing leads out of the directory, and what is neither a file nor a directory is
- * refused. No request waits for a disk while others could be answered.
+ * name.gz, for those who accept them). Other files worth it are compressed as they are asked for
+ * (compress.h): short ones once, into a cache; long ones for each answer, by a helper thread, as
+ * fast as the peer takes them. A range is one of the file as it is, never of such a coding. Names
+ * that begin with a dot are not there, but /.well-known/; nothing leads out of the directory, and
+ * what is neither a file nor a directory is refused. No request waits for a disk while others could
+ * be answered.
  *
  * Each worker keeps what is asked for often in memory (file_cache.h); a changed file shows within a
  * second. A file that gets shorter while it is sent ends its connection, so that the client can
@@ -25,6 +28,7 @@
 
 #include "../../core/error.h"
 #include "../../protocols/http/http.h"
+#include "compress.h"
 #include "http_server.h"
 
 struct gy_files_options {
@@ -34,12 +38,14 @@ struct gy_files_options {
     uint64_t cache_bytes;  /* per worker, for contents; 0: 64 MiB */
     uint64_t window_bytes; /* per worker, for what is read ahead of the peers; 0: 128 MiB */
     uint32_t entries;      /* per worker, paths remembered; a power of two; 0: 65536 */
+    struct gy_compress_options compress;
 };
 
 struct gy_files_worker;
 
 struct gy_files {
     struct gy_files_options options;
+    struct gy_http_server *http; /* that serves them: counts */
     int root;
     uint64_t boundary; /* what multipart bodies are told apart by */
     struct gy_files_worker *workers[GY_HTTP_WORKERS_MAX];
