@@ -18,13 +18,11 @@
 
 /* ---- opening ---- */
 
-void gy_coded_cache_open(struct gy_coded_cache *cache, struct gy_worker *worker, uint64_t bytes_max,
-                         struct gy_compress_counts *counts)
+void gy_coded_cache_open(struct gy_coded_cache *cache, struct gy_worker *worker, uint64_t bytes_max)
 {
     uint64_t eighth = bytes_max / 8;
     *cache = (struct gy_coded_cache){
         .worker = worker,
-        .counts = counts,
         .bytes_max = bytes_max,
         .file_bytes_max = eighth < GY_CODED_FILE_BYTES_MAX ? eighth : GY_CODED_FILE_BYTES_MAX,
     };

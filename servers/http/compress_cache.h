@@ -66,7 +66,7 @@ TAILQ_HEAD(gy_coded_list, gy_coded);
 struct gy_coded_cache {
     struct gy_worker *worker;
     struct gy_helper *helper;          /* NULL: nothing was made yet */
-    struct gy_compress_counts *counts; /* where it counts */
+    struct gy_compress_counts *counts; /* where it counts: the server's */
     struct gy_coded_list used;         /* the least recently asked for first */
     uint64_t bytes, bytes_max;
     uint64_t queued_bytes;
@@ -75,8 +75,9 @@ struct gy_coded_cache {
     uint64_t file_bytes_max;
 };
 
-void gy_coded_cache_open(struct gy_coded_cache *cache, struct gy_worker *worker, uint64_t bytes_max,
-                         struct gy_compress_counts *counts);
+/* `counts` is to be set before anything else is called. */
+void gy_coded_cache_open(struct gy_coded_cache *cache, struct gy_worker *worker,
+                         uint64_t bytes_max);
 
 /* When nothing is being made, and before the file cache is closed. Stops the helper. */
 void gy_coded_cache_close(struct gy_coded_cache *cache);

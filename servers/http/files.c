@@ -109,8 +109,7 @@ static int files_worker_open(void *context, struct gy_worker *worker, struct gy_
                             (unsigned long long)cache.bytes);
     }
     own->cache.gone = gy_coded_gone;
-    gy_coded_cache_open(&own->coded, worker, files->options.compress.cache_bytes,
-                        &files->http->counts[number].compress);
+    gy_coded_cache_open(&own->coded, worker, files->options.compress.cache_bytes);
     files->workers[number] = own;
     return 0;
 }
@@ -460,7 +459,6 @@ static const struct gy_http_handler files_handler = {
 void gy_files_serve(struct gy_files *files, struct gy_http_server *http)
 {
     gy_assert(files->root >= 0);
-    files->http = http;
     http->handler = &files_handler;
     http->context = files;
     http->worker_open = files_worker_open;

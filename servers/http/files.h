@@ -45,7 +45,6 @@ struct gy_files_worker;
 
 struct gy_files {
     struct gy_files_options options;
-    struct gy_http_server *http; /* that serves them: counts */
     int root;
     uint64_t boundary; /* what multipart bodies are told apart by */
     struct gy_files_worker *workers[GY_HTTP_WORKERS_MAX];

@@ -103,6 +103,10 @@ bool gy_files_answer_compressed(struct gy_http_exchange *exchange, struct gy_fil
     if (coding == GY_CODING_IDENTITY) {
         return false;
     }
+    if (own->coded.counts == NULL) {
+        struct gy_http_server *http = gy_http_stream(exchange)->endpoint->context;
+        own->coded.counts = &http->counts[own->worker->options.number].compress;
+    }
     uint8_t level = options->levels[coding];
     struct gy_files_representation which = {
         .mime = *mime, .coding = coding, .varies = true, .dynamic = true};
