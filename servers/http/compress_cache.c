@@ -242,7 +242,7 @@ static int make_block(struct gy_coded *coded, struct making *making)
         return GY_ENOMEM;
     }
     int code = gy_encoder_open(&making->encoder, (enum gy_coding)coded->coding, coded->level,
-                               source->status.bytes);
+                               source->status.bytes, GY_ENCODER_BYTES_MAX);
     if (code != 0) {
         return code;
     }

@@ -184,7 +184,8 @@ int gy_coding_stream_open(struct gy_coding_stream **out, struct gy_coded_cache *
     }
     struct gy_coding_stream *stream = gy_coded_cache_help(cache) ? malloc(sizeof *stream) : NULL;
     struct gy_encoder *encoder = NULL;
-    if (stream == NULL || gy_encoder_open(&encoder, coding, level, source->status.bytes) != 0) {
+    if (stream == NULL ||
+        gy_encoder_open(&encoder, coding, level, source->status.bytes, GY_ENCODER_BYTES_MAX) != 0) {
         free(stream);
         gy_count(&cache->counts->refused_memory, 1);
         return GY_ENOBUFS;

@@ -37,7 +37,7 @@ struct piece {
 _Static_assert(sizeof(struct piece) % _Alignof(max_align_t) == 0, "what follows is aligned");
 
 struct gy_encoder {
-    size_t used_bytes, peak_bytes;
+    size_t used_bytes, peak_bytes, memory_max;
     struct piece *pieces;
     jmp_buf *starved; /* where to go when there is no memory; NULL: the library can tell itself */
     bool dead;
@@ -62,9 +62,9 @@ struct gy_encoder {
 static void *piece_take(void *context, size_t bytes)
 {
     struct gy_encoder *encoder = context;
-    gy_assert(encoder->used_bytes <= GY_ENCODER_BYTES_MAX);
+    gy_assert(encoder->used_bytes <= encoder->memory_max);
     struct piece *piece = NULL;
-    if (bytes <= GY_ENCODER_BYTES_MAX - encoder->used_bytes) {
+    if (bytes <= encoder->memory_max - encoder->used_bytes) {
         piece = malloc(sizeof *piece + bytes);
     }
     if (piece == NULL) {
@@ -273,7 +273,8 @@ int gy_encoder_level_default(enum gy_coding coding)
     return coding == GY_CODING_ZSTD ? 3 : coding == GY_CODING_BR ? 5 : 6;
 }
 
-int gy_encoder_open(struct gy_encoder **out, enum gy_coding coding, int level, uint64_t bytes)
+int gy_encoder_open(struct gy_encoder **out, enum gy_coding coding, int level, uint64_t bytes,
+                    size_t memory_max)
 {
     gy_assert(level >= 0 && level <= gy_encoder_level_max(coding));
     if (!gy_encoder_has(coding)) {
@@ -284,6 +285,7 @@ int gy_encoder_open(struct gy_encoder **out, enum gy_coding coding, int level, u
         return GY_ENOMEM;
     }
     encoder->coding = coding;
+    encoder->memory_max = memory_max;
     level = level != 0 ? level : gy_encoder_level_default(coding);
     int code = GY_ENOTSUP;
     (void)bytes;

@@ -6,13 +6,13 @@
  * One stream of bytes in a content coding: gzip (RFC 1952) by zlib, br (RFC 7932) by libbrotli,
  * zstd (RFC 8878) by libzstd; those that were built in.
  *
- *     gy_encoder_open(&encoder, GY_CODING_GZIP, 6, bytes);
+ *     gy_encoder_open(&encoder, GY_CODING_GZIP, 6, bytes, GY_ENCODER_BYTES_MAX);
  *     while ((code = gy_encoder_run(encoder, &input, &output, last)) == 0) { ... }
  *     gy_encoder_close(encoder);
  *
  * No I/O and no globals: an encoder is used by one thread at a time, whichever. Whatever a library
- * allocates goes through its hooks, is counted, and is refused past GY_ENCODER_BYTES_MAX, which is
- * above what the levels and windows allowed here ever need. The levels beyond take seconds for a
+ * allocates goes through its hooks, is counted, and is refused past a bound; GY_ENCODER_BYTES_MAX
+ * is above what the levels and windows allowed here ever need. The levels beyond take seconds for a
  * file, or tens of megabytes: they are for files that are compressed ahead.
  */
 
@@ -54,8 +54,10 @@ char *gy_encoder_names(char *to, size_t bytes);
 int gy_encoder_level_max(enum gy_coding coding);
 int gy_encoder_level_default(enum gy_coding coding);
 
-/* For a stream of exactly `bytes`. 0, GY_ENOTSUP (not built in), GY_ENOMEM. */
-int gy_encoder_open(struct gy_encoder **encoder, enum gy_coding coding, int level, uint64_t bytes);
+/* For a stream of exactly `bytes`; the library has at most `memory_max` bytes at once. 0,
+ * GY_ENOTSUP (not built in), GY_ENOMEM. */
+int gy_encoder_open(struct gy_encoder **encoder, enum gy_coding coding, int level, uint64_t bytes,
+                    size_t memory_max);
 
 /* Takes input until there is none, or no room for output. `last`: no input follows behind this; the
  * same is then to be said until the end. 1: the end is written. 0: more input or more room is
