@@ -105,6 +105,8 @@ def plain(answer):
 
 
 def need(*codings):
+    if not CODINGS:
+        raise Skip("no coding is built in")
     for coding in codings:
         if coding not in CODINGS:
             raise Skip(f"{coding} is not built in")
@@ -156,6 +158,7 @@ def weights_choose_the_coding_and_may_choose_none():
 
 @test
 def binary_and_small_and_incompressible_files_are_sent_as_they_are():
+    need()
     noise = random.Random(3).randbytes(20000)
     with Compressing({"a.png": prose(9000), "a.zip": prose(9000), "none": prose(9000), "small.css": prose(511),
                       "enough.css": prose(512), "empty.css": b"", "noise.txt": noise}) as server, Connection(server.port) as c:
@@ -207,6 +210,7 @@ def keys_say_what_is_compressed_and_how():
 
 @test
 def a_wrong_key_is_told():
+    need("gzip")
     with tempfile.TemporaryDirectory() as folder:
         for key, word in (("compress deflate", "deflate is no coding"), ("compress gzip gzip", "twice"),
                           ("compress on off", "on is no coding"), ("compress-level gzip 10", "1 to 9"),
@@ -404,15 +408,16 @@ def a_file_that_changes_while_it_is_compressed_is_sent_as_one_of_its_states():
 
 @test
 def long_files_are_compressed_as_they_are_sent():
-    text = prose(9 << 20)
-    with Compressing({"long.css": text, "zeros.txt": bytes(30 << 20)}) as server, Connection(server.port, 30) as c:
+    need()
+    text = prose(5 << 20)
+    with Compressing({"long.css": text, "zeros.txt": bytes(9 << 20)}) as server, Connection(server.port, 30) as c:
         for coding in CODINGS:
             answer = server.coded(c, "/long.css", coding)
             equal((answer.fields["content-encoding"], answer.fields["transfer-encoding"]), (coding, "chunked"))
             coded = answer.body
             true(len(coded) < len(text) / 2, "smaller")
             true(server.curl("/long.css", coding) == text, coding)
-            true(server.curl("/zeros.txt", coding) == bytes(30 << 20), f"zeros as {coding}")
+            true(server.curl("/zeros.txt", coding) == bytes(9 << 20), f"zeros as {coding}")
         part = server.coded(c, "/long.css", CODINGS[0], "Range: bytes=5000000-5000009")
         equal((part.status, part.body), (206, text[5000000:5000010]))
         true(c.get("/long.css").body == text, "as it is")

@@ -126,6 +126,9 @@ static void decode(enum gy_coding coding, const uint8_t *data, size_t bytes, uin
                    size_t to_bytes)
 {
     size_t length = to_bytes;
+    (void)data;
+    (void)bytes;
+    (void)to;
     switch (coding) {
 #if GY_HAVE_ZLIB
     case GY_CODING_GZIP: {
