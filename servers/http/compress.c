@@ -33,7 +33,40 @@ void gy_compress_options_settle(struct gy_compress_options *options)
     }
 }
 
+void gy_compress_options_inherit(struct gy_compress_options *options,
+                                 const struct gy_compress_options *from)
+{
+    if (!options->given) {
+        options->off = options->off || from->off;
+        options->coding_count = from->coding_count;
+        memcpy(options->codings, from->codings, sizeof options->codings);
+    }
+    for (uint32_t i = 0; i < GY_CODING_COUNT; i++) {
+        options->levels[i] = options->levels[i] != 0 ? options->levels[i] : from->levels[i];
+    }
+    options->min_bytes = options->min_bytes != 0 ? options->min_bytes : from->min_bytes;
+    options->cache_bytes = options->cache_bytes != 0 ? options->cache_bytes : from->cache_bytes;
+    if (options->type_count == 0) {
+        options->type_count = from->type_count;
+        memcpy(options->types, from->types, sizeof options->types);
+    }
+}
+
 /* ---- the choice ---- */
+
+bool gy_compress_spares(const struct gy_compress_options *options, const char *path,
+                        uint32_t length)
+{
+    for (uint32_t i = 0; i < options->spared_count; i++) {
+        const char *spared = options->spared[i] + 1;
+        size_t bytes = strlen(spared);
+        bool fits = bytes == 0 || spared[bytes - 1] == '/' ? bytes <= length : bytes == length;
+        if (fits && memcmp(path, spared, bytes) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
 
 bool gy_compress_takes_type(const struct gy_compress_options *options, struct gy_http_text type,
                             bool usual)
@@ -122,6 +155,7 @@ static int take_codings(struct gy_compress_options *options,
                         const struct gy_config_directive *directive, struct gy_error *error)
 {
     const char *first = directive->values[0];
+    options->given = true;
     options->coding_count = 0;
     options->off = false;
     if (directive->value_count == 1 && (strcmp(first, "on") == 0 || strcmp(first, "off") == 0)) {

@@ -14,12 +14,15 @@
 
 #define GY_COMPRESS_TYPES_MAX 16 /* as many as a directive has values */
 
+#define GY_COMPRESS_SPARED_MAX 32
+
 #define GY_COMPRESS_MIN_DEFAULT   512u /* bytes: below, a coding saves no packet */
 #define GY_COMPRESS_CACHE_DEFAULT (32u << 20)
 
 /* Zeroed: the defaults. */
 struct gy_compress_options {
     bool off;
+    bool given;                       /* by gy_compress_take(): `compress` was said */
     uint8_t coding_count;             /* 0: all that were built in: br, zstd, gzip */
     uint8_t codings[GY_CODING_COUNT]; /* enum gy_coding; of those a client likes alike, the first */
     uint8_t levels[GY_CODING_COUNT];  /* by coding; 0: gy_encoder_level_default() */
@@ -27,7 +30,14 @@ struct gy_compress_options {
     uint64_t cache_bytes;             /* per worker, for what was made; 0: the default */
     uint32_t type_count;              /* 0: text and its like, as mime.c says */
     const char *types[GY_COMPRESS_TYPES_MAX]; /* "text/html", or "text/" and a star, or a star */
+    /* Paths that are sent as they are: "/a/" and all below it, or "/a.html" alone. */
+    uint32_t spared_count;
+    const char *spared[GY_COMPRESS_SPARED_MAX];
 };
+
+/* Takes from `from` what was not said. */
+void gy_compress_options_inherit(struct gy_compress_options *options,
+                                 const struct gy_compress_options *from);
 
 /* Sets what is 0 to what it stands for. Without any coding built in, `off`. */
 void gy_compress_options_settle(struct gy_compress_options *options);
@@ -36,6 +46,10 @@ void gy_compress_options_settle(struct gy_compress_options *options);
  * not looked at. */
 bool gy_compress_takes_type(const struct gy_compress_options *options, struct gy_http_text type,
                             bool usual);
+
+/* Whether a path, without the slash before it, is one of the spared. */
+bool gy_compress_spares(const struct gy_compress_options *options, const char *path,
+                        uint32_t length);
 
 /* The coding for a client, by its weights; GY_CODING_IDENTITY where it takes none that we have, or
  * likes identity better. Settled options. */

@@ -359,11 +359,14 @@ void gy_encoder_close(struct gy_encoder *encoder)
         ZSTD_freeCCtx(encoder->of.zstd);
     }
 #endif
-#if GY_HAVE_ZLIB || GY_HAVE_BROTLI || GY_HAVE_ZSTD
-    while (encoder->dead && encoder->pieces != NULL) {
-        piece_give(encoder, encoder->pieces + 1);
+    if (encoder->dead) { /* what the library could not give back */
+        for (struct piece *piece = encoder->pieces, *next; piece != NULL; piece = next) {
+            next = piece->next;
+            encoder->used_bytes -= piece->bytes;
+            free(piece);
+        }
+        encoder->pieces = NULL;
     }
-#endif
     gy_assert(encoder->used_bytes == 0 && encoder->pieces == NULL);
     free(encoder);
 }

@@ -338,7 +338,8 @@ static void answer_file(struct gy_http_exchange *exchange, struct gy_file_path *
     if (which.coding == GY_CODING_IDENTITY && !options->compress.off &&
         gy_compress_takes_type(&options->compress, which.mime.type, which.mime.compressible)) {
         which.varies = true;
-        if (negotiates && gy_files_answer_compressed(exchange, entry->content, &which.mime)) {
+        if (negotiates && !gy_compress_spares(&options->compress, path->key, path->length) &&
+            gy_files_answer_compressed(exchange, entry->content, &which.mime)) {
             return;
         }
     }

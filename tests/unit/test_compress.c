@@ -87,6 +87,41 @@ static void no_transform_is_found_among_directives(void **state)
     assert_false(gy_compress_is_forbidden(GY_HTTP_TEXT("")));
 }
 
+static void spared_paths_are_those_below_or_the_very_one(void **state)
+{
+    (void)state;
+    struct gy_compress_options options = {.spared_count = 2, .spared = {"/a/", "/b.html"}};
+    assert_true(gy_compress_spares(&options, "a/x.css", 7));
+    assert_true(gy_compress_spares(&options, "b.html", 6));
+    assert_false(gy_compress_spares(&options, "a", 1));
+    assert_false(gy_compress_spares(&options, "ab/x", 4));
+    assert_false(gy_compress_spares(&options, "b.html2", 7));
+    assert_false(gy_compress_spares(&options, "", 0));
+    options.spared[0] = "/";
+    assert_true(gy_compress_spares(&options, "x", 1));
+}
+
+static void what_was_not_said_is_inherited(void **state)
+{
+    (void)state;
+    struct gy_compress_options from = {.off = true,
+                                       .levels = {[GY_CODING_GZIP] = 9, [GY_CODING_BR] = 1},
+                                       .min_bytes = 7,
+                                       .type_count = 1,
+                                       .types = {"*"}};
+    struct gy_compress_options options = {.levels = {[GY_CODING_GZIP] = 1}, .cache_bytes = 5};
+    gy_compress_options_inherit(&options, &from);
+    assert_true(options.off);
+    assert_int_equal(options.levels[GY_CODING_GZIP], 1);
+    assert_int_equal(options.levels[GY_CODING_BR], 1);
+    assert_int_equal(options.min_bytes, 7);
+    assert_int_equal(options.cache_bytes, 5);
+    assert_string_equal(options.types[0], "*");
+    struct gy_compress_options on = {.given = true};
+    gy_compress_options_inherit(&on, &from);
+    assert_false(on.off);
+}
+
 static void tags_tell_codings_and_levels_apart(void **state)
 {
     (void)state;
@@ -293,6 +328,8 @@ int main(void)
         cmocka_unit_test(identity_is_chosen_only_where_it_is_liked_better),
         cmocka_unit_test(types_are_those_of_the_list_or_the_usual_ones),
         cmocka_unit_test(no_transform_is_found_among_directives),
+        cmocka_unit_test(spared_paths_are_those_below_or_the_very_one),
+        cmocka_unit_test(what_was_not_said_is_inherited),
         cmocka_unit_test(tags_tell_codings_and_levels_apart),
         cmocka_unit_test(what_is_encoded_in_any_pieces_is_decoded_the_same),
         cmocka_unit_test(every_level_has_memory_enough_and_makes_text_smaller),
