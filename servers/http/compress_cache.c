@@ -76,9 +76,8 @@ static void block_release(struct gy_buffer *buffer)
 /* Of what is not being made. */
 static void forget(struct gy_coded *coded)
 {
-    /* clang's analyser does not see that TAILQ_REMOVE changes what TAILQ_FIRST gives.
-     * NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
     gy_assert(coded->content != NULL && TAILQ_EMPTY(&coded->waiters));
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it takes the first of the list for the same */
     gy_assert(coded->source->coded[coded->coding] == coded);
     TAILQ_REMOVE(&coded->cache->used, coded, used);
     coded->source->coded[coded->coding] = NULL;

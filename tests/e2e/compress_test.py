@@ -64,6 +64,7 @@ class Compressing(Server):
     def write(self, name, data):
         """In one step, as a careful author does."""
         path = self.root + "/" + name
+        os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path + "~", "wb") as file:
             file.write(data if isinstance(data, bytes) else data.encode())
         os.rename(path + "~", path)
