@@ -77,7 +77,6 @@ static void block_release(struct gy_buffer *buffer)
 static void forget(struct gy_coded *coded)
 {
     gy_assert(coded->content != NULL && TAILQ_EMPTY(&coded->waiters));
-    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it takes the first of the list for the same */
     gy_assert(coded->source->coded[coded->coding] == coded);
     TAILQ_REMOVE(&coded->cache->used, coded, used);
     coded->source->coded[coded->coding] = NULL;
@@ -104,6 +103,7 @@ static bool keep(struct gy_coded *coded)
     uint64_t cost = cost_of(block);
     while (cache->bytes + cost > cache->bytes_max && !TAILQ_EMPTY(&cache->used)) {
         gy_count(&cache->counts->evictions, 1);
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the first is another each time */
         forget(TAILQ_FIRST(&cache->used));
     }
     if (cache->bytes + cost > cache->bytes_max) {
