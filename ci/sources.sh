@@ -19,6 +19,9 @@ build      ca-certificates                    -
 build      autoconf                           autoconf                # wolfSSL's tarball has no configure
 build      automake                           automake
 build      libtool                            libtoolize
+build      zlib1g-dev                         -              # content codings of `gyre http`; meson can do without
+build      libbrotli-dev                      -
+build      libzstd-dev                        -
 test       clang                              clang
 test       libclang-rt-14-dev|libclang-rt-19-dev  -          # the run-time library of -fsanitize=fuzzer
 test       clang-format                       clang-format
@@ -29,7 +32,6 @@ test       curl                               curl
 test       wrk                                wrk
 test       apache2-utils                      ab
 test       chromium                           chromium
-test       zlib1g-dev                         -                       # the log of libhdr-histogram is compressed
 bench      wrk                                wrk
 bench      nginx-light|nginx                  nginx
 bench      linux-perf                         perf
@@ -37,7 +39,6 @@ bench      python3                            python3
 bench      g++                                g++
 bench      libbenchmark-dev                   -              # micro-benchmarks
 bench      valgrind                           valgrind       # the gate
-bench      zlib1g-dev                         -
 END
 }
 

@@ -6,6 +6,7 @@
 #include "clients/cert/cert_command.h"
 #include "clients/get/get_command.h"
 #include "servers/doctor.h"
+#include "servers/http/encoder.h"
 #include "servers/http/http_command.h"
 
 static const struct {
@@ -48,7 +49,9 @@ int main(int argc, char **argv)
         return 0;
     }
     if (argc >= 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "version") == 0)) {
-        printf("gyre " GY_VERSION "\n");
+        char codings[128];
+        printf("gyre " GY_VERSION " (compresses with %s)\n",
+               gy_encoder_names(codings, sizeof codings));
         return 0;
     }
     for (size_t i = 0; argc >= 2 && i < COMMANDS; i++) {

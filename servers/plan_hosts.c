@@ -226,6 +226,13 @@ int gy_plan_take_host_key(void *context, const struct gy_config_directive *direc
                                             : take_switch(host, directive, error);
 }
 
+int gy_plan_take_compress(void *context, const struct gy_config_directive *directive,
+                          struct gy_error *error)
+{
+    struct gy_plan_making *making = context;
+    return gy_compress_take(&making->host->options.compress, directive, error);
+}
+
 int gy_plan_take_path(void *context, const struct gy_config_directive *directive,
                       struct gy_error *error)
 {
@@ -306,6 +313,7 @@ static void inherit_files(const struct gy_plan_block *block, struct gy_plan_host
         options->no_precompressed = from->no_precompressed;
     }
     options->cache_bytes = options->cache_bytes != 0 ? options->cache_bytes : from->cache_bytes;
+    gy_compress_options_inherit(&options->compress, &from->compress);
     for (uint32_t i = 0; options->directory != NULL && i < from->error_page_count; i++) {
         bool own = options->error_page_count == GY_FILES_ERROR_PAGES_MAX;
         for (uint32_t p = 0; p < options->error_page_count; p++) {
@@ -313,6 +321,39 @@ static void inherit_files(const struct gy_plan_block *block, struct gy_plan_host
         }
         if (!own) {
             options->error_pages[options->error_page_count++] = from->error_pages[i];
+        }
+    }
+}
+
+/* Whether the rules say that nobody is to change the form of what is sent. */
+static bool forbid_codings(const struct gy_header_rules *rules)
+{
+    static const struct gy_http_text name = {"Cache-Control", 13};
+    for (uint32_t i = 0; i < rules->count; i++) {
+        const struct gy_header_rule *rule = &rules->list[i];
+        bool same = rule->header.name.length == name.length &&
+                    strncasecmp(rule->header.name.data, name.data, name.length) == 0;
+        if (same && gy_compress_is_forbidden(rule->header.value)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* `Cache-Control: no-transform` is for us, too (RFC 9111 §5.2.2.6). */
+static void spare_from_codings(struct gy_plan_host *host)
+{
+    struct gy_compress_options *compress = &host->options.compress;
+    const struct gy_vhost *vhost = host->vhost;
+    compress->off = compress->off || forbid_codings(&vhost->headers);
+    for (uint32_t i = 0; i < vhost->path_count && !compress->off; i++) {
+        if (!forbid_codings(&vhost->paths[i]->headers)) {
+            continue;
+        }
+        if (compress->spared_count == GY_COMPRESS_SPARED_MAX) {
+            compress->off = true;
+        } else {
+            compress->spared[compress->spared_count++] = vhost->paths[i]->path;
         }
     }
 }
@@ -414,6 +455,9 @@ int gy_plan_settle_hosts(struct gy_plan_block *block, struct gy_error *error)
             inherit_files(block, block->hosts[i]);
         }
         code = code == 0 ? inherit_headers(block, block->hosts[i], error) : code;
+        if (code == 0) {
+            spare_from_codings(block->hosts[i]);
+        }
     }
     return code == 0 ? settle_redirects(block, error) : code;
 }

@@ -88,6 +88,8 @@ int gy_plan_take_unknown_host(void *context, const struct gy_config_directive *d
 /* The keys that a host has, and an `http` block for all other names. */
 int gy_plan_take_host_key(void *context, const struct gy_config_directive *directive,
                           struct gy_error *error);
+int gy_plan_take_compress(void *context, const struct gy_config_directive *directive,
+                          struct gy_error *error);
 int gy_plan_take_path(void *context, const struct gy_config_directive *directive,
                       struct gy_error *error);
 
@@ -96,6 +98,18 @@ int gy_plan_take_path(void *context, const struct gy_config_directive *directive
         {"listing", 1, 1, GY_CONFIG_PLAIN, true, gy_plan_take_host_key, "on or off"},              \
         {"precompressed", 1, 1, GY_CONFIG_PLAIN, true, gy_plan_take_host_key, "on or off"},        \
         {"cache", 1, 1, GY_CONFIG_PLAIN, true, gy_plan_take_host_key, "MIB"},                      \
+        {"compress", 1, 3, GY_CONFIG_PLAIN, true, gy_plan_take_compress,                           \
+         "on, off, or br zstd gzip"},                                                              \
+        {"compress-level", 2, 2, GY_CONFIG_PLAIN, false, gy_plan_take_compress, "CODING LEVEL"},   \
+        {"compress-min", 1, 1, GY_CONFIG_PLAIN, true, gy_plan_take_compress, "BYTES"},             \
+        {"compress-types",                                                                         \
+         1,                                                                                        \
+         GY_COMPRESS_TYPES_MAX,                                                                    \
+         GY_CONFIG_PLAIN,                                                                          \
+         true,                                                                                     \
+         gy_plan_take_compress,                                                                    \
+         "TYPE..."},                                                                               \
+        {"compress-cache", 1, 1, GY_CONFIG_PLAIN, true, gy_plan_take_compress, "MIB"},             \
         {"fixed", 1, 1, GY_CONFIG_PLAIN, true, gy_plan_take_host_key, "on"},                       \
         {"redirect",                                                                               \
          2,                                                                                        \

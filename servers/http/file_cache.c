@@ -91,8 +91,8 @@ static char *put_hex(char *at, uint64_t value)
     return at + length;
 }
 
-static struct gy_file_content *content_new(struct gy_file_cache *cache,
-                                           const struct gy_file_status *status)
+struct gy_file_content *gy_file_content_new(struct gy_file_cache *cache,
+                                            const struct gy_file_status *status)
 {
     struct gy_file_content *content = gy_slab_take(&cache->contents);
     if (content == NULL) {
@@ -124,6 +124,9 @@ void gy_file_content_drop(struct gy_file_content *content)
         return;
     }
     struct gy_file_cache *cache = content->cache;
+    if (cache->gone != NULL) {
+        cache->gone(content);
+    }
     while (content->blocks != NULL) {
         struct gy_file_block *block = content->blocks;
         content->blocks = block->next;
@@ -418,7 +421,7 @@ static void have_read(void *owner, int64_t result)
 static void load(struct gy_file_entry *entry, const struct gy_file_status *status)
 {
     struct gy_file_cache *cache = entry->cache;
-    entry->loading_content = content_new(cache, status);
+    entry->loading_content = gy_file_content_new(cache, status);
     if (entry->loading_content == NULL) {
         fail(entry, ENOBUFS);
         return;

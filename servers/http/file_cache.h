@@ -24,6 +24,7 @@
 
 #include "../../core/file.h"
 #include "../../core/worker.h"
+#include "conditional.h"
 #include "file_memory.h"
 #include "file_path.h"
 
@@ -42,8 +43,9 @@ enum gy_file_kind {
 };
 
 struct gy_file_cache;
+struct gy_coded;
 
-/* One state of one file. Immutable once it is in an entry. */
+/* One state of one file. Immutable once it is in an entry, but for its codings. */
 struct gy_file_content {
     struct gy_file_cache *cache;
     struct gy_file_block *blocks; /* the whole, in order, each full but the last; or NULL */
@@ -53,7 +55,9 @@ struct gy_file_content {
     uint32_t refs;
     int descriptor; /* to read from where it is not whole; -1 */
     bool whole;
-    bool stale; /* an answer found that the file is not this any more */
+    bool stale;        /* an answer found that the file is not this any more */
+    uint8_t uncodable; /* codings that make it no smaller, a bit for each */
+    struct gy_coded *coded[GY_CODING_COUNT]; /* what was made, or is being made, of it */
     uint8_t etag_length;
     char etag[GY_FILE_ETAG_BYTES];
     char modified[GY_HTTP_DATE_BYTES];
@@ -110,6 +114,8 @@ struct gy_file_cache {
     uint32_t descriptors_max;
     uint64_t large_bytes; /* the most that is kept in memory of one file */
     struct gy_file_cache_counters counters;
+    /* A content goes, whose codings are to go with it. NULL: there are none. */
+    void (*gone)(struct gy_file_content *content);
 };
 
 struct gy_file_cache_options {
@@ -150,5 +156,10 @@ static inline void gy_file_content_hold(struct gy_file_content *content)
 }
 
 void gy_file_content_drop(struct gy_file_content *content);
+
+/* A content of nothing yet, with the validators that `status` gives, held once. NULL: there are as
+ * many as there can be. */
+struct gy_file_content *gy_file_content_new(struct gy_file_cache *cache,
+                                            const struct gy_file_status *status);
 
 #endif

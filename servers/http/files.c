@@ -31,6 +31,7 @@ int gy_files_open(struct gy_files *files, const struct gy_files_options *options
     own->cache_bytes = own->cache_bytes != 0 ? own->cache_bytes : DEFAULT_CACHE_BYTES;
     own->window_bytes = own->window_bytes != 0 ? own->window_bytes : DEFAULT_WINDOW_BYTES;
     own->entries = own->entries != 0 ? own->entries : DEFAULT_ENTRIES;
+    gy_compress_options_settle(&own->compress);
     int root = gy_file_open_directory(options->directory, error);
     if (root < 0) {
         return root;
@@ -103,6 +104,8 @@ static int files_worker_open(void *context, struct gy_worker *worker, struct gy_
                             "preparing a file cache of %llu bytes: out of memory; make it smaller",
                             (unsigned long long)cache.bytes);
     }
+    own->cache.gone = gy_coded_gone;
+    gy_coded_cache_open(&own->coded, worker, files->options.compress.cache_bytes);
     files->workers[number] = own;
     return 0;
 }
@@ -117,6 +120,7 @@ static void files_worker_close(void *context, struct gy_worker *worker)
     }
     gy_assert(own->requests.used == 0 && TAILQ_EMPTY(&own->starved));
     gy_helper_close(own->helper);
+    gy_coded_cache_close(&own->coded);
     gy_file_cache_close(&own->cache);
     gy_file_memory_close(&own->windows);
     worker_free(own);
@@ -138,6 +142,14 @@ static void look_is_over(struct gy_file_waiter *waiter)
     }
 }
 
+static void coding_is_over(struct gy_coded_waiter *waiter)
+{
+    struct gy_files_request *request =
+        (struct gy_files_request *)((char *)waiter - offsetof(struct gy_files_request, coding));
+    gy_assert(request->exchange != NULL);
+    evaluate(request->exchange);
+}
+
 struct gy_files_request *gy_files_request_of(struct gy_http_exchange *exchange)
 {
     struct gy_files_request *request = gy_http_state(exchange);
@@ -153,6 +165,7 @@ struct gy_files_request *gy_files_request_of(struct gy_http_exchange *exchange)
     memset(request, 0, offsetof(struct gy_files_request, parts));
     request->multipart = false;
     request->waiter.ready = look_is_over;
+    request->coding.ready = coding_is_over;
     request->files = own;
     request->exchange = exchange;
     request->since_ms = own->worker->now_ms;
@@ -175,6 +188,7 @@ void gy_files_request_let_go(struct gy_files_request *request)
 {
     gy_assert(request->exchange == NULL && !request->reading);
     gy_assert(request->waiter.entry == NULL && !request->starved);
+    gy_assert(request->coding.coded == NULL && request->stream == NULL);
     request->held++; /* so that it outlives its own windows here */
     for (uint32_t i = 0; i < request->window_count; i++) {
         gy_buffer_drop(&request->windows[i].block->buffer);
@@ -199,6 +213,11 @@ static void files_closed(struct gy_http_exchange *exchange, int reason)
     gy_http_set_state(exchange, NULL);
     request->exchange = NULL;
     gy_file_cache_wait_not(&request->waiter);
+    gy_coded_wait_not(&request->coding);
+    if (request->stream != NULL) {
+        gy_coding_stream_close(request->stream);
+        request->stream = NULL;
+    }
     gy_files_listing_forget(request);
     if (request->starved) {
         request->starved = false;
@@ -296,13 +315,14 @@ static int find_coded(struct gy_http_exchange *exchange, struct gy_file_path *pa
 static void answer_file(struct gy_http_exchange *exchange, struct gy_file_path *path,
                         struct gy_file_entry *entry)
 {
-    struct gy_files_worker *own = gy_files_worker_of(exchange);
-    struct gy_files_representation representation = {.mime = gy_mime_of(path->key, path->length),
-                                                     .coding = GY_CODING_IDENTITY};
-    if (representation.mime.compressible && !own->files->options.no_precompressed &&
-        gy_http_field_find(exchange, "Accept-Encoding", NULL).data != NULL) {
+    const struct gy_files_options *options = &gy_files_worker_of(exchange)->files->options;
+    struct gy_files_representation which = {.mime = gy_mime_of(path->key, path->length),
+                                            .coding = GY_CODING_IDENTITY};
+    bool negotiates = gy_http_field_find(exchange, "Accept-Encoding", NULL).data != NULL;
+    which.varies = which.mime.compressible;
+    if (which.mime.compressible && !options->no_precompressed && negotiates) {
         struct gy_file_entry *coded;
-        if (find_coded(exchange, path, &coded, &representation.coding) != 0) {
+        if (find_coded(exchange, path, &coded, &which.coding) != 0) {
             return;
         }
         /* Finding those may have driven this one out. */
@@ -315,11 +335,19 @@ static void answer_file(struct gy_http_exchange *exchange, struct gy_file_path *
             return;
         }
     }
+    if (which.coding == GY_CODING_IDENTITY && !options->compress.off &&
+        gy_compress_takes_type(&options->compress, which.mime.type, which.mime.compressible)) {
+        which.varies = true;
+        if (negotiates && !gy_compress_spares(&options->compress, path->key, path->length) &&
+            gy_files_answer_compressed(exchange, entry->content, &which.mime)) {
+            return;
+        }
+    }
     if (gy_http_method(exchange) == GY_HTTP_GET) {
         gy_file_cache_served(entry);
     }
-    representation.content = entry->content;
-    gy_files_answer(exchange, &representation);
+    which.content = entry->content;
+    gy_files_answer(exchange, &which);
 }
 
 static void answer_directory(struct gy_http_exchange *exchange, struct gy_file_path *path)

@@ -11,9 +11,12 @@
  *
  * GET and HEAD of regular files, index.html for a directory, a listing where there is none; ranges
  * (RFC 9110 §14), preconditions (§13), files that lie there compressed as well (name.br, name.zst,
- * name.gz, for those who accept them). Names that begin with a dot are not there, but
- * /.well-known/; nothing leads out of the directory, and what is neither a file nor a directory is
- * refused. No request waits for a disk while others could be answered.
+ * name.gz, for those who accept them). Other files worth it are compressed as they are asked for
+ * (compress.h): short ones once, into a cache; long ones for each answer, by a helper thread, as
+ * fast as the peer takes them. A range is one of the file as it is, never of such a coding. Names
+ * that begin with a dot are not there, but /.well-known/; nothing leads out of the directory, and
+ * what is neither a file nor a directory is refused. No request waits for a disk while others could
+ * be answered.
  *
  * Each worker keeps what is asked for often in memory (file_cache.h); a changed file shows within a
  * second. A file that gets shorter while it is sent ends its connection, so that the client can
@@ -25,6 +28,7 @@
 
 #include "../../core/error.h"
 #include "../../protocols/http/http.h"
+#include "compress.h"
 #include "http_server.h"
 
 /* A page that is sent, with the status that led to it, instead of the built-in one. */
@@ -46,6 +50,7 @@ struct gy_files_options {
     /* Pages that are not there, or cannot be read, are replaced by the built-in ones. */
     struct gy_files_error_page error_pages[GY_FILES_ERROR_PAGES_MAX];
     uint32_t error_page_count;
+    struct gy_compress_options compress;
 };
 
 struct gy_files_worker;

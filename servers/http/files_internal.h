@@ -2,8 +2,11 @@
 #ifndef GY_SERVERS_HTTP_FILES_INTERNAL_H
 #define GY_SERVERS_HTTP_FILES_INTERNAL_H
 
-/* What files.c (which answer), files_send.c (its body) and files_error.c share. */
+/* What files.c (which answer), files_send.c (its body), files_compress.c (the same in a coding made
+ * here) and files_listing.c share. */
 
+#include "compress_cache.h"
+#include "compress_stream.h"
 #include "conditional.h"
 #include "file_cache.h"
 #include "files.h"
@@ -41,6 +44,9 @@ struct gy_files_request {
     struct gy_listing_job *listing;
     uint16_t error_status; /* whose page is waited for; 0: none */
     struct gy_http_text extra_name;
+    struct gy_coded_waiter coding;
+    uint32_t coding_waits;
+    struct gy_coding_stream *stream; /* the body, where it is compressed as it is sent */
 
     /* The body: parts of one content. */
     struct gy_file_content *content;
@@ -74,6 +80,7 @@ struct gy_files_worker {
     struct gy_files *files;
     struct gy_worker *worker;
     struct gy_file_cache cache;
+    struct gy_coded_cache coded;
     struct gy_file_memory windows;
     struct gy_slab requests;
     void *requests_memory;
@@ -114,11 +121,25 @@ struct gy_files_representation {
     struct gy_file_content *content; /* held by the caller */
     struct gy_mime mime;             /* of the name that was asked for */
     enum gy_coding coding;
+    bool varies;   /* by Accept-Encoding */
+    bool dynamic;  /* the coding is made here: there are no ranges of it */
+    bool streamed; /* and as it is sent, by the request's stream */
 };
 
 /* Answers with a file, or what the preconditions say of it. */
 void gy_files_answer(struct gy_http_exchange *exchange,
                      const struct gy_files_representation *representation);
+
+/* Answers with a coding made here of a regular file's content, if the client wants one, and there
+ * is one. False: send the file as it is. True: it was answered, or waits. */
+bool gy_files_answer_compressed(struct gy_http_exchange *exchange, struct gy_file_content *content,
+                                const struct gy_mime *mime);
+
+void gy_files_count_compressed(struct gy_files_worker *own, enum gy_coding coding);
+
+/* The pull of a request that has a stream. */
+int gy_files_pull_compressed(struct gy_files_request *request, struct gy_chain *out,
+                             uint32_t budget);
 
 /* The handler's pull. */
 int gy_files_pull(struct gy_http_exchange *exchange, struct gy_chain *out, uint32_t budget);

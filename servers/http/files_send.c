@@ -257,7 +257,10 @@ static int64_t take_head(struct gy_files_request *request, struct gy_chain *out,
 int gy_files_pull(struct gy_http_exchange *exchange, struct gy_chain *out, uint32_t budget)
 {
     struct gy_files_request *request = gy_http_state(exchange);
-    gy_assert(request != NULL && request->content != NULL);
+    if (request->stream != NULL) {
+        return gy_files_pull_compressed(request, out, budget);
+    }
+    gy_assert(request->content != NULL);
     while (budget > 0) {
         int64_t bytes;
         if (request->head_sent < request->head_bytes) {
@@ -310,7 +313,7 @@ static void add_validators(struct head *head, const struct gy_files_representati
     add(head, GY_HTTP_TEXT("ETag"), (struct gy_http_text){content->etag, content->etag_length});
     add(head, GY_HTTP_TEXT("Last-Modified"),
         (struct gy_http_text){content->modified, GY_HTTP_DATE_BYTES});
-    if (which->mime.compressible) {
+    if (which->varies) {
         add(head, GY_HTTP_TEXT("Vary"), GY_HTTP_TEXT("Accept-Encoding"));
     }
 }
@@ -424,8 +427,15 @@ static void answer_all(struct gy_http_exchange *exchange,
     add_validators(&head, which);
     add_coding(&head, which->coding);
     add(&head, GY_HTTP_TEXT("Content-Type"), which->mime.type);
-    add(&head, GY_HTTP_TEXT("Accept-Ranges"), GY_HTTP_TEXT("bytes"));
-    if (content->whole && (content->blocks == NULL || content->blocks->next == NULL)) {
+    if (which->dynamic) {
+        gy_files_count_compressed(gy_files_worker_of(exchange), which->coding);
+    } else {
+        add(&head, GY_HTTP_TEXT("Accept-Ranges"), GY_HTTP_TEXT("bytes"));
+    }
+    if (which->streamed) {
+        response.kind = GY_HTTP_BODY_PULL;
+        response.body.length = GY_HTTP_UNKNOWN;
+    } else if (content->whole && (content->blocks == NULL || content->blocks->next == NULL)) {
         body_from_memory(&response, content, &all.list[0]);
     } else if (gy_http_method(exchange) == GY_HTTP_HEAD) {
         response.kind = GY_HTTP_BODY_PULL; /* which nobody will do */
@@ -488,7 +498,7 @@ void gy_files_answer(struct gy_http_exchange *exchange, const struct gy_files_re
     }
     struct gy_ranges ranges;
     enum gy_range_verdict verdict = GY_RANGE_NONE;
-    if (gy_http_method(exchange) == GY_HTTP_GET) {
+    if (gy_http_method(exchange) == GY_HTTP_GET && !which->dynamic) {
         verdict = gy_ranges_of(exchange, content->status.bytes, validators, &ranges);
     }
     if (verdict == GY_RANGE_UNSATISFIABLE) {

@@ -22,6 +22,10 @@ static const struct gy_metric_description rows[] = {
      offsetof(struct gy_http_counts, log_lines)},
     {"access_log_refused", "", "Lines that found the access log's queue full.", GY_METRIC_COUNTER,
      offsetof(struct gy_http_counts, log_dropped)},
+#define HTTP_COMPRESS(member, name, label, kind, help)                                             \
+    {name, label, help, GY_METRIC_##kind, offsetof(struct gy_http_counts, compress.member)},
+    GY_COMPRESS_COUNTERS(HTTP_COMPRESS)
+#undef HTTP_COMPRESS
 };
 
 const struct gy_server_metrics gy_http_metrics = {

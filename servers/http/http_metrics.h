@@ -37,6 +37,38 @@
     X(starved, starved, "http_starved", "", "Turns cut short for want of memory.")                 \
     X(tunnels, tunnels, "http_tunnels", "", "Requests that became tunnels.")
 
+/* What compressing as files are asked for counts: X(member, name, label, kind, help). */
+#define GY_COMPRESS_COUNTERS(X)                                                                    \
+    X(responses_br, "compressed_responses", "coding=\"br\"", COUNTER,                              \
+      "Responses in a content coding that was made here.")                                         \
+    X(responses_zstd, "compressed_responses", "coding=\"zstd\"", COUNTER,                          \
+      "Responses in a content coding that was made here.")                                         \
+    X(responses_gzip, "compressed_responses", "coding=\"gzip\"", COUNTER,                          \
+      "Responses in a content coding that was made here.")                                         \
+    X(in_bytes, "compress_in_bytes", "", COUNTER, "Bytes of files that were compressed.")          \
+    X(out_bytes, "compress_out_bytes", "", COUNTER, "Bytes that they were compressed to.")         \
+    X(hits, "compress_cache_hits", "", COUNTER,                                                    \
+      "Answers from the cache, also to those who had waited for it.")                              \
+    X(misses, "compress_cache_misses", "", COUNTER, "Files that were compressed for the cache.")   \
+    X(evictions, "compress_cache_evictions", "", COUNTER,                                          \
+      "Codings given up for others: the cache was full.")                                          \
+    X(cache_bytes, "compress_cache_bytes", "", GAUGE, "Memory that codings take.")                 \
+    X(streams, "compress_streams", "", COUNTER,                                                    \
+      "Responses compressed while they were sent: too long for the cache.")                        \
+    X(useless, "compress_useless", "", COUNTER, "Files that a coding makes no smaller.")           \
+    X(refused_queue, "compress_refused", "reason=\"queue\"", COUNTER,                              \
+      "Files sent as they are for want of a helper's time or of memory.")                          \
+    X(refused_streams, "compress_refused", "reason=\"streams\"", COUNTER,                          \
+      "Files sent as they are for want of a helper's time or of memory.")                          \
+    X(refused_memory, "compress_refused", "reason=\"memory\"", COUNTER,                            \
+      "Files sent as they are for want of a helper's time or of memory.")
+
+struct gy_compress_counts {
+#define GY_COMPRESS_COUNTS_MEMBER(member, name, label, kind, help) _Atomic uint64_t member;
+    GY_COMPRESS_COUNTERS(GY_COMPRESS_COUNTS_MEMBER)
+#undef GY_COMPRESS_COUNTS_MEMBER
+};
+
 /* One worker's, written by that worker. */
 struct gy_http_counts {
 #define GY_HTTP_COUNTS_MEMBER(member, from, name, label, help) _Atomic uint64_t member;
@@ -48,6 +80,7 @@ struct gy_http_counts {
     _Atomic uint64_t limited_not;         /* let in uncounted: the table of addresses was full */
     _Atomic uint64_t log_lines;           /* given to the access log */
     _Atomic uint64_t log_dropped;         /* not taken by it: its queue was full */
+    struct gy_compress_counts compress;
     struct gy_histogram latency;
 } __attribute__((aligned(64)));
 

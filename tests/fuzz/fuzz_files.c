@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "servers/http/compress.h"
 #include "servers/http/conditional.h"
 #include "servers/http/file_path.h"
 #include "servers/http/listing.h"
@@ -90,6 +91,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     for (uint32_t i = 0; i < GY_CODING_COUNT; i++) {
         gy_assert(codings.weight[i] <= 1000);
     }
+    struct gy_compress_options options = {
+        .coding_count = 3, .codings = {GY_CODING_ZSTD, GY_CODING_BR, GY_CODING_GZIP}};
+    gy_compress_options_settle(&options);
+    enum gy_coding chosen = gy_compress_choose(&options, &codings);
+    gy_assert(chosen == GY_CODING_IDENTITY || codings.weight[chosen] > 0);
+    gy_compress_is_forbidden(text);
     free(copy);
     return 0;
 }
