@@ -82,19 +82,20 @@ static void take(const struct gy_config_directive *directive, const char *rest, 
     struct gy_serve_plan *plan = calloc(1, sizeof *plan);
     struct gy_plan_owned *owned = calloc(1, sizeof *owned);
     gy_assert(plan != NULL && owned != NULL);
-    struct gy_plan_making making = {.plan = plan, .owned = owned};
+    static const struct gy_server_kind *const kinds[] = {&gy_plan_http_kind, NULL};
     struct gy_error error = {0};
-    int code = gy_plan_take_http(&making, directive, &error);
+    owned->making = (struct gy_plan_making){.plan = plan, .owned = owned};
+    int code = gy_kinds_init(&owned->kinds, plan, kinds, &owned->making, NULL, &error);
+    gy_assert(code == 0);
+    code = gy_kinds_take(&owned->kinds, directive, &error);
     gy_assert(code == 0 || strncmp(error.message, "fuzz:", 5) == 0);
     if (code == 0) {
-        const struct gy_plan_block *block = owned->blocks[0];
+        const struct gy_plan_block *block = owned->kinds.servers[0]->memory;
         gy_assert(block->limits.line_bytes <= block->limits.head_bytes);
         gy_assert(block->limits.head_bytes <= GY_H1_HEAD_MAX);
         ask(block, rest, length);
     }
-    for (uint32_t i = 0; i < owned->block_count; i++) {
-        gy_plan_block_free(owned->blocks[i]);
-    }
+    gy_kinds_close(&owned->kinds);
     free(owned);
     free(plan);
 }
