@@ -132,6 +132,18 @@ enum gy_file_path_verdict gy_file_path_read(struct gy_file_path *path, struct gy
     return GY_FILE_PATH_OK;
 }
 
+uint32_t gy_file_path_text(const struct gy_file_path *path, char to[GY_FILE_PATH_TEXT_BYTES])
+{
+    uint32_t length = path->length;
+    gy_assert(length < GY_FILE_KEY_BYTES);
+    to[0] = '/';
+    memcpy(to + 1, path->key, length);
+    if (length > 0 && path->slash) {
+        to[++length] = '/';
+    }
+    return length + 1;
+}
+
 static bool plain(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||

@@ -34,6 +34,11 @@ struct gy_file_path {
 
 enum gy_file_path_verdict gy_file_path_read(struct gy_file_path *path, struct gy_http_text target);
 
+/* Writes the path as people do: "/a/b", "/a/b/" where `slash` is set. Returns its length; there is
+ * no zero behind it. */
+#define GY_FILE_PATH_TEXT_BYTES (GY_FILE_KEY_BYTES + 2)
+uint32_t gy_file_path_text(const struct gy_file_path *path, char to[GY_FILE_PATH_TEXT_BYTES]);
+
 /* Writes the path of a URL for `key`: "/", escaped. Returns its length, or 0 when it does not fit.
  */
 uint32_t gy_file_path_escape(const char *key, uint32_t length, char *to, uint32_t bytes);

@@ -231,12 +231,15 @@ static const struct gy_redirect *match(const struct gy_redirects *redirects, con
 struct sent_path {
     char text[GY_FILE_KEY_BYTES];
     uint32_t length;
+    bool odd; /* it may have empty or dot segments */
 };
 
 /* False: it has a broken escape, or is longer than any that is served. */
 static bool decode(struct sent_path *path, struct gy_http_text sent)
 {
+    uint8_t before = 0;
     path->length = 0;
+    path->odd = false;
     for (size_t i = 0; i < sent.length; i++) {
         uint8_t c = (uint8_t)sent.data[i];
         if (path->length == sizeof path->text) {
@@ -251,6 +254,8 @@ static bool decode(struct sent_path *path, struct gy_http_text sent)
             c = (uint8_t)(high << 4 | low);
             i += 2;
         }
+        path->odd = path->odd || (before == '/' && (c == '/' || c == '.'));
+        before = c;
         path->text[path->length++] = (char)c;
     }
     return true;
@@ -305,22 +310,19 @@ static enum gy_redirect_verdict find_plain(const struct gy_redirects *redirects,
                                            struct gy_redirect_location *location)
 {
     struct gy_file_path path;
-    char plain[GY_FILE_KEY_BYTES + 2], escaped[3 * GY_FILE_KEY_BYTES + 2];
+    char plain[GY_FILE_PATH_TEXT_BYTES], escaped[3 * GY_FILE_KEY_BYTES + 2];
     if (gy_file_path_read(&path, target) != GY_FILE_PATH_OK) {
         return GY_REDIRECT_NONE;
     }
-    int length =
-        snprintf(plain, sizeof plain, "/%s%s", path.key, path.slash && path.length > 0 ? "/" : "");
-    gy_assert(length > 0 && (size_t)length < sizeof plain);
-    const struct gy_redirect *found = match(redirects, plain, (size_t)length);
+    uint32_t length = gy_file_path_text(&path, plain);
+    const struct gy_redirect *found = match(redirects, plain, length);
     if (found == NULL) {
         return GY_REDIRECT_NONE;
     }
     struct gy_http_text rest = {escaped, 0};
     if (found->prefix) {
-        rest.length =
-            gy_file_path_escape(plain + found->from_length, (uint32_t)length - found->from_length,
-                                escaped, sizeof escaped);
+        rest.length = gy_file_path_escape(plain + found->from_length, length - found->from_length,
+                                          escaped, sizeof escaped);
     }
     return build(found, rest, path.query, location);
 }
@@ -343,10 +345,7 @@ enum gy_redirect_verdict gy_redirects_find(const struct gy_redirects *redirects,
     }
     const struct gy_redirect *found = match(redirects, path.text, path.length);
     if (found == NULL) {
-        /* Without empty and dot segments it reads the same. */
-        bool plain = memmem(path.text, path.length, "//", 2) == NULL &&
-                     memmem(path.text, path.length, "/.", 2) == NULL;
-        return plain ? GY_REDIRECT_NONE : find_plain(redirects, target, location);
+        return path.odd ? find_plain(redirects, target, location) : GY_REDIRECT_NONE;
     }
     return build(found, behind(sent, found->from_length), query, location);
 }

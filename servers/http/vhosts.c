@@ -48,14 +48,11 @@ const struct gy_header_rules *gy_vhost_rules(const struct gy_vhost *vhost,
                                              struct gy_http_text target)
 {
     struct gy_file_path path;
-    char plain[GY_FILE_KEY_BYTES + 2];
+    char plain[GY_FILE_PATH_TEXT_BYTES];
     if (vhost->path_count == 0 || gy_file_path_read(&path, target) != GY_FILE_PATH_OK) {
         return &vhost->headers;
     }
-    int written =
-        snprintf(plain, sizeof plain, "/%s%s", path.key, path.slash && path.length > 0 ? "/" : "");
-    gy_assert(written > 0 && (size_t)written < sizeof plain);
-    size_t length = (size_t)written;
+    uint32_t length = gy_file_path_text(&path, plain);
     const struct gy_vhost_path *best = NULL;
     for (uint32_t i = 0; i < vhost->path_count; i++) {
         const struct gy_vhost_path *at = vhost->paths[i];
