@@ -21,6 +21,7 @@
 #include "../../core/error.h"
 #include "../../core/ring.h"
 #include "../../core/slice.h"
+#include "admin.h"
 
 /* ---- what went wrong with a request ---- */
 
@@ -84,6 +85,8 @@ struct gy_load_options {
     uint32_t header_count;
     uint32_t size_bytes; /* of one message of an echo */
     int server_pid;      /* 0: none given */
+    bool server_admin_given;
+    struct gy_address server_admin;
     const char *hdr_file;
     const char *json_file;
     int receive_mode; /* enum gy_receive_mode; -1: the best that works here */
@@ -175,7 +178,8 @@ struct gy_load_result {
     double generator_cpu_s; /* of the workers, within the seconds measured */
     double busy_max;     /* of the busiest worker: the share of its time it ran or waited to run */
     double server_cpu_s; /* -1: not asked for, or it ended */
-    uint64_t server_answered; /* between the two readings of it */
+    uint64_t server_answered;         /* between the two readings of it */
+    struct gy_load_counters counters; /* likewise */
     bool interrupted;
     bool generator_limited; /* --find-max: a rate failed for want of this program's time */
     bool gave_up;           /* the server went away */

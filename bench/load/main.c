@@ -125,7 +125,10 @@ int main(int argc, char **argv)
     }
     block_signals();
     raise_open_files();
+    struct gy_load_counters counters;
     if (gy_load_resolve(&options, &error) != 0 ||
+        (options.server_admin_given &&
+         gy_load_admin_read(&options.server_admin, &counters, &error) != 0) ||
         options.protocol->prepare(&options, &plan, &error) != 0) {
         fprintf(stderr, "gyre-load: %s\n", error.message);
         return FAILED;

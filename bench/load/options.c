@@ -39,6 +39,8 @@ static void help(void)
         "      --header \"N: V\"     http: one more header; may be repeated\n"
         "      --size BYTES        tcp: of one message (64)\n"
         "      --server-pid PID    CPU time of that process and its children, per request\n"
+        "      --server-admin ADDR CPU time and counters from a gyre's admin listener, ADDR:PORT,\n"
+        "                          on whatever host it runs\n"
         "      --json FILE         figures as JSON (-: standard output)\n"
         "      --hdr FILE          latencies as an HdrHistogram log\n"
         "      --receive-mode MODE one-shot, multishot, incremental or bundle (the best there is)\n"
@@ -270,6 +272,7 @@ enum flag {
     FLAG_HEADER,
     FLAG_SIZE,
     FLAG_SERVER_PID,
+    FLAG_SERVER_ADMIN,
     FLAG_JSON,
     FLAG_HDR,
     FLAG_RECEIVE_MODE,
@@ -293,6 +296,7 @@ static const struct {
     [FLAG_HEADER] = {"header", 0},
     [FLAG_SIZE] = {"size", 0},
     [FLAG_SERVER_PID] = {"server-pid", 0},
+    [FLAG_SERVER_ADMIN] = {"server-admin", 0},
     [FLAG_JSON] = {"json", 0},
     [FLAG_HDR] = {"hdr", 0},
     [FLAG_RECEIVE_MODE] = {"receive-mode", 0},
@@ -321,6 +325,18 @@ static int read_header(struct gy_load_options *options, const char *value, struc
                             GY_LOAD_HEADERS_MAX);
     }
     options->headers[options->header_count++] = value;
+    return 0;
+}
+
+static int read_admin(struct gy_load_options *options, const char *value, struct gy_error *error)
+{
+    struct gy_address *address = &options->server_admin;
+    if (gy_address_parse(address, value, NULL) != 0 || address->every ||
+        gy_address_port(address) == 0) {
+        return bad_value("--server-admin", value,
+                         "where the server's admin listener is, such as 192.0.2.1:9090", error);
+    }
+    options->server_admin_given = true;
     return 0;
 }
 
@@ -358,6 +374,8 @@ static int read_flag(struct gy_load_options *options, enum flag flag, const char
         code = read_u32("--server-pid", value, 1, INT32_MAX, &number, error);
         options->server_pid = (int)number;
         return code;
+    case FLAG_SERVER_ADMIN:
+        return read_admin(options, value, error);
     case FLAG_JSON:
         options->json_file = value;
         return 0;

@@ -144,6 +144,15 @@ static void print_cpu(FILE *out, const struct gy_load_result *result)
         fprintf(out, "  server    %6.2f us of CPU a request, %.0f %% of a core\n",
                 gy_load_server_us(result), result->server_cpu_s / result->seconds * 100);
     }
+    if (result->counters.known && result->server_answered > 0) {
+        double each = (double)result->server_answered;
+        const struct gy_load_counters *counters = &result->counters;
+        fprintf(out,
+                "            %6.3f enters, %.3f submissions, %.3f completions, %.1f bytes copied a "
+                "request\n",
+                counters->enters / each, counters->submissions / each, counters->completions / each,
+                counters->copied_bytes / each);
+    }
 }
 
 void gy_load_report(FILE *out, const struct gy_load_options *options,
