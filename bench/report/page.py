@@ -48,18 +48,21 @@ def ratio_cell(found, verdict, remark=""):
 
 def ratio_plot(data, summary, key):
     title, more, note = RATIO_TITLES[key]
-    groups, rows = [], []
+    groups, rows, starred = [], [], False
     for name, scenario in summary.items():
         entries = []
         for other, pair in scenario["ratios"].items():
             verdict = figures.verdict(pair[key], more)
-            entries.append((other, pair[key], verdict))
             remark = pair["unlike_load"] if key == "cpu" else ""
+            starred |= bool(remark and pair[key])
+            entries.append((other + " *" * bool(remark), pair[key], verdict))
             rows.append((f"{escape(name)} ÷ {escape(other)}", ratio_cell(pair[key], verdict, remark)))
         if any(found for _, found, _ in entries):
             groups.append((data["scenarios"][name]["title"], entries))
     if not groups:
         return ""
+    if starred:
+        note += "; * one of the two did not saturate its core (the table says which): compare at equal load"
     return titled(title + ", gyre ÷ others", note, svg.ratio_bars(groups, title, more), table(("", "ratio"), rows))
 
 
@@ -114,16 +117,15 @@ SCENARIO_HEADS = ("server", "op/s", "µs CPU/op", "core busy", "p50, full", "p99
                   "copied bytes/op", "windows")
 
 
-def cpu_plot(scenario, told):
+def amount_plot(scenario, told, key, title, unit):
     rows, cells = [], []
     for name, server in told["servers"].items():
-        values = [window["cpu_us"] for window in scenario["servers"][name]["closed"] if figures.usable(window, "cpu_us")]
-        rows.append((name, server["cpu_us"], min(values, default=None), max(values, default=None), "void"))
-        cells.append((escape(name), svg.nice(server["cpu_us"]),
-                      f"{svg.nice(min(values, default=None))} – {svg.nice(max(values, default=None))}"))
-    return titled("Server CPU per operation", "closed loop; bars are medians, thin lines go from the least window to the "
-                  "greatest", svg.amount_bars(rows, "CPU per operation", "µs"),
-                  table(("server", "µs, median", "least – greatest"), cells))
+        values = [window[key] for window in scenario["servers"][name]["closed"] if figures.usable(window, key)]
+        least, most = min(values, default=None), max(values, default=None)
+        rows.append((name, server[key], least, most, "void"))
+        cells.append((escape(name), svg.nice(server[key]), f"{svg.nice(least)} – {svg.nice(most)}"))
+    return titled(title, "closed loop; bars are medians, thin lines go from the least window to the greatest",
+                  svg.amount_bars(rows, title, unit), table(("server", "median", "least – greatest"), cells))
 
 
 def percent(x):
@@ -193,7 +195,9 @@ def scenario_section(name, scenario, told):
     text += "</p>"
     for key, why in missing:
         text += f'<p class="missing">{escape(key)} took no part: {escape(why)}</p>'
-    text += f'<div class="grid">{cpu_plot(scenario, told)}{curve_plot(scenario, told)}{load_plots(scenario)}</div>'
+    text += f'<div class="grid"><div class="stack">{amount_plot(scenario, told, "cpu_us", "Server CPU per operation", "µs")}'
+    text += f'{amount_plot(scenario, told, "rate", "Operations a second", "")}</div>'
+    text += f'{curve_plot(scenario, told)}{load_plots(scenario)}</div>'
     return text + table(SCENARIO_HEADS, scenario_rows(scenario, told)) + "</section>"
 
 
@@ -253,7 +257,8 @@ def how_lines(data):
         "Enters, submissions, completions and copied bytes are gyre's own counters, read from its admin listener; of other "
         "servers they are not known.",
         "The limit is the faster of small programs on a ring and on epoll that make the kernel do the same work and understand "
-        "nothing.",
+        "nothing." + (" A quick look takes the variant that was cheaper when all were tried, before the rounds."
+                      if o["kind"] == "quick" else ""),
         "Everything goes over loopback: there the receiver's share of the kernel's work is partly done on the sender's core, and "
         "no network card is measured. docs/measuring.md tells how to measure one.",
     ]
@@ -277,8 +282,9 @@ def page(data, summary):
 <p>gyre is held against {escape(", ".join(data["peers"]))} and the least that the kernel can be made to do (“the limit”):
 {escape(counted(summary) or "there is nothing to compare with")}. Losses are shown like everything else.</p>
 <nav>{links}{idle}<a href="#machine">machine</a><a href="#how">how it was measured</a></nav></header><main>
-<section><h2>Ratios</h2><p class="note">gyre divided by the other server. <span class="is better">✓ better</span>
-<span class="is worse">✗ worse</span> <span class="is even">= no difference shown</span>, by the interval (the thin line).</p>
+<section><h2>Ratios</h2><p class="note">gyre divided by the other server; the thin line is the interval.
+<span class="is better">✓ better</span> <span class="is worse">✗ worse</span>
+<span class="is even">= no difference shown</span></p>
 <div class="grid">{ratios}</div></section>
 {sections}{idle_section(data["idle"])}{machine_section(data)}
 <section><h2 id="how">How it was measured</h2><ul>{how}</ul></section></main></body></html>

@@ -111,7 +111,7 @@ def rounded(rate):
 def try_out(options, scenario, servers, progress):
     """Which servers are there, what each can do at most, and so the rate that suits all. A response as long as ours is what
     the limits give."""
-    response, most = 0, {}
+    response, tried = 0, {}
     for contender in scenario.contenders:
         progress.step(f"{scenario.name}: trying {contender.name}")
         try:
@@ -120,15 +120,21 @@ def try_out(options, scenario, servers, progress):
                     response = len(server.response)
                 elif scenario.scheme == "http" and not server.response.startswith(b"HTTP/1.1 200 "):
                     raise Failed(f"{contender.name} answers {server.response[:80]!r}")
-                window, _ = load(options, scenario, contender, server, 0.4, 0.2)
-                most[contender.name] = window["rate"]
+                tried[contender.name], _ = load(options, scenario, contender, server, 0.4, 0.2)
         except NotInstalled as reason:
             leave_out(servers[contender.name], reason)
         except (Failed, OSError, subprocess.TimeoutExpired) as reason:
             leave_out(servers[contender.name], reason)
             if contender.role == OURS:
                 raise Failed(f"{scenario.name}: {reason}") from None
-    return response, most
+    return response, tried
+
+
+def drop_slower_limits(scenario, tried):
+    """A quick look has time for one variant of the limit: that which needed less CPU when it was tried."""
+    limits = [c.name for c in scenario.contenders if c.role == LIMIT and c.name in tried]
+    for name in sorted(limits, key=lambda name: tried[name]["cpu_us"] or 0)[1:]:
+        del tried[name]
 
 
 def one_round(options, scenario, servers, response, rate, order, progress):
@@ -154,7 +160,7 @@ def one_round(options, scenario, servers, response, rate, order, progress):
 def load_curve(options, scenario, servers, response, most, progress):
     """Open loops at rising rates, the same for all; the rates in turn, every server at each."""
     limit = figures.best_limit(servers)
-    chosen = [c for c in scenario.contenders if not servers[c.name].get("missing") and (c.role != LIMIT or c.name == limit)]
+    chosen = [c for c in scenario.contenders if c.name in most and (c.role != LIMIT or c.name == limit)]
     top = max(most[c.name] for c in chosen)
     points = {contender.name: [] for contender in chosen}
     for share in CURVE_SHARES[options.kind]:
@@ -171,7 +177,10 @@ def load_curve(options, scenario, servers, response, most, progress):
 
 def measure_scenario(options, scenario, progress):
     servers = {c.name: {"role": c.role, "closed": [], "equal": [], "spectrum": {}} for c in scenario.contenders}
-    response, most = try_out(options, scenario, servers, progress)
+    response, tried = try_out(options, scenario, servers, progress)
+    if options.kind == "quick":
+        drop_slower_limits(scenario, tried)
+    most = {name: window["rate"] for name, window in tried.items()}
     rate = rounded(min(most.values()) * EQUAL_SHARE) if scenario.equal_load else None
     present = [contender for contender in scenario.contenders if contender.name in most]
     shuffled = random.Random(SEED)

@@ -5,9 +5,9 @@ a plot at about its own size."""
 
 import math
 from html import escape
+from itertools import groupby
 
 WIDTH = 480
-FONT = 6.6  # an average glyph at 12 px
 MARKS = {"gyre": "circle", "limit": "diamond", "nginx": "square", "h2o": "triangle"}
 
 
@@ -76,6 +76,13 @@ def duration(us):
 # ---- ratios ----------------------------------------------------------------------------------------------------------
 
 RATIO_TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
+NARROW_TICKS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.4, 1.6, 2, 2.5, 3)  # where all are near to one
+NAMES, VALUES = 116, WIDTH - 134  # pixels: where names end and values begin
+
+
+def three(value):
+    """A ratio: two digits behind the point, or three in all."""
+    return f"{value:.2f}" if value < 10 else f"{value:.3g}"
 
 
 def ratio_bars(groups, label, more_is_better):
@@ -85,16 +92,17 @@ def ratio_bars(groups, label, more_is_better):
              for value in (found["lower"], found["upper"], found["ratio"])]
     low = min([0.7, *known]) / 1.05
     high = max([1.4, *known]) * 1.05
-    left, right = 96, WIDTH - 128
+    left, right = NAMES, VALUES - 8
     scale = (right - left) / math.log(high / low)
 
     def at(value):
         return left + math.log(value / low) * scale
     parts, y = [], 30
     height = 30 + sum(22 + 20 * len(rows) for _, rows in groups) + 8
-    ticks, last = [], -100
-    for tick in sorted((tick for tick in RATIO_TICKS if low <= tick <= high), key=lambda tick: abs(math.log(tick))):
-        if all(abs(at(tick) - at(other)) > 26 for other in ticks):
+    ticks = []
+    candidates = NARROW_TICKS if high / low < 4 else RATIO_TICKS
+    for tick in sorted((tick for tick in candidates if low <= tick <= high), key=lambda tick: abs(math.log(tick))):
+        if all(abs(at(tick) - at(other)) > 30 for other in ticks):
             ticks.append(tick)
     for tick in ticks:
         parts.append(line(at(tick), 22, at(tick), height, "one" if tick == 1 else "grid"))
@@ -105,7 +113,7 @@ def ratio_bars(groups, label, more_is_better):
         for name, found, verdict in rows:
             parts.append(text(10, y + 12, f"÷ {name}"))
             if found is None:
-                parts.append(text(WIDTH - 122, y + 12, "not known", kind="quiet"))
+                parts.append(text(VALUES, y + 12, "not known", kind="quiet"))
             else:
                 kind = {"better": "better", "worse": "worse"}.get(verdict, "even")
                 x1, x2 = sorted((at(1), at(found["ratio"])))
@@ -116,8 +124,8 @@ def ratio_bars(groups, label, more_is_better):
                 for end in ("lower", "upper"):
                     parts.append(line(at(found[end]), y + 4.5, at(found[end]), y + 11.5, "whisker"))
                 sign = {"better": "✓ ", "worse": "✗ "}.get(verdict, "= ")
-                parts.append(text(WIDTH - 122, y + 12, f"{sign}{found['ratio']:.2f}", kind="value"))
-                parts.append(text(WIDTH - 72, y + 12, f"{found['lower']:.2f}–{found['upper']:.2f}", kind="quiet"))
+                parts.append(text(VALUES, y + 12, f"{sign}{three(found['ratio'])}", kind="value"))
+                parts.append(text(VALUES + 56, y + 12, f"{three(found['lower'])}–{three(found['upper'])}", kind="quiet"))
             y += 20
     better = "longer to the right" if more_is_better else "to the left"
     return picture(height, parts, f"{label}: gyre divided by others; {better} is better")
@@ -128,7 +136,7 @@ def ratio_bars(groups, label, more_is_better):
 def amount_bars(rows, label, unit):
     """rows: [(name, value or None, least, greatest, note)]: from zero, the thin line from the least window to the greatest."""
     top = max([row[3] or row[1] or 0 for row in rows] or [1]) or 1
-    left, right = 96, WIDTH - 92
+    left, right = NAMES, WIDTH - 92
     parts, y = [], 4
     for name, value, least, greatest, note in rows:
         parts.append(text(0, y + 14, name))
@@ -140,7 +148,7 @@ def amount_bars(rows, label, unit):
                          f'class="fill {series_of(name)}"><title>{escape(name)}: {nice(value)} {escape(unit)}</title></rect>')
             if least is not None and greatest is not None:
                 parts.append(line(left + least * scale, y + 10, left + greatest * scale, y + 10, "whisker"))
-            parts.append(text(right + 8, y + 14, f"{nice(value)} {unit}", kind="value"))
+            parts.append(text(right + 8, y + 14, f"{nice(value)} {unit}".rstrip(), kind="value"))
         y += 24
     return picture(y, parts, label)
 
@@ -199,9 +207,10 @@ def lines(series, label, x_name, y_name, x_log=False, y_log=True, x_format=None,
         parts.append(line(x.at(0), y.at(0), x.at(most), y.at(most), "one"))
     for name, each in series:
         style = series_of(name)
-        joined = [f"{x.at(px):.1f},{y.at(py):.1f}" for px, py, _, valid in each if valid]
-        if len(joined) > 1:
-            parts.append(f'<polyline points="{" ".join(joined)}" class="line {style}"/>')
+        for valid, run in groupby(each, key=lambda point: point[3]):
+            joined = [f"{x.at(px):.1f},{y.at(py):.1f}" for px, py, _, _ in run]
+            if valid and len(joined) > 1:
+                parts.append(f'<polyline points="{" ".join(joined)}" class="line {style}"/>')
         for px, py, title, valid in each:
             if title:
                 parts.append(mark(MARKS.get(style, ""), x.at(px), y.at(py), f"mark {style}" + ("" if valid else " void"),
