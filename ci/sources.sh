@@ -26,9 +26,11 @@ test       curl                               curl
 test       wrk                                wrk
 test       apache2-utils                      ab
 test       chromium                           chromium
+test       iproute2                           ip             # two network namespaces
 test       zlib1g-dev                         -                       # the log of libhdr-histogram is compressed
 bench      wrk                                wrk
 bench      nginx-light|nginx                  nginx
+bench      nghttp2-client                     h2load
 bench      linux-perf                         perf
 bench      python3                            python3
 bench      g++                                g++

@@ -20,11 +20,11 @@ install_package() {
 	$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$1"
 }
 
-# need PROGRAM: sets `program` to its path. 69 (EX_UNAVAILABLE) tells callers from a server that failed.
+# need PROGRAM PACKAGE: sets `program` to its path. 69 (EX_UNAVAILABLE) tells callers from a server that failed.
 need() {
 	program=$(command -v "$1" || command -v "/usr/sbin/$1" || true)
 	if [ -z "$program" ]; then
-		echo "peers/$1: $1 is not installed; try: $0 install" >&2
+		echo "$1 is not installed: apt-get install $2 (or $0 install, which leaves no service running)" >&2
 		exit 69
 	fi
 }

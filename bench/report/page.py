@@ -282,7 +282,7 @@ def page(data, summary):
 <p>gyre is held against {escape(", ".join(data["peers"]))} and the least that the kernel can be made to do (“the limit”):
 {escape(counted(summary) or "there is nothing to compare with")}. Losses are shown like everything else.</p>
 <nav>{links}{idle}<a href="#machine">machine</a><a href="#how">how it was measured</a></nav></header><main>
-<section><h2>Ratios</h2><p class="note">gyre divided by the other server; the thin line is the interval.
+<section><h2>Ratios</h2><p class="note legend">gyre divided by the other server; the thin line is the interval.
 <span class="is better">✓ better</span> <span class="is worse">✗ worse</span>
 <span class="is even">= no difference shown</span></p>
 <div class="grid">{ratios}</div></section>

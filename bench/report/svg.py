@@ -156,8 +156,11 @@ def amount_bars(rows, label, unit):
 # ---- lines -----------------------------------------------------------------------------------------------------------
 
 def log_ticks(low, high):
-    ticks = [m * 10.0 ** p for p in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1) for m in (1, 2, 5)]
-    ticks = [tick for tick in ticks if low * 0.999 <= tick <= high * 1.001]
+    for mantissas in ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9), [1 + i / 10 for i in range(90)]):
+        ticks = [m * 10.0 ** p for p in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1) for m in mantissas]
+        ticks = [tick for tick in ticks if low * 0.999 <= tick <= high * 1.001]
+        if len(ticks) >= 3:
+            break
     while len(ticks) > 7:
         tens = [tick for tick in ticks if abs(math.log10(tick) - round(math.log10(tick))) < 1e-9]
         ticks = tens if len(tens) >= 3 and len(tens) < len(ticks) else ticks[::2]
@@ -190,7 +193,7 @@ def lines(series, label, x_name, y_name, x_log=False, y_log=True, x_format=None,
     points = [point for _, each in series for point in each]
     if not points:
         return '<p class="quiet">Nothing was measured here.</p>'
-    height, left, right, top, bottom = 300, 58, WIDTH - 12, 22, 258
+    height, left, right, top, bottom = 300, 62, WIDTH - 26, 22, 258
     xs, ys = [point[0] for point in points], [point[1] for point in points]
     x = Axis(min(xs) if x_log else 0, max(max(xs), min(xs) * 1.01) if x_log else max(xs) * 1.04, (left, right), x_log, x_name)
     y = Axis(min(ys) / 1.15 if y_log else 0, max(ys) * (1.15 if y_log else 1.06), (bottom, top), y_log, y_name)

@@ -12,7 +12,8 @@ import subprocess
 import sys
 import tempfile
 
-from harness import equal, output_of, run, test, true
+import browser
+from harness import Skip, equal, output_of, run, test, true
 from report import figures, hdr, markdown, page, svg
 from report.command import KINDS
 
@@ -216,6 +217,29 @@ def a_hdr_log_is_read():
 
 
 @test
+def a_browser_shows_it_on_desk_and_phone():
+    if not browser.program():
+        raise Skip("chromium is not installed")
+    with tempfile.NamedTemporaryFile(mode="w", suffix=".html", encoding="utf-8") as file:
+        file.write(pages(data())[0])
+        file.flush()
+        for width, scheme, paper in ((390, "dark", "rgb(20, 23, 27)"), (1180, "light", "rgb(255, 255, 255)")):
+            shown = browser.Browser(width, 900, scheme)
+            try:
+                shown.open("file://" + file.name)
+                equal((shown.complaints, shown.requested), ([], ["file://" + file.name]), "complaints, and what it loads")
+                equal(shown.evaluate("getComputedStyle(document.body).backgroundColor"), paper, f"the paper in {scheme}")
+                equal(shown.evaluate("document.documentElement.scrollWidth"), width, "width: nothing sticks out")
+                wide = shown.evaluate("""[...document.querySelectorAll('svg text')].filter(text => {
+                    const [inner, outer] = [text.getBoundingClientRect(), text.closest('svg').getBoundingClientRect()];
+                    return inner.left < outer.left - 1 || inner.right > outer.right + 1;
+                }).map(text => text.textContent).join('; ')""")
+                equal(wide, "", f"texts that are cut off at {width}")
+            finally:
+                shown.close()
+
+
+@test
 def figures_have_three_digits():
     cases = {0.00247: "0.00247", 0.398: "0.398", 5.279: "5.28", 40.61: "40.6", 123.4: "123", 95462.4: "95,462",
              1662000: "1.66 M", None: "–", 0: "0"}
@@ -266,7 +290,7 @@ def a_peer_that_is_not_installed_ends_with_a_status_of_its_own():
             done = subprocess.run([bash, f"{folder}/peer", "run", "1", folder], env={"PATH": folder}, capture_output=True,
                                   text=True, check=False)
             equal(done.returncode, 69, f"the exit status of {name} ({done.stderr})")
-            true(re.search(r"is not installed; try: \S+ install", done.stderr), f"and what to do: {done.stderr}")
+            true(re.search(r"is not installed: apt-get install \S+ \(or \S+ install", done.stderr), f"and what to do: {done.stderr}")
 
 
 true(sys.version_info >= (3, 9), "Python 3.9 or newer")
