@@ -55,6 +55,12 @@ def verdict(found, more_is_better=False):
     return "better" if (found["ratio"] > 1) == more_is_better else "worse"
 
 
+def words(verdict, found):
+    """The verdict as a person reads it: from rounds too few for an interval of 95 % it is a look."""
+    look = found is not None and found["confidence"] < 0.95 and verdict in ("better", "worse")
+    return "looks " * look + verdict
+
+
 def why_no_latency(windows):
     """Why there is no latency figure, in a cell's words; None when there is one."""
     good = [window for window in windows if not window["void"]]
@@ -63,6 +69,18 @@ def why_no_latency(windows):
     if not any(window["latency_valid"] for window in good):
         return "void: generator saturated"
     return None
+
+
+def why_no_ratio(ours, theirs, key):
+    """Why there is no ratio of `key` (of RATIOS), in a cell's words."""
+    kind, field = RATIOS[key]
+    for server in (ours, theirs):
+        if not server[kind]:
+            return "not measured"
+        why = why_no_latency(server[kind])
+        if why and (field in LATENCIES or "errors" in why):
+            return why
+    return "void: no round with both"
 
 
 def best_limit(servers):
@@ -106,6 +124,7 @@ def summary(data):
         for other in others:
             pair = {key: ratio(servers[ours][kind], servers[other][kind], field)
                     for key, (kind, field) in RATIOS.items()}
+            pair["why_not"] = {key: why_no_ratio(servers[ours], servers[other], key) for key in RATIOS if pair[key] is None}
             pair["unlike_load"] = unlike_load(servers[ours]["closed"], servers[other]["closed"], (ours, other))
             ratios[other] = pair
         found[name] = {"servers": {key: of_server(server) for key, server in servers.items()}, "limit": limit,

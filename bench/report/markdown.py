@@ -15,19 +15,20 @@ def table(heads, rows):
     return "\n".join([row(heads), row(["---"] * len(heads)), *(row(cells) for cells in rows)]) + "\n"
 
 
-def ratio_text(found, more):
+def ratio_text(pair, key):
+    found, more = pair[key], RATIO_TITLES[key][1]
     if found is None:
-        return "not known"
-    return f"{found['ratio']:.3f} ({found['lower']:.3f}–{found['upper']:.3f}) {figures.verdict(found, more)}"
+        return pair["why_not"][key]
+    return f"{found['ratio']:.3f} ({found['lower']:.3f}–{found['upper']:.3f}) {figures.words(figures.verdict(found, more), found)}"
 
 
 def ratio_rows(summary):
     for name, scenario in summary.items():
         for other, pair in scenario["ratios"].items():
-            cpu = ratio_text(pair["cpu"], False)
+            cpu = ratio_text(pair, "cpu")
             if pair["unlike_load"]:
                 cpu += f" [{pair['unlike_load']}]"
-            yield (f"{name} ÷ {other}", cpu, *(ratio_text(pair[key], RATIO_TITLES[key][1]) for key in list(RATIO_TITLES)[1:]))
+            yield (f"{name} ÷ {other}", cpu, *(ratio_text(pair, key) for key in list(RATIO_TITLES)[1:]))
 
 
 def server_rows(scenario, told):
@@ -49,7 +50,7 @@ HEADS = ("server", "op/s", "µs CPU/op", "core", "p50, full", "p99, full", "µs 
 
 def text(data, summary):
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(data["began"]))
-    parts = [f"# Gyre, measured {when}\n", f"{counted(summary)}.\n" if counted(summary) else "",
+    parts = [f"# Gyre, measured {when}\n", f"{counted(summary, data['options']['rounds'])}.\n",
              "## Ratios: gyre ÷ the other, with intervals\n",
              table(("", *(title for title, _, _ in RATIO_TITLES.values())), ratio_rows(summary))]
     for name, scenario in data["scenarios"].items():

@@ -15,7 +15,6 @@ RATIO_TITLES = {
     "p99": ("p99 at equal load", False, "open loop, from when a request was due"),
     "p99_9": ("p99.9 at equal load", False, "open loop, from when a request was due"),
 }
-WORDS = {"better": "better", "worse": "worse", "no difference shown": "no difference shown", "not known": "not known"}
 
 
 def table(heads, rows, caption=""):
@@ -41,8 +40,8 @@ def titled(title, note, plot, inner, key=""):
 
 def ratio_cell(found, verdict, remark=""):
     if found is None:
-        return '<span class="quiet">not known</span>'
-    text = f"<b>{found['ratio']:.3f}</b> ({found['lower']:.3f} – {found['upper']:.3f}) {escape(WORDS[verdict])}"
+        return f'<span class="quiet">{escape(remark)}</span>'
+    text = f"<b>{found['ratio']:.3f}</b> ({found['lower']:.3f} – {found['upper']:.3f}) {escape(figures.words(verdict, found))}"
     return text + (f'<br><span class="quiet">{escape(remark)}</span>' if remark else "")
 
 
@@ -53,9 +52,10 @@ def ratio_plot(data, summary, key):
         entries = []
         for other, pair in scenario["ratios"].items():
             verdict = figures.verdict(pair[key], more)
-            remark = pair["unlike_load"] if key == "cpu" else ""
-            starred |= bool(remark and pair[key])
-            entries.append((other + " *" * bool(remark), pair[key], verdict))
+            remark = pair["why_not"].get(key) or (pair["unlike_load"] if key == "cpu" else "")
+            star = bool(remark and pair[key])
+            starred |= star
+            entries.append((other + " *" * star, pair[key], verdict if pair[key] else remark))
             rows.append((f"{escape(name)} ÷ {escape(other)}", ratio_cell(pair[key], verdict, remark)))
         if any(found for _, found, _ in entries):
             groups.append((data["scenarios"][name]["title"], entries))
@@ -66,7 +66,7 @@ def ratio_plot(data, summary, key):
     return titled(title + ", gyre ÷ others", note, svg.ratio_bars(groups, title, more), table(("", "ratio"), rows))
 
 
-def counted(summary):
+def counted(summary, rounds):
     """How often gyre is better, worse, or neither, against rivals and against the limit, by CPU."""
     text = []
     for told, chosen in (("rivals", lambda other: not other.startswith("limit")), ("the limit", lambda o: o.startswith("limit"))):
@@ -77,7 +77,7 @@ def counted(summary):
                 if chosen(other) and verdict in found:
                     found[verdict] += 1
         if sum(found.values()):
-            text.append(f"against {told} it needs less CPU per operation in {found['better']} of {sum(found.values())} "
+            text.append(f"against {told} it {'needs' if rounds >= 6 else 'seems to need'} less CPU per operation in {found['better']} of {sum(found.values())} "
                         f"comparisons, more in {found['worse']}, and no difference is shown in "
                         f"{found['no difference shown']}")
     return "; ".join(text)
@@ -271,6 +271,8 @@ def page(data, summary):
     links = "".join(f'<a href="#{escape(name)}">{escape(name)}</a>' for name in data["scenarios"])
     ratios = "".join(ratio_plot(data, summary, key) for key in RATIO_TITLES)
     sections = "".join(scenario_section(name, scenario, summary[name]) for name, scenario in data["scenarios"].items())
+    interval = ("the interval" if data["options"]["rounds"] >= 6 else
+                f"from the least to the greatest of {data['options']['rounds']} rounds: a look, not a proof")
     how = "".join(f"<li>{escape(words)}</li>" for words in how_lines(data))
     idle = '<a href="#idle">memory</a>' if data["idle"] else ""
     return f"""<!DOCTYPE html>
@@ -280,9 +282,9 @@ def page(data, summary):
 <p>{when}, {escape(kind)} report, {escape(dict(data["machine"]["Processor"])["processor"])},
 {escape(dict(data["machine"]["Kernel"])["kernel"].split(",")[0])}, over loopback.</p>
 <p>gyre is held against {escape(", ".join(data["peers"]))} and the least that the kernel can be made to do (“the limit”):
-{escape(counted(summary) or "there is nothing to compare with")}. Losses are shown like everything else.</p>
+{escape(counted(summary, data["options"]["rounds"]) or "there is nothing to compare with")}. Losses are shown like everything else.</p>
 <nav>{links}{idle}<a href="#machine">machine</a><a href="#how">how it was measured</a></nav></header><main>
-<section><h2>Ratios</h2><p class="note legend">gyre divided by the other server; the thin line is the interval.
+<section><h2>Ratios</h2><p class="note legend">gyre divided by the other server; the thin line is {interval}.
 <span class="is better">✓ better</span> <span class="is worse">✗ worse</span>
 <span class="is even">= no difference shown</span></p>
 <div class="grid">{ratios}</div></section>

@@ -113,7 +113,7 @@ def ratio_bars(groups, label, more_is_better):
         for name, found, verdict in rows:
             parts.append(text(10, y + 12, f"÷ {name}"))
             if found is None:
-                parts.append(text(VALUES, y + 12, "not known", kind="quiet"))
+                parts.append(text(NAMES, y + 12, verdict, kind="quiet"))
             else:
                 kind = {"better": "better", "worse": "worse"}.get(verdict, "even")
                 x1, x2 = sorted((at(1), at(found["ratio"])))

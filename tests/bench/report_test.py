@@ -193,6 +193,18 @@ def few_rounds_claim_no_95_percent():
 
 
 @test
+def few_rounds_are_called_a_look():
+    given = data()
+    given["options"]["rounds"] = 3
+    for each in given["scenarios"]["keepalive"]["servers"].values():
+        each["closed"], each["equal"] = each["closed"][:3], each["equal"][:3]
+    text, told = pages(given)
+    true("looks better" in told and "looks worse" in told, f"in Markdown:\n{told}")
+    true("a look, not a proof" in text and "looks better" in text and "seems to need" in text, "and in the page")
+    true("looks" not in pages(data())[1], "seven rounds are no look")
+
+
+@test
 def hdr_curves_follow_the_counts():
     points = dict(hdr.curve({100: 90, 200: 9, 5000: 1}))
     equal((points[1], points[2], points[10], points[100]), (100, 100, 100, 200), "values at 0, 50, 90 and 99 %")
