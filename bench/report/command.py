@@ -115,6 +115,11 @@ def measure(options):
     data.update(schema="gyre-report-1", began=began, machine=facts, options={key: getattr(options, key) for key in kept},
                 peers=sorted({name for s in data["scenarios"].values() for name, server in s["servers"].items()
                               if server["role"] == scenarios.PEER}))
+    for name, reason in data["failed"].items():
+        print(f"gyre-bench: {reason}", file=sys.stderr)
+    if not data["scenarios"]:
+        print("gyre-bench: nothing was measured", file=sys.stderr)
+        return 2
     folder = Path(options.output or ROOT / "build" / "report" / f"{time.strftime('%Y%m%d-%H%M%S')}-{options.kind}")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "data.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
@@ -122,8 +127,9 @@ def measure(options):
     for name, reason in sorted({(name, server["missing"]) for s in data["scenarios"].values()
                                 for name, server in s["servers"].items() if server.get("missing")}):
         print(f"without {name}: {reason}", file=sys.stderr)
-    print(f"The report is in {folder}: report.html, report.md, and the figures in data.json.")
-    return 0
+    print(f"The report is in {folder}: report.html, report.md, and the figures in data.json."
+          + (" It was interrupted: only what was done by then is in it." if data["interrupted"] else ""))
+    return 1 if data["failed"] or data["interrupted"] else 0
 
 
 def render(options):

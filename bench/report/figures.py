@@ -9,6 +9,7 @@ from report.scenarios import LIMIT, OURS
 
 LEVEL = 0.025  # on either side
 SATURATED = 0.94  # of a core; the rest is the machine's own
+STEAL = 0.05  # of the machine's time, in a window
 
 # of the closed loop and of the equal load, by key: what to divide
 RATIOS = {

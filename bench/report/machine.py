@@ -116,9 +116,10 @@ def build_rows(build):
         ("build flags", ", ".join(flags) or NOT_KNOWN),
         ("C library", libc or NOT_KNOWN),
     ]
-    for module, name in (("liburing", "liburing"), ("hdr_histogram", "HdrHistogram_c")):
-        rows.append((name, output("bash", "-c", f". build/env.sh 2>/dev/null; pkg-config --modversion {module}")
-                     or NOT_KNOWN))
+    for module in ("liburing", "hdr_histogram", "wolfssl", "libnghttp2", "libngtcp2", "libnghttp3", "sqlite3"):
+        found = output("bash", "-c", f". build/env.sh 2>/dev/null; pkg-config --modversion {module} 2>/dev/null")
+        if found:
+            rows.append((module, found))
     return rows
 
 

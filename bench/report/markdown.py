@@ -4,7 +4,8 @@
 import time
 
 from report import figures, svg
-from report.page import RATIO_TITLES, counted, how_lines
+from report.how import how_lines
+from report.page import RATIO_TITLES, counted
 
 
 def row(cells):
@@ -19,7 +20,8 @@ def ratio_text(pair, key):
     found, more = pair[key], RATIO_TITLES[key][1]
     if found is None:
         return pair["why_not"][key]
-    return f"{found['ratio']:.3f} ({found['lower']:.3f}–{found['upper']:.3f}) {figures.words(figures.verdict(found, more), found)}"
+    verdict = figures.words(figures.verdict(found, more), found)
+    return f"{found['ratio']:.3f} ({found['lower']:.3f}–{found['upper']:.3f}) {verdict}"
 
 
 def ratio_rows(summary):
@@ -51,6 +53,8 @@ HEADS = ("server", "op/s", "µs CPU/op", "core", "p50, full", "p99, full", "µs 
 def text(data, summary):
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(data["began"]))
     parts = [f"# Gyre, measured {when}\n", f"{counted(summary, data['options']['rounds'])}.\n",
+             *(f"{name} could not be measured: {reason}\n" for name, reason in data["failed"].items()),
+             "It was interrupted: what was done by then is shown.\n" if data["interrupted"] else "",
              "## Ratios: gyre ÷ the other, with intervals\n",
              table(("", *(title for title, _, _ in RATIO_TITLES.values())), ratio_rows(summary))]
     for name, scenario in data["scenarios"].items():

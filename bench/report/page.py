@@ -6,6 +6,7 @@ from html import escape
 from pathlib import Path
 
 from report import figures, svg
+from report.how import how_lines
 
 RATIO_TITLES = {
     "cpu": ("Server CPU per operation", False, "closed loop, as fast as the servers answer"),
@@ -69,15 +70,16 @@ def ratio_plot(data, summary, key):
 def counted(summary, rounds):
     """How often gyre is better, worse, or neither, against rivals and against the limit, by CPU."""
     text = []
-    for told, chosen in (("rivals", lambda other: not other.startswith("limit")), ("the limit", lambda o: o.startswith("limit"))):
+    needs = "needs" if rounds >= 6 else "seems to need"
+    for told, is_limit in (("rivals", False), ("the limit", True)):
         found = {"better": 0, "worse": 0, "no difference shown": 0}
         for scenario in summary.values():
             for other, pair in scenario["ratios"].items():
                 verdict = figures.verdict(pair["cpu"])
-                if chosen(other) and verdict in found:
+                if other.startswith("limit") == is_limit and verdict in found:
                     found[verdict] += 1
         if sum(found.values()):
-            text.append(f"against {told} it {'needs' if rounds >= 6 else 'seems to need'} less CPU per operation in {found['better']} of {sum(found.values())} "
+            text.append(f"against {told} it {needs} less CPU per operation in {found['better']} of {sum(found.values())} "
                         f"comparisons, more in {found['worse']}, and no difference is shown in "
                         f"{found['no difference shown']}")
     return "; ".join(text)
@@ -145,8 +147,9 @@ def curve_plot(scenario, told):
     series, columns = [], {}
     for name in names:
         points = scenario["servers"][name]["curve"]
-        series.append((name, [(x, y / 1000, f"{percent(x)} within {svg.duration(y / 1000)}" if x in (1, 2, *PERCENTILE_TICKS[1:])
-                               else "", True) for x, y in points]))
+        marked = (1, 2, *PERCENTILE_TICKS[1:])
+        series.append((name, [(x, y / 1000, f"{percent(x)} within {svg.duration(y / 1000)}" if x in marked else "", True)
+                              for x, y in points]))
         columns[name] = {x: y / 1000 for x, y in points}
     at = [x for x in (2, 4, 10, 20, 100, 1000, 10000, 100000) if any(x in column for column in columns.values())]
     rows = [(percent(x), *(svg.duration(columns[name].get(x)) for name in names)) for x in at]
@@ -223,7 +226,9 @@ def machine_section(data):
     text = '<section><h2 id="machine">The machine</h2>'
     steals = [w["steal"] for s in data["scenarios"].values() for server in s["servers"].values()
               for w in server["closed"] + server["equal"]]
-    during = [("steal while measuring", f"{data['steal']:.1%} of the machine's time; worst window {max(steals, default=0):.1%}"),
+    stolen = sum(steal > figures.STEAL for steal in steals)
+    during = [("steal while measuring", f"{data['steal']:.1%} of the machine's time; worst window {max(steals, default=0):.1%}; "
+               f"{stolen} of {len(steals)} windows had more than {figures.STEAL:.0%}, and are worth little"),
               ("load average, before and after", f"{data['load_before'][0]:.2f}, {data['load_after'][0]:.2f}"),
               ("measuring took", f"{data['took_s']:.0f} s")]
     for heading, rows in [("While measuring", during), *data["machine"].items()]:
@@ -232,36 +237,12 @@ def machine_section(data):
     return text + "</section>"
 
 
-def how_lines(data):
-    o = data["options"]
-    return [
-        f"Servers run on core {o['server_core']}, one worker each; gyre-load with {o['connections']} connections on core "
-        f"{o['client_core']}. Every answer is compared with the first one. A window with a single error is void.",
-        f"Windows are interleaved: in each of {o['rounds']} rounds every server is started afresh, in an order drawn anew, warmed "
-        f"up for {o['warmup']} s and measured for {o['seconds']} s. Ratios are taken inside a round and then combined, so that "
-        "the machine's mood falls out.",
-        "Ratio and interval: the Hodges–Lehmann estimate of the rounds' log ratios and the 95 % interval of the signed-rank "
-        "test, from six rounds on. With fewer there is no such interval; what is shown is the median, least and greatest round, "
-        f"which with {o['rounds']} rounds hold the true median {1 - 2 ** (1 - o['rounds']):.0%} of the time."
-        if o["rounds"] < 6 else
-        "Ratio and interval: the Hodges–Lehmann estimate of the rounds' log ratios and the 95 % interval of the signed-rank test.",
-        "“Better” and “worse” are said only where the interval does not hold 1. There are many intervals here: one in twenty "
-        "misses its mark.",
-        "Closed loop: each connection asks again as soon as it is answered. CPU per operation compares there where both servers "
-        "saturate their core (94 %); where one did not, the cell says so. Latencies of a closed loop are those of a full server.",
-        "Equal load: an open loop at one Poisson rate for all, 60 % of what the slowest server can do. Latency is from when a "
-        "request was due, so a server that stalls pays for what waited behind it.",
-        "A generator that was the bottleneck voids the latencies of its window. It does not void the server's CPU per operation, "
-        "which stays.",
-        "Server CPU is user and system time of all its processes, as the kernel counts it, over the answers in the window. "
-        "Enters, submissions, completions and copied bytes are gyre's own counters, read from its admin listener; of other "
-        "servers they are not known.",
-        "The limit is the faster of small programs on a ring and on epoll that make the kernel do the same work and understand "
-        "nothing." + (" A quick look takes the variant that was cheaper when all were tried, before the rounds."
-                      if o["kind"] == "quick" else ""),
-        "Everything goes over loopback: there the receiver's share of the kernel's work is partly done on the sender's core, and "
-        "no network card is measured. docs/measuring.md tells how to measure one.",
-    ]
+def gaps(data):
+    """What is missing as a whole, above everything else."""
+    words = [f"{name} could not be measured: {reason}" for name, reason in data["failed"].items()]
+    if data["interrupted"]:
+        words.append("It was interrupted: what was done by then is shown.")
+    return "".join(f'<p class="missing">{escape(text)}</p>' for text in words)
 
 
 def page(data, summary):
@@ -282,7 +263,9 @@ def page(data, summary):
 <p>{when}, {escape(kind)} report, {escape(dict(data["machine"]["Processor"])["processor"])},
 {escape(dict(data["machine"]["Kernel"])["kernel"].split(",")[0])}, over loopback.</p>
 <p>gyre is held against {escape(", ".join(data["peers"]))} and the least that the kernel can be made to do (“the limit”):
-{escape(counted(summary, data["options"]["rounds"]) or "there is nothing to compare with")}. Losses are shown like everything else.</p>
+{escape(counted(summary, data["options"]["rounds"]) or "there is nothing to compare with")}. Losses are shown like everything
+else.</p>
+{gaps(data)}
 <nav>{links}{idle}<a href="#machine">machine</a><a href="#how">how it was measured</a></nav></header><main>
 <section><h2>Ratios</h2><p class="note legend">gyre divided by the other server; the thin line is {interval}.
 <span class="is better">✓ better</span> <span class="is worse">✗ worse</span>

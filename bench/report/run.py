@@ -224,11 +224,16 @@ def measure(options, scenarios):
     progress = Progress(steps(options, scenarios))
     stolen, ticks = machine_ticks()
     began = time.time()
-    data = {"load_before": os.getloadavg(), "scenarios": {}}
+    data = {"load_before": os.getloadavg(), "scenarios": {}, "failed": {}, "idle": None, "interrupted": False}
     try:
         for scenario in scenarios:
-            data["scenarios"][scenario.name] = measure_scenario(options, scenario, progress)
+            try:
+                data["scenarios"][scenario.name] = measure_scenario(options, scenario, progress)
+            except Failed as reason:
+                data["failed"][scenario.name] = str(reason)
         data["idle"] = idle_memory(options, progress) if options.idle else None
+    except (KeyboardInterrupt, SystemExit):  # measure.py makes the second of signals; servers have ended on the way here
+        data["interrupted"] = True
     finally:
         progress.clear()
     stolen_after, ticks_after = machine_ticks()

@@ -29,7 +29,8 @@ def mark(shape, x, y, kind, title=""):
     told = f"<title>{escape(title)}</title>" if title else ""
     if shape == "circle":
         return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.4" class="{kind}">{told}</circle>'
-    points = {"diamond": ((0, -4.6), (4.6, 0), (0, 4.6), (-4.6, 0)), "square": ((-3.3, -3.3), (3.3, -3.3), (3.3, 3.3), (-3.3, 3.3)),
+    points = {"diamond": ((0, -4.6), (4.6, 0), (0, 4.6), (-4.6, 0)),
+              "square": ((-3.3, -3.3), (3.3, -3.3), (3.3, 3.3), (-3.3, 3.3)),
               "triangle": ((0, -4.4), (4.2, 3.4), (-4.2, 3.4))}.get(shape, ((-4, 0), (0, -2), (4, 0), (0, 2)))
     path = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in points)
     return f'<polygon points="{path}" class="{kind}">{told}</polygon>'

@@ -45,7 +45,8 @@ def data():
         "connections": 100, "servers": {"gyre": {"bytes_per_connection": 900.0, "growth_per_connection": 300.0, "rss_bytes": 90000},
                                         "nginx": {"missing": "it closed some"}}},
             "machine": {"Processor": [["processor", "Some <CPU>"]], "Kernel": [["kernel", "Linux 6.18, #1"]]},
-            "peers": ["h2o", "nginx"], "steal": 0.01, "load_before": [0.1, 0, 0], "load_after": [1.5, 0, 0], "took_s": 60.0,
+            "failed": {}, "interrupted": False, "peers": ["h2o", "nginx"], "steal": 0.01,
+            "load_before": [0.1, 0, 0], "load_after": [1.5, 0, 0], "took_s": 60.0,
             "options": {"kind": "full", "rounds": 7, "seconds": 1.1, "warmup": 0.3, "connections": 64, "server_core": 0,
                         "client_core": 1}}
 
@@ -205,6 +206,16 @@ def few_rounds_are_called_a_look():
 
 
 @test
+def what_failed_as_a_whole_is_said_first():
+    given = data()
+    given["failed"]["echo-tcp"] = "echo-tcp: gyre did not answer"
+    given["interrupted"] = True
+    for text in pages(given):
+        true("echo-tcp could not be measured: echo-tcp: gyre did not answer" in text, f"the scenario and why:\n{text[:3000]}")
+        true("It was interrupted" in text, "and that it was interrupted")
+
+
+@test
 def hdr_curves_follow_the_counts():
     points = dict(hdr.curve({100: 90, 200: 9, 5000: 1}))
     equal((points[1], points[2], points[10], points[100]), (100, 100, 100, 200), "values at 0, 50, 90 and 99 %")
@@ -302,7 +313,8 @@ def a_peer_that_is_not_installed_ends_with_a_status_of_its_own():
             done = subprocess.run([bash, f"{folder}/peer", "run", "1", folder], env={"PATH": folder}, capture_output=True,
                                   text=True, check=False)
             equal(done.returncode, 69, f"the exit status of {name} ({done.stderr})")
-            true(re.search(r"is not installed: apt-get install \S+ \(or \S+ install", done.stderr), f"and what to do: {done.stderr}")
+            true(re.search(r"is not installed: apt-get install \S+ \(or \S+ install", done.stderr),
+                 f"and what to do: {done.stderr}")
 
 
 true(sys.version_info >= (3, 9), "Python 3.9 or newer")
