@@ -74,7 +74,12 @@ int gy_load_find_max(const struct gy_load_options *asked, const void *plan, doub
         struct gy_load_result now;
         options.rate = (low + high) / 2;
         code = gy_load_run(&options, plan, &now, error);
-        if (code != 0 || gy_load_interrupted() || now.gave_up) {
+        if (code == 0 && gy_load_interrupted()) {
+            gy_load_result_free(&now); /* what the steps before it found stands */
+            result->interrupted = true;
+            break;
+        }
+        if (code != 0 || now.gave_up) {
             gy_load_result_free(result);
             *result = now;
             return code;

@@ -287,6 +287,30 @@ def an_interrupt_prints_what_was_measured():
 
 
 @test
+def an_interrupted_search_prints_what_its_steps_found():
+    with Server("--fixed") as server:
+        process = subprocess.Popen([LOAD, server.address + "/", "-c", "2", "-d", "200ms", "--find-max", "--slo", "p90=4s"],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        time.sleep(2.2)  # a step takes half a second; there are eight
+        process.send_signal(signal.SIGINT)
+        out, errors = process.communicate(timeout=20)
+        equal((process.returncode, errors), (0, ""), f"status and stderr\n{out}")
+        true("(interrupted)" in out, f"it says so:\n{out}")
+        true(re.search(r"[1-9]\d* answers in 0\.[12]", out), f"and has the figures of a whole step:\n{out}")
+
+
+@test
+def an_interrupt_before_the_first_answer_is_no_success():
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:  # more connections than it will hold
+        process = subprocess.Popen([LOAD, f"http://127.0.0.1:{full.getsockname()[1]}/", "-c", "8", "--timeout", "30s"],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        time.sleep(0.7)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=10)
+        equal((process.returncode, errors), (1, "gyre-load: interrupted before anything was answered\n"), "status, stderr")
+
+
+@test
 def an_interrupt_does_not_wait_for_a_server_that_hangs():
     def hang(connection, _number):
         while connection.recv(65536):
