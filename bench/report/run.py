@@ -188,7 +188,9 @@ def measure_scenario(options, scenario, progress):
         order = present[:]
         shuffled.shuffle(order)
         one_round(options, scenario, servers, response, rate, order, progress)
-    curve = load_curve(options, scenario, servers, response, most, progress) if scenario.load_curve else None
+    curve = None
+    if options.kind in scenario.load_curve:
+        curve = load_curve(options, scenario, servers, response, most, progress)
     for server in servers.values():
         spectrum = server.pop("spectrum")
         server["curve"] = hdr.curve(spectrum) if spectrum else []
@@ -216,7 +218,8 @@ def steps(options, scenarios):
     total = 3 if options.idle else 0
     for scenario in scenarios:
         total += len(scenario.contenders) * (options.rounds + 1)
-        total += len(CURVE_SHARES[options.kind]) * (len(scenario.contenders) - 1) if scenario.load_curve else 0
+        if options.kind in scenario.load_curve:
+            total += len(CURVE_SHARES[options.kind]) * (1 + sum(c.role != LIMIT for c in scenario.contenders))
     return total
 
 

@@ -33,7 +33,7 @@ class Scenario:
     flags: list = field(default_factory=list)  # of gyre-load
     probe: object = fetch  # the server's first answer
     equal_load: bool = True  # also at one rate for all
-    load_curve: bool = False
+    load_curve: tuple = ()  # kinds of report that have it: at rising rates
     quick: bool = True
 
 
@@ -76,7 +76,8 @@ def all_scenarios(build, root):
     build = Path(build)
     fixed = [gyre_http(build, "--fixed"), *peers(), *limits(build, "--response-bytes {response}")]
     found = [
-        Scenario("keepalive", "HTTP/1.1, kept connections", "a GET answered with 13 bytes", "/", fixed, load_curve=True),
+        Scenario("keepalive", "HTTP/1.1, kept connections", "a GET answered with 13 bytes", "/", fixed,
+                 load_curve=("quick", "full")),
         Scenario("pipeline16", "HTTP/1.1, 16 requests in flight on each connection", "a GET answered with 13 bytes", "/",
                  fixed, flags=["--pipeline", "16"], equal_load=False),
     ]
@@ -85,7 +86,7 @@ def all_scenarios(build, root):
         found.append(Scenario(
             name, f"HTTP/1.1, a file of {text}", f"a GET of a file of {text}, in memory", f"/{name}",
             [gyre_http(build, str(root)), *peers(root), *limits(build, f"--body-bytes {size}", sendfile=True)],
-            quick=name == "file-64k"))
+            quick=name == "file-64k", load_curve=("full",) if name == "file-64k" else ()))
     found.append(Scenario(
         "echo-tcp", "Echo over TCP", "a message of 64 bytes and back", "",
         [Contender("gyre", OURS, f"{build}/bench/echo-server 127.0.0.1:{{port}}"),
