@@ -175,6 +175,7 @@ struct gy_load_result {
     double generator_cpu_s; /* of the workers, within the seconds measured */
     double busy_max;     /* of the busiest worker: the share of its time it ran or waited to run */
     double server_cpu_s; /* -1: not asked for, or it ended */
+    uint64_t server_answered; /* between the two readings of it */
     bool interrupted;
     bool generator_limited; /* --find-max: a rate failed for want of this program's time */
     bool gave_up;           /* the server went away */
@@ -182,6 +183,9 @@ struct gy_load_result {
 };
 
 uint64_t gy_load_errors(const struct gy_load_result *result);
+
+/* CPU time of the server per request, in microseconds; 0 when nothing was answered. */
+double gy_load_server_us(const struct gy_load_result *result);
 
 /* Answers a second. */
 double gy_load_rate(const struct gy_load_result *result);

@@ -99,8 +99,11 @@ static void write_cpu(FILE *out, const struct gy_load_result *result)
     fprintf(out, "  \"generator\": {\"cpu_s\": %.6f, \"cpu_us_per_request\": %.4f, \"busy\": %.4f",
             result->generator_cpu_s, result->generator_cpu_s * 1e6 / answered, result->busy_max);
     if (result->server_cpu_s >= 0) {
-        fprintf(out, "},\n  \"server\": {\"cpu_s\": %.3f, \"cpu_us_per_request\": %.4f},\n",
-                result->server_cpu_s, result->server_cpu_s * 1e6 / answered);
+        fprintf(out,
+                "},\n  \"server\": {\"cpu_s\": %.9f, \"answered\": %llu, "
+                "\"cpu_us_per_request\": %.5f},\n",
+                result->server_cpu_s, (unsigned long long)result->server_answered,
+                gy_load_server_us(result));
     } else {
         fprintf(out, "},\n  \"server\": null,\n");
     }
