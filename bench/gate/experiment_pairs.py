@@ -18,7 +18,7 @@ from gate.progress import progress
 from gate.revisions import NoVerdict
 
 INJECTED = 1.05
-PLACE = "protocols/http/h1_request.c:gy_h1_request_begin"  # once for each request
+PLACE = "protocols/http/h1_request.c:dispatch"  # once for each request
 LOOP = ('    for (unsigned long busy = {loops}; busy != 0; busy--) {{\n        __asm__ volatile("" : "+r"(busy));\n    }}\n')
 LOOPS_A_US = 3300       # a first guess
 CALIBRATION_ROUNDS = 32
