@@ -125,8 +125,8 @@ def build_revision(name, commit, bench_of, work):
 # ---- folders ---------------------------------------------------------------------------------------------------------
 
 def is_folder(name):
-    """A path with a slash in it that is a folder with a server in it; anything else is a revision."""
-    return "/" in name and (Path(name) / SERVER).is_file()
+    """A path with a slash in it that leads to built programs; anything else is a revision."""
+    return "/" in name and any((Path(name) / program).is_file() for program in (SERVER, SCENARIOS))
 
 
 def take_folder(name, work):
@@ -137,19 +137,25 @@ def take_folder(name, work):
     for target in (SCENARIOS, LOAD):
         if (source / target).exists():
             shutil.copy2(source / target, folder)
-    notes = []
+    built = Built(name, "", folder)
+    if (source / SERVER).exists():
+        built.notes = take_server(name, source, folder)
+        built.servers = sorted(folder.glob(f"{SERVER}-[0-9]*"))
+    return built
+
+
+def take_server(name, source, folder):
+    """The server of a build folder, in several orders or just as it is; what a reader should know of that."""
     try:
         programs = layouts.relink(source, SERVER, folder)
         if not layouts.differ(programs):
             raise NoVerdict("it is not compiled with -ffunction-sections")
+        return []
     except NoVerdict as why:
         for left in folder.glob(f"{SERVER}-*"):
             left.unlink()
         shutil.copy2(source / SERVER, folder / f"{SERVER}-0")
-        notes.append(f"{name} is measured in one function order only, so that a difference may be one of layout: {why}")
-    built = Built(name, "", folder)
-    built.notes = notes
-    return built
+        return [f"{name} is measured in one function order only, so that a difference may be one of layout: {why}"]
 
 
 def prepare(base, head, work, told=lambda text: None):

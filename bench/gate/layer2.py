@@ -132,6 +132,10 @@ def judged(rounds, about, waived):
 
 def compare(base, head, options, waived, work):
     """`base`, `head`: builds.Built. `options`: minutes, seconds, the cores, lock, seed, only (scenarios' names)."""
+    for side in (base, head):
+        if not side.servers:
+            raise NoVerdict(f"{side.name} has no server `gyre` in it; without one there is --layer counts, and for servers of "
+                            "other names `gyre-bench pairs --a … --b … --url …`")
     load = options.load or head.load or base.load
     if not load:
         raise NoVerdict("neither side has built gyre-load: it needs HdrHistogram_c (ci/setup --bench); or name one: --load FILE")

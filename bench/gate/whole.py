@@ -90,7 +90,7 @@ def run_pairs(options):
 
 def find_load():
     """gyre-load: beside us when we are installed, in the build folders of the checkout, or wherever PATH finds it."""
-    places = [revisions.HERE.parent / "bin", *sorted(revisions.HERE.glob("build/*")), revisions.HERE / "build"]
+    places = [revisions.HERE.parents[1] / "bin", *sorted(revisions.HERE.glob("build/*")), revisions.HERE / "build"]
     for place in places:
         if os.access(place / builds.LOAD, os.X_OK) and (place / builds.LOAD).is_file():
             return str(place / builds.LOAD)

@@ -113,6 +113,18 @@ def an_allocation_more_fails_unless_a_waiver_says_so():
 
 
 @test
+def layer_2_needs_a_server():
+    with folder() as at:
+        names = [toy_build(at / "a", 1000), toy_build(at / "b", 1000)]
+        for side in "ab":
+            (at / side / "gyre").unlink()
+        equal(gyre_bench("gate", *names, "--layer", "counts", "--work", at / "work").returncode, 0, "counts need none")
+        ended = gyre_bench("gate", *names, "--layer", "pairs", "--work", at / "work")
+    equal(ended.returncode, 2)
+    true("no server" in ended.stderr and "--a" in ended.stderr, ended.stderr)
+
+
+@test
 def a_folder_without_scenarios_says_what_to_do():
     with folder() as at:
         (at / "gyre").write_text("")
