@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Flags that several commands share."""
+
+
+def names(text):
+    return [name for name in text.split(",") if name]
+
+
+def add_windows(parser):
+    """How windows of layer 2 are measured."""
+    parser.add_argument("--only", type=names, default=[], metavar="NAME,…", help="only these scenarios of pairs")
+    parser.add_argument("--seconds", type=float, default=0.4, help="length of a window (0.4)")
+    parser.add_argument("--server-core", type=int, default=0)
+    parser.add_argument("--client-core", type=int, default=1)
+    parser.add_argument("--load", metavar="FILE", help="the program gyre-load (the head's own)")
+    parser.add_argument("--lock", metavar="FILE", help="hold this file's lock (flock) during each window")
+    parser.add_argument("--seed", type=int, default=1, help="of the order of servers and layouts (1)")
