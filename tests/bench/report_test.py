@@ -5,6 +5,7 @@ import copy
 import html.parser
 import math
 import os
+import random
 import re
 import shutil
 import stat
@@ -14,7 +15,8 @@ import tempfile
 
 import browser
 from harness import Skip, equal, output_of, run, test, true
-from report import figures, hdr, markdown, page, svg
+from measure import Failed
+from report import agreement, figures, hdr, markdown, page, svg
 from report.command import KINDS
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
@@ -176,7 +178,6 @@ def counters_are_gyres_own():
 
 @test
 def intervals_hold_the_true_ratio_as_often_as_they_say():
-    import random
     draw = random.Random(5)
     missed = 0
     for _ in range(400):
@@ -283,6 +284,50 @@ def pages_are_written_again_from_their_figures():
         true("| gyre |" in open(f"{folder}/report.md", encoding="utf-8").read(), "a row of gyre")
         status, _, errors = output_of([f"{ROOT}/bench/gyre-bench", "render", f"{folder}/nowhere"])
         true(status == 2 and "data.json" in errors, f"what is missing is named: {status} {errors}")
+
+
+@test
+def generators_agree_within_the_noise_or_nearly():
+    for told, wanted in (((1.1, 0.95, 1.3), True), ((1.02, 1.01, 1.04), True), ((1.1, 1.02, 1.2), False),
+                         ((0.9, 0.7, 0.97), False), ((0.9, 0.0, math.inf), None)):
+        equal(agreement.agrees(told), wanted, f"the verdict of {told}")
+    equal([agreement.verdict_of("wrk", "own_us", told)[1] for told in ((0.7, 0.6, 0.8), (0.9, 0.8, 1.0), (1.1, 1.0, 1.2))],
+          [True, None, False], "of its own cost against wrk's")
+
+
+@test
+def noise_is_no_disagreement_and_a_bias_is_one():
+    draw = random.Random(3)
+    alarms = 0
+    for bias, wanted in [(1.0, True)] * 60 + [(1.3, False)]:
+        results = {name: [{key: 100 * math.exp(draw.gauss(0, 0.05)) * (bias if name == "gyre-load" else 1)
+                           for key in agreement.TOLD} for _ in range(11)] for name in agreement.GENERATORS}
+        found = agreement.compare(results)
+        agreed = all(agreement.agrees(found[name][key]) for name in found for key in agreement.COMPARED)
+        alarms += agreed != wanted
+    true(alarms <= 8, f"60 runs between equals and one biased: {alarms} wrong verdicts")
+    equal(agreement.agrees(agreement.compare({name: windows[:4] for name, windows in results.items()})["wrk"]["rate"]), None,
+          "four rounds")
+
+
+@test
+def figures_of_other_generators_are_read():
+    out = "x\nfigures requests=1000 duration_us=500000 errors=0 samples=1000 p50_us=300 p99_us=900\n"
+    equal(agreement.wrk_figures(out, 0.005, 0.004),
+          {"rate": 2000.0, "p50_us": 300, "p99_us": 900, "server_us": 5.0, "own_us": 4.0}, "of wrk")
+    out = """finished in 2.00s, 76177.00 req/s, 8.00MB/s
+requests: 152354 total, 152354 started, 4 done, 4 succeeded, 0 failed, 0 errored, 0 timeout
+"""
+    lines = [f"1700000000000{i}\t200\t{time}\n" for i, time in enumerate((400, 100, 300, 200))]
+    equal(agreement.h2load_figures(out, lines, 8e-6, 4e-6),
+          {"rate": 76177.0, "p50_us": 300, "p99_us": 400, "server_us": 2.0, "own_us": 1.0}, "of h2load")
+    for bad in (out.replace("0 failed", "2 failed"), "nothing of the kind"):
+        try:
+            agreement.h2load_figures(bad, lines, 1, 1)
+        except Failed as failure:
+            true("h2load said" in str(failure), str(failure))
+        else:
+            raise AssertionError("errors go unnoticed")
 
 
 @test
