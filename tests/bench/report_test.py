@@ -1,23 +1,27 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The report: what it makes of windows, on made-up ones; what its pages say, and that they load nothing."""
 
+import base64
 import copy
 import html.parser
+import json
 import math
 import os
 import random
 import re
 import shutil
 import stat
+import struct
 import subprocess
 import sys
 import tempfile
+import zlib
 
 import browser
 from harness import Skip, equal, output_of, run, test, true
 from measure import Failed
 from report import agreement, figures, hdr, markdown, page, svg
-from report.command import KINDS
+from report.command import KINDS, TARGETS
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
 
@@ -226,9 +230,6 @@ def hdr_curves_follow_the_counts():
 @test
 def a_hdr_log_is_read():
     """Encoded by hand, by the format's description: one value of 1, two of 2048 (the first bucket of steps of 2)."""
-    import base64
-    import struct
-    import zlib
     words = bytes([0x01, 0x02]) + bytes([0xFB, 0x1F]) + bytes([0x04])  # −1 zero, 1 once, −2046 zeros, twice
     inner = struct.pack(">IIIIQQd", 0x1C849303, len(words), 0, 3, 1, 3600000000000, 1.0) + words
     packed = zlib.compress(inner)
@@ -274,7 +275,6 @@ def figures_have_three_digits():
 
 @test
 def pages_are_written_again_from_their_figures():
-    import json
     with tempfile.TemporaryDirectory() as folder:
         with open(f"{folder}/data.json", "w", encoding="utf-8") as file:
             json.dump(data(), file)
@@ -328,6 +328,29 @@ requests: 152354 total, 152354 started, 4 done, 4 succeeded, 0 failed, 0 errored
             true("h2load said" in str(failure), str(failure))
         else:
             raise AssertionError("errors go unnoticed")
+
+
+@test
+def a_report_is_measured_and_written():
+    build = os.path.dirname(os.path.dirname(os.path.abspath(os.environ.get("GATE_SCENARIOS", "build/debug/bench/x"))))
+    if not all(os.access(f"{build}/{name}", os.X_OK) for name in TARGETS):
+        raise Skip("this build has no gyre-load, or no limits")
+    if not {0, 1} <= os.sched_getaffinity(0):
+        raise Skip("it takes the first two processors")
+    with tempfile.TemporaryDirectory() as folder:
+        status, out, errors = output_of([f"{ROOT}/bench/gyre-bench", "quick", "--build", build, "--scenarios", "echo-tcp",
+                                         "--rounds", "2", "--seconds", "0.2", "--warmup", "0.1", "--output", folder])
+        equal((status, errors), (0, ""), f"status and stderr\n{out}")
+        true(folder in out, f"it says where the report is: {out}")
+        measured = json.load(open(f"{folder}/data.json", encoding="utf-8"))
+        servers = measured["scenarios"]["echo-tcp"]["servers"]
+        present = [name for name, server in servers.items() if server["closed"]]
+        true("gyre" in present and len(present) == 2, f"gyre and one variant of the limit: {present}")
+        for name in present:
+            equal([len(servers[name][kind]) for kind in ("closed", "equal")], [2, 2], f"windows of {name}")
+            for one in servers[name]["closed"]:
+                true(not one["void"] and one["answered"] > 20 and one["cpu_us"] > 0, f"{name}: {one}")
+        Page(open(f"{folder}/report.html", encoding="utf-8").read())
 
 
 @test
