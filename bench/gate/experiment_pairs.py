@@ -70,7 +70,7 @@ class Bench:
         load = options.load or built.load
         if not load:
             raise NoVerdict("gyre-load was not built (ci/setup --bench brings what it needs); or name one: --load FILE")
-        self.settings = windows.Settings(load, options.seconds, options.seconds / 4, options.server_core, options.client_core,
+        self.settings = windows.Settings(load, options.seconds, options.seconds / 5, options.server_core, options.client_core,
                                          options.lock)
         self.files = work / "files"
         scenarios.write_files(self.files)

@@ -9,7 +9,7 @@ def names(text):
 def add_windows(parser):
     """How windows of layer 2 are measured."""
     parser.add_argument("--only", type=names, default=[], metavar="NAME,…", help="only these scenarios of pairs")
-    parser.add_argument("--seconds", type=float, default=0.4, help="length of a window (0.4)")
+    parser.add_argument("--seconds", type=float, default=0.5, help="length of a window (0.5)")
     parser.add_argument("--server-core", type=int, default=0)
     parser.add_argument("--client-core", type=int, default=1)
     parser.add_argument("--load", metavar="FILE", help="the program gyre-load (the head's own)")

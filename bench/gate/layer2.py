@@ -19,8 +19,8 @@ from gate.progress import progress
 from gate.revisions import NoVerdict
 from gate.windows import Void
 
-ROUNDS_FIRST = 16
-ROUNDS_MORE = 8
+ROUNDS_FIRST = 12
+ROUNDS_MORE = 6
 VOID_MAX = 20
 ROLES = ("base", "canary", "head")
 
@@ -58,11 +58,11 @@ class Rounds:
 
 
 def run_rounds(rounds, out_of_time, told=lambda rounds: None):
-    """Measures until a slow-down of 5 % would be seen in every scenario, or the time is up."""
+    """Measures until a slow-down of 5 % would be seen in every scenario, or the time is up; one round at least."""
     wanted, number = list(rounds.data), ROUNDS_FIRST
     while wanted:
         for _ in range(number):
-            if out_of_time():
+            if out_of_time() and all(rounds.data.values()):
                 return
             rounds.add(wanted)
             told(rounds)
@@ -107,8 +107,6 @@ def measure_rounds(settings, wanted, base, head, minutes, seed, files):
                lambda r: progress(f"measuring: {min(map(len, r.data.values()))} rounds "))
     progress("")
     until = measure.machine_ticks()
-    if not all(len(values) for values in rounds.data.values()):
-        raise NoVerdict("the time was up before everything had been measured; give it more --minutes")
     return rounds, (until[0] - stolen[0]) / max(1, until[1] - stolen[1])
 
 
@@ -139,7 +137,7 @@ def compare(base, head, options, waived, work):
     load = options.load or head.load or base.load
     if not load:
         raise NoVerdict("neither side has built gyre-load: it needs HdrHistogram_c (ci/setup --bench); or name one: --load FILE")
-    settings = windows.Settings(load, options.seconds, options.seconds / 4, options.server_core, options.client_core,
+    settings = windows.Settings(load, options.seconds, options.seconds / 5, options.server_core, options.client_core,
                                 options.lock)
     files = Path(work) / "files"
     scenarios.write_files(files)
@@ -166,7 +164,7 @@ def compare_commands(base, head, options):
         raise NoVerdict(f"--url {options.url}: the port must be {{port}}, as in http://127.0.0.1:{{port}}/")
     if not options.load:
         raise NoVerdict("gyre-load was not found; name it: --load FILE")
-    settings = windows.Settings(options.load, options.seconds, options.seconds / 4, options.server_core, options.client_core,
+    settings = windows.Settings(options.load, options.seconds, options.seconds / 5, options.server_core, options.client_core,
                                 options.lock)
     flags = tuple(options.load_flags)
     row = scenarios.Scenario("load", f"a request of `gyre-load {options.url} {' '.join(flags)}`".rstrip(" `") + "`",

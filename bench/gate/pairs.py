@@ -101,10 +101,10 @@ def power(canary, pairs, level, seed=0):
     if not least or not canary:
         return 0.0
     draw = random.Random(seed)
+    either = [CAUTION * sign * value + MUST_SEE - TOLERATED for value in canary for sign in (-1, 1)]
     seen = 0
     for _ in range(DRAWS):
-        values = [CAUTION * draw.choice(canary) * draw.choice((-1, 1)) + MUST_SEE - TOLERATED for _ in range(pairs)]
-        order = sorted(values, key=abs)
+        order = sorted(draw.choices(either, k=pairs), key=abs)
         seen += sum(rank for rank, value in enumerate(order, 1) if value > 0) >= least
     return seen / DRAWS
 

@@ -3,7 +3,7 @@
 
 The servers of a window run at the same time, and the scheduler gives them the core in turns of a few milliseconds. So what
 the machine does meanwhile (a neighbour on the other hyper-thread, a change of frequency, stolen time) falls on all of them
-alike, and their ratios keep little of it. One behind the other, windows of the same length have differed six times as much.
+alike, and their ratios keep little of it.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ class Void(Exception):
 class Settings:
     """How windows are measured, whatever is measured in them."""
     load: str            # the program gyre-load
-    seconds: float = 0.4
+    seconds: float = 0.5
     warmup: float = 0.1
     server_core: int = 0
     client_core: int = 1

@@ -179,13 +179,13 @@ def rounds_are_added_until_the_canary_is_narrow_enough():
 def stopping_when_the_canary_looks_quiet_costs_neither_misses_nor_alarms():
     verdicts = {1.0: [], 1.05: []}
     for slow_down, found in verdicts.items():
-        for seed in range(40):
+        for seed in range(24):
             draw = random.Random(f"{seed} {slow_down}")
             rounds = rounds_of(lambda _, program, slow_down=slow_down, draw=draw: math.exp(noise(draw, 1, 0.012)[0]) * (
                 slow_down if program.startswith("head") else 1), seed=seed)
             layer2.run_rounds(rounds, lambda: False)
             found.append(pairs.decide(rounds.data, rounds.canaries)["a"]["verdict"])
-    true(verdicts[1.05].count("fail") >= 38, f"{verdicts[1.05].count('fail')} of 40 caught")
+    true(verdicts[1.05].count("fail") >= 22, f"{verdicts[1.05].count('fail')} of 24 caught")
     equal(verdicts[1.0].count("fail"), 0, "false alarms")
 
 

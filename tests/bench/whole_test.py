@@ -146,7 +146,7 @@ def need_load():
 
 def pairs(*arguments):
     need_load()
-    return gyre_bench("pairs", "--load", LOAD, "--seconds", "0.05", "--minutes", "0.04", *ON_CORES, *arguments)
+    return gyre_bench("pairs", "--load", LOAD, "--seconds", "0.1", "--minutes", "0.04", *ON_CORES, *arguments)
 
 
 @test
