@@ -306,7 +306,8 @@ static void find_holder(uint16_t port, bool datagrams, char out[HOLDER_BYTES])
 {
     out[0] = '\0';
     unsigned state = datagrams ? 0x07 : 0x0a;
-    unsigned long inode = listener_inode(datagrams ? "/proc/net/udp" : "/proc/net/tcp", port, state);
+    unsigned long inode =
+        listener_inode(datagrams ? "/proc/net/udp" : "/proc/net/tcp", port, state);
     if (inode == 0)
         inode = listener_inode(datagrams ? "/proc/net/udp6" : "/proc/net/tcp6", port, state);
     DIR *processes = inode != 0 ? opendir("/proc") : NULL;

@@ -6,8 +6,8 @@
  * Addresses, and the listening sockets on them.
  *
  * An address is numeric: a host and a port, never a name, so that reading one never waits for a
- * resolver. `gy_address_listen` opens the sockets of a TCP or a UDP server: one for each worker, all
- * on one port, the kernel spreading connections, or the peers of datagrams, over them
+ * resolver. `gy_address_listen` opens the sockets of a TCP or a UDP server: one for each worker,
+ * all on one port, the kernel spreading connections, or the peers of datagrams, over them
  * (SO_REUSEPORT). The process that opens them (the
  * supervising parent, where there is one) owns them; serving processes inherit them by fork.
  *
@@ -98,10 +98,10 @@ struct gy_listen_options {
 };
 
 /*
- * Opens `count` (1 to GY_ADDRESS_LISTEN_LIMIT, asserted) sockets that listen on `address` and writes
- * them to `fds`; port 0 becomes one port that they all share (gy_address_of_socket tells
- * which). Each is close-on-exec; those of TCP have TCP_NODELAY already set for whatever they accept,
- * and a restart does not trip over connections of the last run that are still closing
+ * Opens `count` (1 to GY_ADDRESS_LISTEN_LIMIT, asserted) sockets that listen on `address` and
+ * writes them to `fds`; port 0 becomes one port that they all share (gy_address_of_socket tells
+ * which). Each is close-on-exec; those of TCP have TCP_NODELAY already set for whatever they
+ * accept, and a restart does not trip over connections of the last run that are still closing
  * (SO_REUSEADDR).
  *
  * `options` may be NULL for the defaults, `error` may be NULL. On failure nothing stays open and

@@ -20,17 +20,17 @@
 #define UDP_GRO 104
 #endif
 
-#define DEFAULT_SOCKETS   4096
-#define SENDS_MAX         16384
-#define DEFAULT_SENDS     1024
-#define KERNEL_IN_BYTES   (4 << 20)
-#define BUFFER_BYTES      2048
-#define BUFFERS           1024
-#define POSTED            64
-#define TRAIN_BUFFERS     64
-#define TRAIN_POSTED      16
-#define TAKE_MAX          65536 /* of what waits in a socket that ends */
-#define GROUPS_MAX        1024
+#define DEFAULT_SOCKETS 4096
+#define SENDS_MAX       16384
+#define DEFAULT_SENDS   1024
+#define KERNEL_IN_BYTES (4 << 20)
+#define BUFFER_BYTES    2048
+#define BUFFERS         1024
+#define POSTED          64
+#define TRAIN_BUFFERS   64
+#define TRAIN_POSTED    16
+#define TAKE_MAX        65536 /* of what waits in a socket that ends */
+#define GROUPS_MAX      1024
 
 /* ---- modes ---- */
 
@@ -83,8 +83,8 @@ static int table_open(struct gy_worker *worker, struct gy_error *error)
     if (worker->datagrams != NULL) {
         return 0;
     }
-    uint32_t sockets = worker->options.datagrams_max != 0 ? worker->options.datagrams_max
-                                                          : DEFAULT_SOCKETS;
+    uint32_t sockets =
+        worker->options.datagrams_max != 0 ? worker->options.datagrams_max : DEFAULT_SOCKETS;
     gy_assert(sockets <= GY_SLOT_MAX);
     size_t bytes[] = {
         (sizeof(struct gy_datagram_table) + 63) & ~(size_t)63,
@@ -98,8 +98,8 @@ static int table_open(struct gy_worker *worker, struct gy_error *error)
     for (size_t i = 0; i < sizeof bytes / sizeof bytes[0]; i++) {
         all += bytes[i];
     }
-    void *memory = mmap(NULL, all, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *memory =
+        mmap(NULL, all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) {
         return gy_error_set(error, GY_ENOMEM, "preparing for datagrams: out of memory");
     }
@@ -229,12 +229,11 @@ static bool set_option(int descriptor, int level, int option, int value)
     return setsockopt(descriptor, level, option, &value, sizeof value) == 0;
 }
 
-static int fragments_value(enum gy_datagram_fragments fragments, bool v6)
+static int fragments_value(enum gy_datagram_fragments fragments)
 {
     _Static_assert(IP_PMTUDISC_OMIT == IPV6_PMTUDISC_OMIT &&
                        IP_PMTUDISC_PROBE == IPV6_PMTUDISC_PROBE,
                    "both families count alike");
-    (void)v6;
     return fragments == GY_DATAGRAM_FRAGMENT_OMIT ? IP_PMTUDISC_OMIT : IP_PMTUDISC_PROBE;
 }
 
@@ -259,14 +258,15 @@ static int set_options(const struct gy_datagram_socket *socket)
         set_option(descriptor, IPPROTO_UDP, UDP_GRO, 1);
     }
     if (options->fragments != GY_DATAGRAM_FRAGMENT_SYSTEM) {
-        int value = fragments_value(options->fragments, v6);
+        int value = fragments_value(options->fragments);
         set_option(descriptor, IPPROTO_IP, IP_MTU_DISCOVER, value);
         if (v6 && !set_option(descriptor, IPPROTO_IPV6, IPV6_MTU_DISCOVER, value)) {
             return errno;
         }
     }
     uint32_t in_bytes = or_default(options->kernel_in_bytes, KERNEL_IN_BYTES);
-    set_option(descriptor, SOL_SOCKET, SO_RCVBUF, (int)(in_bytes < INT32_MAX ? in_bytes : INT32_MAX));
+    set_option(descriptor, SOL_SOCKET, SO_RCVBUF,
+               (int)(in_bytes < INT32_MAX ? in_bytes : INT32_MAX));
     if (options->kernel_out_bytes != 0) {
         set_option(descriptor, SOL_SOCKET, SO_SNDBUF, (int)options->kernel_out_bytes);
     }
@@ -453,7 +453,8 @@ void gy_datagram_abort(struct gy_datagram_socket *socket)
 static bool cancel(struct gy_datagram_socket *socket, uint64_t target)
 {
     if (gy_ring_cancel_token(socket->worker->ring,
-                             gy_datagram_token(socket, GY_OPERATION_DATAGRAM_CANCEL), target) != 0) {
+                             gy_datagram_token(socket, GY_OPERATION_DATAGRAM_CANCEL),
+                             target) != 0) {
         gy_datagram_flush_later(socket);
         return false;
     }
@@ -556,8 +557,8 @@ static struct gy_datagram_socket *socket_of(const struct gy_datagram_table *tabl
 {
     uint32_t slot = gy_token_slot(token);
     uint32_t generation = gy_token_generation(token);
-    bool live = slot < table->sockets.fresh && (generation & 1) &&
-                table->generations[slot] == generation;
+    bool live =
+        slot < table->sockets.fresh && (generation & 1) && table->generations[slot] == generation;
     return live ? gy_slab_at(&table->sockets, slot) : NULL;
 }
 
@@ -735,9 +736,8 @@ int gy_datagram_serve(struct gy_worker *worker, const struct gy_server *server,
     }
     if (code == 0) {
         service->server = server;
-        service->socket = gy_datagram_take(&service->endpoint,
-                                           server->descriptors[worker->options.number], NULL,
-                                           error);
+        service->socket = gy_datagram_take(
+            &service->endpoint, server->descriptors[worker->options.number], NULL, error);
         if (service->socket != NULL) {
             service->next = worker->datagrams->services;
             worker->datagrams->services = service;

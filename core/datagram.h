@@ -18,14 +18,14 @@
  * Receiving: each endpoint has buffers of its own, so a flood on one starves no other (its quota:
  * options.buffers). A datagram longer than options.message_bytes is cut, marked and counted. When
  * all buffers are held, what arrives waits in the socket, where the kernel drops what does not fit,
- * and receiving goes on as soon as one comes back. With `gro` the kernel may hand over a train (many
- * datagrams of one peer, of one length but the last, which may be shorter) as one; it is taken
- * apart here, and the protocol sees single datagrams that share a buffer.
+ * and receiving goes on as soon as one comes back. With `gro` the kernel may hand over a train
+ * (many datagrams of one peer, of one length but the last, which may be shorter) as one; it is
+ * taken apart here, and the protocol sees single datagrams that share a buffer.
  *
  * Sending: up to options.sends_max sends wait or are with the kernel; one more is refused: the
  * newest datagram is the one that is lost (counted as `queue`). With `gso` datagrams of a turn to
- * one peer that have one length (again, the last may be shorter) leave as one send. A path that does
- * not take such trains gets them one by one. What the kernel refuses is counted by name
+ * one peer that have one length (again, the last may be shorter) leave as one send. A path that
+ * does not take such trains gets them one by one. What the kernel refuses is counted by name
  * (`datagrams_unsent`) and lost, as datagrams are; no error ends a socket.
  *
  * All calls are for the owning worker's thread. Bytes sent must not change until they have left.
@@ -140,18 +140,18 @@ struct gy_datagram_endpoint {
     struct gy_worker *worker;
     const struct gy_datagram_ops *ops;
     void *context;
-    void *state; /* the owner's, for this worker */
+    void *state;                        /* the owner's, for this worker */
     struct gy_datagram_options options; /* defaults filled in, modes settled */
     struct gy_pool *pool;
     struct msghdr room;     /* what a receive buffer has room for in front of the payload */
     uint32_t control_bytes; /* of that, for control messages */
     uint32_t sockets;
-    uint32_t sends; /* queued or with the kernel */
+    uint32_t sends;           /* queued or with the kernel */
     uint32_t train_bytes_max; /* length of a datagram that paths were seen to take in trains */
     struct gy_datagram_send *recent[GY_DATAGRAM_RECENT];
     bool recent_used;
     struct gy_datagram_sockets starved; /* receive when a buffer has come back */
-    struct gy_datagram_endpoint *next; /* of the worker's */
+    struct gy_datagram_endpoint *next;  /* of the worker's */
 };
 
 enum gy_datagram_state {
@@ -180,20 +180,20 @@ struct gy_datagram_socket {
     int descriptor;
     uint32_t slot;
     uint32_t generation;
-    uint32_t cancelling; /* cancels in flight */
-    uint32_t take_left;  /* while TAKING: datagrams that may still be taken */
-    int error;           /* errno that the protocol is still to be told */
+    uint32_t cancelling;   /* cancels in flight */
+    uint32_t take_left;    /* while TAKING: datagrams that may still be taken */
+    int error;             /* errno that the protocol is still to be told */
     struct in6_addr bound; /* `local` as paths have it */
 
     uint8_t state; /* enum gy_datagram_state */
     bool dialled : 1;
-    bool wide : 1;    /* bound to every address: the local one is asked for, and told */
-    bool ready : 1;   /* in the worker's list of sockets with input */
-    bool flush : 1;   /* in the worker's list of sockets to look after */
+    bool wide : 1;  /* bound to every address: the local one is asked for, and told */
+    bool ready : 1; /* in the worker's list of sockets with input */
+    bool flush : 1; /* in the worker's list of sockets to look after */
     bool receiving : 1;
     bool receive_cancelled : 1;
-    bool starved : 1;  /* in the endpoint's list of those who found no buffer */
-    bool readable : 1; /* CALLS: there may be more to read */
+    bool starved : 1;     /* in the endpoint's list of those who found no buffer */
+    bool readable : 1;    /* CALLS: there may be more to read */
     bool polling_out : 1; /* CALLS: the kernel had no room; told when it has */
     bool out_cancelled : 1;
 };
@@ -216,8 +216,8 @@ struct gy_datagram_socket *gy_datagram_take(struct gy_datagram_endpoint *endpoin
                                             void *context, struct gy_error *error);
 
 /* A socket connected to `peer`, from a port that the kernel picks at random, or from `local` (NULL:
- * any; port 0: picked). Only datagrams of that peer come in, and its ICMP errors are told. NULL with
- * a sentence. */
+ * any; port 0: picked). Only datagrams of that peer come in, and its ICMP errors are told. NULL
+ * with a sentence. */
 struct gy_datagram_socket *gy_datagram_dial(struct gy_datagram_endpoint *endpoint,
                                             const struct gy_address *peer,
                                             const struct gy_address *local, void *context,

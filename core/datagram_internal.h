@@ -13,8 +13,9 @@
 
 /* Room for an address in front of a payload; for control messages with a send: where from (20
  * bytes of data at most), the ecn, the length of a segment. */
-#define GY_DATAGRAM_NAME_BYTES    32
-#define GY_DATAGRAM_CONTROL_BYTES (CMSG_SPACE(sizeof(struct in6_pktinfo)) + 2 * CMSG_SPACE(sizeof(int)))
+#define GY_DATAGRAM_NAME_BYTES 32
+#define GY_DATAGRAM_CONTROL_BYTES                                                                  \
+    (CMSG_SPACE(sizeof(struct in6_pktinfo)) + 2 * CMSG_SPACE(sizeof(int)))
 
 /* Pieces of one datagram. */
 #define GY_DATAGRAM_PIECES_MAX 16
@@ -28,11 +29,11 @@ _Static_assert(sizeof(struct sockaddr_in6) <= GY_DATAGRAM_NAME_BYTES, "an addres
 struct gy_datagram_send {
     TAILQ_ENTRY(gy_datagram_send) entry; /* in the socket's `queue` or `flight` */
     struct gy_datagram_socket *socket;
-    struct gy_chain bytes;     /* what is left to send */
+    struct gy_chain bytes; /* what is left to send */
     uint32_t slot;
-    uint32_t count;            /* datagrams in `bytes` */
-    uint32_t segment_bytes;    /* of each but the last */
-    uint32_t sending_bytes;    /* at the front, with the kernel */
+    uint32_t count;         /* datagrams in `bytes` */
+    uint32_t segment_bytes; /* of each but the last */
+    uint32_t sending_bytes; /* at the front, with the kernel */
     uint32_t interface;
     struct in6_addr local;
     union { /* of the length 0 on a dialled socket */

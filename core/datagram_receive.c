@@ -73,9 +73,9 @@ void gy_datagram_arm(struct gy_datagram_socket *socket)
         /* The same for all: the kernel reads it when the ring is submitted to. */
         endpoint->room = (struct msghdr){.msg_namelen = GY_DATAGRAM_NAME_BYTES,
                                          .msg_controllen = endpoint->control_bytes};
-        code = gy_ring_receive_message(socket->worker->ring, token, socket->descriptor,
-                                       gy_pool_options(endpoint->pool)->group, &endpoint->room,
-                                       false);
+        code =
+            gy_ring_receive_message(socket->worker->ring, token, socket->descriptor,
+                                    gy_pool_options(endpoint->pool)->group, &endpoint->room, false);
     }
     if (code != 0) {
         gy_datagram_flush_later(socket);
@@ -201,9 +201,9 @@ static bool path_read(const struct gy_datagram_socket *socket, struct gy_slice *
     path->ecn = 0;
     if (socket->dialled && head.name_length == 0) {
         path->peer = socket->peer;
-    } else if (gy_address_from_sockaddr(
-                   &path->peer, (const struct sockaddr *)(const void *)(data + sizeof head),
-                   head.name_length) != 0) {
+    } else if (gy_address_from_sockaddr(&path->peer,
+                                        (const struct sockaddr *)(const void *)(data + sizeof head),
+                                        head.name_length) != 0) {
         return false;
     }
     union {
@@ -229,8 +229,8 @@ static bool path_read(const struct gy_datagram_socket *socket, struct gy_slice *
 static void batch_deliver(struct gy_datagram_batch *batch)
 {
     struct gy_datagram_socket *socket = batch->socket;
-    if (batch->count > 0 && (socket->state == GY_DATAGRAM_OPEN ||
-                             socket->state == GY_DATAGRAM_TAKING)) {
+    if (batch->count > 0 &&
+        (socket->state == GY_DATAGRAM_OPEN || socket->state == GY_DATAGRAM_TAKING)) {
         gy_count(&socket->worker->counters.datagrams_received, batch->count);
         socket->endpoint->ops->receive(socket, batch->datagrams, batch->count);
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-/* Datagrams going out: queueing and grouping them, describing them to the kernel, and what became of
- * them. */
+/* Datagrams going out: queueing and grouping them, describing them to the kernel, and what became
+ * of them. */
 
 #include <errno.h>
 #include <netinet/ip.h>
@@ -273,9 +273,8 @@ static uint8_t *add_local(const struct gy_datagram_send *send, uint8_t *at)
 
 static bool is_to_v4(const struct gy_datagram_send *send)
 {
-    return send->socket->local.any.sa_family == AF_INET ||
-           (send->name.any.sa_family == AF_INET6 &&
-            IN6_IS_ADDR_V4MAPPED(&send->name.v6.sin6_addr));
+    return send->socket->local.any.sa_family == AF_INET || send->name.any.sa_family == AF_INET ||
+           (send->name.any.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&send->name.v6.sin6_addr));
 }
 
 /* The control messages; returns how many bytes they take. */

@@ -148,8 +148,7 @@ int gy_pool_open(struct gy_pool **out, struct gy_ring *ring, const struct gy_poo
 {
     *out = NULL;
     if ((options->posted & (options->posted - 1)) != 0 || options->posted > options->buffers ||
-        options->buffers == 0 || options->buffers > 32768 ||
-        options->buffer_bytes < 64) {
+        options->buffers == 0 || options->buffers > 32768 || options->buffer_bytes < 64) {
         return gy_error_set(
             error, GY_EINVAL,
             "opening a buffer pool: %u buffers of %u bytes with %u posted are not possible; posted "

@@ -63,8 +63,8 @@ void gy_pool_close(struct gy_pool *pool);
 int gy_pool_take(struct gy_pool *pool, const struct gy_completion *completion,
                  struct gy_chain *chain);
 
-/* Takes a spare for the caller to fill itself: he holds it once, and slices it as he likes. NULL when
- * there is none. */
+/* Takes a spare for the caller to fill itself: he holds it once, and slices it as he likes. NULL
+ * when there is none. */
 struct gy_buffer *gy_pool_lend(struct gy_pool *pool);
 
 /* Posts spares until the kernel has its number again. Call once a turn, after the completions. */

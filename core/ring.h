@@ -33,10 +33,10 @@ enum gy_operation {
     GY_OPERATION_SEND,
     GY_OPERATION_CANCEL,
     GY_OPERATION_CLOSE,
-    GY_OPERATION_MESSAGE, /* another worker rang */
-    GY_OPERATION_RUNG,    /* this worker rang another: its number is the slot */
-    GY_OPERATION_WAKE,    /* a thread without a ring rang */
-    GY_OPERATION_FILE,    /* of core/file */
+    GY_OPERATION_MESSAGE,          /* another worker rang */
+    GY_OPERATION_RUNG,             /* this worker rang another: its number is the slot */
+    GY_OPERATION_WAKE,             /* a thread without a ring rang */
+    GY_OPERATION_FILE,             /* of core/file */
     GY_OPERATION_DATAGRAM_RECEIVE, /* of core/datagram: the slot is a socket's */
     GY_OPERATION_DATAGRAM_SEND,    /* the slot is that of a send */
     GY_OPERATION_DATAGRAM_WRITABLE,

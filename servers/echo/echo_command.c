@@ -105,8 +105,7 @@ static int own_flag(struct command *command, int argc, char **argv, int *index,
     } else if ((taken = valued("size", argc, argv, index, &value, error)) != 0) {
         return taken < 0 ? taken : read_size(value, &datagrams->message_bytes, error);
     } else if ((taken = valued("udp-receive", argc, argv, index, &value, error)) != 0) {
-        return taken < 0 ? taken
-                         : read_mode("udp-receive", value, &datagrams->receive_mode, error);
+        return taken < 0 ? taken : read_mode("udp-receive", value, &datagrams->receive_mode, error);
     } else if ((taken = valued("udp-send", argc, argv, index, &value, error)) != 0) {
         return taken < 0 ? taken : read_mode("udp-send", value, &datagrams->send_mode, error);
     } else {
@@ -128,7 +127,8 @@ static int common_flag(struct command *command, int argc, char **argv, int *inde
     name[length] = '\0';
     bool joined = argument[length] == '=';
     const char *next = *index + 1 < argc ? argv[*index + 1] : NULL;
-    int taken = gy_serve_flag(&command->options, name, joined ? argument + length + 1 : next, error);
+    int taken =
+        gy_serve_flag(&command->options, name, joined ? argument + length + 1 : next, error);
     if (taken == 2 && joined) {
         return gy_error_set(error, GY_EINVAL, "--%s takes no value", name);
     }

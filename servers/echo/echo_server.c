@@ -84,8 +84,7 @@ static bool is_answered(const struct gy_echo_server *echo, const struct gy_datag
                         const struct gy_datagram *datagram)
 {
     uint16_t port = gy_address_port(&datagram->path->peer);
-    return echo->any_port ||
-           (port >= PORT_ANSWERED_MIN && port != gy_address_port(&socket->local));
+    return echo->any_port || (port >= PORT_ANSWERED_MIN && port != gy_address_port(&socket->local));
 }
 
 static void echo_datagrams(struct gy_datagram_socket *socket, const struct gy_datagram *datagrams,

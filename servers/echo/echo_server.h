@@ -28,8 +28,8 @@ struct gy_echo_counts {
 
 /* Shared by the workers, who only read it; zero it, fill the first part, keep it until the end. */
 struct gy_echo_server {
-    bool discard;       /* answer nothing */
-    bool any_port;      /* answer whatever port it came from: for closed networks only */
+    bool discard;  /* answer nothing */
+    bool any_port; /* answer whatever port it came from: for closed networks only */
     struct gy_datagram_options datagrams; /* modes, gso, gro, sizes; the rest is filled in */
 
     struct gy_echo_counts counts[GY_ECHO_WORKERS_MAX];
