@@ -684,11 +684,10 @@ void gy_datagrams_drain(struct gy_worker *worker, bool take_waiting)
     }
     for (struct gy_datagram_service *service = table->services; service != NULL;
          service = service->next) {
-        if (service->socket != NULL && take_waiting) {
-            service->socket->take_left = TAKE_MAX;
+        if (service->socket != NULL) {
+            /* What the kernel has put into our buffers already is nobody else's either way. */
+            service->socket->take_left = take_waiting ? TAKE_MAX : 0;
             end(service->socket, GY_DATAGRAM_TAKING);
-        } else if (service->socket != NULL) {
-            gy_datagram_close(service->socket);
         }
     }
     for (uint32_t slot = 0; slot < table->sockets.fresh; slot++) {

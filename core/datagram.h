@@ -156,7 +156,7 @@ struct gy_datagram_endpoint {
 
 enum gy_datagram_state {
     GY_DATAGRAM_OPEN,
-    GY_DATAGRAM_TAKING,   /* ends, once what waits in the kernel has been taken */
+    GY_DATAGRAM_TAKING,   /* ends, once what has arrived has been handed over */
     GY_DATAGRAM_FLUSHING, /* ends, once what is queued has left */
     GY_DATAGRAM_CLOSING,  /* ends, once nothing is in flight */
 };
@@ -181,7 +181,7 @@ struct gy_datagram_socket {
     uint32_t slot;
     uint32_t generation;
     uint32_t cancelling;   /* cancels in flight */
-    uint32_t take_left;    /* while TAKING: datagrams that may still be taken */
+    uint32_t take_left;    /* while TAKING: datagrams that may still be read from the kernel */
     int error;             /* errno that the protocol is still to be told */
     struct in6_addr bound; /* `local` as paths have it */
 

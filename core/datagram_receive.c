@@ -328,10 +328,10 @@ static void read_all(struct gy_datagram_socket *socket)
     }
 }
 
-/* What waits in the kernel, and nobody else will take. */
+/* What waits in the kernel, if nobody else will take it. */
 static void take_waiting(struct gy_datagram_socket *socket)
 {
-    int count = gy_datagram_read(socket, GY_DATAGRAM_CALL_MAX);
+    int count = socket->take_left > 0 ? gy_datagram_read(socket, GY_DATAGRAM_CALL_MAX) : 0;
     uint32_t taken = count > 0 ? (uint32_t)count : 0;
     deliver_in(socket);
     if (socket->state != GY_DATAGRAM_TAKING) {

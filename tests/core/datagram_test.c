@@ -549,6 +549,29 @@ static void a_replaced_process_leaves_what_waits_to_the_next(void **state)
     close(client);
 }
 
+static void what_a_replaced_process_has_received_it_answers(void **state)
+{
+    struct dstage *stage = *state;
+    stage->echo = true;
+    begin_drain(stage, 0);
+    dstage_datagram(stage, 4001, "in the turn of the drain", 24, MORE);
+    dstage_turns(stage, 2);
+    assert_int_equal(stage->got_count, 1);
+    dstage_datagram(stage, 4002, "before the cancel is done", 25, MORE);
+    fake_complete(ring_of(stage), fake_first(ring_of(stage), FAKE_CANCEL_TOKEN), 1, 0);
+    fake_complete(ring_of(stage), dstage_receive(stage), -ECANCELED, 0);
+    dstage_turns(stage, 3);
+    assert_int_equal(stage->got_count, 2);
+    assert_int_equal(fake_total(ring_of(stage), FAKE_SEND), 2);
+    assert_int_equal(stage->closed, 0);
+    for (int i = 0; i < 2; i++) {
+        struct fake_operation *send = fake_first(ring_of(stage), FAKE_SEND);
+        fake_complete(ring_of(stage), send, (int32_t)send->bytes, 0);
+    }
+    dstage_turns(stage, 2);
+    assert_int_equal(stage->closed, 1);
+}
+
 static void a_service_that_ends_takes_what_waits_first(void **state)
 {
     struct dstage *stage = *state;
@@ -769,6 +792,7 @@ int main(void)
         TEST(a_socket_may_be_closed_as_it_receives),
         TEST(a_completion_of_a_socket_that_is_gone_is_dropped_and_counted),
         TEST(a_replaced_process_leaves_what_waits_to_the_next),
+        TEST(what_a_replaced_process_has_received_it_answers),
         TEST(a_service_that_ends_takes_what_waits_first),
         TEST(dialled_sockets_are_asked_to_end),
         TEST(a_drain_that_takes_too_long_cuts_what_is_left),
