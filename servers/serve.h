@@ -58,6 +58,7 @@ struct gy_serve_server {
     const char *name; /* for the list of listeners, and metrics */
     const char *addresses[GY_SERVE_ADDRESSES_MAX];
     uint32_t address_count;
+    bool datagrams; /* over UDP: its descriptors are bound UDP sockets */
     /* Fills a core server that serves `context` on the descriptors: gy_http_server_init, say. */
     void (*fill)(struct gy_server *server, void *context, const int *descriptors);
     void *context;
@@ -114,7 +115,7 @@ int gy_serve_http(const struct gy_serve_options *options, struct gy_http_server 
 int gy_serve_http_with(const struct gy_serve_options *options, struct gy_http_server *http,
                        const struct gy_serve_hooks *hooks);
 
-/* Addresses that the service manager has sockets for, as text; for commands that were given no
+/* Addresses that the service manager has TCP sockets for, as text; for commands that were given no
  * other. Valid once gy_serve has begun. Returns how many were written to `addresses`. */
 uint32_t gy_serve_inherited(const char *addresses[], uint32_t max);
 

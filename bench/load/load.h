@@ -84,6 +84,8 @@ struct gy_load_options {
     const char *headers[GY_LOAD_HEADERS_MAX];
     uint32_t header_count;
     uint32_t size_bytes; /* of one message of an echo */
+    bool trains;         /* udp: send and take trains (GSO, GRO) */
+    int udp_mode;        /* enum gy_datagram_mode */
     int server_pid;      /* 0: none given */
     bool server_admin_given;
     struct gy_address server_admin;
@@ -117,7 +119,9 @@ enum gy_load_progress {
 struct gy_load_protocol {
     const char *scheme; /* "http" */
     const char *help;
-    uint16_t port; /* when the URL has none; 0: it must have one */
+    uint16_t port;  /* when the URL has none; 0: it must have one */
+    bool datagrams; /* over UDP (udp.c): it has no sessions, and of the calls below the first three
+                       and those of the state */
 
     /* Encodes the request. The result is constant and shared by all workers; freed by `finish`. 0,
      * or GY_EINVAL, GY_ENOMEM with a sentence. */
@@ -148,6 +152,7 @@ struct gy_load_protocol {
 
 extern const struct gy_load_protocol gy_load_http;
 extern const struct gy_load_protocol gy_load_tcp;
+extern const struct gy_load_protocol gy_load_udp;
 
 /* NULL at the end. */
 extern const struct gy_load_protocol *const gy_load_protocols[];
