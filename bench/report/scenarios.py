@@ -37,17 +37,28 @@ class Scenario:
     quick: bool = True
 
 
-def probe_echo(port):
-    with socket.create_connection(("127.0.0.1", port), 2) as connection:
-        connection.sendall(b"hello")
+def probe_echo(kind, port):
+    with socket.socket(socket.AF_INET, kind) as connection:
+        connection.settimeout(0.5)
+        connection.connect(("127.0.0.1", port))
+        connection.send(b"hello")
         if connection.recv(5) != b"hello":
             raise OSError("that is no echo")
     return b"hello"
 
 
-def gyre_http(build, rest):
-    return Contender("gyre", OURS, f"{build}/gyre http {rest} --listen 127.0.0.1:{{port}} --admin 127.0.0.1:{{admin}} "
-                     "--workers 1 --log-level error", counters=True)
+def probe_tcp(port):
+    return probe_echo(socket.SOCK_STREAM, port)
+
+
+def probe_udp(port):
+    return probe_echo(socket.SOCK_DGRAM, port)
+
+
+def gyre(build, command, rest, admin=True):
+    """`gyre echo` has no admin listener: its counters are not known."""
+    words = f"{build}/gyre {command} {rest} --listen 127.0.0.1:{{port}} --workers 1 --log-level error"
+    return Contender("gyre", OURS, words + " --admin 127.0.0.1:{admin}" * admin, counters=admin)
 
 
 def peers(root=""):
@@ -74,7 +85,7 @@ def make_files(root):
 
 def all_scenarios(build, root):
     build = Path(build)
-    fixed = [gyre_http(build, "--fixed"), *peers(), *limits(build, "--response-bytes {response}")]
+    fixed = [gyre(build, "http", "--fixed"), *peers(), *limits(build, "--response-bytes {response}")]
     found = [
         Scenario("keepalive", "HTTP/1.1, kept connections", "a GET answered with 13 bytes", "/", fixed,
                  load_curve=("quick", "full")),
@@ -85,12 +96,13 @@ def all_scenarios(build, root):
         text = "1 KiB" if size == 1024 else "64 KiB" if size == 65536 else "1 MiB"
         found.append(Scenario(
             name, f"HTTP/1.1, a file of {text}", f"a GET of a file of {text}, in memory", f"/{name}",
-            [gyre_http(build, str(root)), *peers(root), *limits(build, f"--body-bytes {size}", sendfile=True)],
+            [gyre(build, "http", str(root)), *peers(root), *limits(build, f"--body-bytes {size}", sendfile=True)],
             quick=name == "file-64k", load_curve=("full",) if name == "file-64k" else ()))
-    found.append(Scenario(
-        "echo-tcp", "Echo over TCP", "a message of 64 bytes and back", "",
-        [Contender("gyre", OURS, f"{build}/bench/echo-server 127.0.0.1:{{port}}"),
-         Contender("limit-ring", LIMIT, f"{build}/bench/limit-echo-ring --port {{port}}"),
-         Contender("limit-epoll", LIMIT, f"{build}/bench/limit-echo-epoll --port {{port}}")],
-        scheme="tcp", probe=probe_echo))
+    for scheme, words, limit, probe in (("tcp", "a message", "echo", probe_tcp), ("udp", "a datagram", "udp", probe_udp)):
+        found.append(Scenario(
+            f"echo-{scheme}", f"Echo over {scheme.upper()}", f"{words} of 64 bytes and back", "",
+            [gyre(build, "echo", f"--{scheme}", admin=False),
+             Contender("limit-ring", LIMIT, f"{build}/bench/limit-{limit}-ring --port {{port}}"),
+             Contender("limit-epoll", LIMIT, f"{build}/bench/limit-{limit}-epoll --port {{port}}")],
+            scheme=scheme, probe=probe))
     return found
