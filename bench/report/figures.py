@@ -68,7 +68,7 @@ def why_no_latency(windows):
     if not good:
         return "void: errors" if windows else "not measured"
     if not any(window["latency_valid"] for window in good):
-        return "void: generator saturated"
+        return "void: generator too slow"
     return None
 
 

@@ -176,7 +176,7 @@ def load_plots(scenario):
                              + ("" if p["latency_valid"] else ": void, the generator was too slow"), p["latency_valid"])
                             for p in good if p["p99_us"]]))
         for p in curves[name]:
-            told = f'<span class="quiet">void: {"errors" if p["void"] else "generator saturated"}</span>'
+            told = f'<span class="quiet">void: {"errors" if p["void"] else "generator too slow"}</span>'
             valid = p["latency_valid"] and not p["void"]
             rows.append((f"{escape(name)}, {svg.nice(p['asked'])}/s", svg.nice(p["rate"]), svg.nice(p["cpu_us"]),
                          *(svg.duration(p[key]) if valid else told for key in figures.LATENCIES)))
