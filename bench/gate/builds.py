@@ -12,7 +12,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from gate import layouts, revisions
+from gate import history, layouts, revisions
 from gate.revisions import NoVerdict
 
 SCENARIOS, SERVER, LOAD = "bench/gate-scenarios", "gyre", "gyre-load"
@@ -58,7 +58,7 @@ def locked(path):
 
 def recipe():
     """Changes with what programs hang on besides their source: a build of another recipe is another build."""
-    said = [subprocess.run([os.environ.get("CC", "cc"), "--version"], capture_output=True, text=True).stdout,
+    said = [history.first_line(os.environ.get("CC", "cc"), "--version"),
             revisions.build_environment().get("PKG_CONFIG_PATH", ""), os.environ.get("CFLAGS", "")]
     said += [Path(module.__file__).read_text() for module in (layouts, revisions)]
     return hashlib.sha256("\0".join(said).encode()).hexdigest()[:8]

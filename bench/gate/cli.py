@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The gate's commands: their flags and their help."""
 
-import argparse
-
 from gate import experiment, flags, history_page, whole
 
 GATE = """\
@@ -36,16 +34,11 @@ def add_to(commands):
     experiment.add_to(commands)
 
 
-def command(commands, name, short, description):
-    return commands.add_parser(name, help=short, description=description,
-                               formatter_class=argparse.RawDescriptionHelpFormatter)
-
-
 def add_gate(commands):
-    gate = command(commands, "gate", "what got dearer between two revisions, and in which function", GATE)
+    gate = flags.command(commands, "gate", "BASE HEAD", "what got dearer between two revisions, and in which function", GATE)
     gate.add_argument("base", metavar="BASE", help="what to compare with: main, HEAD~1, a tag, ./a/build/folder")
     gate.add_argument("head", metavar="HEAD", help="what to judge; of a revision, what is not committed does not count")
-    gate.add_argument("--layer", choices=("counts", "pairs"), help="only this one")
+    gate.add_argument("--layer", choices=("counts", "pairs"), metavar="NAME", help="only this one: counts, pairs")
     gate.add_argument("--counted", type=flags.names, default=[], metavar="NAME,…", help="only these scenarios of counts")
     add_measuring(gate, minutes=5)
     add_building(gate)
@@ -54,7 +47,7 @@ def add_gate(commands):
 
 
 def add_pairs(commands):
-    pairs = command(commands, "pairs", "CPU time per request of two servers, side by side", PAIRS)
+    pairs = flags.command(commands, "pairs", "BASE HEAD | --a COMMAND --b COMMAND --url URL", "CPU time per request of two servers, side by side", PAIRS)
     pairs.add_argument("base", metavar="BASE", nargs="?")
     pairs.add_argument("head", metavar="HEAD", nargs="?")
     pairs.add_argument("--a", action="append", default=[], metavar="COMMAND", help="the base, in the place of BASE")
@@ -69,7 +62,7 @@ def add_pairs(commands):
 
 
 def add_measuring(parser, minutes):
-    parser.add_argument("--minutes", type=float, default=minutes, help=f"of measuring pairs, at most ({minutes})")
+    parser.add_argument("--minutes", type=float, default=minutes, metavar="N", help=f"of measuring pairs, at most ({minutes})")
     flags.add_windows(parser)
 
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The command that shows, by experiment, how often the gate is wrong."""
 
-import argparse
 import json
 from pathlib import Path
 
@@ -19,14 +18,13 @@ Exit status: 0 done (whatever was found), 2 misused or it does not build."""
 
 
 def add_to(commands):
-    parser = commands.add_parser("experiment", help="how often the gate is wrong, by experiment", description=ABOUT,
-                                 formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = flags.command(commands, "experiment", "counts|pairs", "how often the gate is wrong, by experiment", ABOUT)
     parser.add_argument("layer", choices=("counts", "pairs"))
-    parser.add_argument("--revision", default="HEAD")
-    parser.add_argument("--builds", type=int, default=4, help="counts: equal builds to compare with the first (4)")
-    parser.add_argument("--injections", type=int, default=20, help="counts: how many (20)")
+    parser.add_argument("--revision", default="HEAD", metavar="NAME", help="what is built (HEAD)")
+    parser.add_argument("--builds", type=int, default=4, metavar="N", help="counts: equal builds to compare with the first (4)")
+    parser.add_argument("--injections", type=int, default=20, metavar="N", help="counts: how many (20)")
     parser.add_argument("--bank", default="gate-bank.jsonl", metavar="FILE", help="pairs: the rounds (gate-bank.jsonl)")
-    parser.add_argument("--minutes", type=float, default=22, help="pairs: of measuring (22)")
+    parser.add_argument("--minutes", type=float, default=22, metavar="N", help="pairs: of measuring (22)")
     flags.add_windows(parser)
     parser.add_argument("--work", metavar="FOLDER", help="build there, and keep the builds for the next time")
     parser.add_argument("--json", metavar="FILE", help="write the result there")

@@ -23,7 +23,7 @@ LOOP = ('    for (unsigned long busy = {loops}; busy != 0; busy--) {{\n        _
 LOOPS_A_US = 3300       # a first guess
 CALIBRATION_ROUNDS = 32
 EQUAL_EACH = 5          # rounds of equal builds for each of the injected
-LIMIT = 280             # rounds of a scenario; what --minutes lets the gate have, nearly
+LIMIT = 150             # rounds of a scenario: what the gate has time for by default
 
 
 # ---- builds that are slower ------------------------------------------------------------------------------------------

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What --history has gathered, as a table in the terminal or as one self-contained page of charts."""
 
-import argparse
 import math
 from html import escape
 from pathlib import Path
 
-from gate import history
+from gate import flags, history
 from gate.revisions import NoVerdict
 
 ABOUT = """\
@@ -41,8 +40,7 @@ svg text { fill: var(--faint); font: 10px system-ui, sans-serif; }
 
 
 def add_to(commands):
-    parser = commands.add_parser("history", help="how figures moved from run to run, as a table or a page", description=ABOUT,
-                                 formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = flags.command(commands, "history", "FILE…", "how figures moved from run to run, as a table or a page", ABOUT)
     parser.add_argument("files", nargs="+", metavar="FILE", help="written by --history")
     parser.add_argument("--html", metavar="FILE", help="write the page there, in place of the table")
     parser.add_argument("--last", type=int, default=200, metavar="N", help="runs of each machine, at most (200)")
@@ -184,8 +182,8 @@ def page(machines):
     parts = ["<!doctype html>", '<html lang="en"><head><meta charset="utf-8">',
              '<meta name="viewport" content="width=device-width, initial-scale=1">', "<title>gyre-bench: history</title>",
              f"<style>{STYLE}</style></head><body>", "<h1>What operations cost, run by run</h1>",
-             '<p class="faint">Each point is a run of the gate; squares failed, hollow ones were inconclusive. Beside a name: the '
-             "last figure, and how far it is from the one before (of a ratio: from 1). The dashed line is what is "
+             '<p class="faint">Each point is a run of the gate; squares failed, hollow ones were inconclusive. Beside a name: '
+             "the last figure, and how far it is from the one before (of a ratio: from 1). The dashed line is what is "
              "tolerated, bars are intervals.</p>"]
     for fingerprint, entries in machines.items():
         last = entries[-1]

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Layer 2's arithmetic: is the newer revision dearer by more than 3 %, going by pairs of noisy windows?
 
-A pair is one window of each revision at the same time; its datum is log(head / base) of the CPU time per operation. The test is Wilcoxon's signed-rank test, one-sided, of those data less log 1.03, at a level of 5 % for
-all scenarios together (Holm). Beside them run canary pairs, base against base: they say how noisy the machine is, and so
-whether a slow-down of 5 % would be seen. Whether pairs are added hangs on the canary alone, never on what is tested, so
-that looking several times costs no error.
+A pair is one window of each revision at the same time; its datum is log(head / base) of the CPU time per operation. The
+test is Wilcoxon's signed-rank test, one-sided, of those data less log 1.03, at a level of 5 % for all scenarios together
+(Holm). Beside them run canary pairs, base against base: they say how noisy the machine is, and so whether a slow-down of
+5 % would be seen. Whether pairs are added hangs on the canary alone, never on what is tested, so that looking several times
+costs no error.
 """
 
 import functools

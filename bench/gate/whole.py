@@ -63,7 +63,7 @@ def run_gate(options):
               "verdict": worst([layer["verdict"] for layer in (counted, pairs) if layer]),
               "seconds": round(seconds, 1), "build_seconds": round(built - began, 1), "counts": counted, "pairs": pairs}
     if options.json != "-":
-        print(f"\n{result['verdict']}, after {seconds:.0f} s, of which {built - began:.0f} s to build".lstrip("\n"))
+        print(f"\n{result['verdict']}, after {seconds:.0f} s, of which {built - began:.0f} s to build")
     keep(result, options)
     return STATUS[result["verdict"]]
 

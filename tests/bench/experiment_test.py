@@ -46,7 +46,7 @@ def a_run_goes_on_where_the_canary_is_wide():
 
 @test
 def a_run_ends_at_the_limit_and_is_inconclusive():
-    decisions = experiment_pairs.decisions_of(bank(300, noise=0.5, slow_each=1000))
+    decisions = experiment_pairs.decisions_of(bank(170, noise=0.5, slow_each=1000))
     equal([each["verdict"] for each in decisions["equal"]], ["inconclusive"] * 2)
     equal({each["pairs"] for each in decisions["equal"]}, {experiment_pairs.LIMIT})
 

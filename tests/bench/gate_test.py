@@ -254,7 +254,7 @@ def help_fits_a_screen_and_exits_0():
     for arguments in (("--help",), ("gate", "--help"), ("pairs", "--help"), ("history", "--help"), ("experiment", "--help")):
         ended = gyre_bench(*arguments)
         equal(ended.returncode, 0)
-        true(len(ended.stdout.splitlines()) <= 45, f"{arguments} fits")
+        true(len(ended.stdout.splitlines()) <= 36, f"{arguments} fits")
 
 
 run()
