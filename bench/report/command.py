@@ -60,6 +60,9 @@ def build(options):
         if missing:
             raise Failed(f"{options.build}: has no {', '.join(missing)}; without --build they are built")
         return
+    if not (ROOT / "ci" / "lib.sh").exists():
+        raise Failed("there is no source tree around this program to build from: run bench/gyre-bench in a checkout, or name a "
+                     "build of one with --build")
     options.build = ROOT / "build" / "release"
     done = subprocess.run(["bash", "-c", BUILD, "gyre-bench", *TARGETS], cwd=ROOT, check=False, stdin=subprocess.DEVNULL,
                           stdout=sys.stderr)

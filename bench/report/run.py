@@ -204,8 +204,9 @@ def idle_memory(options, progress):
     for name in ("gyre", "nginx", "h2o"):
         progress.step(f"memory of idle connections: {name}")
         with tempfile.NamedTemporaryFile(mode="r", suffix=".json") as file:
-            done = subprocess.run([f"{HERE}/idle", "--build", str(options.build), "--servers", name, "--connections",
-                                   str(IDLE_CONNECTIONS), "--json", file.name], capture_output=True, text=True, check=False)
+            words = [sys.executable, "-B", f"{HERE}/idle", "--build", str(options.build), "--servers", name, "--connections",
+                     str(IDLE_CONNECTIONS), "--json", file.name]
+            done = subprocess.run(words, capture_output=True, text=True, check=False)
             text = file.read()
         if done.returncode == 0 and text:
             found[name] = json.loads(text)[name]
