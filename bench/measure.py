@@ -24,6 +24,13 @@ class Failed(Exception):
     """Something that a person must read: what was being done, to what, why it failed, what to try."""
 
 
+class NotInstalled(Failed):
+    """A rival that is not there; everything else goes on without it."""
+
+
+NOT_INSTALLED = 69  # what the files of peers/ end with then: EX_UNAVAILABLE
+
+
 def server_commands(build):
     """Name -> command line of every server known here; {port}, {response} (its length, bytes) and {dir} (an empty
     folder for its files) are filled in when it is started."""
@@ -31,6 +38,7 @@ def server_commands(build):
     return {
         "gyre": f"{build}/gyre http --listen 127.0.0.1:{{port}} --workers 1 --fixed",
         "nginx": f"{HERE}/peers/nginx run {{port}} {{dir}}",
+        "h2o": f"{HERE}/peers/h2o run {{port}} {{dir}}",
         "limit-ring": f"{build}/bench/limit-http-ring --port {{port}} --response-bytes {{response}}",
         "limit-epoll": f"{build}/bench/limit-http-epoll --port {{port}} --response-bytes {{response}}",
     }
@@ -38,8 +46,8 @@ def server_commands(build):
 
 def add_server_options(parser, default):
     parser.add_argument("--build", default=HERE.parent / "build" / "release", help="build folder (build/release)")
-    parser.add_argument("--servers", default=default, help=f"comma-separated, of gyre, nginx, limit-ring, limit-epoll "
-                        f"({default})")
+    parser.add_argument("--servers", default=default, help=f"comma-separated, of gyre, nginx, h2o, limit-ring, "
+                        f"limit-epoll ({default})")
     parser.add_argument("--server", action="append", default=[], metavar="NAME=COMMAND", help="one more server; {port} "
                         "in its command is filled in; may be repeated")
     parser.add_argument("--server-core", type=int, default=0)
@@ -97,14 +105,18 @@ def read_some(conn):
 
 
 class Server:
-    """A server process and its children, pinned to one core; used as a context manager."""
+    """A server process and its children, pinned to one core; used as a context manager. `probe(port)` is its first request,
+    tried until it does not fail with OSError; what it returns is `response`. `admin` is one more free port."""
 
-    def __init__(self, name, command, core, response=0):
+    def __init__(self, name, command, core, response=0, probe=fetch):
         self.name = name
+        self.probe = probe
         self.port = free_port()
+        self.admin = free_port()
         self.folder = tempfile.TemporaryDirectory(prefix="gyre-bench-")
         self.words = ["taskset", "-c", str(core)]
-        self.words += shlex.split(command.format(port=self.port, response=response, dir=self.folder.name))
+        self.words += shlex.split(command.format(port=self.port, admin=self.admin, response=response,
+                                                 dir=self.folder.name))
 
     def __enter__(self):
         program = self.words[3]
@@ -128,9 +140,11 @@ class Server:
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 said = Path(f"{self.folder.name}/stderr").read_text(errors="replace").strip()
+                if self.process.returncode == NOT_INSTALLED:
+                    raise NotInstalled(said)
                 raise Failed(f"{self.name}: `{' '.join(self.words)}` ended with {self.process.returncode}: {said}")
             try:
-                return fetch(self.port)
+                return self.probe(self.port)
             except OSError:
                 time.sleep(0.02)
         raise Failed(f"{self.name}: `{' '.join(self.words)}` did not answer on port {self.port} in {timeout_s:.0f} s")

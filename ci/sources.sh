@@ -32,8 +32,10 @@ test       curl                               curl
 test       wrk                                wrk
 test       apache2-utils                      ab
 test       chromium                           chromium
+test       iproute2                           ip             # two network namespaces
 bench      wrk                                wrk
 bench      nginx-light|nginx                  nginx
+bench      nghttp2-client                     h2load
 bench      linux-perf                         perf
 bench      python3                            python3
 bench      g++                                g++

@@ -261,8 +261,8 @@ char *gy_address_format(const struct gy_address *address, char *out, size_t capa
 
 /* The inode of a socket that listens on `port`, from one of the kernel's tables; 0 if none. Lines
  * read: sl, local host:port, remote host:port, state, queues, timer, retransmits, uid, timeout,
- * inode; a listener's state is 0A. */
-static unsigned long listener_inode(const char *table, uint16_t port)
+ * inode; a listener's state is 0A, that of a UDP socket without a peer 07. */
+static unsigned long listener_inode(const char *table, uint16_t port, unsigned listening)
 {
     FILE *file = fopen(table, "re");
     if (file == NULL)
@@ -274,7 +274,7 @@ static unsigned long listener_inode(const char *table, uint16_t port)
         unsigned long inode;
         if (sscanf(line, "%*u: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*s %*s %*s %*u %*u %lu",
                    &local, &state, &inode) == 3 &&
-            local == port && state == 0x0a)
+            local == port && state == listening)
             found = inode;
     }
     fclose(file);
@@ -302,12 +302,14 @@ static bool process_holds(const char *pid, const char *link)
 }
 
 /* Writes " by NAME (process PID)", or nothing. */
-static void find_holder(uint16_t port, char out[HOLDER_BYTES])
+static void find_holder(uint16_t port, bool datagrams, char out[HOLDER_BYTES])
 {
     out[0] = '\0';
-    unsigned long inode = listener_inode("/proc/net/tcp", port);
+    unsigned state = datagrams ? 0x07 : 0x0a;
+    unsigned long inode =
+        listener_inode(datagrams ? "/proc/net/udp" : "/proc/net/tcp", port, state);
     if (inode == 0)
-        inode = listener_inode("/proc/net/tcp6", port);
+        inode = listener_inode(datagrams ? "/proc/net/udp6" : "/proc/net/tcp6", port, state);
     DIR *processes = inode != 0 ? opendir("/proc") : NULL;
     if (processes == NULL)
         return;
@@ -356,7 +358,8 @@ static int unprivileged_port(void)
 
 /* ---- listening ---- */
 
-static int explain(const struct gy_address *address, int cause, struct gy_error *error)
+static int explain(const struct gy_address *address, int cause, bool datagrams,
+                   struct gy_error *error)
 {
     char text[GY_ADDRESS_TEXT_BYTES], holder[HOLDER_BYTES];
     uint16_t port = gy_address_port(address);
@@ -368,7 +371,7 @@ static int explain(const struct gy_address *address, int cause, struct gy_error 
                                 "cannot listen on %s: no port is free. Name one, or widen "
                                 "net.ipv4.ip_local_port_range",
                                 text);
-        find_holder(port, holder);
+        find_holder(port, datagrams, holder);
         return gy_error_set(error, GY_EADDRINUSE,
                             "cannot listen on %s: the port is taken%s. Stop what listens there, or "
                             "choose another port",
@@ -426,30 +429,36 @@ static bool set_option(int fd, int level, int option, int value)
     return setsockopt(fd, level, option, &value, sizeof(value)) == 0;
 }
 
+static bool set_listening(int fd, const struct gy_listen_options *options)
+{
+    int backlog =
+        options->backlog == 0 || options->backlog > INT_MAX ? INT_MAX : (int)options->backlog;
+    int defer = options->defer_accept_s > INT_MAX ? INT_MAX : (int)options->defer_accept_s;
+    return (defer <= 0 || set_option(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, defer)) &&
+           set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1) && listen(fd, backlog) == 0;
+}
+
 /*
  * Opens one socket. The first one of an address binds and listens without SO_REUSEPORT: the kernel
  * grants that to nobody while another socket listens there, whatever options that one has, and
  * checks again in listen(2), so of two processes in a race just one gets through. Only then
- * it is opened to the others of its kind, which join its group.
+ * it is opened to the others of its kind, which join its group. For UDP, bind(2) alone decides, and
+ * SO_REUSEADDR would let strangers in.
  * Returns the descriptor, or a negative errno value.
  */
 static int open_one(const struct gy_address *address, const struct gy_listen_options *options,
                     bool first, bool shared)
 {
-    int kind = SOCK_STREAM | SOCK_CLOEXEC | (options->nonblocking ? SOCK_NONBLOCK : 0);
-    int fd = socket(address->any.sa_family, kind, 0);
+    bool stream = !options->datagrams;
+    int kind = (stream ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC;
+    int fd = socket(address->any.sa_family, kind | (options->nonblocking ? SOCK_NONBLOCK : 0), 0);
     if (fd < 0)
         return -errno;
-    int backlog =
-        options->backlog == 0 || options->backlog > INT_MAX ? INT_MAX : (int)options->backlog;
-    int defer = options->defer_accept_s > INT_MAX ? INT_MAX : (int)options->defer_accept_s;
     if ((is_v6(address) && !set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, !address->every)) ||
-        !set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) ||
-        !set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1) ||
-        !set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, GY_ADDRESS_UNSENT_BYTES) ||
-        (defer > 0 && !set_option(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, defer)) ||
+        (stream && (!set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) ||
+                    !set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, GY_ADDRESS_UNSENT_BYTES))) ||
         (!first && !set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1)) ||
-        bind(fd, &address->any, address->length) != 0 || listen(fd, backlog) != 0 ||
+        bind(fd, &address->any, address->length) != 0 || (stream && !set_listening(fd, options)) ||
         (first && shared && !set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1))) {
         int cause = errno;
         close(fd);
@@ -527,7 +536,7 @@ int gy_address_listen(const struct gy_address *address, unsigned count, int fds[
         if (fd < 0) {
             while (done > 0)
                 close(opened[--done]);
-            return explain(address, -fd, error);
+            return explain(address, -fd, options->datagrams, error);
         }
         opened[done] = fd;
     }

@@ -6,8 +6,9 @@
  * Addresses, and the listening sockets on them.
  *
  * An address is numeric: a host and a port, never a name, so that reading one never waits for a
- * resolver. `gy_address_listen` opens the sockets of a TCP server: one for each worker, all on one
- * port, the kernel spreading connections over them (SO_REUSEPORT). The process that opens them (the
+ * resolver. `gy_address_listen` opens the sockets of a TCP or a UDP server: one for each worker,
+ * all on one port, the kernel spreading connections, or the peers of datagrams, over them
+ * (SO_REUSEPORT). The process that opens them (the
  * supervising parent, where there is one) owns them; serving processes inherit them by fork.
  *
  * Linux would let a second process of the same user join such a port and take half of its
@@ -92,6 +93,8 @@ struct gy_listen_options {
     /* O_NONBLOCK on the sockets, for a caller that accepts by accept4(2) behind epoll. Off for the
      * ring, which waits by itself: on a non-blocking file a request may end with EAGAIN instead. */
     bool nonblocking;
+    /* UDP sockets that are bound, instead of TCP sockets that listen; the rest above is for TCP. */
+    bool datagrams;
 };
 
 /* What the kernel may hold of each connection that was not sent yet; what it has sent, the peer's
@@ -100,10 +103,11 @@ struct gy_listen_options {
 #define GY_ADDRESS_UNSENT_BYTES 65536
 
 /*
- * Opens `count` (1 to GY_ADDRESS_LISTEN_LIMIT, asserted) TCP sockets that listen on `address` and
+ * Opens `count` (1 to GY_ADDRESS_LISTEN_LIMIT, asserted) sockets that listen on `address` and
  * writes them to `fds`; port 0 becomes one port that they all share (gy_address_of_socket tells
- * which). Each is close-on-exec, with TCP_NODELAY and TCP_NOTSENT_LOWAT already set for whatever it
- * accepts. A restart does not trip over connections of the last run that are still closing
+ * which). Each is close-on-exec; those of TCP have TCP_NODELAY and TCP_NOTSENT_LOWAT already set for
+ * whatever they accept, and a restart does not trip over connections of the last run that are still
+ * closing
  * (SO_REUSEADDR).
  *
  * `options` may be NULL for the defaults, `error` may be NULL. On failure nothing stays open and

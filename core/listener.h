@@ -10,6 +10,7 @@
  * accepting pauses for a moment; other errors re-arm.
  */
 
+#include "datagram.h"
 #include "endpoint.h"
 
 struct gy_server {
@@ -31,6 +32,11 @@ struct gy_server {
     void (*worker_close)(struct gy_worker *worker, void *state);
 
     const int *descriptors; /* listening sockets: one for each worker, by its number */
+
+    /* A server of datagrams: its descriptors are bound UDP sockets, and this stands in place of
+     * `ops`, session_bytes, limits, quota_bytes and connections_max (name and context are those
+     * above). NULL: a server of streams. */
+    const struct gy_datagram_options *datagrams;
 };
 
 struct gy_listener {

@@ -201,6 +201,34 @@ int gy_histogram_render(struct gy_writer *writer, const char *name, const char *
     X(tls_full, "tls_handshakes", "kind=\"full\"", COUNTER, "TLS handshakes done.")               \
     X(tls_resumed, "tls_handshakes", "kind=\"resumed\"", COUNTER, "TLS handshakes done.")         \
     X(tls_failures, "tls_failures", "", COUNTER, "TLS connections ended by an error in TLS.")      \
+    X(datagrams_received, "datagrams_received", "", COUNTER, "Datagrams received.")                \
+    X(datagram_receives, "datagram_receives", "", COUNTER,                                         \
+      "Buffers that datagrams came in: fewer than datagrams where trains were taken whole.")       \
+    X(datagrams_truncated, "datagrams_truncated", "", COUNTER,                                     \
+      "Datagrams received that were longer than the server takes.")                                \
+    X(datagrams_malformed, "datagrams_malformed", "", COUNTER,                                     \
+      "Datagrams dropped because the kernel's account of them made no sense.")                     \
+    X(datagrams_lost, "datagrams_lost", "", COUNTER,                                               \
+      "Datagrams received and dropped for want of memory.")                                        \
+    X(datagram_receive_errors, "datagram_receive_errors", "", COUNTER,                             \
+      "Receives that ended with an error, such as a peer that is not there.")                      \
+    X(datagrams_sent, "datagrams_sent", "", COUNTER, "Datagrams that the kernel took.")            \
+    X(datagram_sends, "datagram_sends", "", COUNTER,                                               \
+      "Sends that carried them: fewer than datagrams where trains were sent.")                     \
+    X(datagram_trains_split, "datagram_trains_split", "", COUNTER,                                 \
+      "Trains that the path did not take, sent again one by one.")                                 \
+    X(unsent_queue, "datagrams_unsent", "reason=\"queue\"", COUNTER, "Datagrams not sent.")        \
+    X(unsent_too_long, "datagrams_unsent", "reason=\"too_long\"", COUNTER, "Datagrams not sent.")  \
+    X(unsent_no_buffers, "datagrams_unsent", "reason=\"no_buffers\"", COUNTER,                     \
+      "Datagrams not sent.")                                                                       \
+    X(unsent_again, "datagrams_unsent", "reason=\"again\"", COUNTER, "Datagrams not sent.")        \
+    X(unsent_forbidden, "datagrams_unsent", "reason=\"forbidden\"", COUNTER,                       \
+      "Datagrams not sent.")                                                                       \
+    X(unsent_refused, "datagrams_unsent", "reason=\"refused\"", COUNTER, "Datagrams not sent.")    \
+    X(unsent_unreachable, "datagrams_unsent", "reason=\"unreachable\"", COUNTER,                   \
+      "Datagrams not sent.")                                                                       \
+    X(unsent_closed, "datagrams_unsent", "reason=\"closed\"", COUNTER, "Datagrams not sent.")      \
+    X(unsent_error, "datagrams_unsent", "reason=\"error\"", COUNTER, "Datagrams not sent.")        \
     X(mailbox_refused, "mailbox_refused", "", COUNTER,                                             \
       "Messages to another worker that found its mailbox full.")
 

@@ -147,9 +147,8 @@ int gy_pool_open(struct gy_pool **out, struct gy_ring *ring, const struct gy_poo
                  struct gy_error *error)
 {
     *out = NULL;
-    if (options->posted == 0 || (options->posted & (options->posted - 1)) != 0 ||
-        options->posted > options->buffers || options->buffers > 32768 ||
-        options->buffer_bytes < 64) {
+    if ((options->posted & (options->posted - 1)) != 0 || options->posted > options->buffers ||
+        options->buffers == 0 || options->buffers > 32768 || options->buffer_bytes < 64) {
         return gy_error_set(
             error, GY_EINVAL,
             "opening a buffer pool: %u buffers of %u bytes with %u posted are not possible; posted "
@@ -168,8 +167,10 @@ int gy_pool_open(struct gy_pool **out, struct gy_ring *ring, const struct gy_poo
                      pool->memory_bytes);
         goto fail;
     }
-    code = gy_ring_buffers_open(ring, options->group, options->posted, is_incremental(pool),
-                                &pool->shared, error);
+    if (options->posted > 0) {
+        code = gy_ring_buffers_open(ring, options->group, options->posted, is_incremental(pool),
+                                    &pool->shared, error);
+    }
     if (code != 0) {
         goto fail;
     }
@@ -308,15 +309,36 @@ int gy_pool_take(struct gy_pool *pool, const struct gy_completion *completion,
     return error != 0 ? error : completion->result;
 }
 
+static void note_spares(struct gy_pool *pool)
+{
+    if (pool->spare_count < pool->counters.spares_min) {
+        pool->counters.spares_min = pool->spare_count;
+    }
+}
+
+struct gy_buffer *gy_pool_lend(struct gy_pool *pool)
+{
+    if (pool->spare_count == 0) {
+        return NULL;
+    }
+    struct pool_buffer *buffer = &pool->buffers[pool->spares[--pool->spare_count]];
+    gy_assert(!buffer->posted && buffer->buffer.refs == 0);
+    note_spares(pool);
+    buffer->buffer.refs = 1;
+    pool->held++;
+    gy_unpoison(buffer->buffer.data, buffer->buffer.capacity);
+    return &buffer->buffer;
+}
+
 void gy_pool_refill(struct gy_pool *pool)
 {
     while (pool->posted_count < pool->options.posted && pool->spare_count > 0) {
         buffer_post(pool, pool->spares[--pool->spare_count]);
     }
-    if (pool->spare_count < pool->counters.spares_min) {
-        pool->counters.spares_min = pool->spare_count;
+    note_spares(pool);
+    if (pool->shared != NULL) {
+        gy_ring_buffers_publish(pool->shared);
     }
-    gy_ring_buffers_publish(pool->shared);
 }
 
 void gy_pool_starved(struct gy_pool *pool)

@@ -26,7 +26,8 @@ struct gy_pool_options {
     uint16_t group;        /* buffer group id, unique within the ring, not UINT16_MAX */
     uint32_t buffer_bytes; /* of one buffer */
     uint32_t buffers;      /* in all; at most 32768 */
-    uint32_t posted;       /* with the kernel at a time: a power of two, at most `buffers` */
+    uint32_t posted;       /* with the kernel at a time: a power of two, at most `buffers`; 0: none,
+                              the pool is for gy_pool_lend() alone and `group` is not used */
     enum gy_receive_mode mode;
 };
 
@@ -61,6 +62,10 @@ void gy_pool_close(struct gy_pool *pool);
  */
 int gy_pool_take(struct gy_pool *pool, const struct gy_completion *completion,
                  struct gy_chain *chain);
+
+/* Takes a spare for the caller to fill itself: he holds it once, and slices it as he likes. NULL
+ * when there is none. */
+struct gy_buffer *gy_pool_lend(struct gy_pool *pool);
 
 /* Posts spares until the kernel has its number again. Call once a turn, after the completions. */
 void gy_pool_refill(struct gy_pool *pool);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <liburing.h>
 #include <linux/openat2.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,14 @@ _Static_assert(GY_COMPLETION_MORE == IORING_CQE_F_MORE, "flags are the kernel's"
 _Static_assert(GY_COMPLETION_NONEMPTY == IORING_CQE_F_SOCK_NONEMPTY, "flags are the kernel's");
 _Static_assert(GY_COMPLETION_BUFFER_MORE == IORING_CQE_F_BUF_MORE, "flags are the kernel's");
 _Static_assert(IORING_CQE_BUFFER_SHIFT == 16, "the buffer id is the flags' upper half");
+_Static_assert(sizeof(struct gy_message_head) == sizeof(struct io_uring_recvmsg_out) &&
+                   offsetof(struct gy_message_head, control_length) ==
+                       offsetof(struct io_uring_recvmsg_out, controllen) &&
+                   offsetof(struct gy_message_head, payload_length) ==
+                       offsetof(struct io_uring_recvmsg_out, payloadlen) &&
+                   offsetof(struct gy_message_head, flags) ==
+                       offsetof(struct io_uring_recvmsg_out, flags),
+               "a message's head is the kernel's");
 
 #define DEFAULT_ENTRIES            1024
 #define DEFAULT_COMPLETION_ENTRIES 8192
@@ -368,6 +377,47 @@ int gy_ring_receive(struct gy_ring *ring, uint64_t token, int socket, uint16_t g
     }
     if (mode == GY_RECEIVE_BUNDLE) {
         sqe->ioprio |= IORING_RECVSEND_BUNDLE;
+    }
+    io_uring_sqe_set_data64(sqe, token);
+    return 0;
+}
+
+int gy_ring_receive_message(struct gy_ring *ring, uint64_t token, int socket, uint16_t group,
+                            const struct msghdr *message, bool poll_first)
+{
+    if (!(ring->features & GY_RING_MULTISHOT_RECEIVE)) {
+        return GY_ENOTSUP;
+    }
+    union {
+        const struct msghdr *in;
+        struct msghdr *out;
+    } cast = {.in = message};
+    struct io_uring_sqe *sqe = queue(ring);
+    if (sqe == NULL) {
+        return GY_ENOBUFS;
+    }
+    io_uring_prep_recvmsg_multishot(sqe, socket, cast.out, 0);
+    sqe->flags |= IOSQE_BUFFER_SELECT;
+    sqe->buf_group = group;
+    if (poll_first) {
+        sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
+    }
+    io_uring_sqe_set_data64(sqe, token);
+    return 0;
+}
+
+int gy_ring_poll(struct gy_ring *ring, uint64_t token, int descriptor, uint32_t events,
+                 bool multishot)
+{
+    gy_assert(descriptor >= 0);
+    struct io_uring_sqe *sqe = queue(ring);
+    if (sqe == NULL) {
+        return GY_ENOBUFS;
+    }
+    if (multishot) {
+        io_uring_prep_poll_multishot(sqe, descriptor, events);
+    } else {
+        io_uring_prep_poll_add(sqe, descriptor, events);
     }
     io_uring_sqe_set_data64(sqe, token);
     return 0;

@@ -33,10 +33,14 @@ enum gy_operation {
     GY_OPERATION_SEND,
     GY_OPERATION_CANCEL,
     GY_OPERATION_CLOSE,
-    GY_OPERATION_MESSAGE, /* another worker rang */
-    GY_OPERATION_RUNG,    /* this worker rang another: its number is the slot */
-    GY_OPERATION_WAKE,    /* a thread without a ring rang */
-    GY_OPERATION_FILE,    /* of core/file */
+    GY_OPERATION_MESSAGE,          /* another worker rang */
+    GY_OPERATION_RUNG,             /* this worker rang another: its number is the slot */
+    GY_OPERATION_WAKE,             /* a thread without a ring rang */
+    GY_OPERATION_FILE,             /* of core/file */
+    GY_OPERATION_DATAGRAM_RECEIVE, /* of core/datagram: the slot is a socket's */
+    GY_OPERATION_DATAGRAM_SEND,    /* the slot is that of a send */
+    GY_OPERATION_DATAGRAM_WRITABLE,
+    GY_OPERATION_DATAGRAM_CANCEL,
     GY_OPERATION_COUNT
 };
 
@@ -95,7 +99,7 @@ static inline uint16_t gy_completion_buffer(const struct gy_completion *completi
     X(REGISTERED_RING, 5, "5.18", "a descriptor look-up per enter")                                \
     X(NO_IOWAIT, 6, "6.15", "idle workers look like iowait in top(1)")                             \
     X(MULTISHOT_ACCEPT, 7, "5.19", "one submission per accepted connection")                       \
-    X(MULTISHOT_RECEIVE, 8, "6.0", "one submission per receive")                                   \
+    X(MULTISHOT_RECEIVE, 8, "6.0", "one submission per receive; UDP by recvmmsg and sendmmsg")     \
     X(BUFFER_RING, 9, "5.19", "nothing: this one is needed")                                       \
     X(BUFFER_INCREMENTAL, 10, "6.12", "whole buffers, one per receive")                            \
     X(RECEIVE_BUNDLE, 11, "6.10", "one completion per buffer")                                     \
@@ -167,6 +171,28 @@ int gy_receive_mode_parse(const char *name, enum gy_receive_mode *mode);
  * at once. */
 int gy_ring_receive(struct gy_ring *ring, uint64_t token, int socket, uint16_t group,
                     enum gy_receive_mode mode, bool poll_first);
+
+/* Lies at the start of a buffer that gy_ring_receive_message() has filled. Behind it come
+ * `name_bytes` for the sender's address, `control_bytes` for control messages (both as they were
+ * asked for, whatever part of them is in use), and the payload. */
+struct gy_message_head {
+    uint32_t name_length; /* bytes of the address; more than were asked for: it was cut */
+    uint32_t control_length;
+    uint32_t payload_length;
+    uint32_t flags; /* MSG_TRUNC: the payload was cut; MSG_CTRUNC: the control messages were */
+};
+
+/* Receives datagrams, one to a buffer of `group`, until told otherwise. Of `message` only
+ * msg_namelen and msg_controllen are looked at, by the time gy_ring_wait() returns: the room for
+ * each in the buffer. GY_ENOTSUP without GY_RING_MULTISHOT_RECEIVE. */
+int gy_ring_receive_message(struct gy_ring *ring, uint64_t token, int socket, uint16_t group,
+                            const struct msghdr *message, bool poll_first);
+
+/* Tells when a descriptor is ready for one of `events` (POLLIN, POLLOUT): once, or (multishot) each
+ * time that it becomes so anew; the first time also if it is so already. The result is the events,
+ * or a negative errno. */
+int gy_ring_poll(struct gy_ring *ring, uint64_t token, int descriptor, uint32_t events,
+                 bool multishot);
 
 /* Sends all of it (MSG_WAITALL); the result can still be short. */
 int gy_ring_send(struct gy_ring *ring, uint64_t token, int socket, const void *data,

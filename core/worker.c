@@ -160,6 +160,9 @@ fail:
 int gy_worker_serve(struct gy_worker *worker, const struct gy_server *server,
                     struct gy_error *error)
 {
+    if (server->datagrams != NULL) {
+        return gy_datagram_serve(worker, server, error);
+    }
     if (worker->listener_count == GY_LISTENERS_MAX) {
         return gy_error_set(error, GY_ELIMIT, "adding a listener for %s: a worker has at most %d",
                             server->name, GY_LISTENERS_MAX);
@@ -190,6 +193,7 @@ static void drain_begin(struct gy_worker *worker, uint64_t timeout_ms, bool take
             gy_stream_drain(gy_slab_at(&worker->streams, slot));
         }
     }
+    gy_datagrams_drain(worker, take_waiting);
 }
 
 void gy_worker_take(struct gy_worker *worker, const struct gy_message *message)
@@ -307,6 +311,14 @@ void gy_worker_dispatch(struct gy_worker *worker, const struct gy_completion *co
             drop_stale(worker, completion);
         }
         break;
+    case GY_OPERATION_DATAGRAM_RECEIVE:
+    case GY_OPERATION_DATAGRAM_SEND:
+    case GY_OPERATION_DATAGRAM_WRITABLE:
+    case GY_OPERATION_DATAGRAM_CANCEL:
+        if (!gy_datagram_completed(worker, completion)) {
+            drop_stale(worker, completion);
+        }
+        break;
     case GY_OPERATION_MESSAGE: /* waking was all it was for */
     case GY_OPERATION_NONE:
         break;
@@ -413,7 +425,8 @@ static void resume_retrying(struct gy_worker *worker)
 /* Whether there is something to do that no completion announces. */
 static bool must_not_sleep(const struct gy_worker *worker)
 {
-    if (worker->ready_head != NULL || worker->flush_head != NULL || !worker->wake_armed) {
+    if (worker->ready_head != NULL || worker->flush_head != NULL || !worker->wake_armed ||
+        gy_datagrams_busy(worker)) {
         return true;
     }
     if (!TAILQ_EMPTY(&worker->starved) && gy_pool_free(worker->pool) > 0) {
@@ -493,12 +506,14 @@ static bool listeners_closed(const struct gy_worker *worker)
 static void drain_step(struct gy_worker *worker)
 {
     stop_listeners(worker);
-    if (worker->now_ms >= worker->drain_deadline_ms && worker->streams_open > 0) {
+    uint32_t sockets = gy_datagrams_open(worker);
+    if (worker->now_ms >= worker->drain_deadline_ms && (worker->streams_open > 0 || sockets > 0)) {
         gy_log(GY_LOG_WARN, "worker",
-               "worker %u: the drain deadline passed with %llu connections open; they are cut",
-               worker->options.number, (unsigned long long)worker->streams_open);
+               "worker %u: the drain deadline passed with %llu connections and %u UDP sockets "
+               "open; they are cut",
+               worker->options.number, (unsigned long long)worker->streams_open, sockets);
         worker->phase = GY_WORKER_STOPPED;
-    } else if (worker->streams_open == 0 && listeners_closed(worker)) {
+    } else if (worker->streams_open == 0 && sockets == 0 && listeners_closed(worker)) {
         worker->phase = GY_WORKER_STOPPED;
     }
 }
@@ -517,6 +532,7 @@ int gy_worker_turn(struct gy_worker *worker, uint64_t timeout_ns)
     gy_worker_read_inlets(worker);
     gy_file_run(worker);
     resume_retrying(worker);
+    gy_datagrams_run(worker);
     run_ready(worker);
     gy_wheel_advance(&worker->wheel, worker->now_ms, TIMERS_PER_TURN);
     if (worker->phase == GY_WORKER_DRAINING) {
@@ -527,6 +543,7 @@ int gy_worker_turn(struct gy_worker *worker, uint64_t timeout_ns)
         gy_share_resume(worker, worker->pool, &worker->starved);
     }
     flush(worker);
+    gy_datagrams_flush(worker);
     gy_worker_count(worker);
     if (worker->options.shares) {
         gy_share_end(worker);
@@ -571,11 +588,12 @@ void gy_worker_finish(struct gy_worker *worker)
     do {
         stop_listeners(worker);
         abort_all(worker, GY_CLOSE_DRAIN);
+        gy_datagrams_abort(worker);
         if (gy_worker_turn(worker, 10 * NANOSECONDS_PER_MS) != 0) {
             break;
         }
     } while ((worker->streams_open > 0 || worker->files.operations.used > 0 ||
-              !listeners_closed(worker)) &&
+              gy_datagrams_open(worker) > 0 || !listeners_closed(worker)) &&
              worker->now_ms < deadline_ms);
     gy_ring_submit(worker->ring); /* the last descriptors are closed by the ring */
 }
@@ -584,17 +602,19 @@ void gy_worker_close(struct gy_worker *worker)
 {
     if (worker->pool != NULL) {
         gy_worker_finish(worker);
-        if (worker->streams_open > 0 || worker->files.operations.used > 0) {
+        if (worker->streams_open > 0 || worker->files.operations.used > 0 ||
+            gy_datagrams_open(worker) > 0) {
             gy_log(GY_LOG_ERROR, "worker",
-                   "worker %u: %llu connections and %u file operations did not end; their memory "
-                   "is left to the system",
+                   "worker %u: %llu connections, %u UDP sockets and %u file operations did not "
+                   "end; their memory is left to the system",
                    worker->options.number, (unsigned long long)worker->streams_open,
-                   worker->files.operations.used);
+                   gy_datagrams_open(worker), worker->files.operations.used);
             return; /* the kernel may still write to it */
         }
         for (uint32_t i = 0; i < worker->listener_count; i++) {
             gy_listener_close(&worker->listeners[i]);
         }
+        gy_datagrams_close(worker);
         gy_bump_close(&worker->bump);
         gy_pool_close(worker->pool);
     }

@@ -17,6 +17,7 @@
 #include <time.h>
 
 #include "bump.h"
+#include "datagram.h"
 #include "file.h"
 #include "listener.h"
 #include "mailbox.h"
@@ -60,6 +61,7 @@ struct gy_worker_options {
     uint32_t mailbox_messages; /* in each of the mailboxes; a power of two; 0: 1024 */
     bool shares; /* several listeners share the worker: each has receive buffers of its own, and a
                     flood on one leaves time to the others (share.h) */
+    uint32_t datagrams_max;    /* UDP sockets; 0: 4096 */
     struct gy_ring_options ring;
     struct gy_pool_options pool; /* of one pool; listeners' own have the group numbers after its */
 };
@@ -105,6 +107,7 @@ struct gy_worker {
     struct gy_slab blocks;
     struct gy_slab keeps;
     struct gy_file_table files;
+    struct gy_datagram_table *datagrams; /* NULL until the first endpoint of UDP sockets */
     void *memory;
     size_t memory_bytes;
 
@@ -150,8 +153,8 @@ struct gy_worker {
 int gy_worker_open(struct gy_worker *worker, const struct gy_worker_options *options,
                    struct gy_worker *const *peers, struct gy_error *error);
 
-/* Adds a server and begins to accept on its descriptor for this worker. GY_ELIMIT past
- * GY_LISTENERS_MAX. */
+/* Adds a server and begins to accept, or to receive datagrams, on its descriptor for this worker.
+ * GY_ELIMIT past GY_LISTENERS_MAX. */
 int gy_worker_serve(struct gy_worker *worker, const struct gy_server *server,
                     struct gy_error *error);
 

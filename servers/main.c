@@ -6,6 +6,7 @@
 #include "clients/cert/cert_command.h"
 #include "clients/get/get_command.h"
 #include "servers/doctor.h"
+#include "servers/echo/echo_command.h"
 #include "servers/http/encoder.h"
 #include "servers/http/http_command.h"
 
@@ -17,6 +18,7 @@ static const struct {
     {"start", gy_start_main, "serve what there is, with built-in defaults"},
     {"http", gy_http_main, "an HTTP/1.1 server"},
     {"get", gy_get_main, "fetch URLs over HTTP/1.1"},
+    {"echo", gy_echo_main, "sends back what it receives, over TCP and UDP"},
     {"serve", gy_serve_main, "what a configuration file says: any mix of servers"},
     {"cert", gy_cert_main, "certificates for development: an authority of your own"},
     {"doctor", gy_doctor_main, "what this host offers, and what would change it"},

@@ -65,6 +65,7 @@ struct gy_serve_server {
     /* Called in the serving process, while it has all its rights, before `fill`; may be NULL. 0, or
      * a GY_E… code with the sentence: then nothing is served. */
     int (*prepare)(struct gy_serve_server *server, struct gy_error *error);
+    bool datagrams; /* over UDP: its descriptors are bound UDP sockets */
     /* Fills a core server that serves `context` on the descriptors: gy_http_server_init, say. */
     void (*fill)(struct gy_server *server, void *context, const int *descriptors);
     void *context;
@@ -132,7 +133,7 @@ int gy_serve_http(const struct gy_serve_options *options, struct gy_http_server 
 int gy_serve_http_with(const struct gy_serve_options *options, struct gy_http_server *http,
                        const struct gy_serve_hooks *hooks);
 
-/* Addresses that the service manager has sockets for, as text; for commands that were given no
+/* Addresses that the service manager has TCP sockets for, as text; for commands that were given no
  * other. Valid once gy_serve has begun. Returns how many were written to `addresses`. */
 uint32_t gy_serve_inherited(const char *addresses[], uint32_t max);
 

@@ -22,6 +22,7 @@ struct place {
     char asked[GY_ADDRESS_TEXT_BYTES];
     char shown[GY_ADDRESS_TEXT_BYTES]; /* with the port that stands for 0 */
     int *descriptors;                  /* one for each worker */
+    bool datagrams;                    /* UDP */
     int now;                           /* server of the plan that is in use, or NOT_SERVED */
     int next;                          /* of the one that is to replace it */
 };
@@ -170,9 +171,11 @@ static int place_open(struct serve *serve, struct place *place, struct gy_error 
         code = gy_error_set(error, GY_ENOMEM, "out of memory");
     }
     if (code == 0) {
-        code = gy_inherited_listen(&inherited, &address, serve->workers, place->descriptors, error);
+        struct gy_listen_options options = {.datagrams = place->datagrams};
+        code = gy_inherited_listen(&inherited, &address, place->datagrams, serve->workers,
+                                   place->descriptors, error);
         if (code == 0) {
-            code = gy_address_listen(&address, serve->workers, place->descriptors, NULL, error);
+            code = gy_address_listen(&address, serve->workers, place->descriptors, &options, error);
         }
     }
     if (code < 0) {
@@ -212,11 +215,14 @@ static void places_prune(struct serve *serve)
 }
 
 /* The place that the next plan's server listens on: one that is there, or a new one. */
-static int place_take(struct serve *serve, int server, const char *asked, struct gy_error *error)
+static int place_take(struct serve *serve, int server, const char *asked, bool datagrams,
+                      struct gy_error *error)
 {
     for (uint32_t i = 0; i < serve->place_count; i++) {
-        if (serve->places[i].next == NOT_SERVED && strcmp(serve->places[i].asked, asked) == 0) {
-            serve->places[i].next = server;
+        struct place *kept = &serve->places[i];
+        if (kept->next == NOT_SERVED && kept->datagrams == datagrams &&
+            strcmp(kept->asked, asked) == 0) {
+            kept->next = server;
             return 0;
         }
     }
@@ -225,7 +231,7 @@ static int place_take(struct serve *serve, int server, const char *asked, struct
                             asked, GY_SERVE_PLACES_MAX);
     }
     struct place *place = &serve->places[serve->place_count];
-    *place = (struct place){.now = NOT_SERVED, .next = server};
+    *place = (struct place){.datagrams = datagrams, .now = NOT_SERVED, .next = server};
     snprintf(place->asked, sizeof place->asked, "%s", asked);
     int code = place_open(serve, place, error);
     serve->place_count += code == 0;
@@ -264,7 +270,7 @@ static int next_make(struct serve *serve, struct gy_error *error)
     for (uint32_t s = 0; s < serve->next->server_count && code == 0; s++) {
         const struct gy_serve_server *server = &serve->next->servers[s];
         for (uint32_t a = 0; a < server->address_count && code == 0; a++) {
-            code = place_take(serve, (int)s, server->addresses[a], error);
+            code = place_take(serve, (int)s, server->addresses[a], server->datagrams, error);
         }
     }
     if (code != 0) {
@@ -535,9 +541,11 @@ uint32_t gy_serve_inherited(const char *addresses[], uint32_t max)
 {
     static char texts[GY_INHERITED_MAX][GY_ADDRESS_TEXT_BYTES];
     uint32_t count = 0;
-    for (uint32_t i = 0; i < inherited.count && count < max; i++, count++) {
-        addresses[count] =
-            gy_address_format(&inherited.sockets[i].address, texts[i], sizeof texts[i]);
+    for (uint32_t i = 0; i < inherited.count && count < max; i++) {
+        if (!inherited.sockets[i].datagrams) {
+            addresses[count++] =
+                gy_address_format(&inherited.sockets[i].address, texts[i], sizeof texts[i]);
+        }
     }
     return count;
 }

@@ -79,12 +79,18 @@ static long number_of(const char *name)
     return errno == 0 && *end == '\0' ? number : 0;
 }
 
+static int type_of(int fd)
+{
+    int type = 0;
+    socklen_t length = sizeof type;
+    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 ? type : 0;
+}
+
 static bool listens(int fd)
 {
-    int type = 0, accepting = 0;
-    socklen_t length = sizeof type;
-    bool stream = getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_STREAM;
-    length = sizeof accepting;
+    int accepting = 0;
+    bool stream = type_of(fd) == SOCK_STREAM;
+    socklen_t length = sizeof accepting;
     return stream && getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepting, &length) == 0 &&
            accepting != 0;
 }
@@ -105,18 +111,23 @@ int gy_inherited_take(struct gy_inherited *inherited, struct gy_error *error)
         int fd = FIRST_FD + i;
         int on = 1;
         struct gy_address *address = &inherited->sockets[i].address;
-        if (!listens(fd) || gy_address_of_socket(address, fd) != 0) {
+        bool datagrams = type_of(fd) == SOCK_DGRAM;
+        if ((!datagrams && !listens(fd)) || gy_address_of_socket(address, fd) != 0) {
             return gy_error_set(error, GY_EINVAL,
                                 "descriptor %d from the service manager is no TCP socket that "
-                                "listens; correct the ListenStream= lines of its socket unit",
+                                "listens and no UDP socket; correct the ListenStream= and "
+                                "ListenDatagram= lines of its socket unit",
                                 fd);
         }
         fcntl(fd, F_SETFD, FD_CLOEXEC);
         /* One queue of several workers: looking into it must never wait for what another took. */
-        fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        int unsent = GY_ADDRESS_UNSENT_BYTES;
-        setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
+        if (!datagrams) {
+            int unsent = GY_ADDRESS_UNSENT_BYTES;
+            fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+            setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+            setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
+        }
+        inherited->sockets[i].datagrams = datagrams;
         inherited->sockets[i].fd = fd;
         inherited->sockets[i].used = false;
         inherited->count++;
@@ -125,10 +136,11 @@ int gy_inherited_take(struct gy_inherited *inherited, struct gy_error *error)
 }
 
 int gy_inherited_listen(struct gy_inherited *inherited, const struct gy_address *address,
-                        unsigned count, int fds[], struct gy_error *error)
+                        bool datagrams, unsigned count, int fds[], struct gy_error *error)
 {
     for (uint32_t i = 0; i < inherited->count; i++) {
-        if (!gy_address_equal(&inherited->sockets[i].address, address)) {
+        if (inherited->sockets[i].datagrams != datagrams ||
+            !gy_address_equal(&inherited->sockets[i].address, address)) {
             continue;
         }
         for (unsigned made = 0; made < count; made++) {

@@ -30,19 +30,22 @@ struct gy_inherited {
     struct {
         int fd;
         bool used;
+        bool datagrams;
         struct gy_address address;
     } sockets[GY_INHERITED_MAX];
 };
 
 /* Takes $LISTEN_FDS, if $LISTEN_PID is this process, and removes both from the environment. Sockets
- * that are not TCP and listening are an error: they would be left waiting. 0, GY_EINVAL, GY_ELIMIT.
+ * that are neither TCP and listening nor UDP and bound are an error: they would be left waiting. 0,
+ * GY_EINVAL, GY_ELIMIT.
  */
 int gy_inherited_take(struct gy_inherited *inherited, struct gy_error *error);
 
-/* `count` descriptors of the one that listens on `address`. All are the same socket: its workers
- * accept from one queue. True when there was one; a negative code when descriptors ran out. */
+/* `count` descriptors of the one that listens on `address`, by UDP if `datagrams`. All are the same
+ * socket: its workers take from one queue. True when there was one; a negative code when
+ * descriptors ran out. */
 int gy_inherited_listen(struct gy_inherited *inherited, const struct gy_address *address,
-                        unsigned count, int fds[], struct gy_error *error);
+                        bool datagrams, unsigned count, int fds[], struct gy_error *error);
 
 void gy_inherited_close(struct gy_inherited *inherited);
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Counts what an operation of a scenario costs: instructions by function, allocations, copies, submissions.
+"""Counts what an operation of a scenario costs: instructions by function, system calls, allocations, copies, submissions.
 
 Every scenario is run with two numbers of iterations; what is told is the difference, so that start-up falls out. It is
 exact: the scenarios have no clock, no kernel and no randomness in them.
@@ -21,7 +21,8 @@ from gate.revisions import NoVerdict
 FEW, MANY = 64, 576
 
 COUNTED = ("allocations", "copied_bytes", "enters", "submissions", "completions")
-FIGURES = ("instructions", *COUNTED)
+# The ring's enters are system calls as well; in the scenarios the null ring stands for the kernel, and they are added.
+FIGURES = ("instructions", *COUNTED, "system_calls")
 
 VALGRIND = shutil.which("valgrind")
 
@@ -73,13 +74,22 @@ def count_natively(program, name, iterations):
     return json.loads(run_once(["./" + program.name, name, str(iterations)], program.parent))
 
 
-def count_instructions(program, name, iterations, parse=parse_callgrind):
+def count_system_calls(lines):
+    """In what valgrind's --trace-syscalls wrote; the line that tells how a blocking call ended is not another call."""
+    return sum(re.match(r"SYSCALL\[[^]]*\]\(\s*\d+\) (?!\.\.\.)", line) is not None for line in lines)
+
+
+def trace(program, name, iterations, parse=parse_callgrind):
+    """(what `parse` makes of callgrind's file, system calls)"""
     with tempfile.TemporaryDirectory(prefix="gyre-gate-") as folder:
-        out = os.path.join(folder, "out")
+        out, log = os.path.join(folder, "out"), os.path.join(folder, "log")
         run_once([VALGRIND, "--tool=callgrind", "--quiet", f"--callgrind-out-file={out}", "--compress-strings=no",
-                  "--compress-pos=no", "./" + program.name, name, str(iterations)], program.parent)
+                  "--compress-pos=no", "--trace-syscalls=yes", f"--log-file={log}", "./" + program.name, name,
+                  str(iterations)], program.parent)
         with open(out, encoding="utf-8", errors="replace") as lines:
-            return parse(lines)
+            parsed = parse(lines)
+        with open(log, encoding="utf-8", errors="replace") as lines:
+            return parsed, count_system_calls(lines)
 
 
 def difference(few, many):
@@ -90,10 +100,12 @@ def count_scenario(program, name):
     """{"what", "operations", figure: Fraction an operation…, "functions": {name: Fraction an operation}}"""
     few, many = (count_natively(program, name, n) for n in (FEW, MANY))
     operations = many["operations"] - few["operations"]
-    costs = difference(*(count_instructions(program, name, n) for n in (FEW, MANY)))
+    traces = [trace(program, name, n) for n in (FEW, MANY)]
+    costs = difference(*(parsed for parsed, _ in traces))
     result = {"what": many["what"], "operations": operations}
     result.update({key: Fraction(many[key] - few[key], operations) for key in COUNTED})
     result["instructions"] = Fraction(sum(costs.values()), operations)
+    result["system_calls"] = result["enters"] + Fraction(traces[1][1] - traces[0][1], operations)
     result["functions"] = {name: Fraction(cost, operations) for name, cost in costs.items() if cost != 0}
     return result
 

@@ -9,6 +9,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from gate.revisions import NoVerdict
+
 
 def first_line(*words):
     """What a tool says of its version, or "" where there is none."""
@@ -34,8 +36,15 @@ def fingerprint(about):
 def figures_of(scenario):
     """The head's figures of a scenario, of either layer."""
     if "figures" in scenario:
-        return {name: values["head"] for name, values in scenario["figures"].items()}
+        figures = {name: values["head"] for name, values in scenario["figures"].items()}
+        return {"verdict": "fail" if scenario["failed"] else "pass", **figures}
     return {name: scenario[name] for name in ("verdict", "ratio", "lower", "upper", "pairs")}
+
+
+def scenarios_of(result):
+    """Those of both layers, where it has both."""
+    layers = [result[layer] for layer in ("counts", "pairs") if result.get(layer)] or [result]
+    return [scenario for layer in layers for scenario in layer["scenarios"]]
 
 
 def entry(result, about, now_s):
@@ -43,11 +52,32 @@ def entry(result, about, now_s):
     return {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now_s)), "fingerprint": fingerprint(about),
             "machine": about, "schema": result["schema"], "base": result["base"]["commit"],
             "head": result["head"]["commit"], "verdict": result["verdict"],
-            "scenarios": {scenario["name"]: figures_of(scenario) for scenario in result["scenarios"]}}
+            "scenarios": {scenario["name"]: figures_of(scenario) for scenario in scenarios_of(result)}}
 
 
 def append(path, result):
     """In one write, so that runs side by side do not mix their lines."""
     line = json.dumps(entry(result, machine(), time.time()), ensure_ascii=False, separators=(",", ":")) + "\n"
-    with open(path, "ab", buffering=0) as out:
-        out.write(line.encode())
+    try:
+        with open(path, "ab", buffering=0) as out:
+            out.write(line.encode())
+    except OSError as why:
+        raise NoVerdict(f"--history {path}: {why.strerror}") from None
+
+
+def read(paths):
+    """All entries of these files, the oldest first."""
+    entries = []
+    for path in paths:
+        try:
+            lines = Path(path).read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as why:
+            raise NoVerdict(f"{path}: {getattr(why, 'strerror', None) or why}") from None
+        for number, line in enumerate(lines, 1):
+            try:
+                found = json.loads(line)
+                entries.append({key: found[key] for key in ("time", "fingerprint", "machine", "base", "head", "verdict",
+                                                            "scenarios")})
+            except (ValueError, KeyError, TypeError):
+                raise NoVerdict(f"{path}:{number}: not a line that --history has written; take it out") from None
+    return sorted(entries, key=lambda each: each["time"])

@@ -1,28 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Layer 1 of the gate: exact counts of two revisions, compared; and how that is told."""
 
-import contextlib
 import math
-import sys
-import tempfile
-from pathlib import Path
 
-from gate import counts, decide, revisions, waivers
-from gate.revisions import NoVerdict, Revision
-
-
-@contextlib.contextmanager
-def work_folder(kept):
-    if kept:
-        yield Path(kept).resolve()
-    else:
-        with tempfile.TemporaryDirectory(prefix="gyre-gate-") as folder:
-            yield Path(folder)
-
-
-def progress(text):
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+from gate import counts, decide, waivers
+from gate.progress import progress
+from gate.revisions import NoVerdict
 
 
 def check_names(only, programs):
@@ -32,31 +15,23 @@ def check_names(only, programs):
             raise NoVerdict(f"there is no scenario {name}; there are {', '.join(sorted(known))}")
 
 
-def compare(base_name, head_name, only=(), kept=None):
-    """The result as it is written to JSON, but with Fractions in it."""
-    base_commit, head_commit = revisions.resolve(base_name), revisions.resolve(head_name)
-    if not revisions.file_at(head_commit, "bench/gate/gate_scenarios.c"):
-        raise NoVerdict(f"{head_name} has no scenarios yet: only revisions with bench/gate can be judged")
-    waived = waivers.new_waivers(revisions.file_at(base_commit, waivers.PATH),
-                                 revisions.file_at(head_commit, waivers.PATH))
-    with work_folder(kept) as work:
-        base, head = Revision(base_name, base_commit, work), Revision(head_name, head_commit, work)
-        for revision in (base, head):
-            progress(f"building {revision.name} ")
-            revision.build(head_commit)
-        check_names(only, [base.program, head.program])
-        base_counts, head_counts = counts.count_all([base.program, head.program], only,
-                                                    lambda done, of: progress(f"counting: {done} of {of} "))
-        progress("")
+def compare(base, head, waived, only=()):
+    """`base`, `head`: builds.Built. The result as it is written to JSON, but with Fractions in it."""
+    for side in (base, head):
+        if not side.scenarios:
+            raise NoVerdict(f"{side.name} has no bench/gate-scenarios, so nothing can be counted; without them there is "
+                            "`gyre-bench pairs`")
+    programs = [base.scenarios, head.scenarios]
+    check_names(only, programs)
+    base_counts, head_counts = counts.count_all(programs, only, lambda done, of: progress(f"counting: {done} of {of} "))
+    progress("")
     scenarios, notes = decide.decide(base_counts, head_counts, waived)
     if not scenarios:
-        raise NoVerdict("the two revisions have no scenario in common")
-    if base.own_bench and base_commit != head_commit:
-        notes.append(f"{base_name} does not build with the scenarios of {head_name}, so it was run with its own: where "
-                     "those differ, so do the figures")
+        raise NoVerdict("the two sides have no scenario in common")
+    if base.own_bench and base.commit != head.commit:
+        notes.append(f"{base.name} was run with scenarios of its own: where those differ from {head.name}'s, so do the figures")
     failed = any(scenario["failed"] for scenario in scenarios)
-    return {"schema": "gyre-gate-1", "base": {"name": base_name, "commit": base_commit},
-            "head": {"name": head_name, "commit": head_commit}, "verdict": "fail" if failed else "pass",
+    return {"schema": "gyre-gate-1", "base": base.about(), "head": head.about(), "verdict": "fail" if failed else "pass",
             "limit": decide.LIMIT, "scenarios": scenarios, "notes": notes}
 
 
@@ -97,10 +72,14 @@ def print_failure(scenario):
         print(f"    {float(head - base):+9.2f}  {name}  ({number(base)} → {number(head)})")
 
 
+def called(side):
+    return f"{side['name']} ({side['commit'][:12]})" if side["commit"] else side["name"]
+
+
 def print_result(result):
-    base, head = result["base"], result["head"]
-    print(f"{base['name']} ({base['commit'][:12]}) → {head['name']} ({head['commit'][:12]}), an operation:")
-    print(f"  {'scenario':22}{'instructions':>26}{'':9}{'allocations':>12}{'copied':>8}{'submissions':>13}")
+    print(f"{called(result['base'])} → {called(result['head'])}, an operation:")
+    print(f"  {'scenario':22}{'instructions':>26}{'':9}{'allocations':>12}{'copied':>8}{'submissions':>13}"
+          f"{'system calls':>14}")
     for scenario in result["scenarios"]:
         figures = scenario["figures"]
         instructions = figures["instructions"]
@@ -109,7 +88,7 @@ def print_result(result):
         mark = "FAILED" if scenario["failed"] else "; ".join(marks)
         row = (f"  {scenario['name']:22}{change:>26}{grown_text('instructions', instructions):>9}"
                f"{number(figures['allocations']['head']):>12}{number(figures['copied_bytes']['head']):>8}"
-               f"{number(figures['submissions']['head']):>13}  {mark}")
+               f"{number(figures['submissions']['head']):>13}{number(figures['system_calls']['head']):>14}  {mark}")
         print(row.rstrip())
     for note in result["notes"]:
         print(f"  note: {note}")

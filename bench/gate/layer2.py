@@ -1,103 +1,44 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Layer 2 of the gate: CPU time per request of real servers, in rounds of short windows.
 
-A round is three windows of a scenario, one right behind the other in random order, the server started afresh for each:
-the base, the base once more (the canary), and the head, each in a random one of its layouts. pairs.py decides.
+In a round three servers are started afresh and measured side by side: the base, the base once more (the canary), and the
+head, each in a random one of its function orders, and started in random order. pairs.py decides.
 """
 
-import contextlib
-import fcntl
+import itertools
 import math
-import os
 import random
-import re
-import subprocess
+import shlex
 import sys
 import time
 from pathlib import Path
 
 import measure
-from gate import layer1, layouts, pairs, revisions
+from gate import pairs, scenarios, windows
+from gate.progress import progress
 from gate.revisions import NoVerdict
+from gate.windows import Void
 
-HERE = Path(__file__).resolve().parents[1]
-SCENARIOS = {"keepalive": 1, "pipeline16": 16}  # name -> requests in one write
-COMMAND = "{program} http --listen 127.0.0.1:{{port}} --workers 1 --fixed"
-ROUNDS_FIRST = 16
-ROUNDS_MORE = 4
+ROUNDS_FIRST = 12
+ROUNDS_MORE = 6
 VOID_MAX = 20
-
-
-class Void(Exception):
-    """A window that says nothing: an error, or no requests."""
-
-
-def cpu_ns(server):
-    """Time on a processor of all threads of a server, as the scheduler counts it: to the nanosecond, where the ticks of
-    /proc/PID/stat would be a hundredth of a short window."""
-    total = 0
-    for pid in server.processes():
-        for task in Path(f"/proc/{pid}/task").glob("*/schedstat"):
-            try:
-                total += int(task.read_text().split()[0])
-            except (FileNotFoundError, ProcessLookupError):
-                pass
-    return total
-
-
-def load(options, scenario, port, seconds):
-    """One wrk run of `seconds` at least; what its script counted."""
-    words = ["taskset", "-c", str(options.client_core), "timeout", str(seconds + 90), "wrk", "-t1",
-             f"-c{options.connections}", f"-d{seconds}s", "-s", f"{HERE}/wrk/load.lua", f"http://127.0.0.1:{port}/"]
-    settings = {"WRK_DEPTH": str(SCENARIOS[scenario]), "WRK_CONNECTIONS": str(options.connections)}
-    run = subprocess.run(words, capture_output=True, text=True, env={**os.environ, **settings})
-    line = re.search(r"^figures (.*)$", run.stdout, re.M)
-    if run.returncode != 0 or not line:
-        raise NoVerdict(f"wrk ended with {run.returncode} (`ci/setup --bench` installs it): "
-                        f"{run.stderr.strip() or run.stdout.strip()}")
-    figures = {name: int(value) for name, value in (word.split("=") for word in line[1].split())}
-    if figures["errors"] or not figures["requests"]:
-        raise Void(f"{figures['errors']} errors in {figures['requests']} requests")
-    return figures
-
-
-@contextlib.contextmanager
-def locked(path):
-    """Meanwhile nobody else who takes this lock measures or compiles. Without a path, nothing."""
-    if not path:
-        yield
-        return
-    with open(path, "a", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def window(options, scenario, program):
-    """Nanoseconds of CPU that a request costs in a freshly started server."""
-    try:
-        with locked(options.lock), measure.Server(str(program), COMMAND.format(program=program), options.server_core) as server:
-            load(options, scenario, server.port, 1)
-            before = cpu_ns(server)
-            figures = load(options, scenario, server.port, options.seconds)
-            return (cpu_ns(server) - before) / figures["requests"]
-    except measure.Failed as why:
-        raise NoVerdict(str(why)) from None
+ROLES = ("base", "canary", "head")
 
 
 def one_round(draw, measured, base, head):
-    """(log ratio, log ratio of the canary). `measured` gives a program's figure."""
+    """(log ratio, log ratio of the canary). `measured` gives {role: cost} for {role: program}, in that order."""
     order = [("base", base), ("canary", base), ("head", head)]
     draw.shuffle(order)
-    costs = {name: measured(draw.choice(programs)) for name, programs in order}
+    costs = measured({role: draw.choice(programs) for role, programs in order})
     return math.log(costs["head"] / costs["base"]), math.log(costs["canary"] / costs["base"])
 
 
 class Rounds:
-    """What was measured so far."""
+    """What was measured so far. `base` and `head`: for each scenario, what may be started."""
 
-    def __init__(self, scenarios, measured, base, head, seed):
-        self.data = {name: [] for name in scenarios}
-        self.canaries = {name: [] for name in scenarios}
+    def __init__(self, names, measured, base, head, seed):
+        self.data = {name: [] for name in names}
+        self.canaries = {name: [] for name in names}
         self.void = 0
         self.draw = random.Random(seed)
         self.measured, self.base, self.head = measured, base, head
@@ -105,7 +46,7 @@ class Rounds:
     def add(self, names):
         for name in names:
             try:
-                datum, canary = one_round(self.draw, lambda program: self.measured(name, program), self.base, self.head)
+                datum, canary = one_round(self.draw, lambda programs: self.measured(name, programs), self.base, self.head)
             except Void as why:
                 self.void += 1
                 print(f"void: {name}: {why}", file=sys.stderr)
@@ -117,46 +58,139 @@ class Rounds:
 
 
 def run_rounds(rounds, out_of_time, told=lambda rounds: None):
-    """Measures until a slow-down of 5 % would be seen in every scenario, or the time is up."""
+    """Measures until a slow-down of 5 % would be seen in every scenario, or the time is up; one round at least."""
     wanted, number = list(rounds.data), ROUNDS_FIRST
     while wanted:
         for _ in range(number):
-            if out_of_time():
+            if out_of_time() and all(rounds.data.values()):
                 return
             rounds.add(wanted)
             told(rounds)
-        wanted, number = pairs.needs_more(rounds.data, rounds.canaries), ROUNDS_MORE
+        wanted = pairs.needs_more(rounds.data, rounds.canaries)
+        number = max([ROUNDS_MORE, *(len(rounds.data[name]) // 4 for name in wanted)])
 
 
-def compare(base_name, head_name, options):
-    base_commit, head_commit = revisions.resolve(base_name), revisions.resolve(head_name)
-    with layer1.work_folder(options.work) as work:
-        built = []
-        for name, commit in ((base_name, base_commit), (head_name, head_commit)):
-            layer1.progress(f"building {name} in {layouts.LAYOUTS} layouts ")
-            built.append(layouts.build_layouts(commit, work))
-        began = time.monotonic()
-        rounds = Rounds(SCENARIOS, lambda name, program: window(options, name, program), *built, options.seed)
-        run_rounds(rounds, lambda: time.monotonic() - began > options.minutes * 60,
-                   lambda r: layer1.progress(f"measuring: {min(map(len, r.data.values()))} rounds "))
-        layer1.progress("")
-    if not all(len(values) for values in rounds.data.values()):
-        raise NoVerdict("the time was up before anything was measured")
-    results = pairs.decide(rounds.data, rounds.canaries)
-    return {"schema": "gyre-gate-2", "base": {"name": base_name, "commit": base_commit},
-            "head": {"name": head_name, "commit": head_commit}, "verdict": pairs.verdict_of_all(results),
-            "seed": options.seed, "void": rounds.void,
-            "scenarios": [{"name": name, **result, "log_ratios": rounds.data[name],
-                           "canary_log_ratios": rounds.canaries[name]} for name, result in results.items()]}
+# ---- what is measured ------------------------------------------------------------------------------------------------
+
+def runnable(settings, wanted, base, head, files):
+    """(the scenarios that both sides can serve, notes about the others)"""
+    found, notes = [], []
+    for scenario in wanted:
+        def tried(program, scenario=scenario):
+            short = windows.Settings(settings.load, 0.05, 0.02, settings.server_core, settings.client_core, settings.lock)
+            command = scenarios.command_of(scenario, program, files)
+            windows.measure_window(short, scenario.url, scenario.load, {"try": command})
+        try:
+            tried(head[0])
+        except Void as why:
+            raise NoVerdict(f"{scenario.name} cannot be measured: {why}") from None
+        try:
+            tried(base[0])
+            found.append(scenario)
+        except (Void, NoVerdict):
+            notes.append(f"{scenario.name} cannot be served by the base: there is nothing to compare it with")
+    return found, notes
+
+
+def measure_rounds(settings, wanted, base, head, minutes, seed, files):
+    """(Rounds, the share of the machine's time that was stolen meanwhile)"""
+    by_name = {scenario.name: scenario for scenario in wanted}
+
+    def measured(name, programs):
+        scenario = by_name[name]
+        commands = {role: scenarios.command_of(scenario, program, files) for role, program in programs.items()}
+        return windows.measure_window(settings, scenario.url, scenario.load, commands)
+
+    began, stolen = time.monotonic(), measure.machine_ticks()
+    rounds = Rounds(by_name, measured, base, head, seed)
+    run_rounds(rounds, lambda: time.monotonic() - began > minutes * 60,
+               lambda r: progress(f"measuring: {min(map(len, r.data.values()))} rounds "))
+    progress("")
+    until = measure.machine_ticks()
+    return rounds, (until[0] - stolen[0]) / max(1, until[1] - stolen[1])
+
+
+def tolerance_of(waived):
+    """{scenario: (the logarithm of what may be, reason)} for waivers of figure "cpu"."""
+    return {name: (max(pairs.TOLERATED, math.log(1 + float(allowed))), reason)
+            for (name, figure), (allowed, reason) in waived.items() if figure == "cpu"}
+
+
+def judged(rounds, about, waived):
+    """What --json has of it, without who was compared."""
+    tolerated = {name: limit for name, (limit, _) in tolerance_of(waived).items()}
+    results = pairs.decide(rounds.data, rounds.canaries, tolerated)
+    found = []
+    for name, result in results.items():
+        reason = waived[name, "cpu"][1] if name in tolerated else None
+        found.append({"name": name, "what": about[name], **result, "waiver": reason, "log_ratios": rounds.data[name],
+                      "canary_log_ratios": rounds.canaries[name]})
+    return {"schema": "gyre-gate-2", "verdict": pairs.verdict_of_all(results), "void": rounds.void, "scenarios": found}
+
+
+def compare(base, head, options, waived, work):
+    """`base`, `head`: builds.Built. `options`: minutes, seconds, the cores, lock, seed, only (scenarios' names)."""
+    for side in (base, head):
+        if not side.servers:
+            raise NoVerdict(f"{side.name} has no server `gyre` in it; without one there is --layer counts, and for servers of "
+                            "other names `gyre-bench pairs --a … --b … --url …`")
+    load = options.load or head.load or base.load
+    if not load:
+        raise NoVerdict("neither side has built gyre-load: it needs HdrHistogram_c (ci/setup --bench); or name one: --load FILE")
+    settings = windows.Settings(load, options.seconds, options.seconds / 5, options.server_core, options.client_core,
+                                options.lock)
+    files = Path(work) / "files"
+    scenarios.write_files(files)
+    programs = [[shlex.quote(str(server)) for server in side.servers] for side in (base, head)]
+    wanted, notes = runnable(settings, scenarios.named(options.only), *programs, files)
+    if not wanted:
+        raise NoVerdict("there is no scenario that both sides can serve; there are "
+                        + ", ".join(scenario.name for scenario in scenarios.SCENARIOS))
+    rounds, stolen = measure_rounds(settings, wanted, *programs, options.minutes, options.seed, files)
+    for name in tolerance_of(waived).keys() - rounds.data.keys():
+        notes.append(f"the waiver for cpu of {name}: there is no such scenario")
+    result = judged(rounds, {scenario.name: scenario.what for scenario in wanted}, waived)
+    result.update({"base": base.about(), "head": head.about(), "seed": options.seed, "stolen": stolen,
+                   "notes": notes + list(itertools.chain(base.notes, head.notes))})
+    return result
+
+
+def compare_commands(base, head, options):
+    """Servers of any kind: lists of commands with {port} in them, and one address."""
+    for command in [*base, *head]:
+        if "{port}" not in command:
+            raise NoVerdict(f"`{command}` has no {{port}} in it: three servers run side by side, each on a port of its own")
+    if "{port}" not in options.url:
+        raise NoVerdict(f"--url {options.url}: the port must be {{port}}, as in http://127.0.0.1:{{port}}/")
+    if not options.load:
+        raise NoVerdict("gyre-load was not found; name it: --load FILE")
+    settings = windows.Settings(options.load, options.seconds, options.seconds / 5, options.server_core, options.client_core,
+                                options.lock)
+    flags = tuple(options.load_flags)
+    row = scenarios.Scenario("load", f"a request of `gyre-load {options.url} {' '.join(flags)}`".rstrip(" `") + "`",
+                             "{program}", options.url, flags)
+    rounds, stolen = measure_rounds(settings, [row], base, head, options.minutes, options.seed, "")
+    result = judged(rounds, {row.name: row.what}, {})
+    notes = [f"{which} was measured as one build: give it once for each of several function orders, lest a difference be "
+             "one of layout" for which, commands in (("--a", base), ("--b", head)) if len(set(commands)) < 2]
+    result.update({"base": {"name": base[0], "commit": ""}, "head": {"name": head[0], "commit": ""}, "seed": options.seed,
+                   "stolen": stolen, "notes": notes})
+    return result
 
 
 def print_result(result):
-    print(f"CPU time per request, {result['head']['name']} / {result['base']['name']}:")
+    print(f"CPU time per request, {result['head']['name']} / {result['base']['name']}, in pairs:")
     for scenario in result["scenarios"]:
-        p = f"p = {scenario['p']:.4f}"
-        print(f"  {scenario['name']:12} {scenario['ratio']:.3f}  ({scenario['lower']:.3f} – {scenario['upper']:.3f})  {p}  "
-              f"{scenario['pairs']} pairs; 5 % would be seen in {scenario['power']:.0%}  {scenario['verdict']}")
-    meaning = {"pass": "no scenario is more than 3 % dearer",
-               "fail": "more than 3 % dearer, whatever the machine did meanwhile",
-               "inconclusive": "this machine is too noisy now to see a slow-down of 5 %; try later, or give it more --minutes"}
+        waived = f"; waived: {scenario['waiver']}" if scenario["waiver"] else ""
+        shown = f"{scenario['lower']:.3f} – {scenario['upper']:.3f}"
+        print(f"  {scenario['name']:12} {scenario['ratio']:.3f}  ({shown})  p = {scenario['p']:.4f}  {scenario['pairs']} pairs; "
+              f"5 % would be seen in {scenario['power']:.0%}  {scenario['verdict']}{waived}")
+    for note in result["notes"]:
+        print(f"  note: {note}")
+    if result["void"]:
+        print(f"  note: {result['void']} windows had errors; their rounds were left out")
+    meaning = {"pass": "no scenario costs more than 3 % more CPU time",
+               "fail": "a scenario costs more than 3 % more CPU time, whatever the machine did meanwhile",
+               "inconclusive": "this machine is too noisy now for a slow-down of 5 % to be seen; try later, or give it more "
+                               f"--minutes ({result['stolen']:.0%} of its time was stolen meanwhile)"}
     print(f"{result['verdict']}: {meaning[result['verdict']]}")

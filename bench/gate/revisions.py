@@ -2,12 +2,25 @@
 """A revision of the project, unpacked and built aside. Nothing of it touches the checkout or its list of worktrees."""
 
 import os
-import shutil
 import subprocess
 import tarfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parents[2]
+
+
+def root_of_project():
+    """The checkout that this file is in; for an installed one, that of the current folder."""
+    if (HERE / ".git").exists():
+        return HERE
+    try:
+        run = subprocess.run(["git", "rev-parse", "--show-toplevel"], capture_output=True, text=True)
+    except FileNotFoundError:
+        return Path.cwd()
+    return Path(run.stdout.strip()) if run.returncode == 0 else Path.cwd()
+
+
+ROOT = root_of_project()
 
 # Not optimised as a whole: what the compiler inlines across files depends on all of the program, and figures of code
 # that nobody touched would move. With line tables, so that functions can be told apart by their file.
@@ -33,8 +46,8 @@ def resolve(name):
     try:
         return git("rev-parse", "--verify", "--quiet", "--end-of-options", name + "^{commit}").decode().strip()
     except NoVerdict:
-        raise NoVerdict(f"there is no revision `{name}` here; is the clone a shallow one? "
-                        "`git fetch --unshallow` gets the rest") from None
+        raise NoVerdict(f"there is no revision `{name}` in {ROOT}, nor a folder with a built gyre in it; is the clone a "
+                        "shallow one? `git fetch --unshallow` gets the rest") from None
 
 
 def file_at(commit, path):
@@ -64,51 +77,25 @@ def build_environment():
     return environment
 
 
+def run_tool(words):
+    """Raises NoVerdict with the end of what the tool said."""
+    try:
+        run = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=build_environment())
+    except FileNotFoundError:
+        raise NoVerdict(f"{words[0]} is missing; `ci/setup --bench` installs it") from None
+    if run.returncode != 0:
+        end = "\n".join("  | " + line for line in run.stdout.splitlines()[-15:])
+        raise NoVerdict(f"`{' '.join(words)}` failed:\n{end}")
+
+
+def configure(source, folder, options=()):
+    run_tool(["meson", "setup", str(folder), str(source), *BUILD_OPTIONS, *options])
+
+
+def make(folder, targets):
+    run_tool(["ninja", "-C", str(folder), *targets])
+
+
 def build(source, folder, targets, options=()):
-    """Configures and builds; raises NoVerdict with the end of what the tools said."""
-    environment = build_environment()
-    steps = [["meson", "setup", str(folder), str(source), *BUILD_OPTIONS, *options],
-             ["ninja", "-C", str(folder), *targets]]
-    for words in steps:
-        try:
-            run = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
-        except FileNotFoundError:
-            raise NoVerdict(f"{words[0]} is missing; `ci/setup --bench` installs it") from None
-        if run.returncode != 0:
-            end = "\n".join("  | " + line for line in run.stdout.splitlines()[-15:])
-            raise NoVerdict(f"`{' '.join(words)}` failed:\n{end}")
-
-
-class Revision:
-    """A commit with its scenarios built. `bench_of` is the commit whose bench/ folder it is built with: figures of two
-    revisions compare best when the scenarios themselves are the same."""
-
-    def __init__(self, name, commit, work):
-        self.name = name
-        self.commit = commit
-        self.own_bench = True
-        self.folder = work / commit  # of one length for all: it is on the stack of what is run
-        self.program = None
-
-    def build(self, bench_of):
-        if bench_of != self.commit:
-            try:
-                self.build_with(bench_of)
-                self.own_bench = False
-                return
-            except NoVerdict:
-                pass  # the scenarios need what this revision has not: its own have to do
-        self.build_with(self.commit)
-
-    def build_with(self, bench_of):
-        folder = self.folder / bench_of
-        if not (folder / "complete").exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            source = folder / "source"
-            unpack(self.commit, source)
-            if bench_of != self.commit:
-                shutil.rmtree(source / "bench", ignore_errors=True)
-                unpack(bench_of, source, "bench")
-            build(source, folder / "build", ["bench/gate-scenarios"])
-            (folder / "complete").touch()
-        self.program = folder / "build/bench/gate-scenarios"
+    configure(source, folder, options)
+    make(folder, targets)

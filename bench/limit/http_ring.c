@@ -84,7 +84,8 @@ static void on_receive(struct server *server, const struct io_uring_cqe *cqe, in
 {
     if (cqe->res > 0) {
         unsigned id = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
-        unsigned due = limit_answers_due(&conns[fd], buffer_memory[id], (unsigned)cqe->res);
+        unsigned due = limit_answers_due(&conns[fd], buffer_memory[id], (unsigned)cqe->res,
+                                         server->answers.count);
         if (due)
             answer(server, fd, due);
         give_back(server, id);
@@ -139,12 +140,16 @@ static void set_up(struct server *server)
 int main(int argc, char **argv)
 {
     static struct server server;
-    unsigned port, response_bytes;
+    struct limit_options options = limit_options_read(argc, argv);
 
-    limit_options(argc, argv, &port, &response_bytes);
-    server.answers = limit_answers_make(response_bytes);
+    if (options.sendfile) {
+        fprintf(stderr,
+                "--sendfile: there is no such operation on a ring; limit-http-epoll has it\n");
+        return 2;
+    }
+    server.answers = limit_answers_make(&options);
     set_up(&server);
-    arm_accept(&server, limit_listen(port));
+    arm_accept(&server, limit_listen(options.port));
     for (;;) {
         io_uring_buf_ring_advance(server.buffers, server.given_back);
         server.given_back = 0;

@@ -125,11 +125,10 @@ static struct gy_load_stamp take_stamp(struct gy_load_engine *engine,
 
 /* A whole answer. Latencies are those of right ones: an error that comes fast must not improve
  * them. */
-static void count_answer(struct gy_load_engine *engine, struct gy_load_connection *connection,
-                         enum gy_load_progress progress)
+void gy_load_count_answer(struct gy_load_engine *engine, struct gy_load_stamp stamp,
+                          enum gy_load_progress progress)
 {
     uint64_t now_ns = engine->worker->now_ns;
-    struct gy_load_stamp stamp = take_stamp(engine, connection);
     engine->answered_total++;
     engine->answered += within_window(engine, now_ns);
     engine->last_answer_ns = now_ns;
@@ -145,16 +144,27 @@ static void count_answer(struct gy_load_engine *engine, struct gy_load_connectio
     }
 }
 
+static void count_answer(struct gy_load_engine *engine, struct gy_load_connection *connection,
+                         enum gy_load_progress progress)
+{
+    gy_load_count_answer(engine, take_stamp(engine, connection), progress);
+}
+
+void gy_load_count_loss(struct gy_load_engine *engine, struct gy_load_stamp stamp,
+                        enum gy_load_error error)
+{
+    engine->errors[error]++;
+    if (error == GY_LOAD_ERROR_TIMEOUT && within_window(engine, stamp.intended_ns)) {
+        gy_load_record(engine->latency, engine->worker->now_ns - stamp.intended_ns, 1);
+    }
+}
+
 /* Everything in flight on this connection is lost. */
 static void lose_all(struct gy_load_engine *engine, struct gy_load_connection *connection,
                      enum gy_load_error error)
 {
     while (connection->in_flight > 0) {
-        struct gy_load_stamp stamp = take_stamp(engine, connection);
-        engine->errors[error]++;
-        if (error == GY_LOAD_ERROR_TIMEOUT && within_window(engine, stamp.intended_ns)) {
-            gy_load_record(engine->latency, engine->worker->now_ns - stamp.intended_ns, 1);
-        }
+        gy_load_count_loss(engine, take_stamp(engine, connection), error);
     }
 }
 

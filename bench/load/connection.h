@@ -13,7 +13,8 @@ struct gy_load_stamp {
 };
 
 struct gy_load_connection {
-    struct gy_stream *stream;
+    struct gy_stream *stream;          /* NULL over UDP */
+    struct gy_datagram_socket *socket; /* over UDP */
     TAILQ_ENTRY(gy_load_connection) entry;
     struct gy_load_connection *next_touched;
     void *session;  /* the protocol's */
@@ -42,6 +43,12 @@ uint32_t gy_load_connection_send(struct gy_load_engine *engine,
 /* Takes it off engine->idle, or puts it there at the end while it has room. */
 void gy_load_connection_busy(struct gy_load_engine *engine, struct gy_load_connection *connection);
 void gy_load_connection_rest(struct gy_load_engine *engine, struct gy_load_connection *connection);
+
+/* A whole answer to what was sent at `stamp`; or none. */
+void gy_load_count_answer(struct gy_load_engine *engine, struct gy_load_stamp stamp,
+                          enum gy_load_progress progress);
+void gy_load_count_loss(struct gy_load_engine *engine, struct gy_load_stamp stamp,
+                        enum gy_load_error error);
 
 /* Ends the run: the server is not there. */
 void gy_load_give_up(struct gy_load_engine *engine, int code, const char *format, ...)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "bench/load/connection.h"
+#include "bench/load/udp.h"
 
 #define DIALS_PER_TURN 256
 /* Timers are of milliseconds: the last deadline has passed by then. */
@@ -66,8 +67,8 @@ static int open_memory(struct gy_load_engine *engine, const void *plan)
     }
     engine->protocol->state_open(engine->state, plan, engine->options);
     const void *data = engine->protocol->requests(plan, &engine->request_bytes);
-    gy_buffer_wrap_constant(&engine->requests, data,
-                            engine->request_bytes * engine->options->pipeline);
+    uint32_t copies = engine->protocol->datagrams ? 1 : engine->options->pipeline;
+    gy_buffer_wrap_constant(&engine->requests, data, engine->request_bytes * copies);
     return 0;
 }
 
@@ -78,6 +79,7 @@ static int open_worker(struct gy_load_engine *engine, enum gy_receive_mode mode)
         .workers = 1,
         .processor = -1,
         .streams_max = engine->connections + SLOTS_APART,
+        .datagrams_max = gy_load_udp_sockets_max(engine),
         .pool = gy_pool_defaults(mode, 0),
     };
     int code = gy_worker_open(engine->worker, &options, &engine->worker, &engine->error);
@@ -85,6 +87,9 @@ static int open_worker(struct gy_load_engine *engine, enum gy_receive_mode mode)
         free(engine->worker);
         engine->worker = NULL;
         return code;
+    }
+    if (engine->protocol->datagrams) {
+        return gy_load_udp_open(engine);
     }
     struct gy_endpoint_options endpoint = {
         .name = engine->protocol->scheme,
@@ -108,10 +113,11 @@ static int dial_missing(struct gy_load_engine *engine, uint64_t now_ns)
 {
     for (uint32_t i = 0; i < DIALS_PER_TURN && engine->missing > 0 && now_ns >= engine->redial_ns;
          i++) {
-        if (!gy_endpoint_has_room(&engine->endpoint)) {
+        bool datagrams = engine->protocol->datagrams;
+        if (!datagrams && !gy_endpoint_has_room(&engine->endpoint)) {
             return 0; /* those that are closing have not gone yet */
         }
-        int code = gy_load_connection_dial(engine);
+        int code = datagrams ? gy_load_udp_dial(engine) : gy_load_connection_dial(engine);
         if (code != 0) {
             engine->gave_up = true;
             return code;
@@ -163,7 +169,7 @@ int gy_load_engine_open(struct gy_load_engine *engine, const void *plan, enum gy
 
 static void touch(struct gy_load_engine *engine, struct gy_load_connection *connection)
 {
-    if (!connection->touched) {
+    if (!connection->touched && connection->stream != NULL) {
         connection->touched = true;
         connection->next_touched = engine->touched;
         engine->touched = connection;
@@ -173,6 +179,7 @@ static void touch(struct gy_load_engine *engine, struct gy_load_connection *conn
 /* Hands what was written between two turns to the ring, so that the next enter takes it along. */
 static void flush_touched(struct gy_load_engine *engine)
 {
+    gy_datagrams_flush(engine->worker);
     struct gy_load_connection *connection = engine->touched;
     engine->touched = NULL;
     while (connection != NULL) {
@@ -185,6 +192,14 @@ static void flush_touched(struct gy_load_engine *engine)
     }
 }
 
+static uint32_t send_on(struct gy_load_engine *engine, struct gy_load_connection *connection,
+                        uint32_t count, uint64_t intended_ns, uint64_t now_ns)
+{
+    return engine->protocol->datagrams
+               ? gy_load_udp_send(engine, connection, count, intended_ns, now_ns)
+               : gy_load_connection_send(engine, connection, count, intended_ns, now_ns);
+}
+
 /* Sends what is due while connections have room. Lateness is what this program adds: from when a
  * request was due and a connection was there to when it was sent. */
 static void send_due(struct gy_load_engine *engine, uint64_t now_ns)
@@ -195,7 +210,7 @@ static void send_due(struct gy_load_engine *engine, uint64_t now_ns)
         if (due_ns > now_ns || due_ns >= engine->until_ns) {
             break;
         }
-        if (gy_load_connection_send(engine, connection, 1, due_ns, now_ns) == 0) {
+        if (send_on(engine, connection, 1, due_ns, now_ns) == 0) {
             break;
         }
         gy_load_connection_busy(engine, connection);
@@ -231,9 +246,14 @@ static void start_closed_loop(struct gy_load_engine *engine, uint64_t now_ns)
 {
     struct gy_load_connection *connection;
     while (engine->budget > 0 && (connection = TAILQ_FIRST(&engine->idle)) != NULL) {
+        uint32_t room = engine->options->pipeline - connection->in_flight;
         gy_load_connection_busy(engine, connection);
-        gy_load_connection_send(engine, connection, engine->options->pipeline, now_ns, now_ns);
+        uint32_t sent = send_on(engine, connection, room, now_ns, now_ns);
         touch(engine, connection);
+        if (engine->protocol->datagrams && sent < room) {
+            gy_load_connection_rest(engine, connection); /* when sends have ended */
+            break;
+        }
     }
 }
 
@@ -349,6 +369,8 @@ int gy_load_engine_run(struct gy_load_engine *engine)
         }
         if (engine->rate > 0 && !engine->ending) {
             send_due(engine, now_ns);
+        } else if (engine->protocol->datagrams && !engine->ending) {
+            start_closed_loop(engine, now_ns); /* those that found no room before */
         }
         flush_touched(engine);
         int code = gy_worker_turn(engine->worker, sleep_ns(engine, now_ns));
@@ -376,10 +398,13 @@ void gy_load_engine_close(struct gy_load_engine *engine)
         if (engine->endpoint_open && engine->endpoint.connections == 0) {
             gy_endpoint_close(&engine->endpoint);
         }
+        gy_load_udp_close(engine);
         gy_worker_close(engine->worker);
         free(engine->worker);
         engine->worker = NULL;
     }
+    free(engine->udp_connections);
+    engine->udp_connections = NULL;
     if (engine->state != NULL) {
         engine->protocol->state_close(engine->state);
         free(engine->state);

@@ -36,6 +36,9 @@ struct gy_load_engine {
     struct gy_worker *worker; /* NULL before it is opened */
     struct gy_endpoint endpoint;
     bool endpoint_open;
+    struct gy_datagram_endpoint datagrams; /* over UDP */
+    bool datagrams_open;
+    void *udp_connections;     /* likewise: all of them */
     struct gy_buffer requests; /* the protocol's, for this worker's slices */
     uint32_t request_bytes;
     void *state; /* the protocol's */

@@ -3,6 +3,7 @@
 /* The highest rate that keeps a percentile of the latency under a bound: bisection, a run each. */
 
 #include <stdio.h>
+#include <unistd.h>
 
 #include "bench/load/histogram.h"
 #include "bench/load/load.h"
@@ -35,10 +36,16 @@ static const char *verdict(const struct gy_load_options *options,
     return NULL;
 }
 
+/* Progress is for terminals. */
+static bool shows_steps(const struct gy_load_options *options)
+{
+    return !options->quiet && isatty(STDERR_FILENO);
+}
+
 static void show_step(const struct gy_load_options *options, const struct gy_load_result *result,
                       const char *why)
 {
-    if (options->quiet) {
+    if (!shows_steps(options)) {
         return;
     }
     double ms = (double)hdr_value_at_percentile(result->latency, options->slo_percentile) / 1e6;
@@ -59,7 +66,7 @@ int gy_load_find_max(const struct gy_load_options *asked, const void *plan, doub
     bool limited = false;
     double low = 0;
     double high = gy_load_rate(result) * 1.02;
-    if (!options.quiet) {
+    if (shows_steps(&options)) {
         fprintf(stderr, "  %10.0f/s  in a closed loop\n", gy_load_rate(result));
     }
     options.arrivals = asked->poisson ? GY_LOAD_POISSON : GY_LOAD_CONSTANT;
@@ -67,7 +74,12 @@ int gy_load_find_max(const struct gy_load_options *asked, const void *plan, doub
         struct gy_load_result now;
         options.rate = (low + high) / 2;
         code = gy_load_run(&options, plan, &now, error);
-        if (code != 0 || gy_load_interrupted() || now.gave_up) {
+        if (code == 0 && gy_load_interrupted()) {
+            gy_load_result_free(&now); /* what the steps before it found stands */
+            result->interrupted = true;
+            break;
+        }
+        if (code != 0 || now.gave_up) {
             gy_load_result_free(result);
             *result = now;
             return code;

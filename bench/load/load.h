@@ -21,6 +21,7 @@
 #include "../../core/error.h"
 #include "../../core/ring.h"
 #include "../../core/slice.h"
+#include "admin.h"
 
 /* ---- what went wrong with a request ---- */
 
@@ -83,7 +84,11 @@ struct gy_load_options {
     const char *headers[GY_LOAD_HEADERS_MAX];
     uint32_t header_count;
     uint32_t size_bytes; /* of one message of an echo */
+    bool trains;         /* udp: send and take trains (GSO, GRO) */
+    int udp_mode;        /* enum gy_datagram_mode */
     int server_pid;      /* 0: none given */
+    bool server_admin_given;
+    struct gy_address server_admin;
     const char *hdr_file;
     const char *json_file;
     int receive_mode; /* enum gy_receive_mode; -1: the best that works here */
@@ -114,7 +119,9 @@ enum gy_load_progress {
 struct gy_load_protocol {
     const char *scheme; /* "http" */
     const char *help;
-    uint16_t port; /* when the URL has none; 0: it must have one */
+    uint16_t port;  /* when the URL has none; 0: it must have one */
+    bool datagrams; /* over UDP (udp.c): it has no sessions, and of the calls below the first three
+                       and those of the state */
 
     /* Encodes the request. The result is constant and shared by all workers; freed by `finish`. 0,
      * or GY_EINVAL, GY_ENOMEM with a sentence. */
@@ -145,6 +152,7 @@ struct gy_load_protocol {
 
 extern const struct gy_load_protocol gy_load_http;
 extern const struct gy_load_protocol gy_load_tcp;
+extern const struct gy_load_protocol gy_load_udp;
 
 /* NULL at the end. */
 extern const struct gy_load_protocol *const gy_load_protocols[];
@@ -175,6 +183,8 @@ struct gy_load_result {
     double generator_cpu_s; /* of the workers, within the seconds measured */
     double busy_max;     /* of the busiest worker: the share of its time it ran or waited to run */
     double server_cpu_s; /* -1: not asked for, or it ended */
+    uint64_t server_answered;         /* between the two readings of it */
+    struct gy_load_counters counters; /* likewise */
     bool interrupted;
     bool generator_limited; /* --find-max: a rate failed for want of this program's time */
     bool gave_up;           /* the server went away */
@@ -182,6 +192,9 @@ struct gy_load_result {
 };
 
 uint64_t gy_load_errors(const struct gy_load_result *result);
+
+/* CPU time of the server per request, in microseconds; 0 when nothing was answered. */
+double gy_load_server_us(const struct gy_load_result *result);
 
 /* Answers a second. */
 double gy_load_rate(const struct gy_load_result *result);

@@ -41,6 +41,8 @@ static void find_failure(const struct gy_load_options *options, const struct gy_
         snprintf(text, bytes, "%llu errors among %llu requests",
                  (unsigned long long)gy_load_errors(result),
                  (unsigned long long)result->sent_total);
+    } else if (result->interrupted && result->answered_total == 0) {
+        snprintf(text, bytes, "interrupted before anything was answered");
     } else if (!result->interrupted && options->find_max && rate == 0) {
         snprintf(text, bytes,
                  "no rate keeps p%g under %.3f ms; the slowest that was tried is shown",
@@ -66,8 +68,9 @@ static int report(struct gy_load_options *options, const struct gy_load_result *
     if (!json_only) {
         gy_load_report(stdout, options, result);
         if (options->find_max && rate > 0) {
-            printf("\n  highest rate that keeps p%g under %.3f ms: %.0f/s%s\n",
-                   options->slo_percentile, (double)options->slo_ns / 1e6, rate,
+            printf("\n  highest rate that keeps p%g under %.3f ms%s: %.0f/s%s\n",
+                   options->slo_percentile, (double)options->slo_ns / 1e6,
+                   result->interrupted ? ", as far as was tried" : "", rate,
                    result->generator_limited
                        ? " or more: above it the generator, not the server, was too slow"
                        : "");
@@ -125,7 +128,10 @@ int main(int argc, char **argv)
     }
     block_signals();
     raise_open_files();
+    struct gy_load_counters counters;
     if (gy_load_resolve(&options, &error) != 0 ||
+        (options.server_admin_given &&
+         gy_load_admin_read(&options.server_admin, &counters, &error) != 0) ||
         options.protocol->prepare(&options, &plan, &error) != 0) {
         fprintf(stderr, "gyre-load: %s\n", error.message);
         return FAILED;

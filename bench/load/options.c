@@ -7,10 +7,12 @@
 #include <string.h>
 
 #include "bench/load/load.h"
+#include "core/datagram.h"
 
 #define SECOND_NS UINT64_C(1000000000)
 
-const struct gy_load_protocol *const gy_load_protocols[] = {&gy_load_http, &gy_load_tcp, NULL};
+const struct gy_load_protocol *const gy_load_protocols[] = {&gy_load_http, &gy_load_tcp,
+                                                            &gy_load_udp, NULL};
 
 static void help(void)
 {
@@ -37,8 +39,12 @@ static void help(void)
         "      --timeout TIME      of a request, and of connecting (5s)\n"
         "      --check             http: bodies must equal the first one\n"
         "      --header \"N: V\"     http: one more header; may be repeated\n"
-        "      --size BYTES        tcp: of one message (64)\n"
+        "      --size BYTES        tcp, udp: of one message (64)\n"
+        "      --trains            udp: send and take many datagrams at a time (GSO, GRO)\n"
+        "      --udp-mode MODE     udp: ring or calls (what was measured to be better)\n"
         "      --server-pid PID    CPU time of that process and its children, per request\n"
+        "      --server-admin ADDR CPU time and counters from a gyre's admin listener, ADDR:PORT,\n"
+        "                          on whatever host it runs\n"
         "      --json FILE         figures as JSON (-: standard output)\n"
         "      --hdr FILE          latencies as an HdrHistogram log\n"
         "      --receive-mode MODE one-shot, multishot, incremental or bundle (the best there is)\n"
@@ -270,9 +276,11 @@ enum flag {
     FLAG_HEADER,
     FLAG_SIZE,
     FLAG_SERVER_PID,
+    FLAG_SERVER_ADMIN,
     FLAG_JSON,
     FLAG_HDR,
     FLAG_RECEIVE_MODE,
+    FLAG_UDP_MODE,
     FLAG_COUNT,
 };
 
@@ -293,9 +301,11 @@ static const struct {
     [FLAG_HEADER] = {"header", 0},
     [FLAG_SIZE] = {"size", 0},
     [FLAG_SERVER_PID] = {"server-pid", 0},
+    [FLAG_SERVER_ADMIN] = {"server-admin", 0},
     [FLAG_JSON] = {"json", 0},
     [FLAG_HDR] = {"hdr", 0},
     [FLAG_RECEIVE_MODE] = {"receive-mode", 0},
+    [FLAG_UDP_MODE] = {"udp-mode", 0},
 };
 
 /* What the defaults of others depend on. */
@@ -314,6 +324,16 @@ static int read_mode(struct gy_load_options *options, const char *value, struct 
     return 0;
 }
 
+static int read_udp_mode(struct gy_load_options *options, const char *value, struct gy_error *error)
+{
+    enum gy_datagram_mode mode;
+    if (gy_datagram_mode_parse(value, &mode) != 0) {
+        return bad_value("--udp-mode", value, "ring or calls", error);
+    }
+    options->udp_mode = (int)mode;
+    return 0;
+}
+
 static int read_header(struct gy_load_options *options, const char *value, struct gy_error *error)
 {
     if (options->header_count == GY_LOAD_HEADERS_MAX) {
@@ -321,6 +341,18 @@ static int read_header(struct gy_load_options *options, const char *value, struc
                             GY_LOAD_HEADERS_MAX);
     }
     options->headers[options->header_count++] = value;
+    return 0;
+}
+
+static int read_admin(struct gy_load_options *options, const char *value, struct gy_error *error)
+{
+    struct gy_address *address = &options->server_admin;
+    if (gy_address_parse(address, value, NULL) != 0 || address->every ||
+        gy_address_port(address) == 0) {
+        return bad_value("--server-admin", value,
+                         "where the server's admin listener is, such as 192.0.2.1:9090", error);
+    }
+    options->server_admin_given = true;
     return 0;
 }
 
@@ -358,6 +390,8 @@ static int read_flag(struct gy_load_options *options, enum flag flag, const char
         code = read_u32("--server-pid", value, 1, INT32_MAX, &number, error);
         options->server_pid = (int)number;
         return code;
+    case FLAG_SERVER_ADMIN:
+        return read_admin(options, value, error);
     case FLAG_JSON:
         options->json_file = value;
         return 0;
@@ -366,6 +400,8 @@ static int read_flag(struct gy_load_options *options, enum flag flag, const char
         return 0;
     case FLAG_RECEIVE_MODE:
         return read_mode(options, value, error);
+    case FLAG_UDP_MODE:
+        return read_udp_mode(options, value, error);
     case FLAG_COUNT:
         break;
     }
@@ -380,10 +416,9 @@ static int read_switch(struct gy_load_options *options, const char *argument)
         const char *name;
         bool *value;
     } switches[] = {
-        {"--poisson", &options->poisson},
-        {"--check", &options->check},
-        {"--find-max", &options->find_max},
-        {"--quiet", &options->quiet},
+        {"--poisson", &options->poisson},   {"--check", &options->check},
+        {"--find-max", &options->find_max}, {"--quiet", &options->quiet},
+        {"--trains", &options->trains},
     };
     for (size_t i = 0; i < sizeof switches / sizeof switches[0]; i++) {
         if (strcmp(argument, switches[i].name) == 0) {
@@ -456,6 +491,9 @@ static int complete(struct gy_load_options *options, const struct given *given,
                                            : GY_LOAD_CONSTANT;
     if (bounded && options->warmup_ns > 0) {
         return gy_error_set(error, GY_EINVAL, "--warmup and --requests exclude each other");
+    }
+    if (options->trains && options->protocol != NULL && !options->protocol->datagrams) {
+        return gy_error_set(error, GY_EINVAL, "--trains is for udp://");
     }
     if ((uint64_t)options->size_bytes * options->pipeline > 1u << 28) {
         return gy_error_set(error, GY_EINVAL, "--size times --pipeline: at most 256 MiB");

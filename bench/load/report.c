@@ -27,6 +27,13 @@ uint64_t gy_load_errors(const struct gy_load_result *result)
     return errors;
 }
 
+double gy_load_server_us(const struct gy_load_result *result)
+{
+    return result->server_answered > 0
+               ? result->server_cpu_s * 1e6 / (double)result->server_answered
+               : 0;
+}
+
 double gy_load_rate(const struct gy_load_result *result)
 {
     return result->seconds > 0 ? (double)result->answered / result->seconds : 0;
@@ -135,8 +142,16 @@ static void print_cpu(FILE *out, const struct gy_load_result *result)
             result->generator_cpu_s * 1e6 / answered, result->busy_max * 100);
     if (result->server_cpu_s >= 0) {
         fprintf(out, "  server    %6.2f us of CPU a request, %.0f %% of a core\n",
-                result->server_cpu_s * 1e6 / answered,
-                result->server_cpu_s / result->seconds * 100);
+                gy_load_server_us(result), result->server_cpu_s / result->seconds * 100);
+    }
+    if (result->counters.known && result->server_answered > 0) {
+        double each = (double)result->server_answered;
+        const struct gy_load_counters *counters = &result->counters;
+        fprintf(out,
+                "            %6.3f enters, %.3f submissions, %.3f completions, %.1f bytes copied a "
+                "request\n",
+                counters->enters / each, counters->submissions / each, counters->completions / each,
+                counters->copied_bytes / each);
     }
 }
 

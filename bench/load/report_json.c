@@ -93,14 +93,33 @@ static void write_errors(FILE *out, const struct gy_load_result *result)
     fprintf(out, "},\n");
 }
 
+/* Sums over the window, of `answered` requests. */
+static void write_counters(FILE *out, const struct gy_load_counters *counters)
+{
+    if (!counters->known) {
+        fprintf(out, "\"counters\": null");
+        return;
+    }
+    fprintf(out, "\"counters\": {\"cpu_s\": %.6f", counters->cpu_s);
+#define GY_LOAD_COUNTER_JSON(name, metric) fprintf(out, ", \"" #name "\": %.0f", counters->name);
+    GY_LOAD_COUNTERS(GY_LOAD_COUNTER_JSON)
+#undef GY_LOAD_COUNTER_JSON
+    fprintf(out, "}");
+}
+
 static void write_cpu(FILE *out, const struct gy_load_result *result)
 {
     double answered = (double)(result->answered > 0 ? result->answered : 1);
     fprintf(out, "  \"generator\": {\"cpu_s\": %.6f, \"cpu_us_per_request\": %.4f, \"busy\": %.4f",
             result->generator_cpu_s, result->generator_cpu_s * 1e6 / answered, result->busy_max);
     if (result->server_cpu_s >= 0) {
-        fprintf(out, "},\n  \"server\": {\"cpu_s\": %.3f, \"cpu_us_per_request\": %.4f},\n",
-                result->server_cpu_s, result->server_cpu_s * 1e6 / answered);
+        fprintf(out,
+                "},\n  \"server\": {\"cpu_s\": %.9f, \"answered\": %llu, "
+                "\"cpu_us_per_request\": %.5f, ",
+                result->server_cpu_s, (unsigned long long)result->server_answered,
+                gy_load_server_us(result));
+        write_counters(out, &result->counters);
+        fprintf(out, "},\n");
     } else {
         fprintf(out, "},\n  \"server\": null,\n");
     }

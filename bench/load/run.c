@@ -41,7 +41,9 @@ struct run {
     uint64_t start_ns, from_ns, until_ns;
     uint64_t wall_ms; /* since 1970, at from_ns */
     double server_from_s, server_until_s;
+    uint64_t server_from_answered, server_until_answered;
     bool server_from_read, server_until_read;
+    struct gy_load_counters counters_from, counters_until;
     uint64_t shown_ns, shown_answered;
 };
 
@@ -101,12 +103,20 @@ static void wait_until(struct run *run, uint64_t until_ns)
     }
 }
 
-static void show_progress(struct run *run, uint64_t now_ns)
+static uint64_t live_answered(struct run *run)
 {
     uint64_t answered = 0;
-    uint64_t errors = 0;
     for (uint32_t i = 0; i < run->options->threads; i++) {
         answered += gy_counter_read(&run->threads[i].engine.live.answered);
+    }
+    return answered;
+}
+
+static void show_progress(struct run *run, uint64_t now_ns)
+{
+    uint64_t answered = live_answered(run);
+    uint64_t errors = 0;
+    for (uint32_t i = 0; i < run->options->threads; i++) {
         errors += gy_counter_read(&run->threads[i].engine.live.errors);
     }
     double seconds = (double)(now_ns - run->shown_ns) / 1e9;
@@ -121,19 +131,37 @@ static void show_progress(struct run *run, uint64_t now_ns)
 
 /* ---- the server's CPU time, at the edges of the window ---- */
 
+/* Its own counters, and its CPU time: from the process where it is of this host, else as it tells.
+ * Each reading comes with the answers up to then: however late this thread is to run, what was
+ * answered and what it cost belong together. */
+static void read_edge(struct run *run, struct gy_load_counters *counters, double *cpu_s,
+                      uint64_t *answered)
+{
+    const struct gy_load_options *options = run->options;
+    *cpu_s = -1;
+    if (options->server_admin_given) {
+        gy_load_admin_read(&options->server_admin, counters, NULL); /* else they are not known */
+        *cpu_s = counters->known ? counters->cpu_s : -1;
+    }
+    if (options->server_pid != 0) {
+        *cpu_s = gy_load_process_cpu_s(options->server_pid);
+    }
+    *answered = live_answered(run);
+}
+
 static void read_server(struct run *run, uint64_t now_ns)
 {
-    if (run->options->server_pid == 0) {
+    if (run->options->server_pid == 0 && !run->options->server_admin_given) {
         return;
     }
     if (!run->server_from_read && now_ns >= run->from_ns) {
         run->server_from_read = true;
-        run->server_from_s = gy_load_process_cpu_s(run->options->server_pid);
+        read_edge(run, &run->counters_from, &run->server_from_s, &run->server_from_answered);
     }
     bool ended = now_ns >= run->until_ns || atomic_load(&run->left) == 0 || atomic_load(&run->stop);
     if (run->server_from_read && !run->server_until_read && ended) {
         run->server_until_read = true;
-        run->server_until_s = gy_load_process_cpu_s(run->options->server_pid);
+        read_edge(run, &run->counters_until, &run->server_until_s, &run->server_until_answered);
     }
 }
 
@@ -322,6 +350,11 @@ static int collect(struct run *run, struct gy_load_result *result, struct gy_err
     if (run->server_from_read && run->server_until_read && run->server_from_s >= 0 &&
         run->server_until_s >= 0) {
         result->server_cpu_s = run->server_until_s - run->server_from_s;
+        result->server_answered = run->server_until_answered - run->server_from_answered;
+    }
+    result->counters = gy_load_counters_between(&run->counters_from, &run->counters_until);
+    if (run->options->server_pid == 0 && !result->counters.known) {
+        result->server_cpu_s = -1; /* of another process than at first */
     }
     /* A server that went away while it was measured is a finding, not a failure to begin. */
     return result->gave_up && result->connects > 0 && run->start_ns != 0 ? 0 : code;

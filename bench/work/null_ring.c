@@ -156,6 +156,30 @@ int gy_ring_receive(struct gy_ring *ring, uint64_t token, int socket, uint16_t g
     return queue(ring);
 }
 
+/* Datagrams are not among the workloads. */
+int gy_ring_receive_message(struct gy_ring *ring, uint64_t token, int socket, uint16_t group,
+                            const struct msghdr *message, bool poll_first)
+{
+    (void)ring;
+    (void)token;
+    (void)socket;
+    (void)group;
+    (void)message;
+    (void)poll_first;
+    return GY_ENOTSUP;
+}
+
+int gy_ring_poll(struct gy_ring *ring, uint64_t token, int descriptor, uint32_t events,
+                 bool multishot)
+{
+    (void)ring;
+    (void)token;
+    (void)descriptor;
+    (void)events;
+    (void)multishot;
+    return GY_ENOTSUP;
+}
+
 int gy_ring_send(struct gy_ring *ring, uint64_t token, int socket, const void *data, uint32_t bytes)
 {
     (void)socket;

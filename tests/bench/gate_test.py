@@ -1,18 +1,24 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Layer 1 of the gate: reading callgrind's files, waivers, and the verdict. Nothing is built or measured here."""
 
-import json
 import math
 import subprocess
 import sys
-import tempfile
 from fractions import Fraction
 from pathlib import Path
 
 from harness import equal, run, test, true
 
-from gate import counts, decide, history, layer1, waivers
+from gate import counts, decide, layer1, waivers
 from gate.revisions import NoVerdict
+
+SYSTEM_CALLS = """\
+SYSCALL[4711,1](9) sys_mmap ( 0x0, 204800, 3, 16418, 4294967295, 0 ) --> [pre-success] Success(0x6cff000)
+SYSCALL[4711,1](  1) sys_write ( 1, 0x406ec00, 183 ) --> [async] ...
+SYSCALL[4711,1](  1) ... [async] --> Success(0xb7)
+SYSCALL[4711,1](231) exit_group( 0 ) --> [pre-success] Success(0x0)
+==4711== something else
+"""
 
 GYRE_BENCH = Path(__file__).resolve().parents[2] / "bench/gyre-bench"
 
@@ -108,6 +114,11 @@ def start_up_falls_out_of_differences():
           {"start": 0, "work": 512, "late": 1})
 
 
+@test
+def system_calls_are_counted_once_also_those_that_block():
+    equal(counts.count_system_calls(SYSTEM_CALLS.splitlines(True)), 3)
+
+
 # ---- the verdict -----------------------------------------------------------------------------------------------------
 
 @test
@@ -134,6 +145,7 @@ def any_more_allocation_or_copy_fails():
 def a_submission_more_fails_and_so_does_one_out_of_nothing():
     true(failed(counted(submissions=1), counted(submissions=2)), "two for one")
     true(failed(counted(), counted(enters=Fraction(1, 16))), "an enter where there was none")
+    true(failed(counted(system_calls=1), counted(system_calls=Fraction(102, 100))), "2 % more system calls")
 
 
 @test
@@ -187,6 +199,13 @@ def a_waiver_that_does_nothing_is_told():
 
 
 @test
+def waivers_of_layer_2_are_not_missed_by_layer_1():
+    waived = waivers.new_waivers("", "keepalive cpu +6% TLS 1.3 is the default")
+    equal(decide.decide({"s": counted()}, {"s": counted()}, waived)[1], [])
+    equal(waived["keepalive", "cpu"][0], Fraction(6, 100))
+
+
+@test
 def bad_waivers_are_refused_with_the_line():
     for line in ("s instructions +3%", "s instructions 3% why", "s speed +3% why", "s instructions +3 why",
                  "s allocations +1% why"):
@@ -232,30 +251,10 @@ def misuse_and_unknown_revisions_exit_2():
 
 @test
 def help_fits_a_screen_and_exits_0():
-    for arguments in (("--help",), ("gate", "--help"), ("pairs", "--help")):
+    for arguments in (("--help",), ("gate", "--help"), ("pairs", "--help"), ("history", "--help"), ("experiment", "--help")):
         ended = gyre_bench(*arguments)
         equal(ended.returncode, 0)
-        true(len(ended.stdout.splitlines()) <= 30, "it fits")
-
-
-@test
-def history_gets_one_line_a_run():
-    scenario = decide.decide_scenario("s", counted(1000), counted(1030), {})
-    result = layer1.as_json({"schema": "gyre-gate-1", "base": {"name": "main", "commit": "b"},
-                             "head": {"name": "HEAD", "commit": "h"}, "verdict": "fail", "scenarios": [scenario]})
-    with tempfile.NamedTemporaryFile() as file:
-        history.append(file.name, result)
-        history.append(file.name, result)
-        first, second = (json.loads(line) for line in Path(file.name).read_text().splitlines())
-    equal(first["scenarios"]["s"]["instructions"], 1030.0)
-    equal((first["base"], first["head"], first["verdict"]), ("b", "h", "fail"))
-    equal(first["fingerprint"], second["fingerprint"], "the machine is the same")
-
-
-@test
-def another_compiler_is_another_fingerprint():
-    about = history.machine()
-    true(history.fingerprint(about) != history.fingerprint({**about, "compiler": "another"}), "it differs")
+        true(len(ended.stdout.splitlines()) <= 36, f"{arguments} fits")
 
 
 run()

@@ -8,6 +8,7 @@ from harness import equal, run, test, true
 
 from gate import layer2, pairs
 from gate.revisions import NoVerdict
+from gate.windows import Void
 
 
 def near(got, wanted, what="", within=1e-9):
@@ -142,10 +143,11 @@ def the_worst_verdict_is_that_of_all():
 
 # ---- rounds of windows that are made up ------------------------------------------------------------------------------
 
-def rounds_of(cost, scenarios=("a",)):
+def rounds_of(cost, scenarios=("a",), seed=1):
     """`cost` gives the figure of a window: of a scenario and a program ("base-0" … or "head-0" …)."""
     programs = ([f"{name}-{i}" for i in range(6)] for name in ("base", "head"))
-    return layer2.Rounds(scenarios, cost, *programs, seed=1)
+    return layer2.Rounds(scenarios, lambda scenario, started: {role: cost(scenario, program)
+                                                               for role, program in started.items()}, *programs, seed=seed)
 
 
 @test
@@ -174,6 +176,20 @@ def rounds_are_added_until_the_canary_is_narrow_enough():
 
 
 @test
+def stopping_when_the_canary_looks_quiet_costs_neither_misses_nor_alarms():
+    verdicts = {1.0: [], 1.05: []}
+    for slow_down, found in verdicts.items():
+        for seed in range(24):
+            draw = random.Random(f"{seed} {slow_down}")
+            rounds = rounds_of(lambda _, program, slow_down=slow_down, draw=draw: math.exp(noise(draw, 1, 0.012)[0]) * (
+                slow_down if program.startswith("head") else 1), seed=seed)
+            layer2.run_rounds(rounds, lambda: False)
+            found.append(pairs.decide(rounds.data, rounds.canaries)["a"]["verdict"])
+    true(verdicts[1.05].count("fail") >= 22, f"{verdicts[1.05].count('fail')} of 24 caught")
+    equal(verdicts[1.0].count("fail"), 0, "false alarms")
+
+
+@test
 def time_that_is_up_ends_it():
     draw = random.Random(5)
     rounds = rounds_of(lambda *_: math.exp(draw.gauss(0, 0.5)))
@@ -185,7 +201,7 @@ def time_that_is_up_ends_it():
 @test
 def void_windows_are_left_out_and_too_many_end_it():
     def broken(_scenario, program):
-        raise layer2.Void(f"7 errors in {program}")
+        raise Void(f"7 errors in {program}")
 
     rounds = rounds_of(broken)
     try:
@@ -194,6 +210,24 @@ def void_windows_are_left_out_and_too_many_end_it():
     except NoVerdict as why:
         true("7 errors" in str(why), f"{why}")
     equal((rounds.void, rounds.data["a"]), (layer2.VOID_MAX + 1, []))
+
+
+@test
+def a_waiver_moves_what_is_tolerated():
+    draw = random.Random(2)
+    dearer = {"a": [value + math.log(1.07) for value in noise(draw, 40, 0.01)]}
+    canaries = {"a": noise(draw, 40, 0.01)}
+    equal(pairs.decide(dearer, canaries)["a"]["verdict"], "fail")
+    equal(pairs.decide(dearer, canaries, {"a": math.log(1.08)})["a"]["verdict"], "pass")
+    equal(pairs.decide(dearer, canaries, {"a": math.log(1.04)})["a"]["verdict"], "fail", "grown further than allowed")
+
+
+@test
+def many_pairs_are_decided_quickly_and_exactly():
+    tails = pairs.tail(list(range(1, 251)))
+    near(tails[0], 1)
+    near(tails[-1], 2.0 ** -250)
+    near(sum(tails[s] - tails[s + 1] for s in range(1000)), tails[0] - tails[1000])
 
 
 run()

@@ -20,6 +20,8 @@ struct posted {
 
 struct gy_ring_buffers {
     struct gy_ring *ring;
+    struct gy_ring_buffers *next; /* of the ring, the one opened first first */
+    uint16_t group;
     uint32_t entries;
     struct posted *posted; /* a queue: those not yet published are behind those that are */
     uint32_t head;
@@ -87,6 +89,7 @@ int gy_ring_open(struct gy_ring **out, const struct gy_ring_options *options,
 static void operation_free(struct fake_operation *operation)
 {
     free(operation->content);
+    free(operation->around);
     free(operation);
 }
 
@@ -100,6 +103,7 @@ void gy_ring_close(struct gy_ring *ring)
         ring->first = operation->next;
         /* What is left may only be what touches no stream: a stream's memory is gone. */
         gy_assert(operation->kind != FAKE_RECEIVE && operation->kind != FAKE_SEND);
+        gy_assert(operation->kind != FAKE_RECEIVE_MESSAGE && operation->kind != FAKE_POLL);
         gy_assert(operation->kind != FAKE_CLOSE);
         operation_free(operation);
     }
@@ -178,9 +182,37 @@ int gy_ring_receive(struct gy_ring *ring, uint64_t token, int socket, uint16_t g
     return 0;
 }
 
+int gy_ring_receive_message(struct gy_ring *ring, uint64_t token, int socket, uint16_t group,
+                            const struct msghdr *message, bool poll_first)
+{
+    if (!(ring->features & GY_RING_MULTISHOT_RECEIVE)) {
+        return GY_ENOTSUP;
+    }
+    struct fake_operation *operation = queue(ring, FAKE_RECEIVE_MESSAGE, token, socket);
+    if (operation == NULL) {
+        return GY_ENOBUFS;
+    }
+    operation->group = group;
+    operation->room = *message;
+    operation->poll_first = poll_first;
+    return 0;
+}
+
+int gy_ring_poll(struct gy_ring *ring, uint64_t token, int descriptor, uint32_t events,
+                 bool multishot)
+{
+    struct fake_operation *operation = queue(ring, FAKE_POLL, token, descriptor);
+    if (operation == NULL) {
+        return GY_ENOBUFS;
+    }
+    operation->events = events;
+    operation->multishot = multishot;
+    return 0;
+}
+
 static void remember_content(struct fake_operation *operation)
 {
-    operation->content = malloc(operation->bytes);
+    operation->content = malloc(operation->bytes + 1); /* a datagram may be empty */
     gy_assert(operation->content != NULL);
     uint32_t at = 0;
     for (uint32_t i = 0; i < operation->vector_count; i++) {
@@ -221,7 +253,17 @@ int gy_ring_send_message(struct gy_ring *ring, uint64_t token, int socket,
         operation->vectors[i] = message->msg_iov[i];
         operation->bytes += (uint32_t)message->msg_iov[i].iov_len;
     }
-    gy_assert(operation->bytes > 0);
+    operation->message = *message;
+    size_t around = message->msg_namelen + message->msg_controllen;
+    operation->around = malloc(around + 1);
+    gy_assert(operation->around != NULL);
+    if (message->msg_namelen > 0) {
+        memcpy(operation->around, message->msg_name, message->msg_namelen);
+    }
+    if (message->msg_controllen > 0) {
+        memcpy(operation->around + message->msg_namelen, message->msg_control,
+               message->msg_controllen);
+    }
     remember_content(operation);
     return 0;
 }
@@ -413,16 +455,21 @@ uint32_t gy_ring_reap(struct gy_ring *ring, struct gy_completion *completions, u
 int gy_ring_buffers_open(struct gy_ring *ring, uint16_t group, uint32_t entries, bool incremental,
                          struct gy_ring_buffers **out, struct gy_error *error)
 {
-    (void)group;
     (void)incremental;
     (void)error;
     struct gy_ring_buffers *buffers = calloc(1, sizeof *buffers);
-    gy_assert(buffers != NULL && ring->buffers == NULL && entries <= BUFFERS_MAX);
+    gy_assert(buffers != NULL && entries <= BUFFERS_MAX);
+    struct gy_ring_buffers **at = &ring->buffers;
+    while (*at != NULL) {
+        gy_assert((*at)->group != group);
+        at = &(*at)->next;
+    }
     buffers->posted = calloc(entries, sizeof *buffers->posted);
     gy_assert(buffers->posted != NULL);
     buffers->ring = ring;
     buffers->entries = entries;
-    ring->buffers = buffers;
+    buffers->group = group;
+    *at = buffers;
     *out = buffers;
     return 0;
 }
@@ -430,7 +477,12 @@ int gy_ring_buffers_open(struct gy_ring *ring, uint16_t group, uint32_t entries,
 void gy_ring_buffers_close(struct gy_ring_buffers *buffers)
 {
     if (buffers != NULL) {
-        buffers->ring->buffers = NULL;
+        struct gy_ring_buffers **at = &buffers->ring->buffers;
+        while (*at != buffers) {
+            gy_assert(*at != NULL);
+            at = &(*at)->next;
+        }
+        *at = buffers->next;
         free(buffers->posted);
         free(buffers);
     }
@@ -451,6 +503,21 @@ void gy_ring_buffers_publish(struct gy_ring_buffers *buffers)
 uint32_t fake_buffers(const struct gy_ring *ring)
 {
     return ring->buffers->published;
+}
+
+static struct gy_ring_buffers *group_of(const struct gy_ring *ring, uint16_t group)
+{
+    struct gy_ring_buffers *buffers = ring->buffers;
+    while (buffers != NULL && buffers->group != group) {
+        buffers = buffers->next;
+    }
+    gy_assert(buffers != NULL);
+    return buffers;
+}
+
+uint32_t fake_buffers_of(const struct gy_ring *ring, uint16_t group)
+{
+    return group_of(ring, group)->published;
 }
 
 uint32_t fake_front_room(const struct gy_ring *ring)
@@ -501,6 +568,12 @@ static void check_content(const struct fake_operation *operation)
         gy_assert(memcmp(operation->content + at, operation->vectors[i].iov_base,
                          operation->vectors[i].iov_len) == 0);
         at += (uint32_t)operation->vectors[i].iov_len;
+    }
+    /* Kernels read the control messages when they carry the send out, not when it is queued. */
+    const struct msghdr *message = &operation->message;
+    if (message->msg_controllen > 0) {
+        gy_assert(memcmp(operation->around + message->msg_namelen, message->msg_control,
+                         message->msg_controllen) == 0);
     }
 }
 
@@ -575,6 +648,43 @@ void fake_receive(struct gy_ring *ring, struct fake_operation *operation, const 
 {
     gy_assert(operation != NULL && operation->submitted && operation->kind == FAKE_RECEIVE);
     fake_post(ring, fake_fill(ring, operation->token, operation->mode, data, bytes, flags));
+    if (!(flags & GY_COMPLETION_MORE)) {
+        operation_remove(ring, operation);
+    }
+}
+
+void fake_receive_message(struct gy_ring *ring, struct fake_operation *operation,
+                          const struct sockaddr *name, uint32_t name_length, const void *control,
+                          uint32_t control_length, const void *data, uint32_t bytes, uint32_t flags)
+{
+    gy_assert(operation != NULL && operation->submitted);
+    gy_assert(operation->kind == FAKE_RECEIVE_MESSAGE);
+    struct gy_ring_buffers *buffers = group_of(ring, operation->group);
+    struct posted *posted = front(buffers);
+    uint32_t name_room = operation->room.msg_namelen;
+    uint32_t control_room = (uint32_t)operation->room.msg_controllen;
+    uint32_t before = (uint32_t)sizeof(struct gy_message_head) + name_room + control_room;
+    gy_assert(posted->capacity >= before);
+    struct gy_message_head head = {name_length, control_length, bytes, 0};
+    if (bytes > posted->capacity - before) {
+        bytes = posted->capacity - before;
+        head.flags |= MSG_TRUNC;
+        head.payload_length = bytes;
+    }
+    kernel_write(posted->data, (const uint8_t *)&head, sizeof head);
+    if (name != NULL) {
+        kernel_write(posted->data + sizeof head, (const uint8_t *)name,
+                     name_length < name_room ? name_length : name_room);
+    }
+    if (control != NULL) {
+        kernel_write(posted->data + sizeof head + name_room, control,
+                     control_length < control_room ? control_length : control_room);
+    }
+    kernel_write(posted->data + before, data, bytes);
+    struct gy_completion completion = {operation->token, (int32_t)(before + bytes),
+                                       flags | GY_COMPLETION_BUFFER | (uint32_t)posted->id << 16};
+    front_used(buffers);
+    fake_post(ring, completion);
     if (!(flags & GY_COMPLETION_MORE)) {
         operation_remove(ring, operation);
     }

@@ -24,6 +24,8 @@ enum fake_kind {
     FAKE_READ_EVENT,
     FAKE_OPEN,
     FAKE_READ,
+    FAKE_RECEIVE_MESSAGE,
+    FAKE_POLL,
     FAKE_KIND_COUNT
 };
 
@@ -37,6 +39,12 @@ struct fake_operation {
     bool submitted;
     bool poll_first;
     enum gy_receive_mode mode;
+    bool multishot;        /* of a poll */
+    uint32_t events;       /* of a poll */
+    uint16_t group;        /* of a receive of messages */
+    struct msghdr room;    /* likewise: what was asked for in front of the payload */
+    struct msghdr message; /* of a send of a message: name and control point to what it named */
+    uint8_t *around;       /* and what these showed when it was queued */
     uint32_t vector_count; /* of a send */
     uint32_t bytes;
     struct iovec vectors[FAKE_VECTORS_MAX];
@@ -65,11 +73,19 @@ void fake_receive(struct gy_ring *ring, struct fake_operation *operation, const 
 struct gy_completion fake_fill(struct gy_ring *ring, uint64_t token, enum gy_receive_mode mode,
                                const void *data, uint32_t bytes, uint32_t flags);
 
+/* Puts a datagram into the next posted buffer of the receive's group, cut to what fits, with its
+ * head, and completes it. `control` may be NULL. */
+void fake_receive_message(struct gy_ring *ring, struct fake_operation *operation,
+                          const struct sockaddr *name, uint32_t name_length, const void *control,
+                          uint32_t control_length, const void *data, uint32_t bytes,
+                          uint32_t flags);
+
 /* A completion out of nowhere, for the next turn. */
 void fake_post(struct gy_ring *ring, struct gy_completion completion);
 
-/* Buffers that the kernel has. */
+/* Buffers that the kernel has: of the group opened first, of any. */
 uint32_t fake_buffers(const struct gy_ring *ring);
+uint32_t fake_buffers_of(const struct gy_ring *ring, uint16_t group);
 
 /* Bytes that the first of them still takes. */
 uint32_t fake_front_room(const struct gy_ring *ring);

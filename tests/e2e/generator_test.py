@@ -2,16 +2,22 @@
 """gyre-load against gyre http, and against servers that answer badly: what it counts, what it says, how it ends."""
 
 import json
+import math
 import os
+import pty
 import re
 import resource
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../bench"))
+
+from report import hdr
 from harness import ALARMS, Server, Skip, equal, output_of, run, test, true
 
 LOAD = os.path.abspath(os.environ.get("GYRE_LOAD", "build/debug/gyre-load"))
@@ -115,6 +121,42 @@ def a_closed_loop_counts_what_the_server_counts():
 
 
 @test
+def latencies_go_to_five_nines():
+    with Server("--fixed") as server:
+        figures = clean(server.address + "/", "-c", "8", "--rate", "2000", "-d", "500ms", "--warmup", "0")
+        names = ["p50", "p75", "p90", "p95", "p99", "p99_9", "p99_99", "p99_999", "max"]
+        for key in ("latency_ns", "service_ns", "lateness_ns"):
+            equal(set(figures[key]), {"count", "min", "mean", "stddev", *names}, f"the keys of {key}")
+            values = [figures[key][name] for name in names]
+            equal(values, sorted(values), f"percentiles of {key}, in their order")
+        _, out, _ = output_of([LOAD, server.address + "/", "-c", "2", "-n", "200"])
+        true("p99.999" in out, f"the report has them, too:\n{out}")
+
+
+@test
+def counters_of_the_server_come_from_its_admin_listener():
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        admin = f"127.0.0.1:{unused.getsockname()[1]}"
+    with Server("--fixed", "--admin", admin) as server:
+        figures = clean(server.address + "/", "-c", "8", "-d", "500ms", "--warmup", "100ms", "--server-admin", admin)
+        counted = figures["server"]["counters"]
+        equal(set(counted), {"cpu_s", "turns", "enters", "submissions", "completions", "received_bytes", "sent_bytes",
+                             "copied_bytes"}, "the counters")
+        each = counted["submissions"] / figures["server"]["answered"]
+        true(0.8 < each < 1.6, f"an answer is a send that was submitted: {each} a request")
+        status, figures, out, _ = load(server.address + "/", "-c", "2", "-n", "200", "--server-admin", admin)
+        true(status == 0 and "bytes copied a request" in out, f"the report has them:\n{out}")
+        status, _, errors = output_of([LOAD, server.address + "/", "--server-admin", f"127.0.0.1:{server.port}"])
+        equal(status, 1, "the exit status where something else answers")
+        true("is not an admin listener of gyre" in errors, f"it says so: {errors}")
+    for value in ("9090", "nonsense", "127.0.0.1:0"):
+        status, _, errors = output_of([LOAD, "http://127.0.0.1:1/", "--server-admin", value])
+        equal(status, 2, f"the exit status of {value}")
+        true(errors.startswith(f"gyre-load: --server-admin {value}: must be where"), errors)
+
+
+@test
 def a_timed_run_lasts_as_long_as_asked():
     with Server("--fixed") as server:
         began = time.monotonic()
@@ -205,13 +247,13 @@ def a_refused_connection_is_one_clear_line():
 
 @test
 def misuse_is_told_from_failure():
-    for words in (["udp://127.0.0.1:1"], ["gopher://x/"], [], ["http://127.0.0.1:1/", "--frobnicate"]):
+    for words in (["sctp://127.0.0.1:1"], ["gopher://x/"], [], ["http://127.0.0.1:1/", "--frobnicate"]):
         status, _, errors = output_of([LOAD, *words])
         equal(status, 2, f"the exit status of {words}")
         true(errors.startswith("gyre-load: ") and "--help" in errors, f"one line, and where help is: {errors}")
     status, out, _ = output_of([LOAD, "--help"])
     equal(status, 0, "the exit status of --help")
-    true("http://" in out and "tcp://" in out and "udp://" not in out, f"it lists the schemes there are:\n{out}")
+    true("http://" in out and "tcp://" in out, f"it lists the schemes there are:\n{out}")
 
 
 @test
@@ -242,6 +284,30 @@ def an_interrupt_prints_what_was_measured():
             figures = json.loads(out)
             true(figures["interrupted"] and figures["answered"] > 10, f"it has figures: {out}")
             true(0.3 < figures["seconds"] < 5, f"of the time until then: {figures['seconds']}")
+
+
+@test
+def an_interrupted_search_prints_what_its_steps_found():
+    with Server("--fixed") as server:
+        process = subprocess.Popen([LOAD, server.address + "/", "-c", "2", "-d", "200ms", "--find-max", "--slo", "p90=4s"],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        time.sleep(2.2)  # a step takes half a second; there are eight
+        process.send_signal(signal.SIGINT)
+        out, errors = process.communicate(timeout=20)
+        equal((process.returncode, errors), (0, ""), f"status and stderr\n{out}")
+        true("(interrupted)" in out, f"it says so:\n{out}")
+        true(re.search(r"[1-9]\d* answers in 0\.[12]", out), f"and has the figures of a whole step:\n{out}")
+
+
+@test
+def an_interrupt_before_the_first_answer_is_no_success():
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:  # more connections than it will hold
+        process = subprocess.Popen([LOAD, f"http://127.0.0.1:{full.getsockname()[1]}/", "-c", "8", "--timeout", "30s"],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        time.sleep(0.7)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=10)
+        equal((process.returncode, errors), (1, "gyre-load: interrupted before anything was answered\n"), "status, stderr")
 
 
 @test
@@ -332,6 +398,8 @@ def the_highest_rate_is_found():
         equal(status, 0, f"the exit status ({errors}{out})")
         true(20 < figures["rate_asked"] < 220, f"four connections, 20 ms each: {figures['rate_asked']}")
         true("highest rate that keeps p90" in out, f"it is said:\n{out}")
+        equal(figures["slo"], {"percentile": 90, "ns": 1000000000}, "what was asked for")
+        equal(errors, "", "steps are for terminals: stderr")
         status, figures, out, errors = load(server.url, "-c", "4", "--find-max", "--slo", "p90=1ms", "-d", "200ms")
         equal(status, 1, "the exit status when no rate will do")
         true("no rate keeps p90 under 1.000 ms" in errors, f"it is said: {errors}")
@@ -358,6 +426,50 @@ def the_log_is_an_hdr_log():
         data = [line for line in lines if "HISTF" in line]
         equal(len(data), 2, "entries")
         true(data[1].startswith("Tag=service,"), f"the second is tagged: {data[1]}")
+
+
+@test
+def another_reader_finds_the_same_latencies_in_the_log():
+    with Server("--fixed") as server, tempfile.NamedTemporaryFile(mode="r") as file:
+        figures = clean(server.address + "/", "-c", "4", "-n", "3000", "--hdr", file.name)
+        logged = hdr.read(file.name)
+        equal(set(logged), {"", "service"}, "tags")
+        for tag, key in (("", "latency_ns"), ("service", "service_ns")):
+            counts, told = logged[tag], figures[key]
+            equal(sum(counts.values()), told["count"], "values")
+            for name, share in (("p50", 0.5), ("p99", 0.99), ("p99_9", 0.999)):
+                rank, seen = math.ceil(told["count"] * share), 0
+                for value in sorted(counts):
+                    seen += counts[value]
+                    if seen >= rank:
+                        break
+                # One of them names the upper end of a bucket, which is a thousandth wide.
+                true(abs(value - told[name]) <= told[name] / 500, f"{name} of {key} is {value}, not {told[name]}")
+
+
+@test
+def a_terminal_sees_one_line_of_progress():
+    with Server("--fixed") as server:
+        for quiet in (False, True):
+            ours, theirs = pty.openpty()
+            process = subprocess.Popen([LOAD, server.address + "/", "-c", "2", "-d", "900ms", "--warmup", "300ms",
+                                        *["--quiet"] * quiet], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                       stderr=theirs)
+            os.close(theirs)
+            shown = b""
+            try:
+                while more := os.read(ours, 4096):
+                    shown += more
+            except OSError:
+                pass  # EIO: the other end is closed
+            os.close(ours)
+            equal(process.wait(20), 0, f"the exit status ({shown})")
+            if quiet:
+                equal(shown, b"", "what is shown with --quiet")
+                continue
+            true(b"warming up" in shown and b"measuring" in shown and b"/s" in shown, f"it says how far it is: {shown}")
+            true(b"\n" not in shown and shown.count(b"\r\x1b[K") > 2, f"in one line: {shown}")
+            true(shown.endswith(b"\r\x1b[K"), f"which is gone at the end: {shown}")
 
 
 @test

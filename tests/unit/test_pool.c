@@ -516,6 +516,33 @@ static void the_low_water_mark_of_spares_is_kept(void **state)
     assert_int_equal(gy_pool_counters(fixture->pool)->spares_min, COUNT - POSTED - 3);
 }
 
+/* ---- lending ---- */
+
+static void a_pool_that_posts_nothing_lends_all_it_has_and_takes_it_back(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct gy_pool_options options = {.buffer_bytes = BYTES, .buffers = 4};
+    struct gy_buffer *lent[4];
+    assert_int_equal(gy_pool_open(&fixture->pool, fixture->ring, &options, NULL), 0);
+    assert_false(gy_pool_ready(fixture->pool));
+    for (int i = 0; i < 4; i++) {
+        lent[i] = gy_pool_lend(fixture->pool);
+        assert_non_null(lent[i]);
+        assert_int_equal(lent[i]->refs, 1);
+        memset(lent[i]->data, i, BYTES);
+    }
+    assert_null(gy_pool_lend(fixture->pool));
+    assert_int_equal(gy_pool_free(fixture->pool), 0);
+    gy_buffer_drop(lent[2]);
+    assert_ptr_equal(gy_pool_lend(fixture->pool), lent[2]); /* the hottest */
+    for (int i = 0; i < 4; i++) {
+        gy_buffer_drop(lent[i]);
+    }
+    gy_pool_refill(fixture->pool);
+    assert_int_equal(gy_pool_free(fixture->pool), 4);
+    assert_int_equal(gy_pool_counters(fixture->pool)->spares_min, 0);
+}
+
 /* ---- options ---- */
 
 static void options_that_cannot_be_are_refused_with_a_reason(void **state)
@@ -523,7 +550,7 @@ static void options_that_cannot_be_are_refused_with_a_reason(void **state)
     struct fixture *fixture = *state;
     const struct gy_pool_options wrong[] = {
         {.buffer_bytes = BYTES, .buffers = 16, .posted = 3},     /* no power of two */
-        {.buffer_bytes = BYTES, .buffers = 16, .posted = 0},     /* none */
+        {.buffer_bytes = BYTES, .buffers = 0, .posted = 0},      /* none */
         {.buffer_bytes = BYTES, .buffers = 4, .posted = 8},      /* more than there are */
         {.buffer_bytes = BYTES, .buffers = 32769, .posted = 64}, /* more than ids */
         {.buffer_bytes = 32, .buffers = 16, .posted = 4},        /* too small */
@@ -662,6 +689,7 @@ int main(void)
         TEST(without_a_link_an_incremental_buffer_goes_on_behind_the_lost_bytes),
         TEST(fewer_than_a_quarter_of_the_buffers_free_is_low),
         TEST(the_low_water_mark_of_spares_is_kept),
+        TEST(a_pool_that_posts_nothing_lends_all_it_has_and_takes_it_back),
         TEST(options_that_cannot_be_are_refused_with_a_reason),
         TEST(an_incremental_pool_without_the_kernels_support_is_refused),
         TEST(a_group_that_is_taken_is_refused_and_leaves_nothing_behind),

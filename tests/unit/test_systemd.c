@@ -129,12 +129,12 @@ static void take_two(void *unused)
     gy_assert(getenv("LISTEN_FDS") == NULL && getenv("LISTEN_PID") == NULL);
     gy_assert(fcntl(3, F_GETFD) == FD_CLOEXEC);
     struct gy_address second = inherited.sockets[1].address;
-    gy_assert(gy_inherited_listen(&inherited, &second, 3, fds, &error) == 1);
+    gy_assert(gy_inherited_listen(&inherited, &second, false, 3, fds, &error) == 1);
     gy_assert(inherited.sockets[1].used && !inherited.sockets[0].used);
     struct gy_address shared;
     gy_assert(gy_address_of_socket(&shared, fds[2]) == 0 && gy_address_equal(&shared, &second));
     gy_address_set_port(&second, 1);
-    gy_assert(gy_inherited_listen(&inherited, &second, 3, fds, &error) == 0);
+    gy_assert(gy_inherited_listen(&inherited, &second, false, 3, fds, &error) == 0);
     gy_inherited_close(&inherited);
 }
 

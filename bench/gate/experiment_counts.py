@@ -1,4 +1,3 @@
-#!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Shows what layer 1 of the gate sees, and that it does not see what is not there.
 
@@ -7,17 +6,12 @@ first. Injected regressions: instructions that do nothing are put into functions
 at random among those that a scenario calls, as many as make that scenario's operation 1.2 % dearer.
 """
 
-import argparse
-import json
 import random
 import re
-import sys
 from fractions import Fraction
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from gate import counts, decide, layer1, revisions  # noqa: E402
+from gate import counts, decide, revisions
+from gate.progress import progress
 
 INJECTED = Fraction(12, 1000)
 INJECTED_MAX = Fraction(13, 1000)  # what rounding up to whole instructions may make of it
@@ -43,7 +37,7 @@ def called(lines):
 
 
 def calls_of(program, name, operations):
-    runs = [counts.count_instructions(program, name, n, called) for n in (counts.FEW, counts.MANY)]
+    runs = [counts.trace(program, name, n, called)[0] for n in (counts.FEW, counts.MANY)]
     return {function: Fraction(number, operations) for function, number in counts.difference(*runs).items() if number > 0}
 
 
@@ -101,7 +95,7 @@ def equal_builds(commit, work, number):
             revisions.unpack(commit, source)
         revisions.build(source, folder, TARGET)
         programs.append(folder / TARGET[0])
-        layer1.progress(f"equal builds: {i} of {number} ")
+        progress(f"equal builds: {i} of {number} ")
     first, *others = counts.count_all(programs)
     result = {"decisions": 0, "alarms": 0, "differences": 0}
     for other in others:
@@ -112,37 +106,20 @@ def equal_builds(commit, work, number):
     return result, first
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--revision", default="HEAD")
-    parser.add_argument("--builds", type=int, default=4, help="equal builds to compare with the first")
-    parser.add_argument("--injections", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--work", metavar="FOLDER", help="build there, and keep the builds for the next time")
-    parser.add_argument("--json", metavar="FILE")
-    options = parser.parse_args()
-    try:
-        with layer1.work_folder(options.work) as work:
-            result, base = equal_builds(revisions.resolve(options.revision), work, options.builds)
-            print(f"equal builds: {result['decisions']} decisions, {result['alarms']} false alarms, "
-                  f"{result['differences']} in which any count differed", flush=True)
-            source, folder = work / "equal-000/source", work / "equal-000/build"
-            program = folder / TARGET[0]
-            result["injections"] = []
-            for choice in choose(candidates(source, program, base), options.injections, options.seed):
-                injected = inject(source, folder, program, base, choice)
-                result["injections"].append(injected)
-                print(f"  {'caught' if injected['caught'] else 'MISSED'}{' and named' if injected['named'] else '':10} "
-                      f"{injected['grown']:+.2%}  {injected['scenario']:20} {injected['place']}", flush=True)
-    except revisions.NoVerdict as why:
-        print(f"experiment: {why}", file=sys.stderr)
-        return 2
+def run(options, work):
+    commit = revisions.resolve(options.revision)
+    work = work / f"experiment-{commit[:16]}"
+    result, base = equal_builds(commit, work, options.builds)
+    print(f"equal builds: {result['decisions']} decisions, {result['alarms']} false alarms, "
+          f"{result['differences']} in which any count differed", flush=True)
+    source, folder = work / "equal-000/source", work / "equal-000/build"
+    program = folder / TARGET[0]
+    result["injections"] = []
+    for choice in choose(candidates(source, program, base), options.injections, options.seed):
+        injected = inject(source, folder, program, base, choice)
+        result["injections"].append(injected)
+        print(f"  {'caught' if injected['caught'] else 'MISSED'}{' and named' if injected['named'] else '':10} "
+              f"{injected['grown']:+.2%}  {injected['scenario']:20} {injected['place']}", flush=True)
     caught, named = (sum(each[key] for each in result["injections"]) for key in ("caught", "named"))
     print(f"injected 1.2 %: {caught} of {len(result['injections'])} caught, the function named in {named}")
-    if options.json:
-        Path(options.json).write_text(json.dumps(result, indent=1) + "\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return result

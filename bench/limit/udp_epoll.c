@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The least that a UDP echo server can cost with recvmmsg and sendmmsg behind epoll.
+ *
+ * Edge-triggered: a call that brings fewer datagrams than it had room for has emptied the socket,
+ * so none is spent on EAGAIN.
+ */
+#include "bench/limit/udp_limit.h"
+
+#include <sys/epoll.h>
+
+static struct mmsghdr messages[LIMIT_BATCH];
+static struct iovec vectors[LIMIT_BATCH];
+static struct sockaddr_in names[LIMIT_BATCH];
+static _Alignas(struct cmsghdr) char controls[LIMIT_BATCH][LIMIT_CONTROL];
+static char *memory;
+
+static void describe(int count, size_t bytes, bool trains)
+{
+    for (int i = 0; i < count; i++) {
+        vectors[i] = (struct iovec){memory + (size_t)i * bytes, bytes};
+        messages[i].msg_hdr = (struct msghdr){
+            .msg_name = &names[i],
+            .msg_namelen = sizeof names[i],
+            .msg_iov = &vectors[i],
+            .msg_iovlen = 1,
+            .msg_control = trains ? controls[i] : NULL,
+            .msg_controllen = trains ? sizeof controls[i] : 0,
+        };
+    }
+}
+
+int main(int argc, char **argv)
+{
+    bool trains;
+    int fd = limit_socket(argc, argv, &trains);
+    int room = trains ? LIMIT_BATCH / 4 : LIMIT_BATCH;
+    size_t bytes = trains ? LIMIT_TRAIN_BYTES : LIMIT_BYTES;
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET};
+    int epoll = epoll_create1(0);
+
+    memory = malloc((size_t)room * bytes);
+    if (!memory || epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) < 0)
+        limit_die("setting up");
+    for (;;) {
+        int count;
+        epoll_wait(epoll, &event, 1, -1);
+        do {
+            describe(room, bytes, trains);
+            count = recvmmsg(fd, messages, (unsigned)room, MSG_DONTWAIT, NULL);
+            for (int i = 0; i < count; i++) {
+                struct msghdr *message = &messages[i].msg_hdr;
+                vectors[i].iov_len = messages[i].msg_len;
+                message->msg_controllen =
+                    trains ? limit_answer_control(controls[i], message->msg_controllen) : 0;
+                if (message->msg_controllen == 0)
+                    message->msg_control = NULL;
+            }
+            for (int sent = 0; sent < count;) {
+                int now = sendmmsg(fd, messages + sent, (unsigned)(count - sent), 0);
+                sent += now > 0 ? now : 1; /* one that is refused is lost */
+            }
+        } while (count == room);
+    }
+}
