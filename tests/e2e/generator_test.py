@@ -205,13 +205,13 @@ def a_refused_connection_is_one_clear_line():
 
 @test
 def misuse_is_told_from_failure():
-    for words in (["udp://127.0.0.1:1"], ["gopher://x/"], [], ["http://127.0.0.1:1/", "--frobnicate"]):
+    for words in (["ftp://127.0.0.1:1"], ["gopher://x/"], [], ["http://127.0.0.1:1/", "--frobnicate"]):
         status, _, errors = output_of([LOAD, *words])
         equal(status, 2, f"the exit status of {words}")
         true(errors.startswith("gyre-load: ") and "--help" in errors, f"one line, and where help is: {errors}")
     status, out, _ = output_of([LOAD, "--help"])
     equal(status, 0, "the exit status of --help")
-    true("http://" in out and "tcp://" in out and "udp://" not in out, f"it lists the schemes there are:\n{out}")
+    true("http://" in out and "tcp://" in out and "udp://" in out and "ftp://" not in out, f"it lists the schemes there are:\n{out}")
 
 
 @test
