@@ -31,8 +31,8 @@ static void describe_room(const struct gy_datagram_endpoint *endpoint,
 }
 
 /* Takes over the count. */
-static int keep_one(struct gy_datagram_socket *socket, struct gy_buffer *buffer,
-                    const struct mmsghdr *message)
+static void keep_one(struct gy_datagram_socket *socket, struct gy_buffer *buffer,
+                     const struct mmsghdr *message)
 {
     struct gy_message_head head = {
         .name_length = message->msg_hdr.msg_namelen,
@@ -44,12 +44,10 @@ static int keep_one(struct gy_datagram_socket *socket, struct gy_buffer *buffer,
     uint32_t bytes = gy_datagram_head_bytes(socket->endpoint) + message->msg_len;
     gy_assert(bytes <= buffer->capacity);
     struct gy_slice slice = {buffer, 0, bytes};
-    int code = gy_chain_append(&socket->in, slice);
-    if (code != 0) {
+    if (gy_chain_append(&socket->in, slice) != 0) {
         gy_count(&socket->worker->counters.datagrams_lost, 1);
         gy_slice_drop(slice);
     }
-    return code;
 }
 
 int gy_datagram_read(struct gy_datagram_socket *socket, uint32_t max)
@@ -80,6 +78,7 @@ int gy_datagram_read(struct gy_datagram_socket *socket, uint32_t max)
         }
     }
     for (int i = 0; i < count; i++) {
+        gy_assert(buffers[i] != NULL);
         keep_one(socket, buffers[i], &messages[i]);
     }
     return result;

@@ -36,7 +36,7 @@ def free_port():
 class Compressing(Server):
     """`gyre serve` of a folder with these files and keys."""
 
-    def __init__(self, files, keys=(), workers=1):  # pylint: disable=super-init-not-called
+    def __init__(self, files, keys=(), workers=1, ends=";"):  # pylint: disable=super-init-not-called
         self.folder = tempfile.TemporaryDirectory(prefix="gyre-compress-")
         self.root = self.folder.name + "/root"
         os.mkdir(self.root)
@@ -46,7 +46,7 @@ class Compressing(Server):
         config = self.folder.name + "/gyre.conf"
         with open(config, "w", encoding="ascii") as file:
             file.write(f"workers {workers}; admin 127.0.0.1:{self.admin};\nhttp {{ listen 127.0.0.1:{self.port}; "
-                       f"root {self.root}; {' '.join(key + ';' for key in keys)} }}\n")
+                       f"root {self.root}; {' '.join(key + ends for key in keys)} }}\n")
         self.errors = tempfile.TemporaryFile()
         self.process = subprocess.Popen([PROGRAM, "serve", "--config", config], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=self.errors, start_new_session=True)
@@ -222,6 +222,21 @@ def a_wrong_key_is_told():
                 file.write(f"http {{ listen :0; root {folder};\n{key}; }}\n")
             status, _, errors = output_of([PROGRAM, "serve", "--check", "--config", folder + "/c"])
             true(status == 1 and word in errors and "c:2: compress" in errors, f"{key}: {status} {errors}")
+
+
+@test
+def what_is_not_to_be_transformed_is_sent_as_it_is():
+    need("gzip")
+    files = {"a.css": prose(9000), "b/a.css": prose(9000), "c/a.css": prose(9000), "c/d.css": prose(9000)}
+    keys = ["path /b/ { header Cache-Control 'public, no-transform'; }", "path /c/d.css { header Cache-Control no-transform; }"]
+    with Compressing(files, keys, ends="") as server, Connection(server.port) as c:
+        for path, coding in (("/a.css", "gzip"), ("/b/a.css", None), ("/c/a.css", "gzip"), ("/c/d.css", None)):
+            answer = c.get(path, "Accept-Encoding: gzip")
+            equal((answer.status, answer.fields.get("content-encoding")), (200, coding), path)
+            equal("no-transform" in answer.fields.get("cache-control", ""), coding is None, path)
+            equal(plain(answer), files[path[1:]])
+    with Compressing(files, ["header Cache-Control no-transform", "compress on"]) as server, Connection(server.port) as c:
+        equal(c.get("/a.css", "Accept-Encoding: gzip").fields.get("content-encoding"), None)
 
 
 @test

@@ -253,7 +253,7 @@ def misuse_is_told_from_failure():
         true(errors.startswith("gyre-load: ") and "--help" in errors, f"one line, and where help is: {errors}")
     status, out, _ = output_of([LOAD, "--help"])
     equal(status, 0, "the exit status of --help")
-    true("http://" in out and "tcp://" in out, f"it lists the schemes there are:\n{out}")
+    true("http://" in out and "tcp://" in out and "udp://" in out and "ftp://" not in out, f"it lists the schemes there are:\n{out}")
 
 
 @test

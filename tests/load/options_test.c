@@ -75,7 +75,7 @@ static void urls_that_cannot_be_are_refused_with_a_reason(void **state)
 {
     (void)state;
     refused("", "no URL");
-    refused("udp://127.0.0.1:1/", "there are http://, tcp://");
+    refused("ftp://127.0.0.1:1/", "there are http://, tcp://");
     refused("127.0.0.1:8080", "there are http://, tcp://");
     refused("tcp://127.0.0.1", "tcp://127.0.0.1:PORT");
     refused("http://:80/", "no host");
