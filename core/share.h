@@ -16,7 +16,7 @@
 
 #include "worker.h"
 
-#define GY_SHARE_SLICE_NS 100000u
+#define GY_SHARE_SLICE_NS 40000u
 
 /* An endpoint that has run for less than this in a turn is not put off. */
 #define GY_SHARE_LEAST_NS (GY_SHARE_SLICE_NS / 4)
@@ -24,11 +24,11 @@
 /* Bytes that a turn's sends hand to the kernel, which copies them in that turn: past the first
  * bound, streams of endpoints that have sent less than the second in this turn still send, the
  * others in the next. */
-#define GY_SHARE_SEND_BYTES       (512u << 10)
-#define GY_SHARE_SEND_LEAST_BYTES (64u << 10)
+#define GY_SHARE_SEND_BYTES       (128u << 10)
+#define GY_SHARE_SEND_LEAST_BYTES (32u << 10)
 
 /* Input that a session is shown at a time; all of it, where it makes nothing of that. */
-#define GY_SHARE_INPUT_BYTES 4096
+#define GY_SHARE_INPUT_BYTES 2048
 
 /* Runs the streams of a list, linked by next_ready; those that are put off are ready again. */
 void gy_share_run(struct gy_worker *worker, struct gy_stream *head);

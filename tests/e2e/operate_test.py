@@ -135,6 +135,7 @@ def the_access_log_is_opened_anew_by_a_reload():
         until(lambda: "/before" in open(log, encoding="utf-8").read(), "it is written")
         os.rename(log, log + ".1")
         server.reload()
+        until(lambda: "(generation 1) has drained" in server.log(), "the old process has ended: it writes to the old file")
         server.get("/after")
         until(lambda: os.path.exists(log) and "/after" in open(log, encoding="utf-8").read(), "a new file is written")
         entry = json.loads(open(log, encoding="utf-8").read().splitlines()[-1])
