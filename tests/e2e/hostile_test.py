@@ -187,7 +187,7 @@ def a_file_that_becomes_a_fifo_or_a_directory_stops_nobody():
 
         seen = set()
         with meanwhile(change), Connection(server.port, 5) as c:
-            end = time.monotonic() + 2.5
+            end = time.monotonic() + 1.2
             while time.monotonic() < end:
                 answer = c.get("/a")
                 seen.add(answer.status)
@@ -261,7 +261,7 @@ def a_file_that_is_written_anew_all_the_time_harms_nobody():
 
         whole = cut = 0
         with meanwhile(rewrite):
-            end = time.monotonic() + 2.5
+            end = time.monotonic() + 1.2
             while time.monotonic() < end:
                 try:
                     with Connection(server.port, 5) as c:
@@ -289,7 +289,7 @@ def directories_that_come_and_go_are_listed_or_not():
                     write(f"{root}/d/{number}-{i}", "")
 
         with meanwhile(change), Connection(server.port, 5) as c:
-            end = time.monotonic() + 2
+            end = time.monotonic() + 1
             while time.monotonic() < end:
                 true(c.get("/d/").status in (200, 404), "listed or not there")
                 true(c.get("/d").status in (301, 404), "redirected or not there")
