@@ -77,8 +77,7 @@ int gy_datagram_read(struct gy_datagram_socket *socket, uint32_t max)
             gy_buffer_drop(buffers[i]);
         }
     }
-    for (int i = 0; i < count; i++) {
-        gy_assert(buffers[i] != NULL);
+    for (uint32_t i = 0; i < room && count > 0 && i < (uint32_t)count; i++) {
         keep_one(socket, buffers[i], &messages[i]);
     }
     return result;

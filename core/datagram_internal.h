@@ -2,8 +2,8 @@
 #ifndef GY_CORE_DATAGRAM_INTERNAL_H
 #define GY_CORE_DATAGRAM_INTERNAL_H
 
-/* What datagram.c (endpoints, and a socket's life), datagram_receive.c, datagram_send.c and
- * datagram_calls.c (the kernel without the ring) share. */
+/* What datagram.c (a socket's life), datagram_endpoint.c, datagram_receive.c, datagram_send.c,
+ * datagram_calls.c (the kernel without the ring) and datagram_worker.c (the turn) share. */
 
 #include <sys/socket.h>
 
@@ -113,6 +113,12 @@ void gy_datagram_make_ready(struct gy_datagram_socket *socket);
 
 /* Tells the protocol of a dialled socket, when protocols run. */
 void gy_datagram_fail(struct gy_datagram_socket *socket, int errno_value);
+
+/* Goes on to a state that is nearer to the end; does nothing where it is there already. */
+void gy_datagram_end(struct gy_datagram_socket *socket, enum gy_datagram_state state);
+
+/* Does what the socket's state asks for. Frees it at its end. */
+void gy_datagram_progress(struct gy_datagram_socket *socket);
 
 /* ---- receiving ---- */
 

@@ -53,13 +53,6 @@ static int set_up_few(void **state)
     return set_up_with(state, &options, NULL, 0);
 }
 
-static int set_up_calls(void **state)
-{
-    static const struct gy_datagram_options options = {
-        .send_mode = GY_DATAGRAM_CALLS, .receive_mode = GY_DATAGRAM_CALLS, .gso = true};
-    return set_up_with(state, &options, NULL, 0);
-}
-
 static int tear_down(void **state)
 {
     dstage_close(*state);
@@ -587,113 +580,6 @@ static void a_completion_for_an_earlier_use_of_a_send_is_stale(void **state)
     sent(stage, 0);
 }
 
-/* ---- by calls, to a real socket ---- */
-
-static int listener_at(struct gy_address *address)
-{
-    struct gy_listen_options options = {.datagrams = true};
-    int fd;
-    assert_int_equal(gy_address_parse(address, "127.0.0.1:0", NULL), 0);
-    assert_int_equal(gy_address_listen(address, 1, &fd, &options, NULL), 0);
-    assert_int_equal(gy_address_of_socket(address, fd), 0);
-    struct timeval patience = {.tv_sec = 5};
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    return fd;
-}
-
-static void calls_send_all_of_a_turn(void **state)
-{
-    struct dstage *stage = *state;
-    struct gy_datagram_path path = {.local = in6addr_any};
-    int peer = listener_at(&path.peer);
-    uint8_t data[64];
-    for (uint8_t i = 0; i < 100; i++) {
-        dstage_send(stage, dstage_server(stage), &path, i, 1u + i % 7);
-    }
-    dstage_turn(stage);
-    assert_int_equal(fake_total(ring_of(stage), FAKE_SEND), 0);
-    for (int i = 0; i < 100; i++) {
-        assert_int_equal(recv(peer, data, sizeof data, 0), 1 + i % 7);
-        assert_int_equal(data[0], i);
-    }
-    assert_int_equal(dstage_counter(stage, datagrams_sent), 100);
-    close(peer);
-}
-
-static void calls_wait_for_room_and_go_on(void **state)
-{
-    struct dstage *stage = *state;
-    struct gy_datagram_socket *server = dstage_server(stage);
-    int small = 2048;
-    struct gy_datagram_path path = {.local = in6addr_any};
-    /* A peer that answers to no one fills nothing over loopback, so the kernel's EAGAIN is played:
-     * by a send buffer too small for one datagram of this size. */
-    int peer = listener_at(&path.peer);
-    setsockopt(server->descriptor, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
-    for (int i = 0; i < 3; i++) {
-        dstage_send(stage, server, &path, 'a', 16000);
-    }
-    dstage_turns(stage, 2);
-    struct fake_operation *room = fake_of(ring_of(stage), FAKE_POLL, server->descriptor);
-    while (room != NULL && room->events != POLLOUT) {
-        room = room->next;
-    }
-    if (room == NULL || room->kind != FAKE_POLL) {
-        /* this kernel takes it all the same, or refuses it for good */
-        assert_int_equal(dstage_counter(stage, datagrams_sent) +
-                             dstage_counter(stage, unsent_too_long) +
-                             dstage_counter(stage, unsent_no_buffers),
-                         3);
-        close(peer);
-        return;
-    }
-    int large = 1 << 20;
-    setsockopt(server->descriptor, SOL_SOCKET, SO_SNDBUF, &large, sizeof large);
-    fake_complete(ring_of(stage), room, POLLOUT, 0);
-    dstage_turns(stage, 3);
-    assert_int_equal(dstage_counter(stage, datagrams_sent), 3);
-    close(peer);
-}
-
-static void calls_lose_only_the_datagram_that_the_kernel_refuses(void **state)
-{
-    struct dstage *stage = *state;
-    struct gy_datagram_path path = {.local = in6addr_any};
-    struct gy_datagram_path broadcast = {.local = in6addr_any};
-    int peer = listener_at(&path.peer);
-    uint8_t data[64];
-    assert_int_equal(gy_address_parse(&broadcast.peer, "255.255.255.255:9", NULL), 0);
-    dstage_send(stage, dstage_server(stage), &path, 'a', 10);
-    dstage_send(stage, dstage_server(stage), &broadcast, 'b', 10);
-    dstage_send(stage, dstage_server(stage), &path, 'c', 11);
-    dstage_turn(stage);
-    assert_int_equal(recv(peer, data, sizeof data, 0), 10);
-    assert_int_equal(recv(peer, data, sizeof data, 0), 11);
-    assert_int_equal(data[0], 'c');
-    assert_int_equal(dstage_counter(stage, datagrams_sent), 2);
-    assert_int_equal(
-        dstage_counter(stage, unsent_forbidden) + dstage_counter(stage, unsent_unreachable), 1);
-    close(peer);
-}
-
-static void calls_send_trains_too(void **state)
-{
-    struct dstage *stage = *state;
-    struct gy_datagram_path path = {.local = in6addr_any};
-    int peer = listener_at(&path.peer);
-    uint8_t data[2048];
-    for (uint8_t i = 0; i < 10; i++) {
-        dstage_send(stage, dstage_server(stage), &path, i, 1000);
-    }
-    dstage_turn(stage);
-    for (int i = 0; i < 10; i++) {
-        assert_int_equal(recv(peer, data, sizeof data, 0), 1000);
-        assert_int_equal(data[999], i);
-    }
-    assert_int_equal(dstage_counter(stage, datagram_sends), 1);
-    close(peer);
-}
-
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 #define WITH(setting, function)                                                                    \
     cmocka_unit_test_setup_teardown(function, set_up_##setting, tear_down)
@@ -729,10 +615,6 @@ int main(void)
         TEST(a_socket_that_closes_sends_what_is_queued_first),
         TEST(a_socket_that_is_aborted_cancels_its_sends_and_awaits_them),
         TEST(a_completion_for_an_earlier_use_of_a_send_is_stale),
-        WITH(calls, calls_send_all_of_a_turn),
-        WITH(calls, calls_wait_for_room_and_go_on),
-        WITH(calls, calls_lose_only_the_datagram_that_the_kernel_refuses),
-        WITH(calls, calls_send_trains_too),
     };
     return cmocka_run_group_tests_name("datagram_send", tests, NULL, NULL);
 }

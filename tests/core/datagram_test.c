@@ -52,12 +52,6 @@ static int set_up_trains(void **state)
     return set_up_with(state, &options, NULL, 0);
 }
 
-static int set_up_calls(void **state)
-{
-    static const struct gy_datagram_options options = {.buffers = 4, .posted = 4};
-    return set_up_with(state, &options, NULL, GY_RING_MULTISHOT_RECEIVE);
-}
-
 static int tear_down(void **state)
 {
     dstage_close(*state);
@@ -614,147 +608,6 @@ static void a_drain_that_takes_too_long_cuts_what_is_left(void **state)
     assert_int_equal(stage->worker.phase, GY_WORKER_STOPPED);
 }
 
-/* ---- by calls ---- */
-
-static struct fake_operation *poll_of(struct dstage *stage)
-{
-    return fake_of(ring_of(stage), FAKE_POLL, stage->bound);
-}
-
-static int peer_socket(struct dstage *stage, uint32_t datagrams)
-{
-    int client = socket(AF_INET, SOCK_DGRAM, 0);
-    assert_int_equal(connect(client, &stage->address.any, stage->address.length), 0);
-    for (uint32_t i = 0; i < datagrams; i++) {
-        uint8_t data[8] = {(uint8_t)i};
-        assert_int_equal(send(client, data, sizeof data, 0), sizeof data);
-    }
-    return client;
-}
-
-static void without_multishot_a_poll_tells_when_to_read(void **state)
-{
-    struct dstage *stage = *state;
-    assert_null(dstage_receive(stage));
-    assert_true(poll_of(stage)->multishot);
-    assert_int_equal(poll_of(stage)->events, POLLIN);
-    int client = peer_socket(stage, 10); /* with four buffers */
-    fake_complete(ring_of(stage), poll_of(stage), POLLIN, MORE);
-    dstage_turn(stage);
-    assert_int_equal(stage->got_count, 10);
-    for (uint32_t i = 0; i < 10; i++) {
-        assert_int_equal(stage->got[i].bytes, 8);
-        assert_int_equal(stage->got[i].data[0], i);
-    }
-    dstage_turn(stage);
-    assert_int_equal(fake_last_wait_ns(ring_of(stage)), GY_RING_FOREVER);
-    close(client);
-}
-
-static void a_poll_that_ends_is_armed_again_once_all_was_read(void **state)
-{
-    struct dstage *stage = *state;
-    int client = peer_socket(stage, 1);
-    fake_complete(ring_of(stage), poll_of(stage), POLLIN, 0);
-    dstage_turns(stage, 3);
-    assert_int_equal(stage->got_count, 1);
-    assert_non_null(poll_of(stage));
-    close(client);
-}
-
-static void a_flood_is_read_in_shares_between_which_others_have_their_turn(void **state)
-{
-    struct dstage *stage = *state;
-    int client = peer_socket(stage, 300);
-    fake_complete(ring_of(stage), poll_of(stage), POLLIN, MORE);
-    dstage_turn(stage);
-    uint32_t first = stage->got_count;
-    assert_true(first >= 200 && first < 300);
-    dstage_turn(stage); /* though no completion says so */
-    assert_int_equal(stage->got_count, 300);
-    close(client);
-}
-
-static void without_buffers_reading_waits_and_goes_on(void **state)
-{
-    struct dstage *stage = *state;
-    stage->keep = true;
-    int client = peer_socket(stage, 6);
-    fake_complete(ring_of(stage), poll_of(stage), POLLIN, MORE);
-    dstage_turns(stage, 3);
-    assert_int_equal(stage->got_count, 4);
-    assert_int_equal(fake_last_wait_ns(ring_of(stage)), GY_RING_FOREVER);
-    dstage_drop_kept(stage);
-    dstage_turns(stage, 3);
-    assert_int_equal(stage->got_count, 6);
-    close(client);
-}
-
-static void a_poll_for_nothing_does_no_harm(void **state)
-{
-    struct dstage *stage = *state;
-    fake_complete(ring_of(stage), poll_of(stage), POLLIN, MORE);
-    dstage_turns(stage, 2);
-    assert_int_equal(stage->got_count, 0);
-    assert_int_equal(fake_last_wait_ns(ring_of(stage)), GY_RING_FOREVER);
-    fake_complete(ring_of(stage), poll_of(stage), -EINTR, 0);
-    dstage_turns(stage, 2);
-    assert_non_null(poll_of(stage));
-}
-
-static void a_dialled_socket_reads_its_errors_too(void **state)
-{
-    struct dstage *stage = *state;
-    struct gy_address nobody;
-    assert_int_equal(gy_address_parse(&nobody, "127.0.0.1:9", NULL), 0);
-    struct gy_datagram_socket *client = dstage_dial(stage, &nobody);
-    dstage_turns(stage, 2);
-    assert_int_equal(dstage_send(stage, client, NULL, 'x', 4), 0);
-    dstage_turn(stage);
-    struct pollfd polled = {.fd = client->descriptor};
-    assert_int_equal(poll(&polled, 1, 5000), 1); /* loopback answers with ICMP */
-    fake_complete(ring_of(stage), fake_of(ring_of(stage), FAKE_POLL, client->descriptor), POLLERR,
-                  MORE);
-    dstage_turns(stage, 2);
-    assert_int_equal(stage->failures, 1);
-    assert_int_equal(stage->failure, ECONNREFUSED);
-    assert_int_equal(client->state, GY_DATAGRAM_OPEN);
-}
-
-static void a_socket_that_polls_can_end(void **state)
-{
-    struct dstage *stage = *state;
-    fake_cancel_by_itself(ring_of(stage));
-    begin_drain(stage, 1);
-    dstage_turns(stage, 8);
-    assert_int_equal(stage->closed, 1);
-}
-
-static void a_mode_that_the_kernel_lacks_is_refused_with_the_reason(void **state)
-{
-    struct dstage *stage = *state;
-    struct gy_datagram_options options = stage->options;
-    struct gy_datagram_endpoint endpoint;
-    struct gy_error error = {0};
-    options.name = "other";
-    options.receive_mode = GY_DATAGRAM_RING;
-    assert_int_equal(gy_datagram_endpoint_open(&endpoint, &stage->worker, &options, &error),
-                     GY_ENOTSUP);
-    assert_non_null(strstr(error.message, "recvmsg"));
-}
-
-static void modes_have_names(void **state)
-{
-    (void)state;
-    enum gy_datagram_mode mode;
-    for (int i = 0; i < GY_DATAGRAM_MODE_COUNT; i++) {
-        assert_int_equal(
-            gy_datagram_mode_parse(gy_datagram_mode_name((enum gy_datagram_mode)i), &mode), 0);
-        assert_int_equal((int)mode, i);
-    }
-    assert_int_equal(gy_datagram_mode_parse("epoll", &mode), GY_EINVAL);
-}
-
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 #define WITH(setting, function)                                                                    \
     cmocka_unit_test_setup_teardown(function, set_up_##setting, tear_down)
@@ -796,15 +649,6 @@ int main(void)
         TEST(a_service_that_ends_takes_what_waits_first),
         TEST(dialled_sockets_are_asked_to_end),
         TEST(a_drain_that_takes_too_long_cuts_what_is_left),
-        WITH(calls, without_multishot_a_poll_tells_when_to_read),
-        WITH(calls, a_poll_that_ends_is_armed_again_once_all_was_read),
-        WITH(calls, a_flood_is_read_in_shares_between_which_others_have_their_turn),
-        WITH(calls, without_buffers_reading_waits_and_goes_on),
-        WITH(calls, a_poll_for_nothing_does_no_harm),
-        WITH(calls, a_dialled_socket_reads_its_errors_too),
-        WITH(calls, a_socket_that_polls_can_end),
-        WITH(calls, a_mode_that_the_kernel_lacks_is_refused_with_the_reason),
-        cmocka_unit_test(modes_have_names),
     };
     return cmocka_run_group_tests_name("datagram", tests, NULL, NULL);
 }
