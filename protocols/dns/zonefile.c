@@ -333,6 +333,7 @@ int gy_dns_zonefile_feed(struct gy_dns_zonefile *file, const char *text, size_t 
         }
         if (bytes >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
             scanner.at += 3;
+            scanner.line_start = scanner.at;
         }
         file->begun = true;
     }
