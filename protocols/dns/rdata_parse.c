@@ -231,22 +231,41 @@ static int parse_bitmap(struct rdata_in *in)
     return more;
 }
 
-/* EUI-48 and EUI-64: pairs of digits, and NID, L64: groups of four. */
-static int parse_groups(struct rdata_in *in, unsigned bytes, unsigned group, char between)
+/* EUI-48 and EUI-64: pairs of digits. */
+static int parse_pairs(struct rdata_in *in, unsigned bytes)
 {
     struct text_bits bits = {0};
     const struct scanner *word = in->scanner;
-    unsigned step = group * 2 + 1;
-    if (word->bytes != bytes / group * step - 1) {
-        return rdata_fail(in, group == 1 ? "write pairs of hexadecimal digits, with - between"
-                                         : "write four groups of four hexadecimal digits");
+    bool good = word->bytes == bytes * 3 - 1;
+    for (unsigned i = 0; good && i < bytes; i++) {
+        good = (i == 0 || word->text[i * 3 - 1] == '-') &&
+               text_decode(&bits, 4, word->text + i * 3, 2, &in->out) == 0;
     }
-    for (unsigned i = 0; i < bytes / group; i++) {
-        if ((i > 0 && word->text[i * step - 1] != between) ||
-            text_decode(&bits, 4, word->text + i * step, group * 2, &in->out) != 0) {
-            return rdata_fail(in, "hexadecimal digits are grouped wrongly");
-        }
+    return good ? 0 : rdata_fail(in, "write pairs of hexadecimal digits, with - between");
+}
+
+/* NID and L64: four groups of one to four digits (RFC 6742 §2.1.2). */
+static int parse_groups(struct rdata_in *in)
+{
+    const struct scanner *word = in->scanner;
+    uint8_t address[16];
+    char text[64];
+    size_t colons = 0;
+    bool gap = false;
+    for (size_t i = 0; i < word->bytes; i++) {
+        gap = gap || (word->text[i] == ':' && (i == 0 || word->text[i - 1] == ':'));
+        colons += word->text[i] == ':';
     }
+    /* The second half of an IPv6 address is written just so. */
+    if (word->bytes > 19 || colons != 3 || gap || memchr(word->text, '.', word->bytes) != NULL) {
+        return rdata_fail(in, "write four groups of hexadecimal digits, with : between");
+    }
+    memcpy(text, "0:0:0:0:", 8);
+    memcpy(text + 8, word->text, word->bytes);
+    if (text_ipv6(text, 8 + word->bytes, address) != 0) {
+        return rdata_fail(in, "write four groups of hexadecimal digits, with : between");
+    }
+    gy_writer_bytes(&in->out, address + 8, 8);
     return 0;
 }
 
@@ -313,10 +332,10 @@ static int parse_one(struct rdata_in *in, char kind)
         return parse_counted(in, kind == 'x' ? 4 : 5);
     case 'e':
     case 'E':
-        return parse_groups(in, kind == 'e' ? 6 : 8, 1, '-');
+        return parse_pairs(in, kind == 'e' ? 6 : 8);
     default:
         gy_assert(kind == 'X');
-        return parse_groups(in, 8, 2, ':');
+        return parse_groups(in);
     }
 }
 

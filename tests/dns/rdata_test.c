@@ -70,6 +70,7 @@ static const struct one good[] = {
     {GY_DNS_TYPE_EUI48, "00-00-5e-00-53-2a", NULL, "00005E00532A"},
     {GY_DNS_TYPE_EUI64, "00-00-5e-ef-10-00-00-2a", NULL, "00005EEF1000002A"},
     {GY_DNS_TYPE_NID, "10 0014:4fff:ff20:ee64", NULL, "000A00144FFFFF20EE64"},
+    {GY_DNS_TYPE_NID, "10 14:4fff:0:ee64", "10 0014:4fff:0000:ee64", "000A00144FFF0000EE64"},
     {GY_DNS_TYPE_L32, "10 10.1.2.0", NULL, NULL},
     {GY_DNS_TYPE_L64, "10 2001:0db8:1140:1000", NULL, NULL},
     {GY_DNS_TYPE_URI, "10 1 \"ftp://ftp1.example.com/public\"", NULL, NULL},
@@ -170,6 +171,9 @@ static void what_is_no_data_is_refused_with_a_sentence(void **state)
         {GY_DNS_TYPE_LOC, "91 N 4 E 0", NULL, NULL},
         {GY_DNS_TYPE_LOC, "1 60 N 4 E 0", NULL, NULL},
         {GY_DNS_TYPE_CAA, "0 is-sue x", NULL, NULL},
+        {GY_DNS_TYPE_NID, "10 1:2:3", NULL, NULL},
+        {GY_DNS_TYPE_NID, "10 1::2:3", NULL, NULL},
+        {GY_DNS_TYPE_NID, "10 1::2", NULL, NULL},
         {GY_DNS_TYPE_EUI48, "00-00-5e-00-53", NULL, NULL},
         /* RFC 9460 appendix D.3 */
         {GY_DNS_TYPE_SVCB, "1 foo.example.com. key123=abc key123=def", NULL, NULL},
