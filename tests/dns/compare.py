@@ -131,7 +131,7 @@ class Tools:
         return path
 
     def bind(self, path):
-        out = os.path.join(self.folder, "bind.out")
+        out = path + ".bind"
         done = run(["named-compilezone", "-q", "-i", "none", "-k", "ignore", "-n", "ignore", "-s", "full", "-o", out,
                     ORIGIN, path])
         return None if done.returncode != 0 else out
@@ -142,17 +142,17 @@ class Tools:
         if done.returncode not in (0, 1) or b"error" in done.stdout + done.stderr:
             return None
         done = run(["kzonecheck", "-o", ORIGIN, "-d", "off", "-p", path])
-        return self.write("knot.out", done.stdout) if done.returncode == 0 and done.stdout else ""
+        return self.write(os.path.basename(path) + ".knot", done.stdout) if done.returncode == 0 and done.stdout else ""
 
     def ldns(self, path):
         done = run(["ldns-read-zone", path])
-        return None if done.returncode != 0 else self.write("ldns.out", done.stdout)
+        return None if done.returncode != 0 else self.write(os.path.basename(path) + ".ldns", done.stdout)
 
     def nsd(self, path):
         done = run(["nsd-checkzone", "-p", ORIGIN, path])
         if done.returncode != 0:
             return None
-        return self.write("nsd.out", done.stdout)
+        return self.write(os.path.basename(path) + ".nsd", done.stdout)
 
 
 def wire(printer, path):
@@ -162,39 +162,39 @@ def wire(printer, path):
     return sorted(set(done.stdout.decode().split("\n")))
 
 
-def compare(printer, tools, path, what):
-    """Differences, as lines."""
-    ours, wrong = wire(printer, path), []
-    for name, call in sorted(tools.here.items()):
-        out = call(path)
-        if out is None:
-            wrong.append(f"{name} refuses {what}")
-        elif out:
-            theirs = wire(printer, out)
-            wrong += [f"{what}: only {name} has {line[:200]}" for line in theirs if line not in ours]
-            wrong += [f"{what}: {name} lacks {line[:200]}" for line in ours if line not in theirs]
-    return wrong
-
-
-def single(printer, tools):
-    """Each record in a zone of its own, as not every version knows every type: those are told, not failed."""
-    wrong, unknown, record = [], [], ""
+def records():
+    """One string each."""
+    found, record = [], ""
     for line in RECORDS.strip("\n").split("\n"):
         record += line + "\n"
-        if record.count("(") > record.count(")"):
-            continue
-        path = tools.write("one.zone", (TOP + record).encode("latin-1"))
-        text = run([printer, ORIGIN, path])
-        printed = tools.write("ours.zone", text.stdout)
-        for what, file in (("as written", path), ("as we print it", printed)):
-            for difference in compare(printer, tools, file, record.strip() + ", " + what):
-                (unknown if " refuses " in difference else wrong).append(difference)
-        record = ""
-    # Refused as it is written is a matter of their age; refused only as we print it is ours.
-    for line in unknown:
-        if line.endswith("as we print it") and line.replace("as we print it", "as written") not in unknown:
-            wrong.append(line)
-    return wrong, unknown
+        if record.count("(") <= record.count(")"):
+            found.append(record)
+            record = ""
+    return found
+
+
+def compare(printer, tools, name, some):
+    """One tool, and some records in one zone. Those that it refuses, found by halves, and differences, as lines."""
+    written = tools.write("written.zone", (TOP + "".join(some)).encode("latin-1"))
+    done = run([printer, ORIGIN, written])
+    if done.returncode != 0:
+        return [], ["we refuse " + done.stderr.decode()]
+    outs = [tools.here[name](written), tools.here[name](tools.write("printed.zone", done.stdout))]
+    if None in outs:
+        if len(some) > 1:
+            half = len(some) // 2
+            first, second = compare(printer, tools, name, some[:half]), compare(printer, tools, name, some[half:])
+            return first[0] + second[0], first[1] + second[1]
+        # Refused as it is written is a matter of the tool's age; refused only as we print it is ours.
+        if outs[0] is not None:
+            return [], [f"{name} refuses what we print of {some[0].strip()}"]
+        return [f"{name} refuses {some[0].strip()}"], []
+    wrong, ours = [], wire(printer, written)
+    for out in outs:
+        theirs = wire(printer, out) if out else ours
+        wrong += [f"only {name} has {line[:200]}" for line in theirs if line not in ours]
+        wrong += [f"{name} lacks {line[:200]}" for line in ours if line not in theirs]
+    return [], wrong
 
 
 def broken(printer, tools):
@@ -215,8 +215,11 @@ def main():
         if not tools.here:
             print("none of BIND, Knot DNS, ldns and NSD is installed (bind9-utils, knot, ldnsutils, nsd)")
             return 77
-        wrong, unknown = single(printer, tools)
-        wrong += broken(printer, tools)
+        wrong, unknown = broken(printer, tools), []
+        for name in sorted(tools.here):
+            refused, different = compare(printer, tools, name, records())
+            unknown += refused
+            wrong += different
     print("compared with: " + ", ".join(sorted(tools.here)))
     for line in unknown:
         print("not compared: " + line)
