@@ -62,7 +62,8 @@ struct gy_dns_zone_builder *gy_dns_zone_begin(const struct gy_dns_zone_settings 
 /*
  * Adds a record; `rdata` uncompressed and well-formed (gy_dns_rdata_check), as a zone file or a
  * transfer yields it. Everything is copied. Records out of the zone and duplicates are reported and
- * left out. 0; GY_ENOMEM; GY_ELIMIT: an rrset with more than GY_DNS_RRSET_MAX records.
+ * left out. 0; GY_ENOMEM; GY_ELIMIT: an rrset with more than GY_DNS_RRSET_MAX records; GY_ENOTSUP:
+ * a class other than IN.
  */
 int gy_dns_zone_add(struct gy_dns_zone_builder *builder, const struct gy_dns_record *record,
                     struct gy_error *error);

@@ -279,6 +279,9 @@ int gy_dns_zone_add(struct gy_dns_zone_builder *builder, const struct gy_dns_rec
     uint16_t type = record->type;
     size_t bytes = record->owner_bytes;
     gy_assert(bytes > 0 && record->rdata_bytes <= GY_DNS_RDATA_MAX);
+    if (record->class != GY_DNS_CLASS_IN) {
+        return gy_error_set(error, GY_ENOTSUP, "only zones of class IN are served");
+    }
     for (size_t i = 0; i < bytes; i += 8) {
         uint64_t word = 0;
         memcpy(&word, record->owner + i, bytes - i < 8 ? bytes - i : 8);

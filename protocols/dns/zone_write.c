@@ -6,6 +6,9 @@
 /* A record's bytes before its data: two of the owner, type, class, TTL, length. */
 #define RECORD_HEAD 12
 
+/* Nodes between the one being written and the one whose slot is fetched. */
+#define AHEAD 8
+
 /* ---- sizes ---- */
 
 /* Does the name end in the zone's apex, so that two bytes of pointer do for that? Not at the root.
@@ -334,7 +337,15 @@ const struct gy_dns_zone *gy_dns_zone_write(struct gy_dns_zone_builder *builder,
     zone->apex_bytes = builder->apex_bytes;
     zone->apex_labels = builder->apex_labels;
     memcpy(zone->apex, builder->apex, builder->apex_bytes);
+    const struct build_node *ahead = builder->first;
+    for (uint32_t i = 0; i < AHEAD && ahead != NULL; i++) {
+        ahead = ahead->next;
+    }
     for (const struct build_node *node = builder->first; node != NULL; node = node->next) {
+        if (ahead != NULL) { /* slots are all over a large table */
+            __builtin_prefetch(&table[ahead->hash & zone->table_mask], 1);
+            ahead = ahead->next;
+        }
         at = (uint64_t)node->reference * 8;
         write_node(builder, node, (struct zone_node *)(start + at));
         at += ((struct zone_node *)(start + at))->bytes;

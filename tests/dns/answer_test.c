@@ -278,6 +278,31 @@ static void what_does_not_fit_is_left_to_tcp(void **state)
     assert_false(rig.query.truncated);
 }
 
+/* Names at more than 16,383 bytes of a message cannot be pointed at (RFC 1035 §4.1.4). */
+static void answers_beyond_the_reach_of_pointers_are_well_formed(void **state)
+{
+    char *text = malloc(200000);
+    int length = sprintf(text, "$TTL 1h\n@ SOA ns h 1 1 1 1 1\n@ NS ns.\n");
+    (void)state;
+    for (int i = 0; i < 700; i++) {
+        length += sprintf(text + length, "big MX %d host-number-%d.example.net.\n", i, i);
+    }
+    for (int i = 0; i < 20; i++) {
+        length += sprintf(text + length, "big MX 1000 in%d\nin%d A 10.0.0.%d\nin%d AAAA ::%d\n", i,
+                          i, i, i, i);
+    }
+    length += sprintf(text + length, "far CNAME big\n");
+    serve("example.", text);
+    rig_ask(&rig, "far.example.", GY_DNS_TYPE_MX, RIG_TCP);
+    assert_true(rig.query.answer_bytes > 20000);
+    assert_false(rig.query.truncated);
+    const char *answer = rig_text(rig.answer, rig.query.answer_bytes);
+    assert_non_null(strstr(answer, "= big.example. MX 1000 in19.example.\n"));
+    assert_non_null(strstr(answer, "+ in0.example. A 10.0.0.0\n"));
+    assert_non_null(strstr(answer, "+ in11.example. AAAA ::"));
+    free(text);
+}
+
 static void glue_that_does_not_fit_sets_tc(void **state)
 {
     char text[8192];
@@ -463,6 +488,7 @@ int main(void)
         cmocka_unit_test_teardown(the_longest_zone_answers, shut),
         cmocka_unit_test_teardown(the_root_is_a_zone_too, shut),
         cmocka_unit_test_teardown(what_does_not_fit_is_left_to_tcp, shut),
+        cmocka_unit_test_teardown(answers_beyond_the_reach_of_pointers_are_well_formed, shut),
         cmocka_unit_test_teardown(glue_that_does_not_fit_sets_tc, shut),
         cmocka_unit_test_teardown(hostile_messages_get_their_error_or_nothing, shut),
         cmocka_unit_test_teardown(ixfr_over_udp_is_told_the_soa, shut),

@@ -69,6 +69,13 @@ static void a_cname_may_have_its_signatures_and_nsec(void **state)
     assert_string_equal(zone.error.message, "");
 }
 
+static void other_classes_are_refused(void **state)
+{
+    (void)state;
+    load("$TTL 1h\n@ CH SOA ns h 1 2 3 4 5\n@ NS ns\n");
+    assert_int_equal(zone.code, GY_ENOTSUP);
+}
+
 static void an_rrset_has_a_bound(void **state)
 {
     char *text = malloc(300000);
@@ -178,6 +185,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(what_is_wrong_with_a_zone_is_reported, shut),
         cmocka_unit_test_teardown(a_cname_may_have_its_signatures_and_nsec, shut),
+        cmocka_unit_test_teardown(other_classes_are_refused, shut),
         cmocka_unit_test_teardown(an_rrset_has_a_bound, shut),
         cmocka_unit_test_teardown(all_records_come_back, shut),
         cmocka_unit_test_teardown(a_zone_may_be_moved, shut),
