@@ -7,6 +7,7 @@
 struct piece *work_add(struct work *work, enum gy_dns_section section, const struct zone_node *node,
                        const struct zone_set *set, enum owner owner)
 {
+    gy_assert(node != NULL && set != NULL);
     for (uint32_t i = 0; i < work->piece_count; i++) {
         if (work->pieces[i].set == set && (work->pieces[i].flags & PIECE_SYNTH) == 0) {
             return NULL;

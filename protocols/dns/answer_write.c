@@ -152,7 +152,7 @@ static bool put_piece(struct work *work, struct piece *piece, struct output *out
     return true;
 }
 
-static void put_section(struct work *work, struct output *out, uint8_t section)
+static void put_section(struct work *work, struct output *out, unsigned section)
 {
     for (uint32_t i = 0; i < work->piece_count && !out->stopped; i++) {
         struct piece *piece = &work->pieces[i];
@@ -271,7 +271,7 @@ void work_write(struct work *work)
         out.limit -= reserved;
         out.current = GY_DNS_HEADER_BYTES;
         out.apex = GY_DNS_HEADER_BYTES + work->question_name_bytes - work->zone->apex_bytes;
-        for (uint8_t section = GY_DNS_ANSWER; section < GY_DNS_SECTIONS; section++) {
+        for (unsigned section = GY_DNS_ANSWER; section < GY_DNS_SECTIONS; section++) {
             put_section(work, &out, section);
         }
         out.limit += reserved;

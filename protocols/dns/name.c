@@ -13,7 +13,7 @@ static inline uint8_t lower(uint8_t c)
 int gy_dns_name_read(const uint8_t *message, size_t message_bytes, size_t *at,
                      uint8_t name[GY_DNS_NAME_MAX])
 {
-    size_t here = *at, start = *at, behind = 0, length = 0;
+    size_t here = *at, start = here, behind = 0, length = 0;
     for (;;) {
         if (here >= message_bytes) {
             return GY_EPROTO;

@@ -49,7 +49,6 @@ int text_ipv6(const char *text, size_t bytes, uint8_t address[16])
                 return GY_EINVAL;
             }
             length += 4;
-            at = bytes;
             break;
         }
         if (at == start || at - start > 4 || length > 14) {

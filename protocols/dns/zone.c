@@ -89,6 +89,7 @@ void gy_dns_zone_walk(struct gy_dns_zone_walk *walk, const struct gy_dns_zone *z
 static void walk_record(struct gy_dns_zone_walk *walk, const struct zone_set *set,
                         const struct zone_node *node, uint32_t at, struct gy_dns_record *record)
 {
+    gy_assert(set != NULL);
     const struct gy_dns_zone *zone = walk->zone;
     const uint8_t *head = set->wire + at;
     uint32_t bytes = (uint32_t)head[10] << 8 | head[11], length = 0;

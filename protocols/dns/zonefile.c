@@ -109,7 +109,7 @@ static int read_ttl_class_type(struct zonefile_entry *entry, struct gy_dns_recor
         }
         int class =
             internet ? GY_DNS_CLASS_IN : gy_dns_class_from_text(scanner->text, scanner->bytes);
-        if (class < 0 || has_class) {
+        if (class <= 0 || class == GY_DNS_CLASS_NONE || class == GY_DNS_CLASS_ANY || has_class) {
             return zonefile_fail(entry, "this is no TTL, class or record type; an owner stands "
                                         "at the very start of its line");
         }
@@ -337,13 +337,12 @@ int gy_dns_zonefile_feed(struct gy_dns_zonefile *file, const char *text, size_t 
         }
         file->begun = true;
     }
+    struct zonefile_entry entry = {
+        .file = file, .in = {.scanner = &scanner, .origin = file->origin}, .error = error};
     while (scanner.at < scanner.end) {
-        struct zonefile_entry entry;
-        entry.file = file;
-        entry.in = (struct rdata_in){.scanner = &scanner, .origin = file->origin};
-        entry.error = error;
         entry.start = scanner.at;
         entry.ttl_missing = false;
+        entry.in.why = "";
         file->line = scanner.line;
         int code = zonefile_read_entry(&entry);
         if (code == GY_EAGAIN) {

@@ -97,10 +97,7 @@ static const char *put_modified(struct gy_writer *out, const char *at, const cha
 static int put_line(struct gy_writer *out, const char *at, const char *end, uint64_t value)
 {
     while (at < end) {
-        if (*at == '\\' && at + 1 < end && at[1] == '$') {
-            gy_writer_text(out, "\\$");
-            at += 2;
-        } else if (*at == '$' && at + 1 < end && at[1] == '$') {
+        if ((*at == '\\' || *at == '$') && at + 1 < end && at[1] == '$') {
             gy_writer_text(out, "\\$");
             at += 2;
         } else if (*at == '$' && at + 1 < end && at[1] == '{') {

@@ -197,6 +197,8 @@ static void errors_say_where_and_what(void **state)
     expect_error("$TTL 4294967295\n", "test.zone:1:6: \"4294967295\": this is not a TTL");
     expect_error("$BOGUS 1\n", "test.zone:1:1: \"$BOGUS\": this directive is not known");
     expect_error("$TTL 1\na OPT \\# 0\n", "test.zone:2");
+    expect_error("$TTL 1\na CLASS0 A 1.2.3.4\n", "test.zone:2:3: \"CLASS0\"");
+    expect_error("$TTL 1\na ANY A 1.2.3.4\n", "test.zone:2");
     expect_error("$TTL 1\na\n", "test.zone:2");
     expect_error("$ORIGIN\n", "test.zone:1");
     expect_error("$TTL 1\na\\999 A 1.2.3.4\n", "test.zone:2:1");
