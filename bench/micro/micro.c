@@ -113,6 +113,9 @@ int main(int argc, char **argv)
     for (uint32_t i = 0; (work = work_nth(i)) != NULL; i++) {
         micro_register(work->name, time_work, work);
     }
+    for (uint32_t i = 0; i < work_dns_large_row_count; i++) {
+        micro_register(work_dns_large_rows[i].name, time_work, &work_dns_large_rows[i]);
+    }
     register_parsers();
     return micro_run(argc, argv);
 }

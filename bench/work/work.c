@@ -14,6 +14,7 @@ const struct work *work_nth(uint32_t index)
         uint32_t count;
     } tables[] = {
         {work_h1_rows, work_h1_row_count},
+        {work_dns_rows, work_dns_row_count},
         {work_core_rows, work_core_row_count},
         {work_worker_rows, work_worker_row_count},
     };

@@ -60,9 +60,15 @@ void work_slab(struct gy_slab *slab, size_t item_bytes, uint32_t count);
 /* The rows, by the file they are in. */
 extern const struct work work_h1_rows[];
 extern const uint32_t work_h1_row_count;
+extern const struct work work_dns_rows[];
+extern const uint32_t work_dns_row_count;
 extern const struct work work_core_rows[];
 extern const uint32_t work_core_row_count;
 extern const struct work work_worker_rows[];
 extern const uint32_t work_worker_row_count;
+
+/* Too large to count instructions of, and about caches anyway: for bench/micro alone. */
+extern const struct work work_dns_large_rows[];
+extern const uint32_t work_dns_large_row_count;
 
 #endif

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "protocols/dns/zone_internal.h"
+
+const struct zone_node *zone_find(const struct gy_dns_zone *zone, const uint8_t *lower,
+                                  size_t bytes, uint64_t hash)
+{
+    const uint64_t *table = zone_slot(zone, 0);
+    for (uint64_t i = hash & zone->table_mask; table[i] != 0; i = (i + 1) & zone->table_mask) {
+        if ((table[i] ^ hash) >> 32 == 0) {
+            const struct zone_node *node = zone_at(zone, (uint32_t)table[i]);
+            if (node->name_bytes == bytes && memcmp(node->name, lower, bytes) == 0) {
+                return node;
+            }
+        }
+    }
+    return NULL;
+}
+
+const struct zone_node *zone_nsec_before(const struct gy_dns_zone *zone, const uint8_t *name)
+{
+    uint32_t low = 0, high = zone->ordered_count;
+    if (high == 0) {
+        return NULL;
+    }
+    const uint32_t *ordered = zone_at(zone, zone->ordered);
+    while (low < high) { /* the first one behind the name */
+        uint32_t middle = low + (high - low) / 2;
+        const struct zone_node *node = zone_at(zone, ordered[middle]);
+        if (gy_dns_name_compare(node->name, name) <= 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low == 0 ? NULL : zone_at(zone, ordered[low - 1]);
+}
+
+const struct zone_node *zone_nsec3_find(const struct gy_dns_zone *zone, const uint8_t hash[20],
+                                        bool exact)
+{
+    uint32_t low = 0, high = zone->hashed_count;
+    if (high == 0) {
+        return NULL;
+    }
+    const struct zone_nsec3 *hashed = zone_at(zone, zone->hashed);
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (memcmp(hashed[middle].hash, hash, 20) <= 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    uint32_t found = low == 0 ? zone->hashed_count - 1 : low - 1;
+    if (exact && memcmp(hashed[found].hash, hash, 20) != 0) {
+        return NULL;
+    }
+    return zone_at(zone, hashed[found].node);
+}
+
+void gy_dns_zone_facts(const struct gy_dns_zone *zone, struct gy_dns_zone_facts *facts)
+{
+    gy_assert(zone->magic == ZONE_MAGIC);
+    *facts = (struct gy_dns_zone_facts){.records = zone->records,
+                                        .rrsets = zone->rrsets,
+                                        .names = zone->names,
+                                        .bytes = zone->bytes,
+                                        .serial = zone->soa[0],
+                                        .refresh = zone->soa[1],
+                                        .retry = zone->soa[2],
+                                        .expire = zone->soa[3],
+                                        .minimum = zone->soa[4],
+                                        .has_nsec = zone->ordered_count > 0,
+                                        .has_nsec3 = zone->hashed_count > 0,
+                                        .apex = zone->apex};
+}
+
+/* ---- going through it ---- */
+
+void gy_dns_zone_walk(struct gy_dns_zone_walk *walk, const struct gy_dns_zone *zone)
+{
+    walk->zone = zone;
+    walk->node = zone->nodes;
+    walk->set = walk->record = walk->at = 0;
+    walk->soa_done = false;
+}
+
+/* A record of the set whose head begins at `at` of its wire, with pointers replaced. */
+static void walk_record(struct gy_dns_zone_walk *walk, const struct zone_set *set,
+                        const struct zone_node *node, uint32_t at, struct gy_dns_record *record)
+{
+    gy_assert(set != NULL);
+    const struct gy_dns_zone *zone = walk->zone;
+    const uint8_t *head = set->wire + at;
+    uint32_t bytes = (uint32_t)head[10] << 8 | head[11], length = 0;
+    const uint32_t *fixups = zone_fixups(set);
+    uint32_t from = at + 12, end = from + bytes;
+    for (uint32_t i = 0; i < set->fixups; i++) {
+        if (fixups[i] < from || fixups[i] >= end) {
+            continue;
+        }
+        gy_assert(length + (fixups[i] - from) + zone->apex_bytes <= sizeof walk->rdata);
+        memcpy(walk->rdata + length, set->wire + from, fixups[i] - from);
+        length += fixups[i] - from;
+        memcpy(walk->rdata + length, zone->apex, zone->apex_bytes);
+        length += zone->apex_bytes;
+        from = fixups[i] + 2;
+    }
+    gy_assert(length + (end - from) <= sizeof walk->rdata);
+    memcpy(walk->rdata + length, set->wire + from, end - from);
+    *record = (struct gy_dns_record){.owner = node->name,
+                                     .owner_bytes = node->name_bytes,
+                                     .type = (uint16_t)(head[2] << 8 | head[3]),
+                                     .class = (uint16_t)(head[4] << 8 | head[5]),
+                                     .ttl = (uint32_t)head[6] << 24 | (uint32_t)head[7] << 16 |
+                                            (uint32_t)head[8] << 8 | head[9],
+                                     .rdata = walk->rdata,
+                                     .rdata_bytes = length + (end - from)};
+}
+
+bool gy_dns_zone_walk_next(struct gy_dns_zone_walk *walk, struct gy_dns_record *record)
+{
+    const struct gy_dns_zone *zone = walk->zone;
+    if (!walk->soa_done) {
+        walk->soa_done = true;
+        walk_record(walk, zone_set_of(zone_apex(zone), GY_DNS_TYPE_SOA), zone_apex(zone), 0,
+                    record);
+        return true;
+    }
+    while (walk->node < zone->nodes_end) {
+        const struct zone_node *node = zone_at(zone, walk->node);
+        const struct zone_set *set = zone_first_set(node);
+        for (uint64_t i = 0; i < walk->set; i++) {
+            set = zone_next_set(set);
+        }
+        while (walk->set < node->sets) {
+            if (walk->record < (uint32_t)set->records + set->signatures) {
+                uint32_t at = walk->at;
+                walk->at += 12u + (uint32_t)(set->wire[at + 10] << 8 | set->wire[at + 11]);
+                walk->record++;
+                if (set->type == GY_DNS_TYPE_SOA && walk->record == 1) {
+                    continue;
+                }
+                walk_record(walk, set, node, at, record);
+                return true;
+            }
+            walk->set++;
+            walk->record = walk->at = 0;
+            set = zone_next_set(set);
+        }
+        walk->node += node->bytes / 8;
+        walk->set = walk->record = walk->at = 0;
+    }
+    return false;
+}
+
+/* ---- many zones ---- */
+
+static uint32_t slots_for(uint32_t count)
+{
+    uint32_t slots = 4;
+    while (slots / 2 < count) {
+        slots *= 2;
+    }
+    return slots;
+}
+
+size_t gy_dns_zones_bytes(uint32_t count)
+{
+    return (size_t)slots_for(count) * sizeof(struct gy_dns_zone *);
+}
+
+void gy_dns_zones_init(struct gy_dns_zones *zones, void *memory, uint32_t count, uint64_t seed)
+{
+    memset(memory, 0, gy_dns_zones_bytes(count));
+    *zones = (struct gy_dns_zones){.seed = seed, .mask = slots_for(count) - 1, .slots = memory};
+}
+
+int gy_dns_zones_add(struct gy_dns_zones *zones, const struct gy_dns_zone *zone)
+{
+    uint64_t hash = gy_dns_name_hash(zone->apex, zones->seed);
+    if (zone->seed != zones->seed) {
+        return GY_EINVAL;
+    }
+    if (zones->count > zones->mask / 2) {
+        return GY_ELIMIT;
+    }
+    uint64_t i = hash & zones->mask;
+    for (; zones->slots[i] != NULL; i = (i + 1) & zones->mask) {
+        if (gy_dns_name_equal(zones->slots[i]->apex, zone->apex)) {
+            return GY_EINVAL;
+        }
+    }
+    zones->slots[i] = zone;
+    zones->count++;
+    zones->label_counts[zone->apex_labels / 64] |= (uint64_t)1 << (zone->apex_labels & 63);
+    return 0;
+}
+
+const struct gy_dns_zone *gy_dns_zones_find(const struct gy_dns_zones *zones, const uint8_t *lower,
+                                            const struct gy_dns_suffixes *suffixes, uint32_t labels)
+{
+    gy_assert(labels <= suffixes->labels);
+    size_t bytes = suffixes->offset[0] + 1u;
+    for (uint32_t count = labels + 1; count-- > 0;) {
+        if ((zones->label_counts[count / 64] >> (count & 63) & 1) == 0) {
+            continue;
+        }
+        const uint8_t *suffix = lower + suffixes->offset[count];
+        size_t length = bytes - suffixes->offset[count];
+        for (uint64_t i = suffixes->hash[count] & zones->mask; zones->slots[i] != NULL;
+             i = (i + 1) & zones->mask) {
+            const struct gy_dns_zone *zone = zones->slots[i];
+            if (zone->apex_bytes == length && memcmp(zone->apex, suffix, length) == 0) {
+                return zone;
+            }
+        }
+    }
+    return NULL;
+}
