@@ -105,10 +105,9 @@ struct gy_listen_options {
 /*
  * Opens `count` (1 to GY_ADDRESS_LISTEN_LIMIT, asserted) sockets that listen on `address` and
  * writes them to `fds`; port 0 becomes one port that they all share (gy_address_of_socket tells
- * which). Each is close-on-exec; those of TCP have TCP_NODELAY and TCP_NOTSENT_LOWAT already set for
- * whatever they accept, and a restart does not trip over connections of the last run that are still
- * closing
- * (SO_REUSEADDR).
+ * which). Each is close-on-exec; those of TCP have TCP_NODELAY and TCP_NOTSENT_LOWAT already set
+ * for whatever they accept, and a restart does not trip over connections of the last run that are
+ * still closing (SO_REUSEADDR).
  *
  * `options` may be NULL for the defaults, `error` may be NULL. On failure nothing stays open and
  * `fds` is untouched; the message names the address, the cause and what to try:

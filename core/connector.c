@@ -65,12 +65,12 @@ static void on_closed(struct gy_stream *stream, enum gy_close_reason reason)
         struct gy_attempt *attempt = &dial->attempts[connection->attempt];
         gy_assert(attempt->stream == stream);
         attempt->stream = NULL;
-        attempt->error = stream->error != 0             ? stream->error
-                         : reason == GY_CLOSE_TIMEOUT   ? ETIMEDOUT
-                         : reason == GY_CLOSE_PEER      ? ECONNRESET
-                         : reason == GY_CLOSE_RESET     ? ECONNRESET
-                         : reason == GY_CLOSE_PROTOCOL  ? EPROTO
-                                                        : ECANCELED;
+        attempt->error = stream->error != 0            ? stream->error
+                         : reason == GY_CLOSE_TIMEOUT  ? ETIMEDOUT
+                         : reason == GY_CLOSE_PEER     ? ECONNRESET
+                         : reason == GY_CLOSE_RESET    ? ECONNRESET
+                         : reason == GY_CLOSE_PROTOCOL ? EPROTO
+                                                       : ECANCELED;
         if (attempt->error == EPROTO) {
             stream->layer->ops->explain(stream, dial->insecure, sizeof dial->insecure);
         }

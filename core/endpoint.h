@@ -14,11 +14,11 @@
 struct gy_endpoint_options {
     const char *name; /* "http"; for log and metrics */
     const struct gy_stream_ops *ops;
-    void *context;                  /* the owner's; found again as endpoint->context */
-    uint32_t session_bytes;         /* memory of one session */
-    struct gy_stream_limits limits; /* 0 means the default */
-    uint64_t quota_bytes;           /* kept in `in` by all its streams; 0: by the pool's size */
-    uint32_t connections_max;       /* 0: as many as the worker has slots */
+    void *context;                    /* the owner's; found again as endpoint->context */
+    uint32_t session_bytes;           /* memory of one session */
+    struct gy_stream_limits limits;   /* 0 means the default */
+    uint64_t quota_bytes;             /* kept in `in` by all its streams; 0: by the pool's size */
+    uint32_t connections_max;         /* 0: as many as the worker has slots */
     const struct gy_layer_ops *layer; /* NULL: what is on the wire is what sessions see */
     const void *layer_context;        /* for its attach */
 };

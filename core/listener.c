@@ -88,9 +88,10 @@ void gy_listener_arm(struct gy_listener *listener)
 static void refuse(struct gy_listener *listener, int descriptor)
 {
     gy_count(&listener->endpoint.worker->counters.connections_refused, 1);
-    gy_log_limited(GY_LOG_WARN, "listener",
-                   "%s: connection refused: %u are open on this worker, and there is no room for more",
-                   listener->server->name, listener->endpoint.connections);
+    gy_log_limited(
+        GY_LOG_WARN, "listener",
+        "%s: connection refused: %u are open on this worker, and there is no room for more",
+        listener->server->name, listener->endpoint.connections);
     gy_worker_close_descriptor(listener->endpoint.worker, descriptor);
 }
 

@@ -20,7 +20,7 @@ struct gy_server {
     uint32_t session_bytes; /* memory of one session */
     struct gy_stream_limits limits;
     uint64_t quota_bytes; /* kept in `in` by all its streams of one worker; 0: by the pool's size */
-    uint32_t connections_max; /* per worker; 0: as many as the worker has slots */
+    uint32_t connections_max;         /* per worker; 0: as many as the worker has slots */
     const struct gy_layer_ops *layer; /* core/layer.h; NULL: none */
     const void *layer_context;
 

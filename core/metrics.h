@@ -198,8 +198,8 @@ int gy_histogram_render(struct gy_writer *writer, const char *name, const char *
     X(timeouts_idle, "timeouts", "kind=\"idle\"", COUNTER, "Deadlines that passed.")               \
     X(timeouts_write, "timeouts", "kind=\"write\"", COUNTER, "Deadlines that passed.")             \
     X(timeouts_linger, "timeouts", "kind=\"linger\"", COUNTER, "Deadlines that passed.")           \
-    X(tls_full, "tls_handshakes", "kind=\"full\"", COUNTER, "TLS handshakes done.")               \
-    X(tls_resumed, "tls_handshakes", "kind=\"resumed\"", COUNTER, "TLS handshakes done.")         \
+    X(tls_full, "tls_handshakes", "kind=\"full\"", COUNTER, "TLS handshakes done.")                \
+    X(tls_resumed, "tls_handshakes", "kind=\"resumed\"", COUNTER, "TLS handshakes done.")          \
     X(tls_failures, "tls_failures", "", COUNTER, "TLS connections ended by an error in TLS.")      \
     X(datagrams_received, "datagrams_received", "", COUNTER, "Datagrams received.")                \
     X(datagram_receives, "datagram_receives", "", COUNTER,                                         \

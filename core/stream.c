@@ -451,8 +451,7 @@ bool gy_stream_wants_input(const struct gy_stream *stream)
     const struct gy_stream_limits *limits = &stream->endpoint->limits;
     uint32_t mark = stream->paused ? limits->receive_low_bytes + 1 : limits->receive_high_bytes;
     return !gy_stream_ended(stream) && (stream->wants & GY_WANT_READ) &&
-           gy_stream_unread(stream) < mark &&
-           !gy_stream_over_quota(stream);
+           gy_stream_unread(stream) < mark && !gy_stream_over_quota(stream);
 }
 
 /* Accounts for what a session left in `in`, and sees to it that its wishes are looked at. */
@@ -484,7 +483,8 @@ void gy_stream_settle(struct gy_stream *stream)
 void gy_stream_fail_layer(struct gy_stream *stream)
 {
     /* Who dialled is to hear of it at once. */
-    gy_stream_apply(stream, GY_WANT_CLOSE | (stream->fresh && !stream->silent ? 0 : GY_WANT_LINGER));
+    gy_stream_apply(stream,
+                    GY_WANT_CLOSE | (stream->fresh && !stream->silent ? 0 : GY_WANT_LINGER));
     stream->reason = GY_CLOSE_PROTOCOL;
     gy_chain_clear(&stream->out);
 }
@@ -553,8 +553,7 @@ void gy_stream_run_session(struct gy_stream *stream)
 
 void gy_stream_run(struct gy_stream *stream)
 {
-    if (stream->state == GY_STREAM_OPEN &&
-        (stream->layer == NULL || gy_stream_run_layer(stream))) {
+    if (stream->state == GY_STREAM_OPEN && (stream->layer == NULL || gy_stream_run_layer(stream))) {
         gy_stream_run_session(stream);
         gy_stream_settle(stream);
     }

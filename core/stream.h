@@ -99,9 +99,9 @@ struct gy_stream_limits {
     uint32_t send_high_bytes;  /* 262144: above it a session should not add; half of it is "room" */
     uint32_t write_timeout_ms; /* 30000: a send that makes no progress for so long (at most twice so
                                   long) ends it */
-    uint32_t linger_timeout_ms; /* 5000 */
+    uint32_t linger_timeout_ms;    /* 5000 */
     uint32_t handshake_timeout_ms; /* 10000: of a layer's handshake, from the connection on */
-    uint32_t linger_bytes;      /* 1 MiB: dropped at most while lingering */
+    uint32_t linger_bytes;         /* 1 MiB: dropped at most while lingering */
 };
 
 TAILQ_HEAD(gy_stream_queue, gy_stream);

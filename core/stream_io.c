@@ -182,8 +182,8 @@ static void stream_send(struct gy_stream *stream)
             gy_stream_flush_later(stream);
             return;
         }
-        uint32_t count = gy_chain_vectors(out, vectors, GY_SEND_VECTORS_MAX,
-                                          GY_SEND_BYTES_MAX, &stream->sending_bytes);
+        uint32_t count = gy_chain_vectors(out, vectors, GY_SEND_VECTORS_MAX, GY_SEND_BYTES_MAX,
+                                          &stream->sending_bytes);
         struct msghdr *message = &worker->messages[worker->messages_used];
         *message = (struct msghdr){.msg_iov = vectors, .msg_iovlen = count};
         error = gy_ring_send_message(worker->ring, token, stream->descriptor, message);

@@ -17,9 +17,9 @@
 
 #include <wolfssl/error-ssl.h>
 
-#define NAMES_MAX              1024
-#define AUTHORITIES_BYTES_MAX  (16u << 20)
-#define DEFAULT_MEMORY_BYTES   (UINT64_C(256) << 20)
+#define NAMES_MAX             1024
+#define AUTHORITIES_BYTES_MAX (16u << 20)
+#define DEFAULT_MEMORY_BYTES  (UINT64_C(256) << 20)
 
 static void *copy_of(const void *data, size_t bytes)
 {
@@ -33,7 +33,8 @@ static void *copy_of(const void *data, size_t bytes)
 
 /* ---- contexts ---- */
 
-/* Forward secrecy and AEAD only (RFC 9325 §4.2); AES-128 before AES-256, as everybody else has it. */
+/* Forward secrecy and AEAD only (RFC 9325 §4.2); AES-128 before AES-256, as everybody else has it.
+ */
 static const char ciphers[] = "TLS13-AES128-GCM-SHA256:TLS13-AES256-GCM-SHA384:"
                               "TLS13-CHACHA20-POLY1305-SHA256:"
                               "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
@@ -336,8 +337,7 @@ int gy_tls_config_open(struct gy_tls_config **config, const struct gy_tls_option
     made->server = options->server;
     made->verify = options->verify;
     made->no_tickets = options->no_tickets;
-    made->memory_bytes =
-        options->memory_bytes != 0 ? options->memory_bytes : DEFAULT_MEMORY_BYTES;
+    made->memory_bytes = options->memory_bytes != 0 ? options->memory_bytes : DEFAULT_MEMORY_BYTES;
     struct gy_tls_memory *before = gy_tls_memory_use(NULL);
     code = copy_options(made, options, error);
     code = code != 0 ? code : try_contexts(made, error);

@@ -82,9 +82,9 @@ struct gy_tls_options {
     const char *protocols[GY_TLS_PROTOCOLS_MAX];
     uint32_t protocol_count;
 
-    /* Session tickets (RFC 8446 §4.6.1) are sealed with keys derived from this; whoever is given the
-     * same one resumes the others' sessions. NULL: a random one, so that sessions are resumed by
-     * this configuration's workers alone. */
+    /* Session tickets (RFC 8446 §4.6.1) are sealed with keys derived from this; whoever is given
+     * the same one resumes the others' sessions. NULL: a random one, so that sessions are resumed
+     * by this configuration's workers alone. */
     const struct gy_tls_secret *ticket_secret;
     bool no_tickets;
 
@@ -131,7 +131,7 @@ struct gy_tls_facts {
     const char *protocol; /* chosen by ALPN; "" for none */
     const char *host;     /* that the client named; "" for none */
     bool resumed;
-    bool peer_verified;               /* it showed a certificate, and that held */
+    bool peer_verified;              /* it showed a certificate, and that held */
     char subject[GY_TLS_NAME_BYTES]; /* its common name, cut to fit; "" without a certificate */
 };
 

@@ -73,7 +73,7 @@ struct gy_tls_ticket_key {
 };
 
 struct gy_tls_tickets {
-    struct gy_tls_secret secret; /* of the current epoch */
+    struct gy_tls_secret secret;      /* of the current epoch */
     struct gy_tls_ticket_key keys[2]; /* keys[epoch & 1] is the current one */
 };
 
@@ -83,9 +83,9 @@ void gy_tls_tickets_init(struct gy_tls_tickets *tickets, const struct gy_tls_sec
 void gy_tls_tickets_advance(struct gy_tls_tickets *tickets, uint64_t epoch);
 
 /* wolfSSL's call-back; its context is a gy_tls_tickets. */
-int gy_tls_ticket_callback(WOLFSSL *ssl, unsigned char *name, unsigned char *iv,
-                           unsigned char *mac, int seal, unsigned char *ticket, int length,
-                           int *length_out, void *context);
+int gy_tls_ticket_callback(WOLFSSL *ssl, unsigned char *name, unsigned char *iv, unsigned char *mac,
+                           int seal, unsigned char *ticket, int length, int *length_out,
+                           void *context);
 
 /* ---- per worker and endpoint ---- */
 
@@ -106,7 +106,7 @@ struct gy_tls {
     WOLFSSL *ssl;
     int error; /* wolfSSL's, when it failed */
     int verify_error;
-    uint8_t alert;      /* received, with alert_received; else sent, if any */
+    uint8_t alert; /* received, with alert_received; else sent, if any */
     bool alert_received;
     bool spoke;     /* something was sent */
     char *host;     /* that a client expects; NULL: none */

@@ -170,8 +170,7 @@ static int tls_shake_hands(struct gy_stream *stream)
 {
     struct gy_tls *tls = tls_of(stream);
     struct gy_counters *counters = &stream->worker->counters;
-    int result =
-        tls->worker->config->server ? wolfSSL_accept(tls->ssl) : wolfSSL_connect(tls->ssl);
+    int result = tls->worker->config->server ? wolfSSL_accept(tls->ssl) : wolfSSL_connect(tls->ssl);
     if (result == WOLFSSL_SUCCESS) {
         tls->layer.established = true;
         gy_count(wolfSSL_session_reused(tls->ssl) ? &counters->tls_resumed : &counters->tls_full,

@@ -61,7 +61,7 @@ struct gy_worker_options {
     uint32_t mailbox_messages; /* in each of the mailboxes; a power of two; 0: 1024 */
     bool shares; /* several listeners share the worker: each has receive buffers of its own, and a
                     flood on one leaves time to the others (share.h) */
-    uint32_t datagrams_max;    /* UDP sockets; 0: 4096 */
+    uint32_t datagrams_max; /* UDP sockets; 0: 4096 */
     struct gy_ring_options ring;
     struct gy_pool_options pool; /* of one pool; listeners' own have the group numbers after its */
 };
@@ -124,7 +124,7 @@ struct gy_worker {
     struct iovec *vectors; /* GY_TURN_VECTORS */
     uint32_t vectors_used;
     uint32_t handshakes_left; /* of this turn */
-    struct msghdr *messages; /* GY_TURN_MESSAGES */
+    struct msghdr *messages;  /* GY_TURN_MESSAGES */
     uint32_t messages_used;
 
     /* inboxes[i]: from worker i; inboxes[workers]: from the control thread. */

@@ -64,12 +64,12 @@ struct gy_server_metrics {
 
 /* What `open` is told of the server that it opens. Valid until `close`. */
 struct gy_server_setup {
-    const char *name; /* of this server: the label `server` of its metrics */
-    uint32_t workers; /* that will serve it */
+    const char *name;             /* of this server: the label `server` of its metrics */
+    uint32_t workers;             /* that will serve it */
     const char *const *addresses; /* where it listens */
     uint32_t address_count;
-    void *counts;     /* the counts of each worker, by its number, one after the other, zeroed; NULL
-                         for a kind without metrics */
+    void *counts; /* the counts of each worker, by its number, one after the other, zeroed; NULL
+                     for a kind without metrics */
 };
 
 struct gy_server_kind {

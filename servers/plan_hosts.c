@@ -512,7 +512,8 @@ int gy_plan_open_hosts(struct gy_plan_block *block, const struct gy_plan_flags *
         first->path_count > 0 || block->visits.interval_ns > 0) {
         return gy_vhosts_serve(&block->vhosts, &block->http, workers) == 0
                    ? 0
-                   : gy_error_set(error, GY_ENOMEM, "preparing %s: out of memory", block->setup->name);
+                   : gy_error_set(error, GY_ENOMEM, "preparing %s: out of memory",
+                                  block->setup->name);
     }
     block->http.handler = first->service.handler;
     block->http.context = first->service.context;

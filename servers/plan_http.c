@@ -39,8 +39,8 @@ static int http_begin(void *server, void *owner)
 {
     struct gy_plan_block *block = server;
     const struct gy_plan_making *making = owner;
-    block->making = (struct gy_plan_making){
-        .plan = making->plan, .owned = making->owned, .block = block};
+    block->making =
+        (struct gy_plan_making){.plan = making->plan, .owned = making->owned, .block = block};
     block->logs = true;
     block->http.handler = &gy_site_handler;
     block->http.context = &block->site;

@@ -74,8 +74,8 @@ int gy_tls_files_add(struct gy_tls_files *files, const char *certificate, const 
 static char *default_key(const struct gy_tls_files_pair *pair)
 {
     size_t length = strlen(pair->certificate);
-    size_t stem = length > 4 && strcmp(pair->certificate + length - 4, ".pem") == 0 ? length - 4
-                                                                                    : length;
+    size_t stem =
+        length > 4 && strcmp(pair->certificate + length - 4, ".pem") == 0 ? length - 4 : length;
     char *path = NULL;
     if (asprintf(&path, "%.*s.key", (int)stem, pair->certificate) < 0) {
         return NULL;

@@ -12,7 +12,8 @@
 
 struct gy_tls_files_pair {
     char *certificate; /* a file with the chain, the server's own first */
-    char *key; /* a file; NULL: beside the certificate with ".key" for ".pem", or in the same file */
+    char
+        *key; /* a file; NULL: beside the certificate with ".key" for ".pem", or in the same file */
 };
 
 struct gy_tls_files {

@@ -115,9 +115,9 @@ static int get_authority(const struct cert_options *options, struct gy_cert_pair
     if (access(path, F_OK) == 0) {
         code = read_file(path, authority->key, sizeof authority->key, error);
         code = code != 0 ? code : path_of(path, options, "authority", "pem", error);
-        return code != 0 ? code
-                         : read_file(path, authority->certificate, sizeof authority->certificate,
-                                     error);
+        return code != 0
+                   ? code
+                   : read_file(path, authority->certificate, sizeof authority->certificate, error);
     }
     static const char *const name = "Gyre development authority";
     struct gy_cert_request request = {.names = &name, .name_count = 1, .days = DAYS_MAX};

@@ -28,8 +28,8 @@ struct gy_admin {
     const struct gy_serve_plan *plan; /* whose servers it shows */
     uint32_t host_count;
     struct gy_metric_set *hosts; /* labelled by server and host */
-    char *text;                       /* room for the answer of each worker that is asked */
-    size_t text_bytes;                /* of one */
+    char *text;                  /* room for the answer of each worker that is asked */
+    size_t text_bytes;           /* of one */
     uint32_t workers;
 };
 

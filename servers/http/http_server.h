@@ -51,7 +51,7 @@ struct gy_http_server {
     const struct gy_h1_limits *limits; /* NULL: the defaults of h1.h */
     const struct gy_layer_ops *layer;  /* gy_tls_layer for https; NULL: plain */
     const void *layer_context;
-    uint32_t exchanges_max;            /* requests active at once, per worker; 0: 65536 */
+    uint32_t exchanges_max;     /* requests active at once, per worker; 0: 65536 */
     uint32_t drain_patience_ms; /* how long a drain lets idle connections send one last request; 0:
                                    1000 */
     struct gy_access_log *access_log; /* a line for each request; NULL: none, at no cost */

@@ -25,11 +25,8 @@ static void make_one(struct gy_cert_pair *pair, const char *name, int32_t begins
                      const struct gy_cert_pair *by)
 {
     struct gy_error error = {0};
-    struct gy_cert_request request = {.names = &name,
-                                      .name_count = 1,
-                                      .days = 30,
-                                      .begins_days = begins_days,
-                                      .client = client};
+    struct gy_cert_request request = {
+        .names = &name, .name_count = 1, .days = 30, .begins_days = begins_days, .client = client};
     int code = by == NULL ? gy_cert_make_authority(pair, &request, &error)
                           : gy_cert_make(pair, &request, by, &error);
     if (code != 0) {
@@ -102,10 +99,10 @@ static void peer_open_with(struct peer *peer, const struct loopback *loopback, c
     struct timeval patience = {.tv_sec = 10};
     peer->context = wolfSSL_CTX_new(method);
     assert_non_null(peer->context);
-    assert_int_equal(wolfSSL_CTX_load_verify_buffer(
-                         peer->context, (const unsigned char *)authority.certificate,
-                         (long)strlen(authority.certificate), WOLFSSL_FILETYPE_PEM),
-                     WOLFSSL_SUCCESS);
+    assert_int_equal(
+        wolfSSL_CTX_load_verify_buffer(peer->context, (const unsigned char *)authority.certificate,
+                                       (long)strlen(authority.certificate), WOLFSSL_FILETYPE_PEM),
+        WOLFSSL_SUCCESS);
     peer->ssl = wolfSSL_new(peer->context);
     assert_non_null(peer->ssl);
     peer->socket = client_connect(loopback);
@@ -269,8 +266,8 @@ static void the_certificate_is_chosen_by_name(void **state)
 static void a_protocol_that_both_speak_is_chosen_and_none_refused(void **state)
 {
     (void)state;
-    struct gy_tls_config *config = open_config(
-        (struct gy_tls_options){.protocols = {"h2", "http/1.1"}, .protocol_count = 2});
+    struct gy_tls_config *config =
+        open_config((struct gy_tls_options){.protocols = {"h2", "http/1.1"}, .protocol_count = 2});
     struct loopback *loopback = serve("tls alpn", config, (struct loopback_options){0});
     if (loopback == NULL) {
         return;
@@ -353,8 +350,8 @@ static void what_is_no_hello_gets_an_alert(void **state)
     client_send(client, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", 35);
     uint8_t alert[8] = {0};
     assert_int_equal(client_read(client, alert, sizeof alert), 7); /* and the end */
-    assert_int_equal(alert[0], 21); /* RFC 8446 §5.1: alert */
-    assert_int_equal(alert[5], 2);  /* fatal */
+    assert_int_equal(alert[0], 21);                                /* RFC 8446 §5.1: alert */
+    assert_int_equal(alert[5], 2);                                 /* fatal */
     close(client);
     loopback_await_open(loopback, 0);
     assert_int_equal(loopback_counter(loopback, tls_failures), 1);
@@ -368,8 +365,7 @@ static void half_a_hello_is_given_up_in_time(void **state)
     (void)state;
     struct gy_tls_config *config = open_config((struct gy_tls_options){0});
     struct loopback *loopback =
-        serve("tls half", config,
-              (struct loopback_options){.limits.handshake_timeout_ms = 100});
+        serve("tls half", config, (struct loopback_options){.limits.handshake_timeout_ms = 100});
     if (loopback == NULL) {
         return;
     }
@@ -407,8 +403,8 @@ static void a_client_must_show_a_certificate_where_one_is_required(void **state)
     peer_close(&peer);
     peer_open(&peer, loopback, NULL);
     char byte;
-    bool refused = wolfSSL_connect(peer.ssl) != WOLFSSL_SUCCESS ||
-                   wolfSSL_read(peer.ssl, &byte, 1) <= 0;
+    bool refused =
+        wolfSSL_connect(peer.ssl) != WOLFSSL_SUCCESS || wolfSSL_read(peer.ssl, &byte, 1) <= 0;
     assert_true(refused);
     WOLFSSL_ALERT_HISTORY alerts;
     wolfSSL_get_alert_history(peer.ssl, &alerts);
@@ -443,8 +439,7 @@ static void a_peer_that_leaves_without_a_word_is_noticed(void **state)
 static void memory_is_bounded(void **state)
 {
     (void)state;
-    struct gy_tls_config *config =
-        open_config((struct gy_tls_options){.memory_bytes = 400 * 1024});
+    struct gy_tls_config *config = open_config((struct gy_tls_options){.memory_bytes = 400 * 1024});
     struct loopback *loopback = serve("tls memory", config, (struct loopback_options){0});
     if (loopback == NULL) {
         return;
