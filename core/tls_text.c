@@ -129,9 +129,6 @@ static bool explain_certificate(const struct gy_tls *tls, int error, char *text,
     const char *name = tls->doubtful != NULL ? tls->doubtful : "that was shown";
     switch (error) {
     case ASN_AFTER_DATE_E:
-        snprintf(text, bytes, "the %s's certificate %s; is this machine's clock right?", whose(tls),
-                 name);
-        return true;
     case ASN_BEFORE_DATE_E:
         snprintf(text, bytes, "the %s's certificate %s; is this machine's clock right?", whose(tls),
                  name);

@@ -113,9 +113,12 @@ int gy_tls_files_open(struct gy_tls_config **config, const struct gy_tls_files *
     uint32_t count = files->pair_count;
     struct gy_tls_certificate *certificates = calloc(count + 1, sizeof *certificates);
     struct text *texts = calloc(2 * (size_t)count + 1, sizeof *texts);
-    int code = certificates == NULL || texts == NULL
-                   ? gy_error_set(error, GY_ENOMEM, "reading certificates: out of memory")
-                   : 0;
+    if (certificates == NULL || texts == NULL) {
+        free(certificates);
+        free(texts);
+        return gy_error_set(error, GY_ENOMEM, "reading certificates: out of memory");
+    }
+    int code = 0;
     for (uint32_t i = 0; i < count && code == 0; i++) {
         struct text *chain = &texts[2 * i];
         struct text *key = chain + 1;
@@ -123,7 +126,7 @@ int gy_tls_files_open(struct gy_tls_config **config, const struct gy_tls_files *
         certificates[i] = (struct gy_tls_certificate){files->pairs[i].certificate, chain->data,
                                                       chain->bytes, key->data, key->bytes};
     }
-    struct text *authorities = texts != NULL ? &texts[2 * count] : NULL;
+    struct text *authorities = &texts[2 * count];
     if (code == 0 && files->authorities != NULL) {
         code = read_text(authorities, files->authorities, "authorities", error);
     }
@@ -142,7 +145,7 @@ int gy_tls_files_open(struct gy_tls_config **config, const struct gy_tls_files *
         memcpy(options.protocols, files->protocols, sizeof options.protocols);
         code = gy_tls_config_open(config, &options, error);
     }
-    for (uint32_t i = 0; texts != NULL && i < 2 * count + 1; i++) {
+    for (uint32_t i = 0; i < 2 * count + 1; i++) {
         drop_text(&texts[i]);
     }
     free(texts);
