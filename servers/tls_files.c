@@ -99,7 +99,7 @@ static int read_pair(struct text *chain, struct text *key, const struct gy_tls_f
         return gy_error_set(error, GY_ENOMEM, "certificate %s: out of memory", pair->certificate);
     }
     code = read_text(key, path, "key", error);
-    if (code == 0 && strstr(key->data, "PRIVATE KEY-----") == NULL) {
+    if (code == 0 && (key->data == NULL || strstr(key->data, "PRIVATE KEY-----") == NULL)) {
         code = gy_error_set(error, GY_EINVAL, "%s holds no private key for certificate %s", path,
                             pair->certificate);
     }
