@@ -5,8 +5,8 @@
 #include "protocols/http/h1_internal.h"
 
 /* Room for what the transport adds to the handler's fields: status line (at most 60), Date and
- * Server (sizeof common), Content-Length (38) or Transfer-Encoding (28), Connection (24), the empty
- * line. */
+ * Server (sizeof common), Content-Length (38) or Transfer-Encoding (28), Connection (24, and 21 for
+ * 426), the empty line. */
 #define HEAD_ROOM (256 + sizeof(((struct gy_h1_env *)0)->common))
 
 /* ---- writing into room that was measured before -----------------------------------------------
@@ -57,6 +57,8 @@ enum special {
     DATE,
     SERVER,
     FRAMING, /* the transport's own */
+    UPGRADE, /* likewise, but for 426 (RFC 9110 §15.5.22) */
+    MAY_UPGRADE,
 };
 
 static enum special special_header(struct gy_http_text name)
@@ -68,7 +70,7 @@ static enum special special_header(struct gy_http_text name)
     case 6:
         return gy_http_token_is(data, "server", 6) ? SERVER : ORDINARY;
     case 7:
-        return gy_http_token_is(data, "upgrade", 7) ? FRAMING : ORDINARY;
+        return gy_http_token_is(data, "upgrade", 7) ? UPGRADE : ORDINARY;
     case 10:
         return gy_http_token_is(data, "connection", 10) || gy_http_token_is(data, "keep-alive", 10)
                    ? FRAMING
@@ -82,7 +84,8 @@ static enum special special_header(struct gy_http_text name)
     }
 }
 
-/* Field lines. `given` gets a bit for each enum special seen. NULL when one must not be sent. */
+/* Field lines. `given` gets a bit for each enum special seen; MAY_UPGRADE is the caller's. NULL
+ * when one must not be sent. */
 static uint8_t *put_headers(uint8_t *at, const struct gy_h1_env *env,
                             const struct gy_http_header *headers, uint32_t count, uint32_t *given)
 {
@@ -92,7 +95,11 @@ static uint8_t *put_headers(uint8_t *at, const struct gy_h1_env *env,
             *given |= 1u << special_header(headers[i].name);
         }
     }
-    return (*given & 1u << FRAMING) != 0 ? NULL : env->parser->put_headers(at, headers, count);
+    if ((*given & 1u << FRAMING) != 0 ||
+        (*given & (1u << UPGRADE | 1u << MAY_UPGRADE)) == 1u << UPGRADE) {
+        return NULL;
+    }
+    return env->parser->put_headers(at, headers, count);
 }
 
 /* What put_headers() writes at most; capped, so that sums cannot wrap. */
@@ -370,7 +377,7 @@ static int respond(struct gy_http_exchange *base, const struct gy_http_response 
         body_drop(response);
         return give_up(exchange, bytes <= GY_BUMP_BLOCK_BYTES ? GY_ENOBUFS : GY_EINVAL);
     }
-    uint32_t given = 0;
+    uint32_t given = response->status == 426 ? 1u << MAY_UPGRADE : 0;
     uint8_t *at = put_status(room, response->status);
     at = put_headers(at, env, response->headers, response->header_count, &given);
     if (at == NULL) {
@@ -378,6 +385,9 @@ static int respond(struct gy_http_exchange *base, const struct gy_http_response 
         return give_up(exchange, GY_EINVAL);
     }
     at = put_common(at, env, given);
+    if ((given & 1u << UPGRADE) != 0) {
+        at = PUT(at, "Connection: upgrade\r\n");
+    }
     at = put_framing(at, exchange, &shape);
     if (copies) {
         at = put_body(at, env, response, (uint32_t)shape.length);

@@ -285,7 +285,7 @@ bool gy_http_list_has(struct gy_http_text list, const char *token);
  * but HTAB; both are checked (nothing a handler passes on can split a response). The transport
  * writes Date, Server, and all that frames a message: Connection, Content-Length, Keep-Alive,
  * Transfer-Encoding, Upgrade. Naming one of those is an error, but for Date and Server, which then
- * replace the transport's. */
+ * replace the transport's, and for Upgrade in a 426. */
 struct gy_http_header {
     struct gy_http_text name;
     struct gy_http_text value;

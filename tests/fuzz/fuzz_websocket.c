@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * Fuzzes WebSocket, either side. The first byte says which side (1: a client), whether messages are
+ * sent back (2), whether there is hardly any memory (4) and whether limits are small (8); the
+ * second how large the pieces are that the rest is cut into. The same bytes are fed whole as well:
+ * what is told and sent must not depend on the cutting.
+ */
+
+#include "tests/websocket/ws_rig.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void feed(struct ws_rig *rig, const uint8_t *data, size_t size, uint8_t how, uint32_t piece)
+{
+    struct gy_ws_event event;
+    ws_rig_open_sized(rig, (how & 1) != 0, (how & 4) != 0 ? 1 : 64, (how & 4) != 0 ? 16 : 32768);
+    rig->echoes = (how & 2) != 0;
+    rig->piece = piece;
+    rig->env.limits.message_max = (how & 8) != 0 ? 64 : 65536;
+    rig->env.limits.frame_max = 65536;
+    rig->env.limits.output_max = UINT32_MAX;
+    if ((how & 4) != 0) {
+        /* Whatever is lost, nothing but memory may be missing. */
+        for (size_t at = 0; at < size && rig->links.used < 12; at += piece) {
+            ws_rig_append(rig, data + at, size - at < piece ? (uint32_t)(size - at) : piece);
+            ws_rig_turn(rig);
+        }
+    } else {
+        ws_rig_say(rig, data, size);
+        gy_assert(rig->last == 0 && rig->in.length == 0);
+    }
+    gy_ws_expire(&rig->ws, UINT64_C(3600000000000), &event);
+    gy_ws_wants(&rig->ws);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct ws_rig whole, cut;
+    if (size < 3 || size > 20000) {
+        return 0;
+    }
+    uint32_t piece = data[1] % 64 + 1u;
+    feed(&whole, data + 2, size - 2, data[0], (uint32_t)size);
+    feed(&cut, data + 2, size - 2, data[0], piece);
+    if ((data[0] & 4) == 0) {
+        gy_assert(whole.told_bytes == cut.told_bytes &&
+                  memcmp(whole.told, cut.told, whole.told_bytes) == 0);
+        gy_assert(whole.sent_bytes == cut.sent_bytes &&
+                  memcmp(whole.sent, cut.sent, whole.sent_bytes) == 0);
+    }
+    ws_rig_close(&whole);
+    ws_rig_close(&cut);
+    return 0;
+}
