@@ -287,7 +287,10 @@ static void receive_short(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes
         return;
     }
     if (!take_frames(conn, frames, false, now_ns)) {
+        /* That we are here is worth saying: who hears nothing waits ever longer. */
         conn->stats.refused++;
+        conn->ack_pending += conn->seen_count > 0 && conn->ack_pending == 0;
+        conn->ack_now = conn->ack_pending > 0;
         return;
     }
     note_received(conn, number, eliciting, now_ns);

@@ -170,8 +170,8 @@ int gy_rudp_acked(struct gy_rudp_conn *conn, const struct gy_rudp_ack *ack, uint
             }
         }
     }
+    conn->pto_count = 0; /* even without news: the peer hears us, but may have no room */
     if (any) {
-        conn->pto_count = 0;
         detect_loss(conn, now_ns);
     }
     gy_rudp_recovery_advance(conn);
