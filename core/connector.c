@@ -65,12 +65,12 @@ static void on_closed(struct gy_stream *stream, enum gy_close_reason reason)
         struct gy_attempt *attempt = &dial->attempts[connection->attempt];
         gy_assert(attempt->stream == stream);
         attempt->stream = NULL;
-        attempt->error = stream->error != 0             ? stream->error
-                         : reason == GY_CLOSE_TIMEOUT   ? ETIMEDOUT
-                         : reason == GY_CLOSE_PEER      ? ECONNRESET
-                         : reason == GY_CLOSE_RESET     ? ECONNRESET
-                         : reason == GY_CLOSE_PROTOCOL  ? EPROTO
-                                                        : ECANCELED;
+        attempt->error = stream->error != 0            ? stream->error
+                         : reason == GY_CLOSE_TIMEOUT  ? ETIMEDOUT
+                         : reason == GY_CLOSE_PEER     ? ECONNRESET
+                         : reason == GY_CLOSE_RESET    ? ECONNRESET
+                         : reason == GY_CLOSE_PROTOCOL ? EPROTO
+                                                       : ECANCELED;
         if (attempt->error == EPROTO) {
             stream->layer->ops->explain(stream, dial->insecure, sizeof dial->insecure);
         }
@@ -162,7 +162,9 @@ static void fail_by_attempts(struct gy_dial *dial, bool late)
                            : attempt->error == ECANCELED ? "given up"
                            : attempt->error == EPROTO    ? dial->insecure
                                                          : strerror(attempt->error);
-        code = code == 0 && attempt->error != 0 ? gy_error_from_errno(attempt->error) : code;
+        if (code == 0 && attempt->error != 0) {
+            code = attempt->error == EPROTO ? GY_EPROTO : gy_error_from_errno(attempt->error);
+        }
         int written =
             snprintf(text + fill, sizeof text - fill, "%s%s: %s", i == 0 ? "" : "; ",
                      gy_address_format(&dial->query.addresses[i], address, sizeof address), said);

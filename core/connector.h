@@ -38,11 +38,11 @@ struct gy_connector_options {
     void *context; /* found again as stream->endpoint->context */
     uint32_t session_bytes;
     struct gy_stream_limits limits;
-    uint32_t connections_max;     /* attempts included; 0: as many as the worker has slots */
-    struct gy_resolver *resolver; /* NULL: addresses only */
-    uint32_t attempt_delay_ms;    /* 0: 250 (RFC 8305 §5); at least 10 */
-    uint32_t attempt_timeout_ms;  /* of one address; 0: 10,000 */
-    uint32_t timeout_ms;          /* of all together, resolving included; 0: 30,000 */
+    uint32_t connections_max;         /* attempts included; 0: as many as the worker has slots */
+    struct gy_resolver *resolver;     /* NULL: addresses only */
+    uint32_t attempt_delay_ms;        /* 0: 250 (RFC 8305 §5); at least 10 */
+    uint32_t attempt_timeout_ms;      /* of one address; 0: 10,000 */
+    uint32_t timeout_ms;              /* of all together, resolving included; 0: 30,000 */
     const struct gy_layer_ops *layer; /* core/layer.h: told the host; NULL: none */
     const void *layer_context;
 };
@@ -91,11 +91,11 @@ struct gy_dial {
     struct gy_query query;
     struct gy_timer timer;
     struct gy_attempt attempts[GY_QUERY_ADDRESSES];
-    uint32_t begun;    /* attempts */
-    uint32_t over;     /* of them */
-    uint64_t due_ms;   /* of the next attempt */
-    uint64_t until_ms; /* of all together */
-    char insecure[160]; /* why the layer of the last attempt with EPROTO failed */
+    uint32_t begun;     /* attempts */
+    uint32_t over;      /* of them */
+    uint64_t due_ms;    /* of the next attempt */
+    uint64_t until_ms;  /* of all together */
+    char insecure[256]; /* why the layer of the last attempt with EPROTO failed */
     uint16_t port;
     bool resolving;
     bool active;
@@ -111,7 +111,8 @@ void gy_connector_close(struct gy_connector *connector);
 /*
  * Begins. `host` is a name, or an IPv4 or IPv6 address ("::1" or "[::1]"), zero-terminated; it need
  * not outlive the call. `done` is called once, later, never from within: with the stream, or with
- * NULL and dial->error (GY_EINVAL for what is no name, GY_ETIMEOUT, GY_EREFUSED, GY_ELIMIT, …).
+ * NULL and dial->error (GY_EINVAL for what is no name, GY_ETIMEOUT, GY_EREFUSED, GY_ELIMIT,
+ * GY_EPROTO when the layer's handshake failed, …).
  */
 void gy_dial_begin(struct gy_dial *dial, struct gy_connector *connector, const char *host,
                    uint16_t port, void (*done)(struct gy_dial *dial, struct gy_stream *stream));

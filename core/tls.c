@@ -17,9 +17,9 @@
 
 #include <wolfssl/error-ssl.h>
 
-#define NAMES_MAX              1024
-#define AUTHORITIES_BYTES_MAX  (16u << 20)
-#define DEFAULT_MEMORY_BYTES   (UINT64_C(256) << 20)
+#define NAMES_MAX             1024
+#define AUTHORITIES_BYTES_MAX (16u << 20)
+#define DEFAULT_MEMORY_BYTES  (UINT64_C(256) << 20)
 
 static void *copy_of(const void *data, size_t bytes)
 {
@@ -33,7 +33,8 @@ static void *copy_of(const void *data, size_t bytes)
 
 /* ---- contexts ---- */
 
-/* Forward secrecy and AEAD only (RFC 9325 §4.2); AES-128 before AES-256, as everybody else has it. */
+/* Forward secrecy and AEAD only (RFC 9325 §4.2); AES-128 before AES-256, as everybody else has it.
+ */
 static const char ciphers[] = "TLS13-AES128-GCM-SHA256:TLS13-AES256-GCM-SHA384:"
                               "TLS13-CHACHA20-POLY1305-SHA256:"
                               "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
@@ -96,7 +97,9 @@ static int load_authorities(WOLFSSL_CTX *context, const struct gy_tls_config *co
     int code = wolfSSL_CTX_load_verify_buffer_ex(
         context, (const unsigned char *)config->authorities, (long)config->authorities_bytes,
         WOLFSSL_FILETYPE_PEM, 0, WOLFSSL_LOAD_FLAG_IGNORE_ERR | WOLFSSL_LOAD_FLAG_DATE_ERR_OKAY);
-    return code == WOLFSSL_SUCCESS ? 0 : reason_of(code, "reading", "the authorities", error);
+    return code == WOLFSSL_SUCCESS
+               ? 0
+               : reason_of(code, "reading the authorities in", config->authorities_label, error);
 }
 
 static int verify_mode(const struct gy_tls_config *config)
@@ -291,6 +294,12 @@ static int copy_options(struct gy_tls_config *config, const struct gy_tls_option
     } else if (gy_tls_secret_make(&config->ticket_secret, error) != 0) {
         return GY_EIO;
     }
+    const char *label = options->authorities_label;
+    label = label != NULL ? label : "the text given";
+    config->authorities_label = copy_of(label, strlen(label));
+    if (config->authorities_label == NULL) {
+        return gy_error_set(error, GY_ENOMEM, "preparing TLS: out of memory");
+    }
     if (options->authorities != NULL) {
         config->authorities = copy_of(options->authorities, options->authorities_bytes);
         config->authorities_bytes = options->authorities_bytes;
@@ -336,8 +345,8 @@ int gy_tls_config_open(struct gy_tls_config **config, const struct gy_tls_option
     made->server = options->server;
     made->verify = options->verify;
     made->no_tickets = options->no_tickets;
-    made->memory_bytes =
-        options->memory_bytes != 0 ? options->memory_bytes : DEFAULT_MEMORY_BYTES;
+    made->resume = options->resume && !options->server;
+    made->memory_bytes = options->memory_bytes != 0 ? options->memory_bytes : DEFAULT_MEMORY_BYTES;
     struct gy_tls_memory *before = gy_tls_memory_use(NULL);
     code = copy_options(made, options, error);
     code = code != 0 ? code : try_contexts(made, error);
@@ -367,6 +376,7 @@ void gy_tls_config_close(struct gy_tls_config *config)
     free(config->identities);
     free(config->names);
     free(config->authorities);
+    free(config->authorities_label);
     explicit_bzero(config, sizeof *config);
     free(config);
 }

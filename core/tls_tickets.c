@@ -126,9 +126,9 @@ static int fill_random(WOLFSSL *ssl, unsigned char *target, uint32_t bytes)
     return random == NULL ? -1 : wc_RNG_GenerateBlock(random, target, bytes);
 }
 
-int gy_tls_ticket_callback(WOLFSSL *ssl, unsigned char *name, unsigned char *iv,
-                           unsigned char *mac, int seal, unsigned char *ticket, int length,
-                           int *length_out, void *context)
+int gy_tls_ticket_callback(WOLFSSL *ssl, unsigned char *name, unsigned char *iv, unsigned char *mac,
+                           int seal, unsigned char *ticket, int length, int *length_out,
+                           void *context)
 {
     struct gy_tls_tickets *tickets = context;
     gy_tls_tickets_advance(tickets, epoch_now());

@@ -7,12 +7,12 @@
 
 #include "../core/config.h"
 #include "admin/admin.h"
+#include "core/tls_files.h"
 #include "http/http_server.h"
 #include "http/site.h"
 #include "http/vhosts.h"
 #include "kinds.h"
 #include "plan.h"
-#include "tls_files.h"
 
 #define GY_PLAN_FIXED_TEXT "Hello, world!"
 
@@ -40,10 +40,10 @@ struct gy_plan_making {
 
 /* One HTTP server of the plan: what the kind calls `server`. */
 struct gy_plan_block {
-    struct gy_plan_making making; /* first: it is what the keys get */
-    const struct gy_server_setup *setup; /* once its keys are read */
+    struct gy_plan_making making;         /* first: it is what the keys get */
+    const struct gy_server_setup *setup;  /* once its keys are read */
     const struct gy_config_directive *at; /* NULL: of no block */
-    bool logs; /* to the access log */
+    bool logs;                            /* to the access log */
     struct gy_http_server http;
     struct gy_site site;
     struct gy_vhosts vhosts;
@@ -98,17 +98,17 @@ int gy_plan_take_path(void *context, const struct gy_config_directive *directive
         {"listing", 1, 1, GY_CONFIG_PLAIN, true, gy_plan_take_host_key, "on or off"},              \
         {"precompressed", 1, 1, GY_CONFIG_PLAIN, true, gy_plan_take_host_key, "on or off"},        \
         {"cache", 1, 1, GY_CONFIG_PLAIN, true, gy_plan_take_host_key, "MIB"},                      \
-        {"compress", 1, 3, GY_CONFIG_PLAIN, true, gy_plan_take_compress,                           \
-         "on, off, or br zstd gzip"},                                                              \
-        {"compress-level", 2, 2, GY_CONFIG_PLAIN, false, gy_plan_take_compress, "CODING LEVEL"},   \
-        {"compress-min", 1, 1, GY_CONFIG_PLAIN, true, gy_plan_take_compress, "BYTES"},             \
-        {"compress-types",                                                                         \
+        {"compress",                                                                               \
          1,                                                                                        \
-         GY_COMPRESS_TYPES_MAX,                                                                    \
+         3,                                                                                        \
          GY_CONFIG_PLAIN,                                                                          \
          true,                                                                                     \
          gy_plan_take_compress,                                                                    \
-         "TYPE..."},                                                                               \
+         "on, off, or br zstd gzip"},                                                              \
+        {"compress-level", 2, 2, GY_CONFIG_PLAIN, false, gy_plan_take_compress, "CODING LEVEL"},   \
+        {"compress-min", 1, 1, GY_CONFIG_PLAIN, true, gy_plan_take_compress, "BYTES"},             \
+        {"compress-types",      1,        GY_COMPRESS_TYPES_MAX, GY_CONFIG_PLAIN, true,            \
+         gy_plan_take_compress, "TYPE..."},                                                        \
         {"compress-cache", 1, 1, GY_CONFIG_PLAIN, true, gy_plan_take_compress, "MIB"},             \
         {"fixed", 1, 1, GY_CONFIG_PLAIN, true, gy_plan_take_host_key, "on"},                       \
         {"redirect",                                                                               \

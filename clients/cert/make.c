@@ -180,17 +180,16 @@ static int read_authority(struct work *work, const struct gy_cert_pair *authorit
     word32 at = 0;
     int bytes = wc_KeyPemToDer((const byte *)authority->key, (int)strlen(authority->key), work->der,
                                sizeof work->der, NULL);
-    int code = bytes > 0
-                   ? wc_EccPrivateKeyDecode(work->der, &at, &work->signer, (word32)bytes)
-                   : bytes;
+    int code =
+        bytes > 0 ? wc_EccPrivateKeyDecode(work->der, &at, &work->signer, (word32)bytes) : bytes;
     if (code != 0) {
         return gy_error_set(error, GY_EINVAL,
                             "making a certificate: the authority's key cannot be read: %s",
                             wc_GetErrorString(code));
     }
-    bytes = wc_CertPemToDer((const byte *)authority->certificate,
-                            (int)strlen(authority->certificate), work->der, sizeof work->der,
-                            CERT_TYPE);
+    bytes =
+        wc_CertPemToDer((const byte *)authority->certificate, (int)strlen(authority->certificate),
+                        work->der, sizeof work->der, CERT_TYPE);
     code = bytes > 0 ? wc_SetIssuerBuffer(&work->cert, work->der, bytes) : bytes;
     if (code == 0) {
         code = wc_SetAuthKeyIdFromCert(&work->cert, work->der, bytes);

@@ -9,8 +9,7 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 
-#include "clients/cert/make.h"
-#include "core/tls.h"
+#include "tests/core/certificates.h"
 #include "tests/core/loopback.h"
 
 /* What all tests share: made once, as making keys takes time. */
@@ -21,45 +20,20 @@ static struct gy_cert_pair expired;  /* for localhost */
 static struct gy_cert_pair customer; /* a client's */
 static struct gy_cert_pair stranger; /* an authority that nobody trusts */
 
-static void make_one(struct gy_cert_pair *pair, const char *name, int32_t begins_days, bool client,
-                     const struct gy_cert_pair *by)
-{
-    struct gy_error error = {0};
-    struct gy_cert_request request = {.names = &name,
-                                      .name_count = 1,
-                                      .days = 30,
-                                      .begins_days = begins_days,
-                                      .client = client};
-    int code = by == NULL ? gy_cert_make_authority(pair, &request, &error)
-                          : gy_cert_make(pair, &request, by, &error);
-    if (code != 0) {
-        fail_msg("%s", error.message);
-    }
-}
-
 static int make_certificates(void **state)
 {
     (void)state;
     assert_int_equal(gy_tls_init(NULL), 0);
-    make_one(&authority, "A test authority", 0, false, NULL);
-    make_one(&stranger, "A stranger", 0, false, NULL);
-    make_one(&first, "localhost", 0, false, &authority);
-    make_one(&second, "*.example.org", 0, false, &authority);
-    make_one(&expired, "localhost", -60, false, &authority);
-    make_one(&customer, "a customer", 0, true, &authority);
+    certificate_make(&authority, "A test authority", 0, false, NULL);
+    certificate_make(&stranger, "A stranger", 0, false, NULL);
+    certificate_make(&first, "localhost", 0, false, &authority);
+    certificate_make(&second, "*.example.org", 0, false, &authority);
+    certificate_make(&expired, "localhost", -60, false, &authority);
+    certificate_make(&customer, "a customer", 0, true, &authority);
     return 0;
 }
 
 /* ---- the server ---- */
-
-static struct gy_tls_certificate certificate_of(const struct gy_cert_pair *pair, const char *label)
-{
-    return (struct gy_tls_certificate){.label = label,
-                                       .chain = pair->certificate,
-                                       .chain_bytes = strlen(pair->certificate),
-                                       .key = pair->key,
-                                       .key_bytes = strlen(pair->key)};
-}
 
 static struct gy_tls_config *open_config(struct gy_tls_options options)
 {
@@ -102,10 +76,10 @@ static void peer_open_with(struct peer *peer, const struct loopback *loopback, c
     struct timeval patience = {.tv_sec = 10};
     peer->context = wolfSSL_CTX_new(method);
     assert_non_null(peer->context);
-    assert_int_equal(wolfSSL_CTX_load_verify_buffer(
-                         peer->context, (const unsigned char *)authority.certificate,
-                         (long)strlen(authority.certificate), WOLFSSL_FILETYPE_PEM),
-                     WOLFSSL_SUCCESS);
+    assert_int_equal(
+        wolfSSL_CTX_load_verify_buffer(peer->context, (const unsigned char *)authority.certificate,
+                                       (long)strlen(authority.certificate), WOLFSSL_FILETYPE_PEM),
+        WOLFSSL_SUCCESS);
     peer->ssl = wolfSSL_new(peer->context);
     assert_non_null(peer->ssl);
     peer->socket = client_connect(loopback);
@@ -269,8 +243,8 @@ static void the_certificate_is_chosen_by_name(void **state)
 static void a_protocol_that_both_speak_is_chosen_and_none_refused(void **state)
 {
     (void)state;
-    struct gy_tls_config *config = open_config(
-        (struct gy_tls_options){.protocols = {"h2", "http/1.1"}, .protocol_count = 2});
+    struct gy_tls_config *config =
+        open_config((struct gy_tls_options){.protocols = {"h2", "http/1.1"}, .protocol_count = 2});
     struct loopback *loopback = serve("tls alpn", config, (struct loopback_options){0});
     if (loopback == NULL) {
         return;
@@ -353,8 +327,8 @@ static void what_is_no_hello_gets_an_alert(void **state)
     client_send(client, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", 35);
     uint8_t alert[8] = {0};
     assert_int_equal(client_read(client, alert, sizeof alert), 7); /* and the end */
-    assert_int_equal(alert[0], 21); /* RFC 8446 §5.1: alert */
-    assert_int_equal(alert[5], 2);  /* fatal */
+    assert_int_equal(alert[0], 21);                                /* RFC 8446 §5.1: alert */
+    assert_int_equal(alert[5], 2);                                 /* fatal */
     close(client);
     loopback_await_open(loopback, 0);
     assert_int_equal(loopback_counter(loopback, tls_failures), 1);
@@ -368,8 +342,7 @@ static void half_a_hello_is_given_up_in_time(void **state)
     (void)state;
     struct gy_tls_config *config = open_config((struct gy_tls_options){0});
     struct loopback *loopback =
-        serve("tls half", config,
-              (struct loopback_options){.limits.handshake_timeout_ms = 100});
+        serve("tls half", config, (struct loopback_options){.limits.handshake_timeout_ms = 100});
     if (loopback == NULL) {
         return;
     }
@@ -407,8 +380,8 @@ static void a_client_must_show_a_certificate_where_one_is_required(void **state)
     peer_close(&peer);
     peer_open(&peer, loopback, NULL);
     char byte;
-    bool refused = wolfSSL_connect(peer.ssl) != WOLFSSL_SUCCESS ||
-                   wolfSSL_read(peer.ssl, &byte, 1) <= 0;
+    bool refused =
+        wolfSSL_connect(peer.ssl) != WOLFSSL_SUCCESS || wolfSSL_read(peer.ssl, &byte, 1) <= 0;
     assert_true(refused);
     WOLFSSL_ALERT_HISTORY alerts;
     wolfSSL_get_alert_history(peer.ssl, &alerts);
@@ -443,8 +416,7 @@ static void a_peer_that_leaves_without_a_word_is_noticed(void **state)
 static void memory_is_bounded(void **state)
 {
     (void)state;
-    struct gy_tls_config *config =
-        open_config((struct gy_tls_options){.memory_bytes = 400 * 1024});
+    struct gy_tls_config *config = open_config((struct gy_tls_options){.memory_bytes = 400 * 1024});
     struct loopback *loopback = serve("tls memory", config, (struct loopback_options){0});
     if (loopback == NULL) {
         return;
