@@ -94,7 +94,7 @@ void gy_tls_facts_of(struct gy_stream *stream, struct gy_tls_facts *facts)
 /* ---- what went wrong ---- */
 
 /* Called for each certificate while wolfSSL has it: notes the one that does not hold, and refuses
- * as before. An address is looked for after this was called, so the peer's own is noted then
+ * as before. The host is looked for without a word here, so the peer's own is noted
  * anyway. */
 int gy_tls_verify_callback(int holds, WOLFSSL_X509_STORE_CTX *store)
 {

@@ -68,9 +68,6 @@ static void answer_one(const struct peer *peer, WOLFSSL_CTX *context, int socket
         if (!peer->cuts) {
             wolfSSL_shutdown(ssl);
         }
-        shutdown(socket, SHUT_WR);
-        while (read(socket, request, sizeof request) > 0) {
-        }
     }
     wolfSSL_free(ssl);
 }
