@@ -193,7 +193,8 @@ def an_open_loop_keeps_its_rate():
             true(400 < figures["scheduled"] < 600, f"about 500 were due, not {figures['scheduled']}")
             equal(figures["arrivals"], "poisson" if flags else "constant", "arrivals")
             equal(figures["latency_ns"]["count"], figures["scheduled"], "each that was due has a latency")
-            equal(figures["lateness_ns"]["count"], figures["scheduled"], "and a lateness")
+            true(figures["unsent"] < 50, f"nearly all were sent, on a busy machine too, not all but {figures['unsent']}")
+            equal(figures["lateness_ns"]["count"], figures["scheduled"] - figures["unsent"], "and each that was sent a lateness")
             true(figures["latency_ns"]["max"] >= figures["service_ns"]["max"], "latency is from the intended time")
 
 
