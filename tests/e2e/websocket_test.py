@@ -72,8 +72,8 @@ def bodies_for_the_site_are_dropped_as_without_sockets():
     answers = []
     for inside in (BLOCK, ""):
         with Sockets(inside) as server, Connection(server.port) as connection:
-            body = b"b" * 300000
-            connection.send(b"POST /form HTTP/1.1\r\nHost: a.example\r\nContent-Length: 300000\r\n\r\n" + body +
+            body = b"b" * 60000
+            connection.send(b"POST /form HTTP/1.1\r\nHost: a.example\r\nContent-Length: 60000\r\n\r\n" + body +
                             b"POST /form HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\n" +
                             b"5\r\nhello\r\n0\r\n\r\n")
             answers.append([connection.answer().status for _ in range(2)] + [connection.get("/").status])
@@ -129,6 +129,19 @@ def a_broadcast_reaches_everybody():
             peers[3].say(BINARY, big)
             for peer in peers:
                 equal(peer.hear(), (BINARY, big))
+        finally:
+            for peer in peers:
+                peer.close()
+
+
+@test
+def a_server_stops_with_open_sockets():
+    with Sockets(BLOCK, "1;\ndrain-timeout 1s") as server:
+        peers = [Peer(server.port, path) for path in ("/echo", "/room", "/room", "/quick")]
+        peers[0].say(TEXT, b"unfinished", fin=False)
+        peers[1].send(peers[1].frame(BINARY, b"x" * 1000)[:500])
+        try:
+            equal(server.stop(), 0, "the exit status after SIGTERM")
         finally:
             for peer in peers:
                 peer.close()
