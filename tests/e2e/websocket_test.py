@@ -135,6 +135,21 @@ def a_broadcast_reaches_everybody():
 
 
 @test
+def who_is_too_slow_for_a_broadcast_is_let_go():
+    with Sockets() as server, Peer(server.port, "/room") as slow, Peer(server.port, "/room") as speaker:
+        for i in range(400):
+            payload = struct.pack(">I", i) + bytes(60000)
+            speaker.say(BINARY, payload)
+            equal(speaker.hear(), (BINARY, payload))
+        heard = 0
+        while (frame := slow.hear())[0] == BINARY:
+            equal(frame[1][:4], struct.pack(">I", heard), "nothing is left out before the end")
+            heard += 1
+        equal((frame[0], frame[1][:2]), (CLOSE, struct.pack(">H", 1013)))
+        true(heard < 400, "the slow one did not get all")
+
+
+@test
 def a_server_stops_with_open_sockets():
     with Sockets(BLOCK, "1;\ndrain-timeout 1s") as server:
         peers = [Peer(server.port, path) for path in ("/echo", "/room", "/room", "/quick")]
