@@ -80,7 +80,7 @@ build_wolfssl() {
 	aarch64-*) assembly=(--enable-armasm --enable-sp=yes,4096 --enable-sp-asm) ;;
 	esac
 	./autogen.sh
-	./configure CC="$CC" CFLAGS="-O3 $(library_cflags | sed s/-O2//) -DHAVE_AES_ECB -DWC_RNG_SEED_CB -DWOLFSSL_ALT_NAMES -DHAVE_SECRET_CALLBACK" --prefix="$prefix" --libdir="$prefix/lib" \
+	./configure CC="$CC" CFLAGS="-O3 $(library_cflags | sed s/-O2//) -DHAVE_AES_ECB -DWC_RNG_SEED_CB -DWOLFSSL_ALT_NAMES -DWOLFSSL_IP_ALT_NAME -DHAVE_SECRET_CALLBACK" --prefix="$prefix" --libdir="$prefix/lib" \
 		--enable-static --disable-shared --disable-examples --disable-crypttests --enable-jobserver=no \
 		--disable-oldtls --disable-dependency-tracking --disable-debug "${assembly[@]}" \
 		--enable-tls13 --enable-alpn --enable-sni --enable-session-ticket --enable-earlydata --enable-psk \

@@ -150,7 +150,7 @@ static void failed(struct gy_origin *origin, const struct gy_error *error)
     struct gy_lease *lease = TAILQ_FIRST(&origin->waiting);
     for (; lease != NULL; lease = TAILQ_NEXT(lease, entry)) {
         gy_assert(lease->tries > 0);
-        lease->tries--;
+        lease->tries = error->code == GY_EPROTO ? 0 : lease->tries - 1;
     }
     /* Those that are told may take new leases, which have tries, and cancel others. */
     while ((lease = out_of_tries(origin)) != NULL) {

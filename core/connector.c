@@ -162,7 +162,9 @@ static void fail_by_attempts(struct gy_dial *dial, bool late)
                            : attempt->error == ECANCELED ? "given up"
                            : attempt->error == EPROTO    ? dial->insecure
                                                          : strerror(attempt->error);
-        code = code == 0 && attempt->error != 0 ? gy_error_from_errno(attempt->error) : code;
+        if (code == 0 && attempt->error != 0) {
+            code = attempt->error == EPROTO ? GY_EPROTO : gy_error_from_errno(attempt->error);
+        }
         int written =
             snprintf(text + fill, sizeof text - fill, "%s%s: %s", i == 0 ? "" : "; ",
                      gy_address_format(&dial->query.addresses[i], address, sizeof address), said);

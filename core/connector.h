@@ -95,7 +95,7 @@ struct gy_dial {
     uint32_t over;      /* of them */
     uint64_t due_ms;    /* of the next attempt */
     uint64_t until_ms;  /* of all together */
-    char insecure[160]; /* why the layer of the last attempt with EPROTO failed */
+    char insecure[256]; /* why the layer of the last attempt with EPROTO failed */
     uint16_t port;
     bool resolving;
     bool active;
@@ -111,7 +111,8 @@ void gy_connector_close(struct gy_connector *connector);
 /*
  * Begins. `host` is a name, or an IPv4 or IPv6 address ("::1" or "[::1]"), zero-terminated; it need
  * not outlive the call. `done` is called once, later, never from within: with the stream, or with
- * NULL and dial->error (GY_EINVAL for what is no name, GY_ETIMEOUT, GY_EREFUSED, GY_ELIMIT, …).
+ * NULL and dial->error (GY_EINVAL for what is no name, GY_ETIMEOUT, GY_EREFUSED, GY_ELIMIT,
+ * GY_EPROTO when the layer's handshake failed, …).
  */
 void gy_dial_begin(struct gy_dial *dial, struct gy_connector *connector, const char *host,
                    uint16_t port, void (*done)(struct gy_dial *dial, struct gy_stream *stream));

@@ -97,7 +97,9 @@ static int load_authorities(WOLFSSL_CTX *context, const struct gy_tls_config *co
     int code = wolfSSL_CTX_load_verify_buffer_ex(
         context, (const unsigned char *)config->authorities, (long)config->authorities_bytes,
         WOLFSSL_FILETYPE_PEM, 0, WOLFSSL_LOAD_FLAG_IGNORE_ERR | WOLFSSL_LOAD_FLAG_DATE_ERR_OKAY);
-    return code == WOLFSSL_SUCCESS ? 0 : reason_of(code, "reading", "the authorities", error);
+    return code == WOLFSSL_SUCCESS
+               ? 0
+               : reason_of(code, "reading the authorities in", config->authorities_label, error);
 }
 
 static int verify_mode(const struct gy_tls_config *config)
@@ -292,6 +294,12 @@ static int copy_options(struct gy_tls_config *config, const struct gy_tls_option
     } else if (gy_tls_secret_make(&config->ticket_secret, error) != 0) {
         return GY_EIO;
     }
+    const char *label = options->authorities_label;
+    label = label != NULL ? label : "the text given";
+    config->authorities_label = copy_of(label, strlen(label));
+    if (config->authorities_label == NULL) {
+        return gy_error_set(error, GY_ENOMEM, "preparing TLS: out of memory");
+    }
     if (options->authorities != NULL) {
         config->authorities = copy_of(options->authorities, options->authorities_bytes);
         config->authorities_bytes = options->authorities_bytes;
@@ -337,6 +345,7 @@ int gy_tls_config_open(struct gy_tls_config **config, const struct gy_tls_option
     made->server = options->server;
     made->verify = options->verify;
     made->no_tickets = options->no_tickets;
+    made->resume = options->resume && !options->server;
     made->memory_bytes = options->memory_bytes != 0 ? options->memory_bytes : DEFAULT_MEMORY_BYTES;
     struct gy_tls_memory *before = gy_tls_memory_use(NULL);
     code = copy_options(made, options, error);
@@ -367,6 +376,7 @@ void gy_tls_config_close(struct gy_tls_config *config)
     free(config->identities);
     free(config->names);
     free(config->authorities);
+    free(config->authorities_label);
     explicit_bzero(config, sizeof *config);
     free(config);
 }

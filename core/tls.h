@@ -72,7 +72,9 @@ struct gy_tls_options {
     const struct gy_tls_certificate *certificates;
     uint32_t certificate_count;
 
-    /* PEM: who may sign the peer's certificate. NULL: the system's authorities, for clients. */
+    /* PEM: who may sign the peer's certificate. NULL: the system's authorities, for clients. The
+     * label is for errors, as a certificate's is. */
+    const char *authorities_label;
     const char *authorities;
     size_t authorities_bytes;
 
@@ -87,6 +89,11 @@ struct gy_tls_options {
      * by this configuration's workers alone. */
     const struct gy_tls_secret *ticket_secret;
     bool no_tickets;
+
+    /* Clients: sessions are resumed (RFC 8446 §2.2). Each worker keeps one for the endpoint, that
+     * of the host it spoke with last, whose certificate was verified then; it is offered to that
+     * host again, and dropped when a handshake with it fails. */
+    bool resume;
 
     /* Of wolfSSL's memory, per worker and endpoint; 0: 256 MiB. Past it handshakes fail. */
     uint64_t memory_bytes;
@@ -131,7 +138,7 @@ struct gy_tls_facts {
     const char *protocol; /* chosen by ALPN; "" for none */
     const char *host;     /* that the client named; "" for none */
     bool resumed;
-    bool peer_verified;              /* it showed a certificate, and that held */
+    bool peer_verified; /* it showed a certificate, now or in the session resumed, and that held */
     char subject[GY_TLS_NAME_BYTES]; /* its common name, cut to fit; "" without a certificate */
 };
 

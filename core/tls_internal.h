@@ -42,11 +42,13 @@ struct gy_tls_name {
 struct gy_tls_config {
     bool server;
     bool no_tickets;
+    bool resume;
     enum gy_tls_verify verify;
     struct gy_tls_identity *identities;
     uint32_t identity_count;
     struct gy_tls_name *names;
     uint32_t name_count;
+    char *authorities_label;
     char *authorities;
     size_t authorities_bytes;
     char protocols[GY_TLS_PROTOCOLS_MAX][32];
@@ -97,6 +99,8 @@ struct gy_tls_worker {
     uint32_t context_count;
     struct gy_slab connections; /* of struct gy_tls */
     size_t slab_bytes;
+    WOLFSSL_SESSION *session; /* of clients that come back, with session_host; NULL: none */
+    char session_host[GY_TLS_NAME_BYTES];
     uint8_t gather[16384]; /* where small pieces become one record */
 };
 
@@ -109,12 +113,18 @@ struct gy_tls {
     uint8_t alert; /* received, with alert_received; else sent, if any */
     bool alert_received;
     bool spoke;     /* something was sent */
+    bool offered;   /* the session of before, if there was one */
     char *host;     /* that a client expects; NULL: none */
     char *doubtful; /* the certificate that did not hold, in words; NULL: none */
 };
 
 /* wolfSSL's call-back for certificates that do not hold; the context is a gy_tls. */
 int gy_tls_verify_callback(int holds, WOLFSSL_X509_STORE_CTX *store);
+
+/* The session that clients resume: offered before the handshake, kept at the end. */
+void gy_tls_session_offer(struct gy_tls *tls);
+void gy_tls_session_keep(struct gy_tls *tls);
+void gy_tls_session_drop(struct gy_tls_worker *worker);
 
 /* gy_tls_layer's attach and detach. */
 int gy_tls_attach(struct gy_endpoint *endpoint, const void *context, struct gy_error *error);

@@ -109,6 +109,9 @@ static void tls_close(struct gy_stream *stream)
 {
     struct gy_tls *tls = tls_of(stream);
     struct gy_tls_memory *before = gy_tls_memory_use(&tls->worker->memory);
+    if (tls->worker->config->resume) {
+        gy_tls_session_keep(tls);
+    }
     wolfSSL_free(tls->ssl);
     gy_tls_memory_use(before);
     free(tls->host);
@@ -163,6 +166,7 @@ static void note_failure(struct gy_stream *stream, int error)
         send_plain_alert(stream, tls->alert);
     }
     gy_count(&stream->worker->counters.tls_failures, 1);
+    gy_tls_session_drop(tls->worker);
 }
 
 /* The handshake goes on. 0, or GY_ENOBUFS. */
@@ -170,6 +174,10 @@ static int tls_shake_hands(struct gy_stream *stream)
 {
     struct gy_tls *tls = tls_of(stream);
     struct gy_counters *counters = &stream->worker->counters;
+    if (tls->worker->config->resume && !tls->offered) {
+        tls->offered = true;
+        gy_tls_session_offer(tls);
+    }
     int result = tls->worker->config->server ? wolfSSL_accept(tls->ssl) : wolfSSL_connect(tls->ssl);
     if (result == WOLFSSL_SUCCESS) {
         tls->layer.established = true;

@@ -47,7 +47,9 @@ int gy_tls_expect(struct gy_stream *stream, const char *host)
     } else {
         code = wolfSSL_UseSNI(tls->ssl, WOLFSSL_SNI_HOST_NAME, host, (unsigned short)length);
         if (code == WOLFSSL_SUCCESS && verify) {
-            code = wolfSSL_check_domain_name(tls->ssl, host);
+            /* wolfSSL_check_domain_name() takes no name of one label but localhost. */
+            code = wolfSSL_X509_VERIFY_PARAM_set1_host(wolfSSL_get0_param(tls->ssl), host,
+                                                       (unsigned int)length);
         }
     }
     tls->host = strdup(host);
@@ -83,17 +85,24 @@ void gy_tls_facts_of(struct gy_stream *stream, struct gy_tls_facts *facts)
         facts->peer_verified = tls->worker->config->verify != GY_TLS_VERIFY_NONE;
         snprintf(facts->subject, sizeof facts->subject, "%s", common != NULL ? common : "");
         wolfSSL_X509_free(peer);
+    } else if (facts->resumed && !tls->worker->config->server) {
+        facts->peer_verified = tls->worker->config->verify != GY_TLS_VERIFY_NONE;
     }
     gy_tls_memory_use(before);
 }
 
 /* ---- what went wrong ---- */
 
-/* Called for the certificate that does not hold, while wolfSSL still has it. Refuses as before. */
+/* Called for each certificate while wolfSSL has it: notes the one that does not hold, and refuses
+ * as before. The host is looked for without a word here, so the peer's own is noted
+ * anyway. */
 int gy_tls_verify_callback(int holds, WOLFSSL_X509_STORE_CTX *store)
 {
     struct gy_tls *tls = store->userCtx;
-    if (holds == 1 || tls == NULL || tls->doubtful != NULL) {
+    if (tls == NULL || tls->doubtful != NULL) {
+        return holds;
+    }
+    if (holds == 1 && (store->error_depth > 0 || tls->host == NULL)) {
         return holds;
     }
     WOLFSSL_X509 *certificate = store->current_cert;
@@ -142,8 +151,10 @@ static bool explain_certificate(const struct gy_tls *tls, int error, char *text,
         return true;
     case DOMAIN_NAME_MISMATCH:
     case IPADDR_MISMATCH:
-        snprintf(text, bytes, "the server's certificate %s is not for `%s`", name,
-                 tls->host != NULL ? tls->host : "");
+        snprintf(text, bytes,
+                 "the server's certificate %s is not for `%s`; is it another server, or has it "
+                 "another name?",
+                 name, tls->host != NULL ? tls->host : "");
         return true;
     case NO_PEER_CERT:
         snprintf(text, bytes, "the client showed no certificate, and one is required");
@@ -175,7 +186,8 @@ const char *gy_tls_failure(struct gy_stream *stream, char *text, size_t text_byt
         explain_certificate(tls, tls->error, text, text_bytes)) {
         return text;
     }
-    switch (tls->error) {
+    bool strange = tls->error == LENGTH_ERROR || tls->error == UNKNOWN_RECORD_TYPE;
+    switch (strange && !tls->layer.established ? VERSION_ERROR : tls->error) {
     case VERSION_ERROR:
     case UNSUPPORTED_PROTO_VERSION:
         snprintf(text, text_bytes, "the %s speaks no TLS from 1.2 on, or none at all", whose(tls));

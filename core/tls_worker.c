@@ -34,6 +34,9 @@ static void set_call_backs(struct gy_tls_worker *tls, WOLFSSL_CTX *context)
     wolfSSL_CTX_SetIORecv(context, gy_tls_receive_callback);
     wolfSSL_CTX_SetIOSend(context, gy_tls_send_callback);
     if (!config->server) {
+        if (config->resume) {
+            wolfSSL_CTX_UseSessionTicket(context); /* of 1.2: it has to be asked for */
+        }
         return;
     }
     wolfSSL_CTX_set_servername_callback(context, choose_certificate);
@@ -70,6 +73,7 @@ static int open_contexts(struct gy_tls_worker *tls, struct gy_error *error)
 static void worker_close(struct gy_tls_worker *tls)
 {
     struct gy_tls_memory *before = gy_tls_memory_use(&tls->memory);
+    gy_tls_session_drop(tls);
     for (uint32_t i = 0; i < tls->context_count; i++) {
         wolfSSL_CTX_free(tls->contexts[i]);
     }

@@ -18,6 +18,7 @@
  *     begin          its memory is there, zeroed: put defaults in
  *     keys           each directive of the block, by struct gy_config_key
  *     open           all keys are read: check them together, open what is needed
+ *     prepare        in the serving process, of the program's kinds
  *     fill           once for each address: what goes into the core's server
  *     worker_open    on each worker's thread, once for each address, before it accepts
  *     ops            streams come and go (core/stream.h); `drain` asks each to finish
@@ -99,6 +100,16 @@ struct gy_server_kind {
     /* The core's server, with all of the above in it, may be changed: limits, quotas. May be NULL.
      */
     void (*fill)(void *server, struct gy_server *core);
+
+    /* A server of datagrams besides, on UDP sockets of the same addresses: what the core's server
+     * has as `datagrams` (core/datagram.h), whose ops and context are the kind's business. NULL:
+     * streams alone. Only for kinds of the program. */
+    const struct gy_datagram_options *(*datagrams)(void *server);
+
+    /* In the process that is going to serve, with all its rights, before `fill`; and for --check:
+     * reads what is not to be kept by the process that keeps the sockets. 0, or a GY_E… code with a
+     * sentence. May be NULL. Only for kinds of the program: those of plug-ins have `open` there. */
+    int (*prepare)(void *server, struct gy_error *error);
 
     const struct gy_server_metrics *metrics; /* NULL: none */
     /* Where the counts of its workers lie, if that is memory of its own; NULL: in the host's. */

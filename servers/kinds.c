@@ -94,6 +94,13 @@ int gy_kinds_load(struct gy_kinds *kinds, const struct gy_config_directive *dire
 
 /* ---- servers ---- */
 
+static int prepare(struct gy_serve_server *server, struct gy_error *error);
+
+static bool is_own(const struct gy_kinds_server *made)
+{
+    return made->server->prepare != prepare;
+}
+
 /* Its memory, with defaults. */
 static int begin(struct gy_kinds_server *made)
 {
@@ -107,16 +114,23 @@ static int begin(struct gy_kinds_server *made)
     made->begun = true;
     if (made->kind->begin != NULL) {
         /* Of a plug-in's the program tells nothing. */
-        return made->kind->begin(made->memory,
-                                 made->server->prepare == NULL ? made->kinds->owner : NULL);
+        return made->kind->begin(made->memory, is_own(made) ? made->kinds->owner : NULL);
     }
     return 0;
+}
+
+static int prepare_own(struct gy_serve_server *server, struct gy_error *error)
+{
+    struct gy_kinds_server *made = server->context;
+    return made->kind->prepare(made->memory, error);
 }
 
 struct gy_kinds_server *gy_kinds_add(struct gy_kinds *kinds, const struct gy_server_kind *kind,
                                      const char *name)
 {
-    if (kinds->server_count + 1 >= GY_SERVE_SERVERS_MAX) { /* one is for the admin listener */
+    uint32_t places = kind != NULL && kind->datagrams != NULL ? 2 : 1;
+    /* One is for the admin listener. */
+    if (kinds->plan->server_count + places + 1 > GY_SERVE_SERVERS_MAX) {
         return NULL;
     }
     struct gy_kinds_server *made = calloc(1, sizeof *made);
@@ -131,6 +145,13 @@ struct gy_kinds_server *gy_kinds_add(struct gy_kinds *kinds, const struct gy_ser
     gy_assert(made->server != NULL);
     if (kind != NULL) {
         made->server->kind = kind->name;
+        made->server->prepare = kind->prepare != NULL ? prepare_own : NULL;
+        if (places == 2) {
+            made->twin = gy_serve_plan_add(kinds->plan, made->name, NULL, made);
+            gy_assert(made->twin != NULL);
+            made->twin->kind = kind->name;
+            made->twin->datagrams = made->twin->twin = true;
+        }
         if (begin(made) != 0) {
             return NULL; /* it is closed with the others */
         }
@@ -155,6 +176,17 @@ static void fill(struct gy_server *core, void *context, const int *descriptors)
     if (kind->fill != NULL) {
         kind->fill(made->memory, core);
     }
+}
+
+static void fill_twin(struct gy_server *core, void *context, const int *descriptors)
+{
+    struct gy_kinds_server *made = context;
+    *core = (struct gy_server){
+        .name = made->name,
+        .context = made->memory,
+        .descriptors = descriptors,
+        .datagrams = made->kind->datagrams(made->memory),
+    };
 }
 
 static int open_counts(struct gy_kinds_server *made)
@@ -197,13 +229,18 @@ static int open_server(struct gy_kinds_server *made, struct gy_error *error)
         code = made->kind->open(made->memory, &made->setup, &why);
     }
     made->server->fill = fill;
+    if (made->twin != NULL) {
+        made->twin->fill = fill_twin;
+        made->twin->address_count = made->server->address_count;
+        memcpy(made->twin->addresses, made->server->addresses, sizeof made->server->addresses);
+    }
     if (code == 0) {
         struct gy_server core;
         fill(&core, made, NULL);
         made->server->secure = core.layer != NULL;
         return 0;
     }
-    if (made->server->prepare == NULL) { /* the program's own kinds say where */
+    if (is_own(made)) { /* the program's own kinds say where */
         return gy_error_set(error, code, "%s",
                             why.message[0] != '\0' ? why.message : gy_error_text(code));
     }
@@ -358,8 +395,6 @@ static int choose_name(const struct gy_kinds *kinds, const struct gy_config_dire
     }
     return 0;
 }
-
-static int prepare(struct gy_serve_server *server, struct gy_error *error);
 
 int gy_kinds_take(struct gy_kinds *kinds, const struct gy_config_directive *directive,
                   struct gy_error *error)

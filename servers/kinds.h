@@ -27,6 +27,7 @@ struct gy_kinds_server {
     const struct gy_server_kind *kind;    /* NULL: a plug-in's, before `prepare` */
     const struct gy_config_directive *at; /* NULL: from the command line */
     struct gy_serve_server *server;       /* in the plan */
+    struct gy_serve_server *twin;         /* the same over UDP; NULL: TCP alone */
     struct gy_kinds *kinds;
     char name[GY_KINDS_NAME_BYTES];
     struct gy_server_setup setup;

@@ -217,6 +217,7 @@ static const struct gy_config_key keys[] = {
 /* What blocks of the file can be; each is a key. Plug-ins bring others. */
 static const struct gy_server_kind *const kinds[] = {
     &gy_plan_http_kind,
+    &gy_dns_kind,
     NULL,
 };
 
@@ -241,13 +242,20 @@ static int serve_flags(struct gy_plan_making *making, const struct gy_plan_flags
                        struct gy_error *error)
 {
     const struct gy_serve_options *options = &making->plan->options;
-    struct gy_kinds_server *made =
-        gy_kinds_add(&making->owned->kinds, &gy_plan_http_kind, gy_plan_http_kind.name);
+    const struct gy_server_kind *kind = flags->dns != NULL ? &gy_dns_kind : &gy_plan_http_kind;
+    struct gy_kinds_server *made = gy_kinds_add(&making->owned->kinds, kind, kind->name);
     if (made == NULL) {
         return gy_error_set(error, GY_ENOMEM, "out of memory");
     }
-    struct gy_plan_block *block = made->memory;
-    block->hosts[0]->options = flags->files;
+    if (flags->dns != NULL) {
+        int code = gy_dns_kind_flags(made->memory, flags->dns, error);
+        if (code != 0) {
+            return code;
+        }
+    } else {
+        struct gy_plan_block *block = made->memory;
+        block->hosts[0]->options = flags->files;
+    }
     struct gy_serve_server *server = made->server;
     memcpy(server->addresses, options->addresses, sizeof server->addresses);
     server->address_count = options->address_count;
@@ -255,7 +263,8 @@ static int serve_flags(struct gy_plan_making *making, const struct gy_plan_flags
         server->address_count = gy_serve_inherited(server->addresses, GY_SERVE_ADDRESSES_MAX);
     }
     if (server->address_count == 0) {
-        server->addresses[server->address_count++] = "127.0.0.1:8080";
+        server->addresses[server->address_count++] =
+            flags->dns != NULL ? "127.0.0.1:5300" : "127.0.0.1:8080";
     }
     return 0;
 }
@@ -340,6 +349,12 @@ int gy_plan_make(void *context, struct gy_serve_plan *plan, struct gy_error *err
                             "--listen %s: %s says where its servers listen; write it there",
                             plan->options.addresses[0], flags->config);
     }
+    if (servers > 0 && flags->dns != NULL && flags->dns->zone_count > 0) {
+        return gy_error_set(
+            error, GY_EINVAL,
+            "--zone %s: %s says what its servers serve; write zone NAME FILE; there",
+            flags->dns->zones[0], flags->config);
+    }
     if (servers > 0 && flags->files.directory != NULL) {
         return gy_error_set(error, GY_EINVAL,
                             "%s: %s says what its servers serve; write root %s; there",
@@ -370,7 +385,8 @@ int gy_plan_check(struct gy_plan_flags *flags)
     }
     for (uint32_t s = 0; code == 0 && s < plan->server_count; s++) {
         for (uint32_t a = 0; a < plan->servers[s].address_count; a++) {
-            printf("%s would listen on %s\n", plan->servers[s].name, plan->servers[s].addresses[a]);
+            printf("%s%s would listen on %s\n", plan->servers[s].name,
+                   plan->servers[s].twin ? " (UDP)" : "", plan->servers[s].addresses[a]);
         }
     }
     gy_serve_plan_free(plan);

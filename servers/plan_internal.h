@@ -7,12 +7,12 @@
 
 #include "../core/config.h"
 #include "admin/admin.h"
+#include "core/tls_files.h"
 #include "http/http_server.h"
 #include "http/site.h"
 #include "http/vhosts.h"
 #include "kinds.h"
 #include "plan.h"
-#include "tls_files.h"
 
 #define GY_PLAN_FIXED_TEXT "Hello, world!"
 

@@ -36,7 +36,7 @@ int gy_plan_take_client_certificates(void *context, const struct gy_config_direc
                                "authorities that sign them",
                                how);
     }
-    files->clients = how[0] == 'r' ? GY_TLS_VERIFY_REQUIRED : GY_TLS_VERIFY_OPTIONAL;
+    files->verify = how[0] == 'r' ? GY_TLS_VERIFY_REQUIRED : GY_TLS_VERIFY_OPTIONAL;
     files->authorities = strdup(directive->values[1]);
     return files->authorities != NULL ? 0 : gy_config_error(directive, error, "out of memory");
 }
@@ -62,31 +62,18 @@ int gy_plan_settle_tls(const struct gy_plan_block *block, struct gy_error *error
                            "certificate; write certificate FILE;");
 }
 
-/* --tls FILE[,KEY]: of the server that the command line describes. */
-static int add_flag(struct gy_plan_block *block, const char *value, struct gy_error *error)
-{
-    const char *comma = strchr(value, ',');
-    if (comma == NULL) {
-        return gy_tls_files_add(&block->tls_files, value, NULL, error);
-    }
-    char *certificate = strndup(value, (size_t)(comma - value));
-    int code = certificate == NULL
-                   ? gy_error_set(error, GY_ENOMEM, "out of memory")
-                   : gy_tls_files_add(&block->tls_files, certificate, comma + 1, error);
-    free(certificate);
-    return code;
-}
-
 int gy_plan_open_tls(struct gy_plan_block *block, const char *flag, struct gy_error *error)
 {
     struct gy_error why = {0};
-    int code = flag != NULL ? add_flag(block, flag, error) : 0;
+    /* --tls FILE[,KEY]: of the server that the command line describes. */
+    int code = flag != NULL ? gy_tls_files_add_flag(&block->tls_files, flag, error) : 0;
     if (code != 0 || block->tls_files.pair_count == 0) {
         return code;
     }
     code = ticket_secret.epoch == 0 ? gy_tls_secret_make(&ticket_secret, &why) : 0;
     if (code == 0) {
         gy_tls_secret_advance(&ticket_secret);
+        block->tls_files.server = true;
         block->tls_files.protocols[0] = "http/1.1";
         block->tls_files.protocol_count = 1;
         code = gy_tls_files_open(&block->tls, &block->tls_files, &ticket_secret, &why);

@@ -165,6 +165,9 @@ static const char *kind_fault(const struct gy_server_kind *kind)
     if (kind->server_bytes == 0 || kind->session_bytes == 0) {
         return "server_bytes or session_bytes, which may not be 0";
     }
+    if (kind->datagrams != NULL || kind->prepare != NULL) {
+        return "datagrams or prepare, which are for kinds of the program";
+    }
     if (kind->key_count >= GY_CONFIG_KEYS_MAX || (kind->key_count > 0 && kind->keys == NULL)) {
         return "the number of its keys";
     }

@@ -66,6 +66,7 @@ struct gy_serve_server {
      * a GY_E… code with the sentence: then nothing is served. */
     int (*prepare)(struct gy_serve_server *server, struct gy_error *error);
     bool datagrams; /* over UDP: its descriptors are bound UDP sockets */
+    bool twin;      /* another server's second transport, and shown as part of that one */
     /* Fills a core server that serves `context` on the descriptors: gy_http_server_init, say. */
     void (*fill)(struct gy_server *server, void *context, const int *descriptors);
     void *context;
@@ -109,6 +110,7 @@ struct gy_serve_place {
     const char *server;
     const char *address; /* as a person would type it, with the port that stands for 0 */
     bool secure;         /* over TLS */
+    bool datagrams;      /* UDP */
 };
 
 struct gy_serve_hooks {

@@ -465,7 +465,8 @@ static void tell_listening(const struct serve *serve)
     for (uint32_t i = 0; i < serve->place_count; i++) {
         const struct place *place = &serve->places[i];
         const struct gy_serve_server *server = &serve->next->servers[place->next];
-        places[i] = (struct gy_serve_place){server->name, place->shown, server->secure};
+        places[i] =
+            (struct gy_serve_place){server->name, place->shown, server->secure, place->datagrams};
     }
     for (uint32_t i = 0; i < inherited.count; i++) {
         char text[GY_ADDRESS_TEXT_BYTES];

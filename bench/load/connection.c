@@ -301,11 +301,16 @@ static uint32_t connection_drain(struct gy_stream *stream)
 
 /* A dial that failed is tried again after a while; when all connections are gone and stay so, the
  * server is taken to be gone too. */
-static void not_connected(struct gy_load_engine *engine, const struct gy_stream *stream)
+static void not_connected(struct gy_load_engine *engine, struct gy_stream *stream)
 {
     char peer[GY_ADDRESS_TEXT_BYTES];
+    char insecure[256];
     uint64_t now_ns = engine->worker->now_ns;
-    const char *reason = strerror(stream->error);
+    const char *reason = gy_tls_failure(stream, insecure, sizeof insecure);
+    if (reason[0] == '\0') {
+        reason = stream->error != 0 ? strerror(stream->error)
+                                    : "the server closed the connection in the handshake";
+    }
     engine->errors[GY_LOAD_ERROR_CONNECT]++;
     engine->redial_ns = now_ns + REDIAL_NS;
     gy_address_format(&engine->options->address, peer, sizeof peer);
@@ -367,5 +372,8 @@ int gy_load_connection_dial(struct gy_load_engine *engine)
     connection->session = &connection->stamps[options->pipeline];
     engine->protocol->session_open(connection->session);
     engine->missing--;
+    if (engine->protocol->secure && gy_tls_expect(stream, options->host) != 0) {
+        gy_stream_abort(stream, GY_CLOSE_ERROR);
+    }
     return 0;
 }

@@ -97,6 +97,8 @@ static int open_worker(struct gy_load_engine *engine, enum gy_receive_mode mode)
         .context = engine,
         .session_bytes = gy_load_connection_bytes(engine),
         .connections_max = options.streams_max,
+        .layer = engine->protocol->secure ? &gy_tls_layer : NULL,
+        .layer_context = engine->options->tls_config,
         .limits.write_timeout_ms = (uint32_t)(engine->options->timeout_ns / 1000000 + 1),
     };
     code = gy_endpoint_open(&engine->endpoint, engine->worker, &endpoint, &engine->error);

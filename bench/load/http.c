@@ -45,7 +45,9 @@ static void write_host(FILE *out, const struct gy_load_options *options)
 {
     bool six = strchr(options->host, ':') != NULL;
     fprintf(out, six ? "Host: [%s]" : "Host: %s", options->host);
-    if (options->port != 0 && options->port != gy_load_http.port) {
+    const struct gy_load_protocol *protocol =
+        options->protocol != NULL ? options->protocol : &gy_load_http;
+    if (options->port != 0 && options->port != protocol->port) {
         fprintf(out, ":%u", options->port);
     }
     fputs("\r\n", out);
@@ -69,6 +71,9 @@ static int http_prepare(const struct gy_load_options *options, void **plan, stru
     }
     for (uint32_t i = 0; i < options->header_count; i++) {
         fprintf(out, "%s\r\n", options->headers[i]);
+    }
+    if (options->handshakes != GY_LOAD_HANDSHAKES_KEPT) {
+        fputs("Connection: close\r\n", out);
     }
     fputs("\r\n", out);
     fclose(out);
@@ -144,6 +149,23 @@ const struct gy_load_protocol gy_load_http = {
     .scheme = "http",
     .help = "GET over HTTP/1.1",
     .port = 80,
+    .prepare = http_prepare,
+    .finish = free,
+    .requests = http_requests,
+    .state_bytes = sizeof(struct gy_load_expected),
+    .state_open = http_state_open,
+    .state_close = http_state_close,
+    .session_bytes = sizeof(struct gy_load_response),
+    .session_open = http_session_open,
+    .receive = http_receive,
+    .ended = http_ended,
+};
+
+const struct gy_load_protocol gy_load_https = {
+    .scheme = "https",
+    .help = "likewise over TLS",
+    .port = 443,
+    .secure = true,
     .prepare = http_prepare,
     .finish = free,
     .requests = http_requests,

@@ -21,6 +21,7 @@
 #include "../../core/error.h"
 #include "../../core/ring.h"
 #include "../../core/slice.h"
+#include "../../core/tls_files.h"
 #include "admin.h"
 
 /* ---- what went wrong with a request ---- */
@@ -55,6 +56,13 @@ enum gy_load_arrivals {
     GY_LOAD_POISSON,     /* at a rate, exponentially distributed gaps */
 };
 
+/* What a request costs in handshakes (https). */
+enum gy_load_handshakes {
+    GY_LOAD_HANDSHAKES_KEPT,    /* connections are kept */
+    GY_LOAD_HANDSHAKES_FULL,    /* each request on a new connection, and a full handshake */
+    GY_LOAD_HANDSHAKES_RESUMED, /* likewise, but sessions are resumed */
+};
+
 struct gy_load_protocol;
 
 struct gy_load_options {
@@ -86,7 +94,11 @@ struct gy_load_options {
     uint32_t size_bytes; /* of one message of an echo */
     bool trains;         /* udp: send and take trains (GSO, GRO) */
     int udp_mode;        /* enum gy_datagram_mode */
-    int server_pid;      /* 0: none given */
+    enum gy_load_handshakes handshakes;
+    struct gy_tls_files tls; /* --ca */
+    bool insecure;
+    struct gy_tls_config *tls_config; /* made of these; shared by all threads */
+    int server_pid;                   /* 0: none given */
     bool server_admin_given;
     struct gy_address server_admin;
     const char *hdr_file;
@@ -99,6 +111,10 @@ struct gy_load_options {
  * printed and there is nothing more to do. */
 int gy_load_options_read(struct gy_load_options *options, int argc, char **argv,
                          struct gy_error *error);
+
+/* Makes options->tls_config for a protocol over TLS, which gy_tls_config_close() frees; nothing for
+ * others. A GY_E… code with a sentence. */
+int gy_load_open_tls(struct gy_load_options *options, struct gy_error *error);
 
 /* Fills options->address. GY_EINVAL with a sentence when the name is not known. */
 int gy_load_resolve(struct gy_load_options *options, struct gy_error *error);
@@ -120,6 +136,7 @@ struct gy_load_protocol {
     const char *scheme; /* "http" */
     const char *help;
     uint16_t port;  /* when the URL has none; 0: it must have one */
+    bool secure;    /* over TLS */
     bool datagrams; /* over UDP (udp.c): it has no sessions, and of the calls below the first three
                        and those of the state */
 
@@ -151,6 +168,7 @@ struct gy_load_protocol {
 };
 
 extern const struct gy_load_protocol gy_load_http;
+extern const struct gy_load_protocol gy_load_https;
 extern const struct gy_load_protocol gy_load_tcp;
 extern const struct gy_load_protocol gy_load_udp;
 

@@ -132,11 +132,14 @@ int main(int argc, char **argv)
     if (gy_load_resolve(&options, &error) != 0 ||
         (options.server_admin_given &&
          gy_load_admin_read(&options.server_admin, &counters, &error) != 0) ||
+        gy_load_open_tls(&options, &error) != 0 ||
         options.protocol->prepare(&options, &plan, &error) != 0) {
         fprintf(stderr, "gyre-load: %s\n", error.message);
         return FAILED;
     }
     int status = run(&options, plan);
     options.protocol->finish(plan);
+    gy_tls_config_close(options.tls_config);
+    gy_tls_files_close(&options.tls);
     return status;
 }

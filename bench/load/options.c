@@ -11,8 +11,8 @@
 
 #define SECOND_NS UINT64_C(1000000000)
 
-const struct gy_load_protocol *const gy_load_protocols[] = {&gy_load_http, &gy_load_tcp,
-                                                            &gy_load_udp, NULL};
+const struct gy_load_protocol *const gy_load_protocols[] = {&gy_load_http, &gy_load_https,
+                                                            &gy_load_tcp, &gy_load_udp, NULL};
 
 static void help(void)
 {
@@ -42,6 +42,9 @@ static void help(void)
         "      --size BYTES        tcp, udp: of one message (64)\n"
         "      --trains            udp: send and take many datagrams at a time (GSO, GRO)\n"
         "      --udp-mode MODE     udp: ring or calls (what was measured to be better)\n"
+        "      --handshakes KIND   https: a connection for each request, full or resumed\n"
+        "      --ca FILE           https: trust who FILE says (the system's authorities)\n"
+        "      --insecure          https: do not check who the server is\n"
         "      --server-pid PID    CPU time of that process and its children, per request\n"
         "      --server-admin ADDR CPU time and counters from a gyre's admin listener, ADDR:PORT,\n"
         "                          on whatever host it runs\n"
@@ -281,6 +284,8 @@ enum flag {
     FLAG_HDR,
     FLAG_RECEIVE_MODE,
     FLAG_UDP_MODE,
+    FLAG_HANDSHAKES,
+    FLAG_CA,
     FLAG_COUNT,
 };
 
@@ -306,6 +311,8 @@ static const struct {
     [FLAG_HDR] = {"hdr", 0},
     [FLAG_RECEIVE_MODE] = {"receive-mode", 0},
     [FLAG_UDP_MODE] = {"udp-mode", 0},
+    [FLAG_HANDSHAKES] = {"handshakes", 0},
+    [FLAG_CA] = {"ca", 0},
 };
 
 /* What the defaults of others depend on. */
@@ -332,6 +339,26 @@ static int read_udp_mode(struct gy_load_options *options, const char *value, str
     }
     options->udp_mode = (int)mode;
     return 0;
+}
+
+static int read_handshakes(struct gy_load_options *options, const char *value,
+                           struct gy_error *error)
+{
+    bool full = strcmp(value, "full") == 0;
+    if (!full && strcmp(value, "resumed") != 0) {
+        return bad_value("--handshakes", value, "full or resumed", error);
+    }
+    options->handshakes = full ? GY_LOAD_HANDSHAKES_FULL : GY_LOAD_HANDSHAKES_RESUMED;
+    return 0;
+}
+
+static int read_authorities(struct gy_load_options *options, const char *value,
+                            struct gy_error *error)
+{
+    free(options->tls.authorities);
+    options->tls.authorities = strdup(value);
+    return options->tls.authorities != NULL ? 0
+                                            : gy_error_set(error, GY_ENOMEM, "--ca: out of memory");
 }
 
 static int read_header(struct gy_load_options *options, const char *value, struct gy_error *error)
@@ -402,6 +429,10 @@ static int read_flag(struct gy_load_options *options, enum flag flag, const char
         return read_mode(options, value, error);
     case FLAG_UDP_MODE:
         return read_udp_mode(options, value, error);
+    case FLAG_HANDSHAKES:
+        return read_handshakes(options, value, error);
+    case FLAG_CA:
+        return read_authorities(options, value, error);
     case FLAG_COUNT:
         break;
     }
@@ -418,7 +449,7 @@ static int read_switch(struct gy_load_options *options, const char *argument)
     } switches[] = {
         {"--poisson", &options->poisson},   {"--check", &options->check},
         {"--find-max", &options->find_max}, {"--quiet", &options->quiet},
-        {"--trains", &options->trains},
+        {"--trains", &options->trains},     {"--insecure", &options->insecure},
     };
     for (size_t i = 0; i < sizeof switches / sizeof switches[0]; i++) {
         if (strcmp(argument, switches[i].name) == 0) {
@@ -494,6 +525,15 @@ static int complete(struct gy_load_options *options, const struct given *given,
     }
     if (options->trains && options->protocol != NULL && !options->protocol->datagrams) {
         return gy_error_set(error, GY_EINVAL, "--trains is for udp://");
+    }
+    bool secure = options->protocol != NULL && options->protocol->secure;
+    if (!secure && (options->handshakes != GY_LOAD_HANDSHAKES_KEPT || options->insecure ||
+                    options->tls.authorities != NULL)) {
+        return gy_error_set(error, GY_EINVAL, "--handshakes, --ca and --insecure are for https://");
+    }
+    if (options->handshakes != GY_LOAD_HANDSHAKES_KEPT && options->pipeline > 1) {
+        return gy_error_set(error, GY_EINVAL,
+                            "--handshakes makes a connection for each request: without --pipeline");
     }
     if ((uint64_t)options->size_bytes * options->pipeline > 1u << 28) {
         return gy_error_set(error, GY_EINVAL, "--size times --pipeline: at most 256 MiB");

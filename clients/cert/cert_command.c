@@ -17,11 +17,13 @@
 #define PATH_BYTES   4096
 
 static const char help_text[] =
-    "usage: gyre cert [--dir DIR] [--days N] [--client] [NAME...]\n\n"
+    "usage: gyre cert [--dir DIR] [--days N] [--from N] [--client] [NAME...]\n\n"
     "Makes certificates for development (EC P-256): an authority of your own, once, and one\n"
     "signed by it for the NAMEs (default: localhost 127.0.0.1 ::1).\n\n"
     "  --dir DIR   where the files go (default: .); made if it is not there\n"
     "  --days N    how long it is valid, from an hour ago on (default: 365)\n"
+    "  --from N    the days begin in N days; --from -9 --days 8 makes one that has expired, for "
+    "tests\n"
     "  --client    for a client to show to a server that asks; NAME is who it is\n\n"
     "In DIR:\n"
     "  authority.pem    what clients are to trust: gyre get --ca DIR/authority.pem\n"
@@ -167,30 +169,42 @@ static int make_all(const struct cert_options *options, struct gy_error *error)
 
 /* ---- the command line ---- */
 
-static bool read_days(const char *text, uint32_t *days)
+/* The value of `flag` if `argument` is it: 1 when it was read, 0 when it is another, -1 when the
+ * value is none and that was said. */
+static int read_days(const char *argument, const char *text, const char *flag, long min, long *days)
 {
     char *end = NULL;
-    unsigned long value = text != NULL ? strtoul(text, &end, 10) : 0;
-    if (text == NULL || text[0] < '0' || text[0] > '9' || *end != '\0' || value < 1 ||
-        value > DAYS_MAX) {
-        fprintf(stderr, "gyre cert: --days: a number from 1 to %d\n", DAYS_MAX);
-        return false;
+    if (strcmp(argument, flag) != 0) {
+        return 0;
     }
-    *days = (uint32_t)value;
-    return true;
+    long value = text != NULL ? strtol(text, &end, 10) : 0;
+    if (text == NULL || end == text || *end != '\0' || value < min || value > DAYS_MAX) {
+        fprintf(stderr, "gyre cert: %s: a number from %ld to %d\n", flag, min, DAYS_MAX);
+        return -1;
+    }
+    *days = value;
+    return 1;
 }
 
 /* False: it was wrong, and said so. */
 static bool read_options(struct cert_options *options, int argc, char **argv)
 {
+    long days = DAYS_DEFAULT;
+    long from = 0;
     for (int i = 1; i < argc; i++) {
         const char *argument = argv[i];
+        const char *next = i + 1 < argc ? argv[i + 1] : NULL;
+        int read = read_days(argument, next, "--days", 1, &days);
+        read = read != 0 ? read : read_days(argument, next, "--from", -DAYS_MAX, &from);
+        if (read < 0) {
+            return false;
+        }
+        if (read > 0) {
+            i++;
+            continue;
+        }
         if (strcmp(argument, "--dir") == 0 && i + 1 < argc) {
             options->directory = argv[++i];
-        } else if (strcmp(argument, "--days") == 0) {
-            if (!read_days(i + 1 < argc ? argv[++i] : NULL, &options->request.days)) {
-                return false;
-            }
         } else if (strcmp(argument, "--client") == 0) {
             options->request.client = true;
         } else if (argument[0] == '-' || options->request.name_count == GY_CERT_NAMES_MAX) {
@@ -202,6 +216,8 @@ static bool read_options(struct cert_options *options, int argc, char **argv)
             options->names[options->request.name_count++] = argument;
         }
     }
+    options->request.days = (uint32_t)days;
+    options->request.begins_days = (int32_t)from;
     if (options->request.client && options->request.name_count != 1) {
         fprintf(stderr, "gyre cert: --client needs one NAME: who the client is\n");
         return false;
@@ -211,7 +227,7 @@ static bool read_options(struct cert_options *options, int argc, char **argv)
 
 int gy_cert_main(int argc, char **argv)
 {
-    struct cert_options options = {.directory = ".", .request.days = DAYS_DEFAULT};
+    struct cert_options options = {.directory = "."};
     if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
         fputs(help_text, stdout);
         return 0;

@@ -17,8 +17,10 @@ struct session {
     uint32_t users;    /* fetches whose requests are under way */
     uint32_t answered; /* requests: a server that has answered one keeps the connection */
     bool begun;
-    bool gone;  /* the stream is being freed */
-    bool ended; /* announced by the server, or by us */
+    bool gone;          /* the stream is being freed */
+    bool ended;         /* announced by the server, or by us */
+    bool cut;           /* it ended without the layer's end: what came may not be all */
+    char insecure[256]; /* why TLS failed, or "" */
 };
 
 static void fetch_done(struct gy_fetch *fetch, int status)
@@ -66,8 +68,12 @@ static uint32_t on_turn(struct gy_stream *stream)
     if (!session->begun) {
         return GY_WANT_READ; /* connected for somebody who has gone */
     }
-    return follow(stream, gy_h1_client_turn(&session->client, &stream->in, stream->eof,
-                                            stream->worker->now_ns));
+    /* An end that anybody on the way could have made is not taken for that of a body. */
+    session->cut = stream->eof && stream->truncated;
+    uint32_t wants = follow(stream, gy_h1_client_turn(&session->client, &stream->in,
+                                                      stream->eof && !stream->truncated,
+                                                      stream->worker->now_ns));
+    return session->cut ? wants | GY_WANT_CLOSE : wants;
 }
 
 static uint32_t on_expire(struct gy_stream *stream)
@@ -88,7 +94,10 @@ static void on_closed(struct gy_stream *stream, enum gy_close_reason reason)
     struct session *session = stream->session;
     session->gone = true;
     if (session->begun) {
-        gy_h1_client_close(&session->client, reason == GY_CLOSE_TIMEOUT ? GY_ETIMEOUT : GY_ECLOSED);
+        gy_tls_failure(stream, session->insecure, sizeof session->insecure);
+        gy_h1_client_close(&session->client, reason == GY_CLOSE_TIMEOUT     ? GY_ETIMEOUT
+                                             : session->insecure[0] != '\0' ? GY_EPROTO
+                                                                            : GY_ECLOSED);
     }
 }
 
@@ -101,19 +110,20 @@ static void wake(struct gy_h1_client *client)
 
 /* ---- trying again ---- */
 
+static int open_secure(struct gy_get *get, struct gy_error *error);
+
 static void lease(struct gy_fetch *fetch)
 {
     struct gy_get *get = fetch->get;
     fetch->error.code = 0;
     fetch->waits = false;
-    if (fetch->url.secure) {
-        gy_error_set(&fetch->error, GY_ENOTSUP,
-                     "https is not spoken yet: this gyre is built without TLS; use http");
-        fetch_done(fetch, GY_ENOTSUP);
+    if (fetch->url.secure && !get->secure.open && open_secure(get, &fetch->error) != 0) {
+        fetch_done(fetch, fetch->error.code); /* redirected there */
         return;
     }
+    struct gy_get_origins *origins = fetch->url.secure ? &get->secure : &get->plain;
     fetch->lease.tries = 1 + get->options->retries - fetch->retries;
-    if (gy_connections_lease(&get->connections, &fetch->lease, fetch->url.host, fetch->url.port,
+    if (gy_connections_lease(&origins->connections, &fetch->lease, fetch->url.host, fetch->url.port,
                              &fetch->error) != 0) {
         fetch_done(fetch, fetch->error.code);
     }
@@ -238,11 +248,15 @@ static void whole(struct gy_fetch *fetch)
     fetch_done(fetch, gy_save_finish(&fetch->save, &fetch->error));
 }
 
-static void describe_failure(struct gy_fetch *fetch, const struct gy_h1_client *client, int reason)
+static void describe_failure(struct gy_fetch *fetch, const struct session *session, int reason)
 {
-    const char *breach = gy_h1_client_breach(client);
-    const char *what = breach[0] != '\0'       ? breach
-                       : reason == GY_ETIMEOUT ? "the server did not answer in time"
+    const char *breach = gy_h1_client_breach(&session->client);
+    const char *what = breach[0] != '\0' ? breach
+                       : session->cut && !gy_h1_call_unanswered(&fetch->call)
+                           ? "the answer was cut short: the connection ended "
+                             "without the end that TLS has for it"
+                       : session->insecure[0] != '\0' ? session->insecure
+                       : reason == GY_ETIMEOUT        ? "the server did not answer in time"
                        : reason == GY_ECLOSED ? "the server closed the connection without answering"
                                               : gy_error_text(reason);
     gy_error_set(&fetch->error, reason, "%s", what);
@@ -298,7 +312,7 @@ static void on_call_closed(struct gy_h1_call *call, int reason)
     } else if (was_lost(fetch, session, reason)) {
         lease(fetch);
     } else {
-        describe_failure(fetch, &session->client, reason);
+        describe_failure(fetch, session, reason);
         int code = fetch->error.code;
         if (reason == GY_ECLOSED || reason == GY_ETIMEOUT) {
             try_again_or_fail(fetch, code);
@@ -353,9 +367,10 @@ static int open_worker(struct gy_get *get, struct gy_error *error)
     return code;
 }
 
-static int open_pool(struct gy_get *get, struct gy_error *error)
+static int open_origins(struct gy_get *get, struct gy_get_origins *origins, struct gy_error *error)
 {
     const struct gy_get_options *options = get->options;
+    bool secure = origins == &get->secure;
     struct gy_connector_options connector = {
         .name = "get",
         .ops = &stream_ops,
@@ -364,19 +379,61 @@ static int open_pool(struct gy_get *get, struct gy_error *error)
         .resolver = get->resolver,
         .timeout_ms = options->connect_timeout_ms,
         .attempt_timeout_ms = options->connect_timeout_ms,
+        .layer = secure ? &gy_tls_layer : NULL,
+        .layer_context = secure ? get->tls : NULL,
     };
-    int code = gy_connector_open(&get->connector, &get->worker, &connector, error);
+    int code = gy_connector_open(&origins->connector, &get->worker, &connector, error);
     if (code != 0) {
         return code;
     }
     struct gy_connections_options pool = {
         .per_origin = options->parallel, .origins_max = 256, .waiting_max = UINT32_MAX};
     pool.seed = get->worker.now_ns;
-    code = gy_connections_open(&get->connections, &get->connector, &pool, error);
+    code = gy_connections_open(&origins->connections, &origins->connector, &pool, error);
     if (code != 0) {
-        gy_connector_close(&get->connector);
+        gy_connector_close(&origins->connector);
     }
+    origins->open = code == 0;
     return code;
+}
+
+static int open_secure(struct gy_get *get, struct gy_error *error)
+{
+    int code = 0;
+    if (get->tls == NULL) {
+        code = gy_tls_files_open(&get->tls, &get->options->tls, NULL, error);
+    }
+    return code != 0 ? code : open_origins(get, &get->secure, error);
+}
+
+/* What the command line says of TLS is read at the start when a URL needs it. */
+static int open_all(struct gy_get *get, struct gy_error *error)
+{
+    bool secure = false;
+    for (uint32_t i = 0; i < get->count; i++) {
+        struct gy_url url;
+        secure = secure || (gy_url_parse(&url, get->fetches[i].given, NULL) == 0 && url.secure);
+    }
+    int code = open_origins(get, &get->plain, error);
+    return code != 0 || !secure ? code : open_secure(get, error);
+}
+
+static void close_origins(struct gy_get_origins *origins)
+{
+    if (origins->open) {
+        gy_connections_close(&origins->connections);
+        gy_connector_close(&origins->connector);
+        origins->open = false;
+    }
+}
+
+static void close_all(struct gy_get *get)
+{
+    close_origins(&get->plain);
+    close_origins(&get->secure);
+    gy_resolver_system_close(get->resolver);
+    gy_worker_close(&get->worker);
+    gy_tls_config_close(get->tls);
 }
 
 int gy_get_open(struct gy_get *get, const struct gy_get_options *options, struct gy_fetch *fetches,
@@ -393,10 +450,9 @@ int gy_get_open(struct gy_get *get, const struct gy_get_options *options, struct
         gy_worker_close(&get->worker);
         return code;
     }
-    code = open_pool(get, error);
+    code = open_all(get, error);
     if (code != 0) {
-        gy_resolver_system_close(get->resolver);
-        gy_worker_close(&get->worker);
+        close_all(get);
         return code;
     }
     gy_h1_client_env_init(&get->env, &get->worker.bump, wake);
@@ -463,15 +519,15 @@ void gy_get_close(struct gy_get *get)
             gy_error_set(&fetch->error, GY_ECLOSED, "stopped");
         }
     }
-    gy_connections_stop(&get->connections);
+    gy_connections_stop(&get->plain.connections);
+    if (get->secure.open) {
+        gy_connections_stop(&get->secure.connections);
+    }
     gy_worker_finish(&get->worker);
     for (uint32_t i = 0; i < get->count; i++) {
         if (get->fetches[i].started && !get->fetches[i].done) {
             fetch_done(&get->fetches[i], GY_ECLOSED);
         }
     }
-    gy_connections_close(&get->connections);
-    gy_connector_close(&get->connector);
-    gy_resolver_system_close(get->resolver);
-    gy_worker_close(&get->worker);
+    close_all(get);
 }

@@ -10,6 +10,7 @@
 #include "clients/get/save.h"
 #include "clients/get/url.h"
 #include "core/connections.h"
+#include "core/tls_files.h"
 #include "core/worker.h"
 #include "protocols/http/h1_client.h"
 
@@ -28,12 +29,20 @@ struct gy_get_options {
     uint32_t parallel;
     uint32_t pipeline; /* requests of files on one connection before the first is answered */
     uint32_t connect_timeout_ms, timeout_ms; /* of one URL, all told; 0: none */
+    struct gy_tls_files tls;                 /* --ca, --cert, --insecure */
     const char *range;                       /* "0-99", "100-", "-5"; or NULL */
     struct gy_http_header headers[GY_GET_HEADERS_MAX];
     uint32_t header_count;
 };
 
 struct gy_get;
+
+/* Where connections come from: of http, and of https. */
+struct gy_get_origins {
+    struct gy_connector connector;
+    struct gy_connections connections;
+    bool open;
+};
 
 /* One URL. */
 struct gy_fetch {
@@ -65,8 +74,9 @@ struct gy_get {
     struct gy_worker worker;
     struct gy_worker *peers[1];
     struct gy_resolver *resolver;
-    struct gy_connector connector;
-    struct gy_connections connections;
+    struct gy_get_origins plain;
+    struct gy_get_origins secure; /* opened when it is needed */
+    struct gy_tls_config *tls;
     struct gy_h1_client_env env;
     struct gy_fetch *fetches;
     uint32_t count;

@@ -25,7 +25,7 @@ static void help(FILE *out)
 {
     fprintf(out,
             "Usage: gyre get [FLAGS] URL...\n"
-            "Fetches http URLs; bodies go to standard output unless told otherwise.\n\n"
+            "Fetches http and https URLs; bodies go to standard output unless told otherwise.\n\n"
             "  gyre get localhost:8080/status.json     print it\n"
             "  gyre get -O http://host/file.iso        save it as file.iso, when it is whole\n"
             "  gyre get -C -O http://host/file.iso     go on where the last run stopped\n\n"
@@ -44,6 +44,9 @@ static void help(FILE *out)
             "      --pipeline N         with -O, requests ahead on a connection (default: 1)\n"
             "      --connect-timeout S  seconds to connect (default: 30)\n"
             "      --timeout S          seconds for each URL, all told (default: none)\n"
+            "      --ca FILE            trust who FILE (PEM) says, not the system's authorities\n"
+            "      --cert FILE[,KEY]    show this certificate to servers that ask for one\n"
+            "      --insecure           do not check who the server is\n"
             "  -q, --quiet              no progress (there is none but on a terminal)\n\n"
             "Exit status: 0 everything was fetched, 1 something was not (a status of 400 or above "
             "counts),\n2 misuse. Files get their names when they are whole.\n");
@@ -53,6 +56,7 @@ struct command {
     struct gy_get_options options;
     const char *output;
     bool remote_name;
+    bool insecure;
     struct gy_fetch *fetches;
     uint32_t count;
 };
@@ -63,12 +67,16 @@ static const struct flag {
     char letter;
     bool valued;
 } flags[] = {
-    {"output", 'o', true},      {"remote-name", 'O', false},  {"continue", 'C', false},
-    {"range", 'r', true},       {"header", 'H', true},        {"include", 'i', false},
-    {"head", 'I', false},       {"any-status", 0, false},     {"no-follow", 0, false},
-    {"max-redirects", 0, true}, {"retry", 0, true},           {"parallel", 0, true},
-    {"pipeline", 0, true},      {"connect-timeout", 0, true}, {"timeout", 0, true},
-    {"quiet", 'q', false},      {"help", 'h', false},
+    {"output", 'o', true},    {"remote-name", 'O', false},
+    {"continue", 'C', false}, {"range", 'r', true},
+    {"header", 'H', true},    {"include", 'i', false},
+    {"head", 'I', false},     {"any-status", 0, false},
+    {"no-follow", 0, false},  {"max-redirects", 0, true},
+    {"retry", 0, true},       {"parallel", 0, true},
+    {"pipeline", 0, true},    {"connect-timeout", 0, true},
+    {"timeout", 0, true},     {"ca", 0, true},
+    {"cert", 0, true},        {"insecure", 0, false},
+    {"quiet", 'q', false},    {"help", 'h', false},
 };
 
 #define FLAGS (sizeof flags / sizeof flags[0])
@@ -128,6 +136,21 @@ static int read_header(struct gy_get_options *options, const char *value)
     return -1;
 }
 
+static int take_tls(struct gy_tls_files *files, const struct flag *flag, const char *value)
+{
+    if (strcmp(flag->name, "cert") == 0) {
+        if (files->pair_count > 0) {
+            return misuse("--cert %s: one certificate can be shown", value);
+        }
+        return gy_tls_files_add_flag(files, value, NULL) == 0
+                   ? -1
+                   : misuse("--cert %s: out of memory", value);
+    }
+    free(files->authorities);
+    files->authorities = strdup(value);
+    return files->authorities != NULL ? -1 : misuse("--ca %s: out of memory", value);
+}
+
 static int take_valued(struct command *command, const struct flag *flag, const char *value)
 {
     struct gy_get_options *options = &command->options;
@@ -148,8 +171,10 @@ static int take_valued(struct command *command, const struct flag *flag, const c
         return read_number(flag->name, value, 1, 64, &options->pipeline);
     } else if (strcmp(flag->name, "connect-timeout") == 0) {
         return read_seconds(flag->name, value, &options->connect_timeout_ms);
-    } else {
+    } else if (strcmp(flag->name, "timeout") == 0) {
         return read_seconds(flag->name, value, &options->timeout_ms);
+    } else {
+        return take_tls(&options->tls, flag, value);
     }
     return -1;
 }
@@ -168,6 +193,7 @@ static int take_plain(struct command *command, const struct flag *flag)
         {"any-status", &options->any_status},
         {"no-follow", &options->no_follow},
         {"quiet", &options->quiet},
+        {"insecure", &command->insecure},
     };
     if (strcmp(flag->name, "help") == 0) {
         help(stdout);
@@ -338,6 +364,11 @@ int gy_get_main(int argc, char **argv)
                     .pipeline = 1,
                     .connect_timeout_ms = 30000},
     };
+    struct gy_tls_files *tls = &command.options.tls;
+    tls->protocols[0] = "http/1.1";
+    tls->protocol_count = 1;
+    tls->verify = GY_TLS_VERIFY_REQUIRED;
+    tls->resume = true;
     signal(SIGPIPE, SIG_IGN); /* a reader that leaves is told like any other error */
     command.fetches = calloc((size_t)argc, sizeof *command.fetches);
     if (command.fetches == NULL) {
@@ -351,7 +382,13 @@ int gy_get_main(int argc, char **argv)
     if (!command.remote_name) {
         command.options.parallel = command.options.pipeline = 1;
     }
+    if (command.insecure && status < 0) {
+        tls->verify = GY_TLS_VERIFY_NONE;
+        fprintf(stderr, "gyre get: WARNING: --insecure: nobody checks who the servers are; whoever "
+                        "is on the way can read and change everything\n");
+    }
     status = status < 0 ? run(&command) : status;
+    gy_tls_files_close(tls);
     for (uint32_t i = 0; i < command.count; i++) {
         free(command.fetches[i].own_file);
     }

@@ -155,7 +155,8 @@ static int read_scheme(struct gy_url *url, const char *text, size_t length, stru
     } else if (length == 5 && strncasecmp(text, "https", 5) == 0) {
         url->secure = true;
     } else {
-        return gy_error_set(error, GY_EINVAL, "%.*s: URLs are not fetched here, only http",
+        return gy_error_set(error, GY_EINVAL,
+                            "%.*s: URLs are not fetched here, only http and https",
                             (int)(length < 40 ? length : 40), text);
     }
     return 0;

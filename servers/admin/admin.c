@@ -134,15 +134,20 @@ static int write_listeners(struct gy_writer *writer, const struct gy_admin *admi
     const void *instances[GY_SERVE_SERVERS_MAX];
     struct gy_metric_set sets[GY_SERVE_SERVERS_MAX];
     struct gy_metric_label labels[GY_SERVE_SERVERS_MAX][2];
+    uint32_t count = 0;
     for (uint32_t s = 0; s < plan->server_count; s++) {
         const struct gy_serve_server *server = &plan->servers[s];
-        gy_gauge_set(&open[s], gy_admin_connections(server, worker));
-        instances[s] = &open[s];
-        labels[s][0] = (struct gy_metric_label){"server", server->name};
-        labels[s][1] = (struct gy_metric_label){"kind", server->kind};
-        sets[s] = (struct gy_metric_set){&instances[s], 1, labels[s], 2};
+        if (server->twin) {
+            continue;
+        }
+        gy_gauge_set(&open[count], gy_admin_connections(server, worker));
+        instances[count] = &open[count];
+        labels[count][0] = (struct gy_metric_label){"server", server->name};
+        labels[count][1] = (struct gy_metric_label){"kind", server->kind};
+        sets[count] = (struct gy_metric_set){&instances[count], 1, labels[count], 2};
+        count++;
     }
-    return gy_metrics_render(writer, &row, 1, sets, plan->server_count);
+    return gy_metrics_render(writer, &row, 1, sets, count);
 }
 
 /* The counters of one kind: all of its servers, one after the other. */

@@ -119,7 +119,9 @@ int gy_admin_status(struct gy_writer *writer, struct gy_admin *admin,
     gy_json_member(writer, "servers");
     gy_writer_u8(writer, '[');
     for (uint32_t s = 0; s < plan->server_count; s++) {
-        write_server(writer, plan, &plan->servers[s], worker);
+        if (!plan->servers[s].twin) {
+            write_server(writer, plan, &plan->servers[s], worker);
+        }
     }
     gy_writer_text(writer, "]}\n");
     return writer->failed ? GY_ENOBUFS : 0;

@@ -106,8 +106,9 @@ static void print_line(void *context, const struct gy_serve_place *places, uint3
 {
     (void)context;
     for (uint32_t i = 0; i < count; i++) {
-        printf("gyre %s: listening on %s with %u worker%s\n", places[i].server, places[i].address,
-               workers, workers == 1 ? "" : "s");
+        printf("gyre %s%s: listening on %s with %u worker%s\n", places[i].server,
+               places[i].datagrams ? " (UDP)" : "", places[i].address, workers,
+               workers == 1 ? "" : "s");
     }
     fflush(stdout);
 }

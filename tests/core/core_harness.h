@@ -99,7 +99,9 @@ struct stage_options {
     uint32_t posted;       /* 0: 8 */
     uint32_t without;
     uint32_t mailbox_messages;
-    uint32_t workers; /* 0: 1 */
+    uint32_t workers;                 /* 0: 1 */
+    const struct gy_layer_ops *layer; /* of server 0 */
+    const void *layer_context;
 };
 
 struct stage *stage_open(const struct stage_options *options);

@@ -144,6 +144,8 @@ struct stage *stage_open(const struct stage_options *options)
             .limits = options->limits,
             .quota_bytes = options->quota_bytes,
             .connections_max = i == 0 ? options->connections_max : 0,
+            .layer = i == 0 ? options->layer : NULL,
+            .layer_context = options->layer_context,
             .descriptors = &stage->listening[i],
         };
         assert_int_equal(gy_worker_serve(&stage->worker, &stage->servers[i], &error), 0);

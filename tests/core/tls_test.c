@@ -9,8 +9,7 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 
-#include "clients/cert/make.h"
-#include "core/tls.h"
+#include "tests/core/certificates.h"
 #include "tests/core/loopback.h"
 
 /* What all tests share: made once, as making keys takes time. */
@@ -21,42 +20,20 @@ static struct gy_cert_pair expired;  /* for localhost */
 static struct gy_cert_pair customer; /* a client's */
 static struct gy_cert_pair stranger; /* an authority that nobody trusts */
 
-static void make_one(struct gy_cert_pair *pair, const char *name, int32_t begins_days, bool client,
-                     const struct gy_cert_pair *by)
-{
-    struct gy_error error = {0};
-    struct gy_cert_request request = {
-        .names = &name, .name_count = 1, .days = 30, .begins_days = begins_days, .client = client};
-    int code = by == NULL ? gy_cert_make_authority(pair, &request, &error)
-                          : gy_cert_make(pair, &request, by, &error);
-    if (code != 0) {
-        fail_msg("%s", error.message);
-    }
-}
-
 static int make_certificates(void **state)
 {
     (void)state;
     assert_int_equal(gy_tls_init(NULL), 0);
-    make_one(&authority, "A test authority", 0, false, NULL);
-    make_one(&stranger, "A stranger", 0, false, NULL);
-    make_one(&first, "localhost", 0, false, &authority);
-    make_one(&second, "*.example.org", 0, false, &authority);
-    make_one(&expired, "localhost", -60, false, &authority);
-    make_one(&customer, "a customer", 0, true, &authority);
+    certificate_make(&authority, "A test authority", 0, false, NULL);
+    certificate_make(&stranger, "A stranger", 0, false, NULL);
+    certificate_make(&first, "localhost", 0, false, &authority);
+    certificate_make(&second, "*.example.org", 0, false, &authority);
+    certificate_make(&expired, "localhost", -60, false, &authority);
+    certificate_make(&customer, "a customer", 0, true, &authority);
     return 0;
 }
 
 /* ---- the server ---- */
-
-static struct gy_tls_certificate certificate_of(const struct gy_cert_pair *pair, const char *label)
-{
-    return (struct gy_tls_certificate){.label = label,
-                                       .chain = pair->certificate,
-                                       .chain_bytes = strlen(pair->certificate),
-                                       .key = pair->key,
-                                       .key_bytes = strlen(pair->key)};
-}
 
 static struct gy_tls_config *open_config(struct gy_tls_options options)
 {

@@ -152,7 +152,7 @@ static void a_name_too_long_for_its_dname_is_yxdomain(void **state)
     for (int i = 0; i < 3; i++) {
         name[(i + 1) * 61 - 1] = '.';
     }
-    strcpy(name + 3 * 61, "d.example.");
+    snprintf(name + 3 * 61, sizeof name - 3 * 61, "d.example.");
     snprintf(text, sizeof text,
              "$TTL 1h\n@ SOA ns h 1 1 1 1 1\n@ NS ns.\nd DNAME "
              "%.63s.%.63s.example.\n",
@@ -291,7 +291,7 @@ static void answers_beyond_the_reach_of_pointers_are_well_formed(void **state)
         length += sprintf(text + length, "big MX 1000 in%d\nin%d A 10.0.0.%d\nin%d AAAA ::%d\n", i,
                           i, i, i, i);
     }
-    length += sprintf(text + length, "far CNAME big\n");
+    sprintf(text + length, "far CNAME big\n");
     serve("example.", text);
     rig_ask(&rig, "far.example.", GY_DNS_TYPE_MX, RIG_TCP);
     assert_true(rig.query.answer_bytes > 20000);

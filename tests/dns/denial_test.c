@@ -308,10 +308,8 @@ static void hash_names_of_255_bytes_fit(void **state)
     char text[2048], name[300] = "";
     (void)state;
     /* Zone and names as long as they may be: the wildcard below would not fit. */
-    for (int i = 0; i < 3; i++) {
-        strcat(name, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.");
-    }
-    strcat(name, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.example.");
+    const char *label = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    snprintf(name, sizeof name, "%s.%s.%s.%.53s.example.", label, label, label, label);
     assert_int_equal(gy_dns_name_bytes(rig_name(name)), 255);
     snprintf(text, sizeof text,
              "$TTL 1h\n@ SOA ns h 1 1 1 1 1\n@ NS ns.\n@ NSEC3PARAM 1 0 0 -\n" H_A

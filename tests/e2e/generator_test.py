@@ -18,7 +18,8 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../bench"))
 
 from report import hdr
-from harness import ALARMS, Server, Skip, equal, output_of, run, test, true
+from configured import Configured
+from harness import ALARMS, PROGRAM, Server, Skip, equal, output_of, run, test, true
 
 LOAD = os.path.abspath(os.environ.get("GYRE_LOAD", "build/debug/gyre-load"))
 KINDS = ("connect", "reset", "closed", "timeout", "short_answer", "status", "wrong_body", "protocol")
@@ -487,6 +488,33 @@ def nothing_but_the_report_is_written_to_a_pipe():
         status, out, errors = output_of([LOAD, server.address + "/", "-d", "600ms", "--warmup", "0", "-c", "2"])
         equal((status, errors), (0, ""), "status and stderr")
         true("\r" not in out and "\x1b" not in out, "no progress in a pipe")
+
+
+class Https(Configured):
+    def answers(self):
+        return ") serves" in self.log()
+
+
+@test
+def https_is_loaded_with_handshakes_of_either_kind():
+    with tempfile.TemporaryDirectory() as path:
+        subprocess.run([PROGRAM, "cert", "--dir", path, "localhost"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([PROGRAM, "cert", "--dir", f"{path}/other", "localhost"], check=True, stdout=subprocess.DEVNULL)
+        trust = ("--ca", os.path.join(path, "authority.pem"), "-c", "2")
+        for kind, resumed in ((), 0), (("--handshakes", "full"), 0), (("--handshakes", "resumed"), 38):
+            with Https("workers 1;\nadmin 127.0.0.1:{admin};\nhttp { listen 127.0.0.1:{port}; fixed on;\n"
+                       f"certificate {path}/localhost.pem; }}\n") as server:
+                url = f"https://localhost:{server.port}/"
+                figures = clean(url, *trust, "-n", "40", *kind)
+                equal(figures["answered_total"], 40)
+                counted = server.metrics()
+                done = [counted[f'gyre_tls_handshakes_total{{kind="{each}"}}'] for each in ("full", "resumed")]
+                true(done[1] >= resumed and (resumed or done[1] == 0), f"{kind}: full and resumed: {done}")
+                true(sum(done) >= (40 if kind else 2), f"{kind}: full and resumed: {done}")
+                status, _, _, errors = load(url, "--ca", os.path.join(path, "other/authority.pem"), "-n", "1", "-c", "1")
+                equal(status, 1)
+                true("nobody whom we trust" in errors, errors)
+                clean(url, "--insecure", "-n", "1", "-c", "1")
 
 
 run()

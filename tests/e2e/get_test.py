@@ -264,14 +264,6 @@ def a_redirect_to_another_server_does_not_take_secrets_along():
             equal(other.requests[0][1]["x-kept"], "1")
 
 
-@test
-def a_redirect_to_https_says_what_is_missing():
-    with Scripted(lambda *_: answer("301 Moved", b"", "Location: https://127.0.0.1/")) as server:
-        status, _, errors = get(server.address)
-        equal(status, 1)
-        true("https" in errors and "TLS" in errors, errors)
-
-
 # ---- pipelines ------------------------------------------------------------------------------------------------------
 
 

@@ -56,6 +56,24 @@ static void a_url_alone_is_enough(void **state)
     assert_true(options.warmup_ns == UINT64_C(1000000000));
 }
 
+static void https_has_its_own_flags(void **state)
+{
+    (void)state;
+    struct gy_load_options options =
+        taken("https://localhost:8443/ --handshakes resumed --ca authority.pem");
+    assert_ptr_equal(options.protocol, &gy_load_https);
+    assert_int_equal(options.handshakes, GY_LOAD_HANDSHAKES_RESUMED);
+    assert_string_equal(options.tls.authorities, "authority.pem");
+    gy_tls_files_close(&options.tls);
+    assert_int_equal(taken("https://localhost/ --handshakes full").handshakes,
+                     GY_LOAD_HANDSHAKES_FULL);
+    assert_true(taken("https://localhost/ --insecure").insecure);
+    refused("https://localhost/ --handshakes quick", "full or resumed");
+    refused("https://localhost/ --handshakes full --pipeline 2", "without --pipeline");
+    refused(URL " --handshakes full", "https://");
+    refused(URL " --insecure", "https://");
+}
+
 static void urls_are_taken_apart(void **state)
 {
     (void)state;
@@ -75,8 +93,8 @@ static void urls_that_cannot_be_are_refused_with_a_reason(void **state)
 {
     (void)state;
     refused("", "no URL");
-    refused("ftp://127.0.0.1:1/", "there are http://, tcp://");
-    refused("127.0.0.1:8080", "there are http://, tcp://");
+    refused("ftp://127.0.0.1:1/", "there are http://, https://, tcp://");
+    refused("127.0.0.1:8080", "there are http://, https://, tcp://");
     refused("tcp://127.0.0.1", "tcp://127.0.0.1:PORT");
     refused("http://:80/", "no host");
     refused("http://a:0/", "port");
@@ -221,6 +239,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_url_alone_is_enough),
+        cmocka_unit_test(https_has_its_own_flags),
         cmocka_unit_test(urls_are_taken_apart),
         cmocka_unit_test(urls_that_cannot_be_are_refused_with_a_reason),
         cmocka_unit_test(flags_are_taken_in_every_spelling),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "servers/tls_files.h"
+#include "core/tls_files.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -70,6 +70,19 @@ int gy_tls_files_add(struct gy_tls_files *files, const char *certificate, const 
     return 0;
 }
 
+int gy_tls_files_add_flag(struct gy_tls_files *files, const char *value, struct gy_error *error)
+{
+    const char *comma = strchr(value, ',');
+    if (comma == NULL) {
+        return gy_tls_files_add(files, value, NULL, error);
+    }
+    char *certificate = strndup(value, (size_t)(comma - value));
+    int code = certificate == NULL ? gy_error_set(error, GY_ENOMEM, "out of memory")
+                                   : gy_tls_files_add(files, certificate, comma + 1, error);
+    free(certificate);
+    return code;
+}
+
 /* Where the key is when nobody said: beside the certificate, or with it. */
 static char *default_key(const struct gy_tls_files_pair *pair)
 {
@@ -132,15 +145,18 @@ int gy_tls_files_open(struct gy_tls_config **config, const struct gy_tls_files *
     }
     if (code == 0) {
         struct gy_tls_options options = {
-            .server = true,
-            .verify = files->clients,
+            .server = files->server,
+            .verify = files->verify,
             .certificates = certificates,
             .certificate_count = count,
+            .authorities_label = files->authorities,
             .authorities = authorities->data,
             .authorities_bytes = authorities->bytes,
             .protocol_count = files->protocol_count,
             .ticket_secret = secret,
             .no_tickets = files->no_tickets,
+            .resume = files->resume,
+            .memory_bytes = files->memory_bytes,
         };
         memcpy(options.protocols, files->protocols, sizeof options.protocols);
         code = gy_tls_config_open(config, &options, error);

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#ifndef GY_SERVERS_TLS_FILES_H
-#define GY_SERVERS_TLS_FILES_H
+#ifndef GY_CORE_TLS_FILES_H
+#define GY_CORE_TLS_FILES_H
 
 /*
- * A server's TLS from files: certificates and keys in PEM, and who may sign those of clients. They
- * are read when a plan is made, which is before privileges are dropped and again for each reload;
- * so a new certificate serves from the next SIGHUP on, and the connections that are open stay.
+ * A TLS configuration from files in PEM: certificates and keys, and who may sign the peer's. They
+ * are read in gy_tls_files_open() and not looked at again. A server reads them when its plan is
+ * made, which is before privileges are dropped and again for each reload; so a new certificate
+ * serves from the next SIGHUP on, and the connections that are open stay.
  */
 
-#include "../core/tls.h"
+#include "tls.h"
 
 struct gy_tls_files_pair {
     char *certificate; /* a file with the chain, the server's own first */
@@ -19,9 +20,13 @@ struct gy_tls_files_pair {
 struct gy_tls_files {
     struct gy_tls_files_pair pairs[GY_TLS_CERTIFICATES_MAX];
     uint32_t pair_count;
-    enum gy_tls_verify clients;
-    char *authorities; /* a file; who may sign clients' certificates */
+    bool server;
+    enum gy_tls_verify verify;
+    char *authorities; /* a file; who may sign the peer's certificate. NULL: as gy_tls_options has
+                          it */
     bool no_tickets;
+    bool resume;           /* of clients */
+    uint64_t memory_bytes; /* 0: as gy_tls_options has it */
     const char *protocols[GY_TLS_PROTOCOLS_MAX];
     uint32_t protocol_count;
 };
@@ -29,6 +34,9 @@ struct gy_tls_files {
 /* Adds a pair; copies the names. `key` may be NULL. GY_ELIMIT past GY_TLS_CERTIFICATES_MAX. */
 int gy_tls_files_add(struct gy_tls_files *files, const char *certificate, const char *key,
                      struct gy_error *error);
+
+/* Likewise, from a flag's value: FILE or FILE,KEY. */
+int gy_tls_files_add_flag(struct gy_tls_files *files, const char *value, struct gy_error *error);
 
 /* Reads everything. `secret` is for session tickets; NULL: random. 0, or a GY_E… code with a
  * sentence that names the file. */

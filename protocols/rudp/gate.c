@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+#include "protocols/rudp/gate.h"
+
+#include "core/error.h"
+
+/* What is hashed begins with what it is for, so that none of the three can be taken for another. */
+enum purpose {
+    FOR_COOKIE = 1,
+    FOR_TOKEN,
+    FOR_NOISE,
+};
+
+#define ADDRESS_MAX 64
+#define RESET_MIN   (5 + GY_RUDP_TOKEN_BYTES)
+
+static uint64_t cookie_tag(const struct gy_rudp_gate *gate, const void *address,
+                           size_t address_bytes, const struct gy_rudp_cid *client,
+                           uint64_t given_ns)
+{
+    uint8_t text[1 + 8 + 1 + GY_RUDP_CID_MAX + ADDRESS_MAX];
+    struct gy_writer writer = gy_writer_on(text, sizeof text);
+    gy_writer_u8(&writer, FOR_COOKIE);
+    gy_writer_u64(&writer, given_ns);
+    gy_writer_u8(&writer, client->length);
+    gy_writer_bytes(&writer, client->bytes, client->length);
+    gy_writer_bytes(&writer, address, address_bytes);
+    gy_assert(!writer.failed);
+    return gy_siphash(&gate->key, text, gy_writer_length(&writer));
+}
+
+static bool cookie_good(const struct gy_rudp_gate *gate, const void *address, size_t address_bytes,
+                        const struct gy_rudp_long *hello, uint64_t now_ns)
+{
+    struct gy_reader reader = gy_reader_on(hello->cookie, hello->cookie_bytes);
+    uint64_t given_ns = gy_reader_u64(&reader);
+    uint64_t tag = gy_reader_u64(&reader);
+    return !reader.failed && given_ns <= now_ns && now_ns - given_ns < gate->cookie_ns &&
+           tag == cookie_tag(gate, address, address_bytes, &hello->from, given_ns);
+}
+
+void gy_rudp_gate_token(const struct gy_rudp_gate *gate, const struct gy_rudp_cid *cid,
+                        uint8_t token[GY_RUDP_TOKEN_BYTES])
+{
+    struct gy_writer out = gy_writer_on(token, GY_RUDP_TOKEN_BYTES);
+    for (uint8_t half = 0; half < 2; half++) {
+        uint8_t text[2 + GY_RUDP_CID_MAX];
+        struct gy_writer writer = gy_writer_on(text, sizeof text);
+        gy_writer_u8(&writer, FOR_TOKEN);
+        gy_writer_u8(&writer, half);
+        gy_writer_bytes(&writer, cid->bytes, cid->length);
+        gy_writer_u64(&out, gy_siphash(&gate->key, text, gy_writer_length(&writer)));
+    }
+}
+
+/* Shorter than what it answers, so that two servers cannot keep each other busy (RFC 9000 §10.3.3).
+ */
+static size_t reset(struct gy_rudp_gate *gate, const struct gy_rudp_long *packet, const void *data,
+                    size_t bytes, uint8_t *answer)
+{
+    if (bytes <= RESET_MIN || packet->to.length == 0) {
+        return 0;
+    }
+    struct gy_siphash_key noise = gate->key;
+    noise.words[0] ^= FOR_NOISE;
+    struct gy_writer writer = gy_writer_on(answer, GY_RUDP_ANSWER_MAX);
+    uint8_t token[GY_RUDP_TOKEN_BYTES];
+    uint64_t random = gy_siphash(&noise, data, bytes);
+    gy_writer_u8(&writer, (uint8_t)(0x40 | (random >> 56 & 3)));
+    gy_writer_u32(&writer, (uint32_t)random);
+    gy_rudp_gate_token(gate, &packet->to, token);
+    gy_writer_bytes(&writer, token, sizeof token);
+    gate->resets++;
+    return gy_writer_length(&writer);
+}
+
+static size_t retry(struct gy_rudp_gate *gate, const void *address, size_t address_bytes,
+                    const struct gy_rudp_long *hello, uint64_t now_ns, uint8_t *answer)
+{
+    uint8_t cookie[GY_RUDP_COOKIE_BYTES];
+    struct gy_writer writer = gy_writer_on(cookie, sizeof cookie);
+    gy_writer_u64(&writer, now_ns);
+    gy_writer_u64(&writer, cookie_tag(gate, address, address_bytes, &hello->from, now_ns));
+    struct gy_rudp_long packet = {.type = GY_RUDP_PACKET_RETRY,
+                                  .to = hello->from,
+                                  .from = hello->to,
+                                  .cookie = cookie,
+                                  .cookie_bytes = sizeof cookie};
+    int length = gy_rudp_long_write(&packet, answer, GY_RUDP_ANSWER_MAX);
+    gy_assert(length > 0);
+    gate->retries++;
+    return (size_t)length;
+}
+
+static size_t versions(struct gy_rudp_gate *gate, const struct gy_rudp_long *packet,
+                       uint8_t *answer)
+{
+    struct gy_rudp_long out = {
+        .type = GY_RUDP_PACKET_VERSIONS, .to = packet->from, .from = packet->to};
+    int length = gy_rudp_long_write(&out, answer, GY_RUDP_ANSWER_MAX);
+    gy_assert(length > 0);
+    gate->versions++;
+    return (size_t)length;
+}
+
+enum gy_rudp_verdict gy_rudp_gate_take(struct gy_rudp_gate *gate, const void *address,
+                                       size_t address_bytes, const void *data, size_t bytes,
+                                       uint64_t now_ns, struct gy_rudp_long *hello,
+                                       uint8_t answer[GY_RUDP_ANSWER_MAX], size_t *answer_bytes)
+{
+    gy_assert(address_bytes <= ADDRESS_MAX && gate->cid_bytes <= GY_RUDP_CID_MAX);
+    *answer_bytes = 0;
+    if (gy_rudp_packet_peek(data, bytes, gate->cid_bytes, hello) != 0) {
+        gate->dropped++;
+        return GY_RUDP_DROP;
+    }
+    if (hello->type == GY_RUDP_PACKET_SHORT) {
+        *answer_bytes = reset(gate, hello, data, bytes, answer);
+    } else if (hello->type == GY_RUDP_PACKET_UNKNOWN && bytes >= GY_RUDP_HELLO_BYTES) {
+        *answer_bytes = versions(gate, hello, answer);
+    } else if (hello->type == GY_RUDP_PACKET_HELLO && gy_rudp_long_read(data, bytes, hello) == 0) {
+        if (cookie_good(gate, address, address_bytes, hello, now_ns)) {
+            gate->accepts++;
+            return GY_RUDP_ADMIT;
+        }
+        *answer_bytes = retry(gate, address, address_bytes, hello, now_ns, answer);
+    }
+    gy_assert(*answer_bytes <= 3 * bytes);
+    if (*answer_bytes == 0) {
+        gate->dropped++;
+        return GY_RUDP_DROP;
+    }
+    return GY_RUDP_ANSWER;
+}

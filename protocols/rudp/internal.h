@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GY_PROTOCOLS_RUDP_INTERNAL_H
+#define GY_PROTOCOLS_RUDP_INTERNAL_H
+
+/* Shared by the files of one connection, see rudp.h. */
+
+#include <stddef.h>
+#include <string.h>
+
+#include "core/error.h"
+#include "protocols/rudp/rudp.h"
+
+#define MS 1000000ull
+
+/* Of the ring of sent packets, kept for what is no message: acknowledgements, probes, CLOSE. */
+#define PACKETS_SPARE 8
+
+#define CONTAINER(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
+
+static inline void list_init(struct gy_rudp_link *head)
+{
+    head->next = head->previous = head;
+}
+
+static inline bool list_empty(const struct gy_rudp_link *head)
+{
+    return head->next == head;
+}
+
+static inline void list_add(struct gy_rudp_link *before, struct gy_rudp_link *link)
+{
+    link->next = before;
+    link->previous = before->previous;
+    before->previous->next = link;
+    before->previous = link;
+}
+
+/* Of a link in no list, too: then it links to itself. */
+static inline void list_remove(struct gy_rudp_link *link)
+{
+    link->previous->next = link->next;
+    link->next->previous = link->previous;
+    list_init(link);
+}
+
+/* What a packet carries that must arrive, or whose loss matters: part of a message or a SKIP. It
+ * is in exactly one place: a packet in flight, or the list of what is to be repeated. */
+struct gy_rudp_piece {
+    struct gy_rudp_link of_message, repeat;
+    struct gy_rudp_piece *next;      /* in its packet */
+    struct gy_rudp_message *message; /* NULL: a SKIP, or given up */
+    uint32_t offset, length, tries;
+    bool skip;
+    struct {
+        enum gy_rudp_guarantee guarantee;
+        uint8_t channel;
+        uint64_t id;
+        uint32_t total;
+    } of; /* of a SKIP */
+};
+
+enum packet_state {
+    PACKET_DONE, /* acknowledged, or nothing to acknowledge */
+    PACKET_FLYING,
+    PACKET_LOST,
+    PACKET_OMITTED, /* a number that was never sent */
+};
+
+struct gy_rudp_packet {
+    uint64_t number, sent_ns;
+    uint32_t bytes;
+    enum packet_state state;
+    bool limited, credit;
+    uint64_t acks; /* the largest number it acknowledged; UINT64_MAX: none */
+    struct gy_rudp_piece *pieces;
+};
+
+struct gy_rudp_channel {
+    struct gy_rudp_link queue;  /* messages not wholly sent */
+    struct gy_rudp_link active; /* in conn->active[priority] while the queue is not empty */
+    unsigned priority;
+    uint64_t next_id[4];
+    struct gy_rudp_window out[2], in[2]; /* UNORDERED, ORDERED */
+    uint64_t newest;                     /* sequenced: the lowest id still wanted */
+};
+
+struct gy_rudp_assembly {
+    struct gy_rudp_assembly *next;
+    struct gy_rudp_link passing;
+    uint8_t channel;
+    enum gy_rudp_guarantee guarantee;
+    uint64_t id;
+    uint32_t total, have;
+    bool early;
+    uint8_t *memory; /* the data, then a bit for each unit */
+};
+
+static inline bool is_reliable(enum gy_rudp_guarantee guarantee)
+{
+    return guarantee >= GY_RUDP_UNORDERED;
+}
+
+static inline struct gy_rudp_packet *packet_at(struct gy_rudp_conn *conn, uint64_t number)
+{
+    return &conn->packets[number & (conn->config.packets - 1)];
+}
+
+/* Whether an id is done with, and marking it so. */
+static inline bool window_has(const struct gy_rudp_window *window, uint64_t id)
+{
+    uint64_t bit = id % GY_RUDP_WINDOW_MESSAGES;
+    gy_assert(id < window->base + GY_RUDP_WINDOW_MESSAGES);
+    return id < window->base || (window->bits[bit / 64] >> (bit % 64) & 1) != 0;
+}
+
+static inline void window_mark(struct gy_rudp_window *window, uint64_t id)
+{
+    gy_assert(id >= window->base && id < window->base + GY_RUDP_WINDOW_MESSAGES);
+    window->bits[id % GY_RUDP_WINDOW_MESSAGES / 64] |= UINT64_C(1) << (id % 64);
+    for (;;) {
+        uint64_t bit = window->base % GY_RUDP_WINDOW_MESSAGES;
+        if ((window->bits[bit / 64] >> (bit % 64) & 1) == 0) {
+            return;
+        }
+        window->bits[bit / 64] &= ~(UINT64_C(1) << (bit % 64));
+        window->base++;
+    }
+}
+
+/* conn.c */
+void gy_rudp_fail(struct gy_rudp_conn *conn, uint64_t code, const char *reason, uint64_t now_ns);
+void gy_rudp_dead(struct gy_rudp_conn *conn, uint64_t code, const char *reason);
+void gy_rudp_opened(struct gy_rudp_conn *conn, const struct gy_rudp_long *hello, uint64_t now_ns);
+void gy_rudp_drain(struct gy_rudp_conn *conn, const struct gy_rudp_frame *close, uint64_t now_ns);
+
+/* recovery.c */
+uint64_t gy_rudp_pto_ns(const struct gy_rudp_conn *conn);
+/* 0, or GY_EPROTO: what was never sent cannot be acknowledged. */
+int gy_rudp_acked(struct gy_rudp_conn *conn, const struct gy_rudp_ack *ack, uint64_t now_ns);
+/* Frees the numbers that nothing is expected of any more. */
+void gy_rudp_recovery_advance(struct gy_rudp_conn *conn);
+uint64_t gy_rudp_recovery_timeout(const struct gy_rudp_conn *conn);
+void gy_rudp_recovery_expire(struct gy_rudp_conn *conn, uint64_t now_ns);
+
+/* message.c */
+void gy_rudp_piece_acked(struct gy_rudp_conn *conn, struct gy_rudp_piece *piece);
+/* Reliable ones are repeated; an unreliable message ends as LOST. */
+void gy_rudp_piece_lost(struct gy_rudp_conn *conn, struct gy_rudp_piece *piece);
+uint64_t gy_rudp_messages_timeout(const struct gy_rudp_conn *conn);
+void gy_rudp_messages_expire(struct gy_rudp_conn *conn, uint64_t now_ns);
+void gy_rudp_message_end(struct gy_rudp_conn *conn, struct gy_rudp_message *message,
+                         enum gy_rudp_result result);
+void gy_rudp_message_doom(struct gy_rudp_conn *conn, struct gy_rudp_message *message,
+                          enum gy_rudp_result result);
+void gy_rudp_channel_settle(struct gy_rudp_conn *conn, struct gy_rudp_channel *channel);
+
+/* assembly.c */
+/* false: there is no room for it; what carried it is to be treated as lost. Taking the same part of
+ * a reliable message twice does nothing. */
+bool gy_rudp_message_take(struct gy_rudp_conn *conn, const struct gy_rudp_frame *frame,
+                          uint64_t now_ns);
+void gy_rudp_skip_take(struct gy_rudp_conn *conn, const struct gy_rudp_frame *frame,
+                       uint64_t now_ns);
+void gy_rudp_assemblies_free(struct gy_rudp_conn *conn);
+
+/* output.c */
+/* Whether the ring of packets has room for one more, be it a mere acknowledgement. */
+bool gy_rudp_output_has_number(const struct gy_rudp_conn *conn);
+size_t gy_rudp_output_close(struct gy_rudp_conn *conn, uint8_t *out, uint64_t now_ns);
+size_t gy_rudp_output_frames(struct gy_rudp_conn *conn, uint8_t *out, uint64_t now_ns);
+
+/* receive.c */
+/* Whether a packet of that number is to be looked at, and that it was. */
+bool gy_rudp_seen_admits(const struct gy_rudp_conn *conn, uint64_t number);
+void gy_rudp_seen_add(struct gy_rudp_conn *conn, uint64_t number);
+/* The peer knows of all up to `number`. */
+void gy_rudp_seen_forget(struct gy_rudp_conn *conn, uint64_t number);
+
+#endif

@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/* The next datagram: what goes into it, in which order, and whether now. */
+
+#include "protocols/rudp/internal.h"
+
+#define BURST 10 /* packets that may go out at once, RFC 9002 §7.7 */
+
+struct build {
+    struct gy_writer writer;
+    struct gy_rudp_piece *pieces, **tail; /* in their order */
+    bool ack, eliciting, credit, full, probing;
+    /* The frame written last, to be written again without its length. */
+    bool message_last;
+    struct gy_rudp_frame last;
+    struct gy_writer before_last;
+};
+
+/* What a piece may have so that it fits into a packet beside a CREDIT, however long the number. */
+static uint32_t piece_max(const struct gy_rudp_conn *conn)
+{
+    return conn->config.datagram_bytes - 1 - conn->peer.length - 4 -
+           (uint32_t)conn->config.seal->tag_bytes - 9 - 24;
+}
+
+static bool put(struct build *build, const struct gy_rudp_frame *frame)
+{
+    struct gy_writer before = build->writer;
+    if (!gy_rudp_frame_write(&build->writer, frame, false)) {
+        return false;
+    }
+    build->message_last = frame->type == GY_RUDP_FRAME_MESSAGE;
+    if (build->message_last) {
+        build->last = *frame;
+        build->before_last = before;
+    }
+    build->eliciting |= frame->type != GY_RUDP_FRAME_ACK && frame->type != GY_RUDP_FRAME_CLOSE;
+    return true;
+}
+
+static void frame_of(const struct gy_rudp_piece *piece, struct gy_rudp_frame *frame)
+{
+    const struct gy_rudp_message *message = piece->message;
+    if (piece->skip) {
+        frame->type = GY_RUDP_FRAME_SKIP;
+        frame->skip.guarantee = piece->of.guarantee;
+        frame->skip.channel = piece->of.channel;
+        frame->skip.id = piece->of.id;
+        frame->skip.total = piece->of.total;
+        return;
+    }
+    frame->type = GY_RUDP_FRAME_MESSAGE;
+    frame->message.guarantee = message->guarantee;
+    frame->message.channel = message->channel;
+    frame->message.id = message->id;
+    frame->message.total = message->length;
+    frame->message.offset = piece->offset;
+    frame->message.data = message->data + piece->offset;
+    frame->message.length = piece->length;
+}
+
+static bool put_piece(struct gy_rudp_conn *conn, struct build *build, struct gy_rudp_piece *piece)
+{
+    struct gy_rudp_frame frame;
+    (void)conn;
+    frame_of(piece, &frame);
+    if (!put(build, &frame)) {
+        return false;
+    }
+    piece->tries++;
+    piece->next = NULL;
+    *build->tail = piece;
+    build->tail = &piece->next;
+    return true;
+}
+
+static void put_repeats(struct gy_rudp_conn *conn, struct build *build)
+{
+    while (!list_empty(&conn->repeat)) {
+        struct gy_rudp_piece *piece = CONTAINER(conn->repeat.next, struct gy_rudp_piece, repeat);
+        gy_assert(piece->skip || piece->message != NULL);
+        if (!put_piece(conn, build, piece)) {
+            build->full = true;
+            return;
+        }
+        list_remove(&piece->repeat);
+        conn->stats.repeated++;
+    }
+}
+
+/* Gives a message its number. false: it may not begin yet. */
+static bool begin(struct gy_rudp_conn *conn, struct gy_rudp_channel *channel,
+                  struct gy_rudp_message *message)
+{
+    uint64_t *next = &channel->next_id[message->guarantee];
+    if (is_reliable(message->guarantee)) {
+        if (*next >= channel->out[message->guarantee - GY_RUDP_UNORDERED].base +
+                         GY_RUDP_WINDOW_MESSAGES ||
+            conn->credit_used + message->length > conn->credit) {
+            return false;
+        }
+        conn->credit_used += message->length;
+    }
+    message->begun = true;
+    message->id = (*next)++;
+    return true;
+}
+
+/* How much of the message goes into this packet: GY_EAGAIN for none of it. */
+static int64_t cut(struct gy_rudp_conn *conn, const struct build *build,
+                   const struct gy_rudp_message *message)
+{
+    uint32_t left = message->length - message->sent;
+    uint32_t most = piece_max(conn);
+    size_t room = (size_t)(build->writer.end - build->writer.at);
+    struct gy_rudp_frame frame = {.type = GY_RUDP_FRAME_MESSAGE};
+    frame.message.guarantee = message->guarantee;
+    frame.message.id =
+        message->begun ? message->id : conn->channels[message->channel].next_id[message->guarantee];
+    frame.message.total = message->length;
+    frame.message.offset = message->sent;
+    frame.message.length = left;
+    if (left <= most && gy_rudp_message_overhead(&frame) + left <= room) {
+        return left;
+    }
+    bool empty = !build->ack && !build->eliciting;
+    if (message->length <= most && !empty) {
+        return GY_EAGAIN; /* the next packet takes it whole */
+    }
+    frame.message.length = 1;
+    size_t overhead = gy_rudp_message_overhead(&frame) + 3;
+    room = room > overhead ? room - overhead : 0;
+    room = room < most ? room : most;
+    room = room < left ? room : left - 1;
+    room = room / GY_RUDP_UNIT * GY_RUDP_UNIT;
+    return room < (empty ? GY_RUDP_UNIT : 4 * GY_RUDP_UNIT) ? GY_EAGAIN : (int64_t)room;
+}
+
+/* Messages of one channel until the packet is full (true) or it has nothing that may go. */
+static bool put_channel(struct gy_rudp_conn *conn, struct build *build,
+                        struct gy_rudp_channel *channel)
+{
+    while (!list_empty(&channel->queue)) {
+        struct gy_rudp_message *message =
+            CONTAINER(channel->queue.next, struct gy_rudp_message, queue);
+        if (message->length > conn->theirs.message_max ||
+            message->channel >= conn->theirs.channels) {
+            gy_rudp_message_end(conn, message, GY_RUDP_REFUSED);
+            continue;
+        }
+        int64_t length = cut(conn, build, message);
+        if (length < 0 || conn->pieces.used == conn->pieces.capacity) {
+            return true;
+        }
+        if (!message->begun && !begin(conn, channel, message)) {
+            return false;
+        }
+        struct gy_rudp_piece *piece = gy_slab_take(&conn->pieces);
+        gy_assert(piece != NULL);
+        memset(piece, 0, sizeof *piece);
+        list_init(&piece->repeat);
+        piece->message = message;
+        piece->offset = message->sent;
+        piece->length = (uint32_t)length;
+        list_add(&message->pieces, &piece->of_message);
+        bool fits = put_piece(conn, build, piece);
+        gy_assert(fits);
+        message->sent += (uint32_t)length;
+        if (message->sent == message->length) {
+            list_remove(&message->queue);
+            gy_rudp_channel_settle(conn, channel);
+        }
+    }
+    return false;
+}
+
+static void put_messages(struct gy_rudp_conn *conn, struct build *build)
+{
+    for (unsigned i = 0; i < GY_RUDP_PRIORITIES && !build->full; i++) {
+        struct gy_rudp_link *head = &conn->active[i];
+        struct gy_rudp_link *next;
+        for (struct gy_rudp_link *at = head->next; at != head && !build->full; at = next) {
+            struct gy_rudp_channel *channel = CONTAINER(at, struct gy_rudp_channel, active);
+            next = at->next;
+            build->full = put_channel(conn, build, channel);
+            if (build->full && !list_empty(&channel->queue)) {
+                list_remove(&channel->active); /* the others' turn */
+                list_add(head, &channel->active);
+            }
+        }
+    }
+}
+
+static bool put_ack(struct gy_rudp_conn *conn, struct build *build, uint64_t now_ns)
+{
+    struct gy_rudp_frame frame = {.type = GY_RUDP_FRAME_ACK};
+    frame.ack.delay_us = (now_ns - conn->largest_ns) / 1000;
+    frame.ack.count = conn->seen_count;
+    memcpy(frame.ack.ranges, conn->seen, conn->seen_count * sizeof conn->seen[0]);
+    return put(build, &frame);
+}
+
+static uint64_t pace_rate(const struct gy_rudp_conn *conn)
+{
+    const struct gy_rudp_congestion *congestion = &conn->congestion;
+    if (congestion->rate != 0) {
+        return congestion->rate;
+    }
+    if (conn->srtt_ns == 0) {
+        return 0;
+    }
+    double gain = congestion->window_bytes < congestion->threshold ? 2 : 1.25;
+    return (uint64_t)(gain * (double)congestion->window_bytes * 1e9 / (double)conn->srtt_ns) + 1;
+}
+
+static void pace(struct gy_rudp_conn *conn, uint64_t bytes, uint64_t now_ns)
+{
+    uint64_t rate = pace_rate(conn);
+    if (rate == 0) {
+        return;
+    }
+    uint64_t burst = (uint64_t)((double)BURST * conn->config.datagram_bytes * 1e9 / (double)rate);
+    if (conn->pace_ns + burst < now_ns) {
+        conn->pace_ns = now_ns - burst;
+    }
+    conn->pace_ns += (uint64_t)((double)bytes * 1e9 / (double)rate);
+}
+
+static bool may_send(struct gy_rudp_conn *conn, uint64_t now_ns)
+{
+    if (conn->number - conn->unacked >= conn->config.packets - PACKETS_SPARE) {
+        return false;
+    }
+    if (conn->probes > 0) {
+        return true;
+    }
+    if (conn->in_flight + conn->config.datagram_bytes > conn->congestion.window_bytes) {
+        return false;
+    }
+    conn->paced = conn->pace_ns > now_ns;
+    return !conn->paced;
+}
+
+/* The number to use; now and then one is left out, so that who acknowledges without having
+ * received gives himself away (RFC 9000 §21.4). */
+static uint64_t number_take(struct gy_rudp_conn *conn)
+{
+    if (conn->number == conn->skip_number) {
+        *packet_at(conn, conn->number) =
+            (struct gy_rudp_packet){.number = conn->number, .state = PACKET_OMITTED};
+        conn->number++;
+        conn->random = conn->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        conn->skip_number = conn->number + 16 + (conn->random >> 33) % 512;
+    }
+    return conn->number++;
+}
+
+static size_t header(struct gy_rudp_conn *conn, uint8_t *out, uint64_t number, unsigned *bytes)
+{
+    *bytes = gy_rudp_number_bytes(number, conn->largest_acked);
+    struct gy_writer writer = gy_writer_on(out, 16);
+    gy_writer_u8(&writer, (uint8_t)(0x40 | (*bytes - 1)));
+    gy_writer_bytes(&writer, conn->peer.bytes, conn->peer.length);
+    for (unsigned i = *bytes; i-- > 0;) {
+        gy_writer_u8(&writer, (uint8_t)(number >> (8 * i)));
+    }
+    return gy_writer_length(&writer);
+}
+
+/* Records what was built, seals it behind its header. The frames begin 16 bytes into `out`. */
+static size_t finish(struct gy_rudp_conn *conn, struct build *build, uint8_t *out, uint64_t now_ns)
+{
+    const struct gy_rudp_seal *seal = conn->config.seal;
+    while (gy_writer_length(&build->writer) < 4) {
+        gy_writer_u8(&build->writer, GY_RUDP_FRAME_PADDING);
+        build->message_last = false;
+    }
+    /* Without its length, the last message may not make the packet too short. */
+    if (build->message_last &&
+        gy_writer_length(&build->writer) >= 4 + gy_rudp_varint_bytes(build->last.message.length)) {
+        build->writer = build->before_last;
+        gy_rudp_frame_write(&build->writer, &build->last, true);
+    }
+    size_t body = gy_writer_length(&build->writer);
+    uint64_t number = number_take(conn);
+    unsigned number_bytes;
+    uint8_t head[16];
+    size_t head_bytes = header(conn, head, number, &number_bytes);
+    uint8_t *start = build->writer.start;
+    memmove(out + head_bytes, start, body);
+    memcpy(out, head, head_bytes);
+    seal->seal(seal->keys, number, out, head_bytes, out + head_bytes, body);
+    size_t bytes = head_bytes + body + seal->tag_bytes;
+    if (seal->mask != NULL) {
+        uint8_t mask[5];
+        uint8_t *at = out + head_bytes - number_bytes;
+        seal->mask(seal->keys, true, at + 4, mask);
+        out[0] ^= mask[0] & 0x1f;
+        for (unsigned i = 0; i < number_bytes; i++) {
+            at[i] ^= mask[1 + i];
+        }
+    }
+    struct gy_rudp_packet *packet = packet_at(conn, number);
+    gy_assert(packet->pieces == NULL && conn->number - conn->unacked <= conn->config.packets);
+    *packet = (struct gy_rudp_packet){
+        .number = number,
+        .sent_ns = now_ns,
+        .bytes = (uint32_t)bytes,
+        .state = build->eliciting ? PACKET_FLYING : PACKET_DONE,
+        .credit = build->credit,
+        .acks = build->ack ? conn->seen[0].high : UINT64_MAX,
+        .pieces = build->pieces,
+    };
+    if (build->eliciting) {
+        conn->in_flight += bytes;
+        conn->eliciting++;
+        gy_assert(build->pieces == NULL || build->probing ||
+                  conn->in_flight <= conn->congestion.window_bytes);
+        conn->eliciting_ns = now_ns;
+        packet->limited = conn->in_flight >= conn->congestion.window_bytes / 2;
+        if (conn->in_flight > conn->stats.in_flight_max) {
+            conn->stats.in_flight_max = conn->in_flight;
+        }
+        conn->probes -= conn->probes > 0;
+        pace(conn, bytes, now_ns);
+    }
+    gy_rudp_recovery_advance(conn); /* over mere acknowledgements, which nobody acknowledges */
+    conn->spoken_ns = now_ns;
+    conn->stats.packets_sent++;
+    conn->stats.bytes_sent += bytes;
+    return bytes;
+}
+
+/* Frames are built behind the longest header, then moved up to the real one. */
+static void build_begin(struct gy_rudp_conn *conn, struct build *build, uint8_t *out)
+{
+    size_t head = (size_t)(1 + conn->peer.length + 4);
+    size_t tag = conn->config.seal->tag_bytes;
+    memset(build, 0, sizeof *build);
+    build->tail = &build->pieces;
+    build->writer = gy_writer_on(out + head, conn->config.datagram_bytes - head - tag);
+}
+
+size_t gy_rudp_output_close(struct gy_rudp_conn *conn, uint8_t *out, uint64_t now_ns)
+{
+    struct build build;
+    struct gy_rudp_frame frame = {.type = GY_RUDP_FRAME_CLOSE};
+    build_begin(conn, &build, out);
+    frame.close.code = conn->close_code;
+    frame.close.reason = (const uint8_t *)conn->close_reason;
+    frame.close.reason_bytes = strlen(conn->close_reason);
+    put(&build, &frame);
+    return finish(conn, &build, out, now_ns);
+}
+
+bool gy_rudp_output_has_number(const struct gy_rudp_conn *conn)
+{
+    /* Two: one may be left out. */
+    return conn->number - conn->unacked < conn->config.packets - 2;
+}
+
+size_t gy_rudp_output_frames(struct gy_rudp_conn *conn, uint8_t *out, uint64_t now_ns)
+{
+    struct build build;
+    bool ack_due = conn->ack_now || (conn->ack_pending > 0 && now_ns >= conn->ack_ns);
+    conn->paced = false;
+    if (!gy_rudp_output_has_number(conn)) {
+        return 0;
+    }
+    bool may = may_send(conn, now_ns);
+    if (!may && !ack_due && !conn->grant_due) {
+        return 0;
+    }
+    build_begin(conn, &build, out);
+    build.probing = may && conn->probes > 0;
+    if (conn->ack_pending > 0 || ack_due) {
+        build.ack = put_ack(conn, &build, now_ns);
+    }
+    if (conn->grant_due && conn->number - conn->unacked < conn->config.packets - PACKETS_SPARE) {
+        struct gy_rudp_frame frame = {.type = GY_RUDP_FRAME_CREDIT, .credit = conn->granted};
+        build.credit = put(&build, &frame);
+        conn->grant_due = !build.credit;
+    }
+    if (may) {
+        put_repeats(conn, &build);
+        if (!build.full) {
+            put_messages(conn, &build);
+        }
+    }
+    if (build.probing && !build.eliciting) {
+        struct gy_rudp_frame frame = {.type = GY_RUDP_FRAME_PING};
+        put(&build, &frame);
+    }
+    if (!build.eliciting && !(ack_due && build.ack) && !(build.ack && build.full)) {
+        return 0;
+    }
+    if (build.ack) {
+        conn->ack_pending = 0;
+        conn->ack_now = false;
+    }
+    return finish(conn, &build, out, now_ns);
+}

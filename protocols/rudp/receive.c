@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/* Datagrams in: which connection's state they change, and how. */
+
+#include "protocols/rudp/internal.h"
+
+#define ACK_DELAY_MAX_NS (25 * MS)
+#define ACK_DELAY_FIRST  (5 * MS) /* before the round trip is known */
+
+bool gy_rudp_seen_admits(const struct gy_rudp_conn *conn, uint64_t number)
+{
+    if (number < conn->seen_floor) {
+        return false;
+    }
+    for (uint32_t i = 0; i < conn->seen_count; i++) {
+        if (number > conn->seen[i].high) {
+            return true;
+        }
+        if (number >= conn->seen[i].low) {
+            return false;
+        }
+    }
+    /* Below all that is remembered: only if there is room to remember it, or it is the neighbour.
+     */
+    return conn->seen_count < GY_RUDP_RANGES_MAX ||
+           number + 1 == conn->seen[conn->seen_count - 1].low;
+}
+
+static void seen_remove(struct gy_rudp_conn *conn, uint32_t index)
+{
+    conn->seen_count--;
+    memmove(&conn->seen[index], &conn->seen[index + 1],
+            (conn->seen_count - index) * sizeof conn->seen[0]);
+}
+
+void gy_rudp_seen_add(struct gy_rudp_conn *conn, uint64_t number)
+{
+    struct gy_rudp_range *seen = conn->seen;
+    uint32_t i = 0;
+    while (i < conn->seen_count && number < seen[i].low) {
+        i++;
+    }
+    /* seen[i] is the first that lies below, seen[i - 1] the last above. */
+    bool below = i < conn->seen_count && seen[i].high + 1 == number;
+    bool above = i > 0 && number + 1 == seen[i - 1].low;
+    gy_assert(i == conn->seen_count || number > seen[i].high);
+    if (above && below) {
+        seen[i - 1].low = seen[i].low;
+        seen_remove(conn, i);
+    } else if (above) {
+        seen[i - 1].low = number;
+    } else if (below) {
+        seen[i].high = number;
+    } else {
+        if (conn->seen_count == GY_RUDP_RANGES_MAX) {
+            gy_assert(i < conn->seen_count);
+            conn->seen_floor = seen[conn->seen_count - 1].high + 1;
+            seen_remove(conn, conn->seen_count - 1);
+        }
+        memmove(&seen[i + 1], &seen[i], (conn->seen_count - i) * sizeof seen[0]);
+        seen[i] = (struct gy_rudp_range){number, number};
+        conn->seen_count++;
+    }
+}
+
+void gy_rudp_seen_forget(struct gy_rudp_conn *conn, uint64_t number)
+{
+    while (conn->seen_count > 1 && conn->seen[conn->seen_count - 1].high < number) {
+        conn->seen_floor = conn->seen[conn->seen_count - 1].high + 1;
+        seen_remove(conn, conn->seen_count - 1);
+    }
+}
+
+static bool same_cid(const struct gy_rudp_cid *a, const struct gy_rudp_cid *b)
+{
+    return a->length == b->length && memcmp(a->bytes, b->bytes, a->length) == 0;
+}
+
+static void receive_long(struct gy_rudp_conn *conn, const uint8_t *data, size_t bytes,
+                         uint64_t now_ns)
+{
+    struct gy_rudp_long packet;
+    if (gy_rudp_long_read(data, bytes, &packet) != 0) {
+        conn->stats.dropped++;
+        return;
+    }
+    if (packet.type == GY_RUDP_PACKET_HELLO) {
+        if (conn->client || conn->state != GY_RUDP_OPEN || !same_cid(&packet.from, &conn->peer)) {
+            conn->stats.dropped++;
+            return;
+        }
+        conn->accept_due = true; /* ours was lost */
+        return;
+    }
+    if (conn->state != GY_RUDP_CONNECTING || !same_cid(&packet.to, &conn->self)) {
+        conn->stats.dropped++;
+        return;
+    }
+    conn->stats.packets_received++;
+    conn->stats.bytes_received += bytes;
+    if (packet.type == GY_RUDP_PACKET_RETRY) {
+        memcpy(conn->cookie, packet.cookie, GY_RUDP_COOKIE_BYTES);
+        conn->has_cookie = true;
+        /* Answered at once the first time; later ones only renew the cookie. */
+        conn->hello_ns = conn->hellos == 1 ? now_ns : conn->hello_ns;
+    } else if (packet.type == GY_RUDP_PACKET_ACCEPT) {
+        memcpy(conn->token, packet.token, GY_RUDP_TOKEN_BYTES);
+        gy_rudp_opened(conn, &packet, now_ns);
+    } else {
+        struct gy_reader reader = gy_reader_on(packet.versions, packet.version_count * 4);
+        for (size_t i = 0; i < packet.version_count; i++) {
+            if (gy_reader_u32(&reader) == GY_RUDP_VERSION) {
+                return; /* not an answer to us: RFC 9000 §6.2 */
+            }
+        }
+        gy_rudp_dead(conn, GY_RUDP_CLOSE_VERSION, "the peer speaks other versions only");
+    }
+}
+
+/* In constant time, so that the token cannot be guessed byte by byte. */
+static bool is_reset(const struct gy_rudp_conn *conn, const uint8_t *data, size_t bytes)
+{
+    uint8_t differs = 0;
+    if (!conn->client || bytes < 1 + 4 + GY_RUDP_TOKEN_BYTES) {
+        return false;
+    }
+    for (unsigned i = 0; i < GY_RUDP_TOKEN_BYTES; i++) {
+        differs |= data[bytes - GY_RUDP_TOKEN_BYTES + i] ^ conn->token[i];
+    }
+    return differs == 0;
+}
+
+/* Opens a short packet in place: its number and where its frames are. */
+static bool open_short(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes, uint64_t *number,
+                       struct gy_reader *frames)
+{
+    const struct gy_rudp_seal *seal = conn->config.seal;
+    size_t at = (size_t)(1 + conn->self.length);
+    uint8_t mask[5] = {0};
+    if (bytes < at + 4 + (seal->mask != NULL ? 16 : 0)) {
+        return false;
+    }
+    if (seal->mask != NULL) {
+        seal->mask(seal->keys, false, data + at + 4, mask);
+        data[0] ^= mask[0] & 0x1f;
+    }
+    unsigned number_bytes = (data[0] & 3u) + 1;
+    size_t head = at + number_bytes;
+    if ((data[0] & 0xfc) != 0x40 || bytes < head + seal->tag_bytes) {
+        return false;
+    }
+    uint32_t truncated = 0;
+    for (unsigned i = 0; i < number_bytes; i++) {
+        data[at + i] ^= mask[1 + i];
+        truncated = truncated << 8 | data[at + i];
+    }
+    uint64_t expected = conn->seen_count == 0 ? 0 : conn->seen[0].high + 1;
+    *number = gy_rudp_number_expand(expected, truncated, number_bytes);
+    if (!seal->open(seal->keys, *number, data, head, data + head, bytes - head)) {
+        return false;
+    }
+    *frames = gy_reader_on(data + head, bytes - head - seal->tag_bytes);
+    return true;
+}
+
+/* The whole packet is read before any of it counts. */
+static int check_frames(struct gy_reader frames, bool *eliciting)
+{
+    struct gy_rudp_frame frame;
+    int code = GY_EPROTO; /* of a packet without frames */
+    *eliciting = false;
+    while (gy_reader_left(&frames) > 0) {
+        code = gy_rudp_frame_read(&frames, &frame);
+        if (code < 0) {
+            return code;
+        }
+        *eliciting |= frame.type != GY_RUDP_FRAME_PADDING && frame.type != GY_RUDP_FRAME_ACK &&
+                      frame.type != GY_RUDP_FRAME_CLOSE;
+    }
+    return code < 0 ? code : 0;
+}
+
+static bool take_frame(struct gy_rudp_conn *conn, const struct gy_rudp_frame *frame,
+                       uint64_t now_ns)
+{
+    switch (frame->type) {
+    case GY_RUDP_FRAME_ACK:
+        if (gy_rudp_acked(conn, &frame->ack, now_ns) != 0) {
+            gy_rudp_fail(conn, GY_RUDP_CLOSE_PROTOCOL, "what was never sent is acknowledged",
+                         now_ns);
+        }
+        return true;
+    case GY_RUDP_FRAME_CREDIT:
+        conn->credit = frame->credit > conn->credit ? frame->credit : conn->credit;
+        return true;
+    case GY_RUDP_FRAME_SKIP:
+        gy_rudp_skip_take(conn, frame, now_ns);
+        return true;
+    case GY_RUDP_FRAME_MESSAGE:
+        return gy_rudp_message_take(conn, frame, now_ns);
+    case GY_RUDP_FRAME_CLOSE:
+        gy_rudp_drain(conn, frame, now_ns);
+        return true;
+    default:
+        return true;
+    }
+}
+
+static bool is_unreliable(const struct gy_rudp_frame *frame)
+{
+    return frame->type == GY_RUDP_FRAME_MESSAGE && !is_reliable(frame->message.guarantee);
+}
+
+/* The unreliable messages last: they must not be delivered out of a packet that is then refused,
+ * as a copy of it might be taken later. All else does nothing the second time. */
+static bool take_frames(struct gy_rudp_conn *conn, struct gy_reader frames, bool unreliable,
+                        uint64_t now_ns)
+{
+    struct gy_rudp_frame frame;
+    bool all = true;
+    while (conn->state == GY_RUDP_OPEN && gy_rudp_frame_read(&frames, &frame) > 0) {
+        if (is_unreliable(&frame) == unreliable) {
+            /* What is behind a refused one may be just what it waits for. */
+            all &= take_frame(conn, &frame, now_ns);
+        }
+    }
+    return all;
+}
+
+static void note_received(struct gy_rudp_conn *conn, uint64_t number, bool eliciting,
+                          uint64_t now_ns)
+{
+    bool in_order = conn->seen_count == 0 || number == conn->seen[0].high + 1;
+    if (conn->seen_count == 0 || number > conn->seen[0].high) {
+        conn->largest_ns = now_ns;
+    }
+    gy_rudp_seen_add(conn, number);
+    if (!eliciting) {
+        return;
+    }
+    if (conn->ack_pending++ == 0) {
+        uint64_t delay = conn->srtt_ns == 0 ? ACK_DELAY_FIRST : conn->srtt_ns / 8;
+        conn->ack_ns = now_ns + (delay < ACK_DELAY_MAX_NS ? delay : ACK_DELAY_MAX_NS);
+    }
+    conn->ack_now |= conn->ack_pending >= 2 || !in_order;
+}
+
+static void receive_short(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes, uint64_t now_ns)
+{
+    uint64_t number;
+    struct gy_reader frames;
+    bool eliciting;
+    if (conn->state == GY_RUDP_CONNECTING || conn->state >= GY_RUDP_DRAINING) {
+        conn->stats.dropped++;
+        return;
+    }
+    if (is_reset(conn, data, bytes)) {
+        gy_rudp_dead(conn, GY_RUDP_CLOSE_RESET, "the peer has forgotten this connection");
+        return;
+    }
+    if (!open_short(conn, data, bytes, &number, &frames)) {
+        conn->stats.dropped++;
+        return;
+    }
+    if (!gy_rudp_seen_admits(conn, number)) {
+        conn->stats.duplicates++;
+        return;
+    }
+    conn->stats.packets_received++;
+    conn->stats.bytes_received += bytes;
+    conn->heard_ns = now_ns;
+    if (check_frames(frames, &eliciting) != 0) {
+        gy_rudp_fail(conn, GY_RUDP_CLOSE_PROTOCOL, "a malformed frame", now_ns);
+        return;
+    }
+    if (conn->state == GY_RUDP_CLOSING) {
+        struct gy_rudp_frame frame;
+        while (gy_rudp_frame_read(&frames, &frame) > 0) {
+            if (frame.type == GY_RUDP_FRAME_CLOSE) {
+                gy_rudp_drain(conn, &frame, now_ns);
+                return;
+            }
+        }
+        /* Said again ever more rarely, RFC 9000 §10.2.1. */
+        conn->close_asked++;
+        conn->close_due |= (conn->close_asked & (conn->close_asked - 1)) == 0;
+        return;
+    }
+    if (!take_frames(conn, frames, false, now_ns)) {
+        /* That we are here is worth saying: who hears nothing waits ever longer. */
+        conn->stats.refused++;
+        conn->ack_pending += conn->seen_count > 0 && conn->ack_pending == 0;
+        conn->ack_now = conn->ack_pending > 0;
+        return;
+    }
+    note_received(conn, number, eliciting, now_ns);
+    take_frames(conn, frames, true, now_ns);
+}
+
+void gy_rudp_receive(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes, uint64_t now_ns)
+{
+    struct gy_rudp_long packet;
+    if (conn->state == GY_RUDP_DEAD ||
+        gy_rudp_packet_peek(data, bytes, conn->self.length, &packet) != 0) {
+        conn->stats.dropped++;
+        return;
+    }
+    if (packet.type != GY_RUDP_PACKET_SHORT) {
+        receive_long(conn, data, bytes, now_ns);
+        return;
+    }
+    if (!same_cid(&packet.to, &conn->self)) {
+        conn->stats.dropped++;
+        return;
+    }
+    receive_short(conn, data, bytes, now_ns);
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/* Acknowledgements, loss and probes: RFC 9002 §5 and §6. */
+
+#include "protocols/rudp/internal.h"
+
+#define GRANULARITY_NS MS         /* §6.1.2 */
+#define INITIAL_RTT_NS (333 * MS) /* §6.2.2 */
+#define ACK_DELAY_NS   (25 * MS)  /* what a peer may wait for, README.md */
+#define THRESHOLD      3          /* §6.1.1 */
+#define THRESHOLD_MAX  64
+#define PTO_SHIFT_MAX  10
+#define PTO_MAX_NS     (10000 * MS) /* so that a healed network is found soon */
+
+static uint64_t max64(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+uint64_t gy_rudp_pto_ns(const struct gy_rudp_conn *conn)
+{
+    if (conn->srtt_ns == 0) {
+        return 3 * INITIAL_RTT_NS;
+    }
+    return conn->srtt_ns + max64(4 * conn->rttvar_ns, GRANULARITY_NS) + ACK_DELAY_NS;
+}
+
+/* RFC 9002 §5.3 */
+static void rtt_sample(struct gy_rudp_conn *conn, uint64_t sample, uint64_t delay)
+{
+    sample = max64(sample, 1);
+    conn->rtt_latest_ns = sample;
+    if (conn->srtt_ns == 0) {
+        conn->rtt_min_ns = conn->srtt_ns = sample;
+        conn->rttvar_ns = sample / 2;
+        return;
+    }
+    conn->rtt_min_ns = sample < conn->rtt_min_ns ? sample : conn->rtt_min_ns;
+    delay = delay < ACK_DELAY_NS ? delay : ACK_DELAY_NS;
+    uint64_t adjusted = sample >= conn->rtt_min_ns + delay ? sample - delay : sample;
+    uint64_t off = conn->srtt_ns > adjusted ? conn->srtt_ns - adjusted : adjusted - conn->srtt_ns;
+    conn->rttvar_ns = (3 * conn->rttvar_ns + off) / 4;
+    conn->srtt_ns = (7 * conn->srtt_ns + adjusted) / 8;
+}
+
+/* Takes a packet out of flight. */
+static void packet_land(struct gy_rudp_conn *conn, struct gy_rudp_packet *packet,
+                        enum packet_state state)
+{
+    gy_assert(packet->state == PACKET_FLYING && conn->eliciting > 0);
+    gy_assert(conn->in_flight >= packet->bytes);
+    conn->in_flight -= packet->bytes;
+    conn->eliciting--;
+    packet->state = state;
+}
+
+static void packet_acked(struct gy_rudp_conn *conn, struct gy_rudp_packet *packet, uint64_t now_ns)
+{
+    packet_land(conn, packet, PACKET_DONE);
+    conn->congestion.ops->acked(&conn->congestion, packet->bytes, packet->sent_ns, conn->srtt_ns,
+                                packet->limited, now_ns);
+    if (packet->acks != UINT64_MAX) {
+        gy_rudp_seen_forget(conn, packet->acks);
+    }
+    struct gy_rudp_piece *piece = packet->pieces;
+    packet->pieces = NULL;
+    while (piece != NULL) {
+        struct gy_rudp_piece *next = piece->next;
+        gy_rudp_piece_acked(conn, piece);
+        piece = next;
+    }
+}
+
+static void packet_lost(struct gy_rudp_conn *conn, struct gy_rudp_packet *packet)
+{
+    packet_land(conn, packet, PACKET_LOST);
+    conn->stats.lost++;
+    conn->grant_due |= packet->credit;
+    struct gy_rudp_piece *piece = packet->pieces;
+    packet->pieces = NULL;
+    while (piece != NULL) {
+        struct gy_rudp_piece *next = piece->next;
+        gy_rudp_piece_lost(conn, piece);
+        piece = next;
+    }
+}
+
+void gy_rudp_recovery_advance(struct gy_rudp_conn *conn)
+{
+    while (conn->unacked < conn->number && packet_at(conn, conn->unacked)->state != PACKET_FLYING) {
+        conn->unacked++;
+    }
+}
+
+/* What was sent before something that arrived, and is late by count or by time: §6.1. */
+static void detect_loss(struct gy_rudp_conn *conn, uint64_t now_ns)
+{
+    uint64_t late = max64(conn->srtt_ns, conn->rtt_latest_ns);
+    uint64_t last_ns = 0, run_ns = 0, longest = 0;
+    late = max64(late + late / 8, GRANULARITY_NS);
+    conn->loss_ns = 0;
+    for (uint64_t number = conn->unacked; number <= conn->largest_acked; number++) {
+        struct gy_rudp_packet *packet = packet_at(conn, number);
+        if (packet->state != PACKET_FLYING) {
+            run_ns = packet->state == PACKET_DONE ? 0 : run_ns;
+            continue;
+        }
+        if (conn->largest_acked - number < conn->reordering && packet->sent_ns + late > now_ns) {
+            if (conn->loss_ns == 0 || packet->sent_ns + late < conn->loss_ns) {
+                conn->loss_ns = packet->sent_ns + late;
+            }
+            run_ns = 0;
+            continue;
+        }
+        last_ns = packet->sent_ns;
+        run_ns = run_ns == 0 ? last_ns : run_ns;
+        longest = max64(longest, last_ns - run_ns);
+        packet_lost(conn, packet);
+    }
+    if (last_ns != 0) {
+        conn->congestion.ops->lost(&conn->congestion, last_ns, now_ns);
+        if (conn->srtt_ns != 0 && longest > 3 * gy_rudp_pto_ns(conn)) {
+            conn->congestion.ops->persistent(&conn->congestion);
+        }
+    }
+    gy_rudp_recovery_advance(conn);
+}
+
+/* A lost packet that arrived: more reordering than thought. */
+static void packet_spurious(struct gy_rudp_conn *conn, struct gy_rudp_packet *packet)
+{
+    uint64_t distance = conn->largest_acked - packet->number + 1;
+    packet->state = PACKET_DONE;
+    conn->stats.spurious++;
+    if (distance > conn->reordering) {
+        conn->reordering = distance < THRESHOLD_MAX ? (uint32_t)distance : THRESHOLD_MAX;
+    }
+    conn->congestion.ops->spurious(&conn->congestion, packet->sent_ns);
+}
+
+int gy_rudp_acked(struct gy_rudp_conn *conn, const struct gy_rudp_ack *ack, uint64_t now_ns)
+{
+    uint64_t ring = conn->config.packets;
+    uint64_t oldest = conn->number > ring ? conn->number - ring : 0;
+    uint64_t largest = ack->ranges[0].high;
+    bool any = false;
+    if (largest >= conn->number) {
+        return GY_EPROTO;
+    }
+    conn->largest_acked =
+        conn->largest_acked == UINT64_MAX ? largest : max64(conn->largest_acked, largest);
+    for (uint32_t i = 0; i < ack->count; i++) {
+        uint64_t low = max64(ack->ranges[i].low, oldest);
+        for (uint64_t number = ack->ranges[i].high; number >= low && number != UINT64_MAX;
+             number--) {
+            struct gy_rudp_packet *packet = packet_at(conn, number);
+            gy_assert(packet->number == number);
+            if (packet->state == PACKET_OMITTED) {
+                return GY_EPROTO;
+            }
+            if (packet->state == PACKET_LOST) {
+                packet_spurious(conn, packet);
+            } else if (packet->state == PACKET_FLYING) {
+                if (number == largest) {
+                    uint64_t delay = ack->delay_us < 1000000 ? ack->delay_us * 1000 : 1000 * MS;
+                    rtt_sample(conn, now_ns - packet->sent_ns, delay);
+                }
+                packet_acked(conn, packet, now_ns);
+                any = true;
+            }
+        }
+    }
+    conn->pto_count = 0; /* even without news: the peer hears us, but may have no room */
+    if (any) {
+        detect_loss(conn, now_ns);
+    }
+    gy_rudp_recovery_advance(conn);
+    return 0;
+}
+
+uint64_t gy_rudp_recovery_timeout(const struct gy_rudp_conn *conn)
+{
+    if (conn->loss_ns != 0) {
+        return conn->loss_ns;
+    }
+    if (conn->eliciting == 0) {
+        return UINT64_MAX;
+    }
+    unsigned shift = conn->pto_count < PTO_SHIFT_MAX ? conn->pto_count : PTO_SHIFT_MAX;
+    uint64_t wait = gy_rudp_pto_ns(conn) << shift;
+    return conn->eliciting_ns + (wait < PTO_MAX_NS ? wait : PTO_MAX_NS);
+}
+
+/* The oldest packets' reliable pieces go out once more, in packets of new numbers: §6.2.4. */
+static void probe(struct gy_rudp_conn *conn)
+{
+    conn->pto_count++;
+    conn->probes = 2;
+    conn->stats.probes++;
+    uint32_t found = 0;
+    for (uint64_t number = conn->unacked; number < conn->number && found < 2; number++) {
+        struct gy_rudp_packet *packet = packet_at(conn, number);
+        if (packet->state != PACKET_FLYING || packet->pieces == NULL) {
+            continue;
+        }
+        struct gy_rudp_piece **at = &packet->pieces;
+        found++;
+        while (*at != NULL) {
+            struct gy_rudp_piece *piece = *at;
+            if (piece->message != NULL && !is_reliable(piece->message->guarantee)) {
+                at = &piece->next;
+                continue;
+            }
+            *at = piece->next;
+            gy_rudp_piece_lost(conn, piece);
+        }
+    }
+    /* With the ring full there would be no number for a probe. */
+    gy_rudp_recovery_advance(conn);
+    while (conn->number - conn->unacked >= conn->config.packets - PACKETS_SPARE) {
+        packet_lost(conn, packet_at(conn, conn->unacked));
+        gy_rudp_recovery_advance(conn);
+    }
+}
+
+void gy_rudp_recovery_expire(struct gy_rudp_conn *conn, uint64_t now_ns)
+{
+    if (gy_rudp_recovery_timeout(conn) > now_ns) {
+        return;
+    }
+    if (conn->loss_ns != 0) {
+        detect_loss(conn, now_ns);
+        return;
+    }
+    probe(conn);
+    conn->eliciting_ns = now_ns;
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GY_PROTOCOLS_RUDP_RUDP_CONN_H
+#define GY_PROTOCOLS_RUDP_RUDP_CONN_H
+
+/* A connection's state, included by rudp.h so that it can be the caller's memory. Reading `state`,
+ * `stats`, `close_code`, `close_reason`, `srtt_ns` and `congestion` is fine; writing is not. */
+
+#include "../../core/slab.h"
+#include "rudp.h"
+
+/* Messages of one channel and guarantee that are done with: all below `base`, and some above. */
+struct gy_rudp_window {
+    uint64_t base;
+    uint64_t bits[GY_RUDP_WINDOW_MESSAGES / 64];
+};
+
+struct gy_rudp_conn {
+    enum gy_rudp_state state;
+    bool client;
+    struct gy_rudp_config config;
+    struct gy_rudp_env env;
+    struct gy_rudp_cid self, peer;
+    struct gy_rudp_parameters theirs;
+    struct gy_rudp_stats stats;
+
+    /* Handshake and end. */
+    uint8_t cookie[GY_RUDP_COOKIE_BYTES];
+    bool has_cookie;
+    uint8_t token[GY_RUDP_TOKEN_BYTES]; /* server: what we gave; client: what we were given */
+    bool accept_due;
+    uint64_t began_ns, hello_ns; /* hello_ns: the next HELLO goes out */
+    uint32_t hellos;
+    uint64_t close_code, close_end_ns;
+    char close_reason[GY_RUDP_REASON_MAX + 1];
+    bool close_due, closed_by_peer;
+    uint32_t close_asked; /* packets since the last CLOSE */
+
+    /* Sending: packets by number in a ring, all below `unacked` done with. */
+    struct gy_rudp_packet *packets;
+    uint64_t number, unacked, largest_acked;
+    uint64_t random;
+    uint64_t skip_number; /* the next number that is left out */
+    uint64_t in_flight;   /* bytes */
+    uint32_t eliciting;   /* packets in flight */
+    uint64_t eliciting_ns, loss_ns;
+    uint32_t pto_count, probes;
+    uint32_t reordering; /* packets, the threshold of loss */
+    bool paced;          /* there is more to send, at pace_ns */
+    uint64_t pace_ns;
+    uint64_t srtt_ns, rttvar_ns, rtt_min_ns, rtt_latest_ns; /* srtt_ns 0: no sample yet */
+    struct gy_rudp_congestion congestion;
+    struct gy_slab pieces;
+    struct gy_rudp_link repeat; /* pieces */
+    struct gy_rudp_link all, due, finished;
+    uint64_t checked_ns; /* deadlines up to then have been looked at */
+    struct gy_rudp_channel *channels;
+    struct gy_rudp_link active[GY_RUDP_PRIORITIES];
+    uint64_t credit, credit_used;
+
+    /* Receiving. */
+    struct gy_rudp_range seen[GY_RUDP_RANGES_MAX]; /* highest first */
+    uint32_t seen_count;
+    uint64_t seen_floor; /* lower numbers are not looked at any more */
+    uint64_t largest_ns;
+    uint32_t ack_pending; /* packets */
+    bool ack_now;
+    uint64_t ack_ns;
+    uint64_t heard_ns, spoken_ns;
+    struct gy_slab assemblies;
+    struct gy_rudp_assembly **table;
+    uint32_t table_mask, early;  /* early: ordered ones ahead of their turn */
+    struct gy_rudp_link passing; /* unreliable assemblies, oldest first */
+    uint64_t passing_bytes;
+    uint64_t received, consumed, granted; /* bytes of reliable messages */
+    bool grant_due;
+};
+
+#endif

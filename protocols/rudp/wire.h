@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GY_PROTOCOLS_RUDP_WIRE_H
+#define GY_PROTOCOLS_RUDP_WIRE_H
+
+/*
+ * Reliable UDP, the bytes: headers and frames as README.md describes them bit by bit. Nothing here
+ * keeps state. Readers accept exactly what the description allows; what they hand out points into
+ * the packet.
+ */
+
+#include "../../core/cursor.h"
+
+#define GY_RUDP_VERSION 0x67790001u
+
+/* A connection id, 0 to 8 bytes. */
+#define GY_RUDP_CID_MAX 8
+/* A client's HELLO is padded to this many bytes, so that no answer to it amplifies (RFC 9000 §8.1).
+ */
+#define GY_RUDP_HELLO_BYTES   1200
+#define GY_RUDP_COOKIE_BYTES  16
+#define GY_RUDP_TOKEN_BYTES   16 /* of a stateless reset */
+#define GY_RUDP_CHECK_BYTES   8  /* that end a long packet */
+#define GY_RUDP_RANGES_MAX    32
+#define GY_RUDP_REASON_MAX    128
+#define GY_RUDP_UNIT          64u /* the offset of a message's piece is a multiple of it */
+#define GY_RUDP_MESSAGE_LIMIT (16u << 20)
+#define GY_RUDP_VARINT_MAX    ((UINT64_C(1) << 62) - 1)
+
+struct gy_rudp_cid {
+    uint8_t bytes[GY_RUDP_CID_MAX];
+    uint8_t length;
+};
+
+enum gy_rudp_packet_type {
+    GY_RUDP_PACKET_VERSIONS, /* long form, version 0 */
+    GY_RUDP_PACKET_HELLO,
+    GY_RUDP_PACKET_RETRY,
+    GY_RUDP_PACKET_ACCEPT,
+    GY_RUDP_PACKET_SHORT,
+    GY_RUDP_PACKET_UNKNOWN, /* long form of a version that is not ours */
+};
+
+/* What both ends say of themselves in HELLO and ACCEPT. */
+struct gy_rudp_parameters {
+    uint64_t window;          /* bytes of reliable messages the peer may begin at first */
+    uint64_t message_max;     /* longest message accepted, bytes */
+    uint64_t channels;        /* 1 to 256 */
+    uint64_t idle_timeout_ms; /* 0: none */
+    uint64_t datagram_max;    /* longest datagram accepted, bytes */
+};
+
+struct gy_rudp_long {
+    enum gy_rudp_packet_type type;
+    uint32_t version;
+    struct gy_rudp_cid to, from;
+    const uint8_t *cookie; /* HELLO: 0 or 16 bytes; RETRY: 16 */
+    size_t cookie_bytes;
+    const uint8_t *token; /* ACCEPT: 16 bytes */
+    struct gy_rudp_parameters parameters;
+    const uint8_t *versions; /* VERSIONS: four bytes each */
+    size_t version_count;
+};
+
+enum gy_rudp_frame_type {
+    GY_RUDP_FRAME_PADDING = 0x00,
+    GY_RUDP_FRAME_PING = 0x01,
+    GY_RUDP_FRAME_ACK = 0x02,
+    GY_RUDP_FRAME_CLOSE = 0x03,
+    GY_RUDP_FRAME_CREDIT = 0x04,
+    GY_RUDP_FRAME_SKIP = 0x05,
+    GY_RUDP_FRAME_MESSAGE = 0x10, /* to 0x1f */
+};
+#define GY_RUDP_MESSAGE_PART 0x04 /* total length and offset are there */
+#define GY_RUDP_MESSAGE_LAST 0x08 /* no length: the data reach to the packet's end */
+
+/* The low two bits of a MESSAGE frame. */
+enum gy_rudp_guarantee {
+    GY_RUDP_UNRELIABLE,
+    GY_RUDP_SEQUENCED, /* what is older than the newest delivered is dropped */
+    GY_RUDP_UNORDERED, /* reliable */
+    GY_RUDP_ORDERED,   /* reliable, in the channel's order */
+};
+
+struct gy_rudp_range {
+    uint64_t low, high; /* both included */
+};
+
+struct gy_rudp_ack {
+    uint64_t delay_us;
+    uint32_t count;
+    struct gy_rudp_range ranges[GY_RUDP_RANGES_MAX]; /* highest first, a gap between any two */
+};
+
+struct gy_rudp_frame {
+    enum gy_rudp_frame_type type;
+    union {
+        struct gy_rudp_ack ack;
+        struct {
+            uint64_t code;
+            const uint8_t *reason;
+            size_t reason_bytes;
+        } close;
+        uint64_t credit; /* bytes of reliable messages since the beginning */
+        struct {
+            enum gy_rudp_guarantee guarantee; /* UNORDERED or ORDERED */
+            uint8_t channel;
+            uint64_t id;
+            uint64_t total;
+        } skip;
+        struct {
+            enum gy_rudp_guarantee guarantee;
+            uint8_t channel;
+            uint64_t id;    /* 0 for a whole unreliable message, which has none */
+            uint64_t total; /* of the message, bytes */
+            uint64_t offset;
+            const uint8_t *data;
+            size_t length;
+        } message;
+    };
+};
+
+/* Integers of 1, 2, 4 or 8 bytes (RFC 9000 §16); any of the lengths is accepted. */
+static inline uint64_t gy_rudp_varint_read(struct gy_reader *reader)
+{
+    uint64_t value = gy_reader_u8(reader);
+    unsigned more = (1u << (value >> 6)) - 1;
+    value &= 0x3f;
+    while (more-- > 0) {
+        value = value << 8 | gy_reader_u8(reader);
+    }
+    return value;
+}
+
+static inline size_t gy_rudp_varint_bytes(uint64_t value)
+{
+    return value < 64 ? 1 : value < 16384 ? 2 : value < 1u << 30 ? 4 : 8;
+}
+
+/* `value` is at most GY_RUDP_VARINT_MAX. */
+void gy_rudp_varint_write(struct gy_writer *writer, uint64_t value);
+
+/* A packet's number in `bytes` bytes, and back: the number nearest to the one expected (RFC 9000
+ * §17.1, A.2, A.3). gy_rudp_number_bytes: how many are needed when `acked` is the largest
+ * acknowledged (UINT64_MAX: none yet). */
+unsigned gy_rudp_number_bytes(uint64_t number, uint64_t acked);
+uint64_t gy_rudp_number_expand(uint64_t expected, uint32_t truncated, unsigned bytes);
+
+/* Where a packet is to go: its type and, for SHORT, `to` of `cid_bytes` bytes (what the receiver
+ * gives out). 0, or GY_EPROTO for what is no packet of any version. Reads no more than that. */
+int gy_rudp_packet_peek(const void *data, size_t bytes, size_t cid_bytes, struct gy_rudp_long *out);
+
+/* Reads a long packet whole, its check included. GY_EPROTO for anything else than README.md says,
+ * SHORT packets and versions that are not ours included. */
+int gy_rudp_long_read(const void *data, size_t bytes, struct gy_rudp_long *out);
+
+/* Writes one; HELLO is padded to GY_RUDP_HELLO_BYTES. The bytes written, or GY_ENOBUFS. */
+int gy_rudp_long_write(const struct gy_rudp_long *packet, void *out, size_t room);
+
+/* The next frame, 1; 0 at the end of the packet; GY_EPROTO for a malformed one. */
+int gy_rudp_frame_read(struct gy_reader *reader, struct gy_rudp_frame *frame);
+
+/* Appends a frame. A message goes without its length when `last` says that nothing follows it.
+ * Returns false and leaves the writer as it was if it does not fit. */
+bool gy_rudp_frame_write(struct gy_writer *writer, const struct gy_rudp_frame *frame, bool last);
+
+/* Bytes of a MESSAGE frame around its data, its length included. */
+size_t gy_rudp_message_overhead(const struct gy_rudp_frame *frame);
+
+#endif

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/* Queries over TCP (RFC 7766): each behind its length in two bytes. */
+
+#include <string.h>
+#include <sys/socket.h>
+
+#include "core/stream.h"
+#include "servers/dns/dns_internal.h"
+
+#define IDLE_MS  10000u
+#define QUIET_MS 250u  /* of a connection that is to end: nothing more is under way */
+#define LEAVE_MS 3000u /* and at most */
+
+struct session {
+    uint64_t leave_ms; /* when it has to be gone; 0: the process stays */
+    bool broken;       /* what came is no query: it ends */
+    struct gy_address peer;
+};
+
+_Static_assert(sizeof(struct session) <= GY_DNS_SESSION_BYTES, "a session has its room");
+
+static uint32_t idle_ms(const struct gy_dns_server *server)
+{
+    return server->idle_ms != 0 ? server->idle_ms : IDLE_MS;
+}
+
+static void rest(struct gy_stream *stream)
+{
+    const struct session *session = stream->session;
+    uint64_t deadline = stream->worker->now_ms + idle_ms(stream->endpoint->context);
+    if (session->leave_ms != 0) {
+        uint64_t quiet = stream->worker->now_ms + QUIET_MS;
+        deadline = quiet < session->leave_ms ? quiet : session->leave_ms;
+    }
+    gy_stream_set_deadline(stream, deadline);
+}
+
+static uint32_t dns_open(struct gy_stream *stream)
+{
+    struct session *session = stream->session;
+    socklen_t length = sizeof session->peer.v6;
+    memset(session, 0, sizeof *session);
+    if (getpeername(stream->descriptor, &session->peer.any, &length) != 0) {
+        session->peer.any.sa_family = AF_UNSPEC; /* it is gone, as the next send will tell */
+    }
+    rest(stream);
+    return GY_WANT_READ;
+}
+
+/* `bytes` of `in` from `offset` on in one piece: where they are, or gathered at `gather`. */
+static const uint8_t *in_one_piece(const struct gy_chain *in, uint32_t offset, uint32_t bytes,
+                                   uint8_t *gather)
+{
+    uint32_t front_bytes;
+    const uint8_t *front = gy_chain_front(in, &front_bytes);
+    if (offset + bytes <= front_bytes) {
+        return front + offset;
+    }
+    gy_chain_copy(in, offset, bytes, gather);
+    return gather;
+}
+
+/* Whole queries at the front of `in`, a batch at most. `*used` are the bytes they take there. */
+static uint32_t take_batch(struct gy_stream *stream, struct gy_dns_worker *worker, uint32_t *used)
+{
+    struct session *session = stream->session;
+    const struct gy_chain *in = &stream->in;
+    uint32_t gathered = 0;
+    uint32_t taken = 0;
+    uint32_t now = dns_now();
+    *used = 0;
+    while (taken < GY_DNS_BATCH && in->length - *used >= 2) {
+        uint8_t prefix_bytes[2];
+        const uint8_t *prefix = in_one_piece(in, *used, 2, prefix_bytes);
+        uint32_t bytes = (uint32_t)prefix[0] << 8 | prefix[1];
+        if (bytes < GY_DNS_HEADER_BYTES) {
+            session->broken = true;
+            break;
+        }
+        if (in->length - *used - 2 < bytes || gathered + bytes > GATHER_BYTES) {
+            break;
+        }
+        struct gy_dns_query *query = &worker->queries[taken];
+        query->message = in_one_piece(in, *used + 2, bytes, worker->gather + gathered);
+        gathered += query->message == worker->gather + gathered ? bytes : 0;
+        query->bytes = bytes;
+        query->answer = dns_answer_at(worker, taken);
+        query->room = GY_DNS_MESSAGE_MAX;
+        query->transport = GY_DNS_TCP;
+        dns_query_from(query, &session->peer, now);
+        *used += 2 + bytes;
+        taken++;
+    }
+    return taken;
+}
+
+/* Appends the answers to `out`. GY_ENOBUFS with nothing appended. */
+static int put_answers(struct gy_stream *stream, const struct gy_dns_worker *worker, uint32_t count)
+{
+    struct gy_bump *bump = &stream->worker->bump;
+    struct gy_chain made;
+    gy_chain_init(&made, stream->out.links);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct gy_dns_query *query = &worker->queries[i];
+        uint8_t *at = query->answer - 2;
+        uint32_t left = query->answer_bytes > 0 ? query->answer_bytes + 2 : 0;
+        at[0] = (uint8_t)(query->answer_bytes >> 8);
+        at[1] = (uint8_t)query->answer_bytes;
+        while (left > 0) {
+            uint32_t piece = left < GY_BUMP_BLOCK_BYTES ? left : GY_BUMP_BLOCK_BYTES;
+            if (gy_bump_copy(bump, &made, at, piece) != 0) {
+                gy_chain_clear(&made);
+                return GY_ENOBUFS;
+            }
+            at += piece;
+            left -= piece;
+        }
+    }
+    int code = gy_chain_move(&made, &stream->out, made.length);
+    gy_assert(code == 0); /* nothing is cut */
+    return 0;
+}
+
+static uint32_t dns_turn(struct gy_stream *stream)
+{
+    const struct gy_dns_server *server = stream->endpoint->context;
+    struct gy_dns_worker *worker = dns_worker(server, stream->worker);
+    const struct session *session = stream->session;
+    uint32_t high = stream->endpoint->limits.send_high_bytes;
+    uint32_t used = 0;
+    bool answered = false;
+    while (stream->out.length < high) {
+        uint32_t count = take_batch(stream, worker, &used);
+        if (count == 0) {
+            break;
+        }
+        gy_dns_answer(worker->answerer, worker->queries, count);
+        if (put_answers(stream, worker, count) != 0) {
+            return GY_WANT_RETRY; /* they are answered again */
+        }
+        dns_count(worker, count);
+        gy_chain_consume(&stream->in, used);
+        answered = true;
+    }
+    if (answered) {
+        rest(stream);
+    }
+    if (session->broken) {
+        gy_count(&worker->counts->malformed, 1);
+        return GY_WANT_CLOSE | GY_WANT_LINGER;
+    }
+    if (stream->out.length >= high) {
+        return GY_WANT_READ | GY_WANT_ROOM;
+    }
+    return stream->eof ? GY_WANT_CLOSE : GY_WANT_READ;
+}
+
+static uint32_t dns_expire(struct gy_stream *stream)
+{
+    const struct session *session = stream->session;
+    const struct gy_dns_server *server = stream->endpoint->context;
+    if (session->leave_ms == 0) {
+        gy_count(&dns_worker(server, stream->worker)->counts->timeouts, 1);
+        gy_count(&stream->worker->counters.timeouts_idle, 1);
+    }
+    return GY_WANT_CLOSE;
+}
+
+static uint32_t dns_drain(struct gy_stream *stream)
+{
+    struct session *session = stream->session;
+    session->leave_ms = stream->worker->now_ms + LEAVE_MS;
+    rest(stream);
+    return dns_turn(stream);
+}
+
+static void dns_closed(struct gy_stream *stream, enum gy_close_reason reason)
+{
+    (void)stream;
+    (void)reason;
+}
+
+const struct gy_stream_ops gy_dns_stream_ops = {dns_open, dns_turn, dns_expire, dns_drain,
+                                                dns_closed};

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "tests/unit/unit.h"
+
+#include "core/error.h"
+#include "protocols/rudp/wire.h"
+
+/* The bytes are written by hand after protocols/rudp/README.md; variable-length integers and packet
+ * numbers are the examples of RFC 9000, appendix A. */
+
+static int read_frame(const uint8_t *bytes, size_t length, struct gy_rudp_frame *frame)
+{
+    struct gy_reader reader = gy_reader_on(bytes, length);
+    int code = gy_rudp_frame_read(&reader, frame);
+    if (code == 1) {
+        assert_int_equal(gy_reader_left(&reader), 0);
+    }
+    return code;
+}
+
+#define READ(frame, ...)                                                                           \
+    read_frame((const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}), frame)
+
+static void check_written(const struct gy_rudp_frame *frame, bool last, const uint8_t *bytes,
+                          size_t length)
+{
+    uint8_t out[256];
+    struct gy_writer writer = gy_writer_on(out, sizeof out);
+    assert_true(gy_rudp_frame_write(&writer, frame, last));
+    assert_int_equal(gy_writer_length(&writer), length);
+    assert_memory_equal(out, bytes, length);
+    /* With a byte less room nothing is written. */
+    writer = gy_writer_on(out, length - 1);
+    assert_false(gy_rudp_frame_write(&writer, frame, last));
+    assert_int_equal(gy_writer_length(&writer), 0);
+}
+
+#define WRITTEN(frame, last, ...)                                                                  \
+    check_written(frame, last, (const uint8_t[]){__VA_ARGS__},                                     \
+                  sizeof((const uint8_t[]){__VA_ARGS__}))
+
+static uint64_t varint(const uint8_t *bytes, size_t length)
+{
+    struct gy_reader reader = gy_reader_on(bytes, length);
+    uint64_t value = gy_rudp_varint_read(&reader);
+    assert_false(reader.failed);
+    assert_int_equal(gy_reader_left(&reader), 0);
+    return value;
+}
+
+static void varints_are_those_of_rfc_9000(void **state)
+{
+    (void)state;
+    const uint8_t eight[] = {0xc2, 0x19, 0x7c, 0x5e, 0xff, 0x14, 0xe8, 0x8c};
+    const uint8_t four[] = {0x9d, 0x7f, 0x3e, 0x7d};
+    assert_true(varint(eight, 8) == UINT64_C(151288809941952652));
+    assert_int_equal(varint(four, 4), 494878333);
+    assert_int_equal(varint((const uint8_t[]){0x7b, 0xbd}, 2), 15293);
+    assert_int_equal(varint((const uint8_t[]){0x25}, 1), 37);
+    assert_int_equal(varint((const uint8_t[]){0x40, 0x25}, 2), 37);
+    uint8_t out[8];
+    struct gy_writer writer = gy_writer_on(out, sizeof out);
+    gy_rudp_varint_write(&writer, UINT64_C(151288809941952652));
+    assert_memory_equal(out, eight, 8);
+    writer = gy_writer_on(out, sizeof out);
+    gy_rudp_varint_write(&writer, 494878333);
+    assert_int_equal(gy_writer_length(&writer), 4);
+    assert_memory_equal(out, four, 4);
+}
+
+static void packet_numbers_are_cut_and_expanded_as_in_rfc_9000(void **state)
+{
+    (void)state;
+    assert_int_equal(gy_rudp_number_bytes(0xac5c02, 0xabe8b3), 2);
+    assert_int_equal(gy_rudp_number_bytes(0xace8fe, 0xabe8b3), 3);
+    assert_int_equal(gy_rudp_number_bytes(0, UINT64_MAX), 1);
+    assert_true(gy_rudp_number_expand(0xa82f30eb, 0x9b32, 2) == 0xa82f9b32);
+    assert_true(gy_rudp_number_expand(0, 0, 1) == 0);
+    assert_true(gy_rudp_number_expand(256, 0xff, 1) == 255);
+    assert_true(gy_rudp_number_expand(255, 0x00, 1) == 256);
+}
+
+static void an_ack_has_its_ranges_downwards(void **state)
+{
+    (void)state;
+    struct gy_rudp_frame frame;
+    /* 100..98, then 96 (97 is missing), then 90..80 (five are missing). */
+    assert_int_equal(READ(&frame, 0x02, 0x40, 100, 0x08, 0x02, 0x02, 0x00, 0x00, 0x04, 0x0a), 1);
+    assert_int_equal(frame.type, GY_RUDP_FRAME_ACK);
+    assert_int_equal(frame.ack.delay_us, 8);
+    assert_int_equal(frame.ack.count, 3);
+    assert_true(frame.ack.ranges[0].high == 100 && frame.ack.ranges[0].low == 98);
+    assert_true(frame.ack.ranges[1].high == 96 && frame.ack.ranges[1].low == 96);
+    assert_true(frame.ack.ranges[2].high == 90 && frame.ack.ranges[2].low == 80);
+    WRITTEN(&frame, false, 0x02, 0x40, 100, 0x08, 0x02, 0x02, 0x00, 0x00, 0x04, 0x0a);
+}
+
+static void an_ack_below_zero_or_with_too_many_ranges_is_refused(void **state)
+{
+    (void)state;
+    struct gy_rudp_frame frame;
+    assert_int_equal(READ(&frame, 0x02, 0x05, 0x00, 0x00, 0x06), GY_EPROTO);
+    assert_int_equal(READ(&frame, 0x02, 0x05, 0x00, 0x01, 0x02, 0x02, 0x00), GY_EPROTO);
+    assert_int_equal(READ(&frame, 0x02, 0x05, 0x00, 0x20, 0x00), GY_EPROTO);
+    assert_int_equal(READ(&frame, 0x02, 0x05, 0x00, 0x01, 0x00), GY_EPROTO);
+    assert_int_equal(READ(&frame, 0x02, 0x05, 0x00, 0x00, 0x05), 1);
+}
+
+static void a_whole_message_costs_four_bytes_at_the_end_of_a_packet(void **state)
+{
+    (void)state;
+    struct gy_rudp_frame frame;
+    assert_int_equal(READ(&frame, 0x1b, 0x07, 0x2a, 'h', 'i'), 1);
+    assert_int_equal(frame.type, GY_RUDP_FRAME_MESSAGE);
+    assert_int_equal(frame.message.guarantee, GY_RUDP_ORDERED);
+    assert_int_equal(frame.message.channel, 7);
+    assert_int_equal(frame.message.id, 42);
+    assert_int_equal(frame.message.total, 2);
+    assert_int_equal(frame.message.offset, 0);
+    assert_memory_equal(frame.message.data, "hi", 2);
+    WRITTEN(&frame, true, 0x1b, 0x07, 0x2a, 'h', 'i');
+    WRITTEN(&frame, false, 0x13, 0x07, 0x2a, 0x02, 'h', 'i');
+    assert_int_equal(gy_rudp_message_overhead(&frame), 4);
+}
+
+static void a_whole_unreliable_message_has_no_id(void **state)
+{
+    (void)state;
+    struct gy_rudp_frame frame;
+    assert_int_equal(READ(&frame, 0x10, 0x00, 0x02, 'h', 'i'), 1);
+    assert_int_equal(frame.message.guarantee, GY_RUDP_UNRELIABLE);
+    assert_int_equal(frame.message.length, 2);
+    WRITTEN(&frame, false, 0x10, 0x00, 0x02, 'h', 'i');
+    assert_int_equal(READ(&frame, 0x18, 0xff), 1);
+    assert_int_equal(frame.message.channel, 255);
+    assert_int_equal(frame.message.length, 0);
+}
+
+static void a_part_ends_on_a_unit_or_with_its_message(void **state)
+{
+    (void)state;
+    struct gy_rudp_frame frame;
+    /* The last 2 of 66 bytes. */
+    assert_int_equal(READ(&frame, 0x1e, 0x00, 0x05, 0x40, 66, 0x01, 'y', 'z'), 1);
+    assert_int_equal(frame.message.guarantee, GY_RUDP_UNORDERED);
+    assert_int_equal(frame.message.total, 66);
+    assert_int_equal(frame.message.offset, 64);
+    WRITTEN(&frame, true, 0x1e, 0x00, 0x05, 0x40, 66, 0x01, 'y', 'z');
+    /* Of 67, it ends nowhere. */
+    assert_int_equal(READ(&frame, 0x1e, 0x00, 0x05, 0x40, 67, 0x01, 'y', 'z'), GY_EPROTO);
+    /* Past the end, empty, the whole. */
+    assert_int_equal(READ(&frame, 0x1e, 0x00, 0x05, 0x40, 65, 0x01, 'y', 'z'), GY_EPROTO);
+    assert_int_equal(READ(&frame, 0x1e, 0x00, 0x05, 0x40, 66, 0x01), GY_EPROTO);
+    assert_int_equal(READ(&frame, 0x1e, 0x00, 0x05, 0x02, 0x00, 'y', 'z'), GY_EPROTO);
+    /* More than 16 MiB. */
+    assert_int_equal(READ(&frame, 0x1e, 0x00, 0x05, 0x81, 0x00, 0x00, 0x01, 0x01, 'y', 'z'),
+                     GY_EPROTO);
+}
+
+static void a_length_past_the_packet_is_refused(void **state)
+{
+    (void)state;
+    struct gy_rudp_frame frame;
+    assert_int_equal(READ(&frame, 0x10, 0x00, 0x03, 'h', 'i'), GY_EPROTO);
+    assert_int_equal(READ(&frame, 0x03, 0x00, 0x02, 'x'), GY_EPROTO);
+    assert_int_equal(READ(&frame, 0x13, 0x00), GY_EPROTO);
+    assert_int_equal(READ(&frame, 0x04), GY_EPROTO);
+    assert_int_equal(READ(&frame, 0x06), GY_EPROTO);
+    assert_int_equal(READ(&frame, 0x20), GY_EPROTO);
+}
+
+static void close_credit_and_skip_are_as_described(void **state)
+{
+    (void)state;
+    struct gy_rudp_frame frame;
+    assert_int_equal(READ(&frame, 0x03, 0x41, 0x00, 0x03, 'b', 'y', 'e'), 1);
+    assert_int_equal(frame.close.code, 0x100);
+    assert_memory_equal(frame.close.reason, "bye", 3);
+    WRITTEN(&frame, false, 0x03, 0x41, 0x00, 0x03, 'b', 'y', 'e');
+    assert_int_equal(READ(&frame, 0x04, 0x80, 0x01, 0x00, 0x00), 1);
+    assert_int_equal(frame.credit, 65536);
+    WRITTEN(&frame, false, 0x04, 0x80, 0x01, 0x00, 0x00);
+    assert_int_equal(READ(&frame, 0x05, 0x03, 0x09, 0x01, 0x0a), 1);
+    assert_true(frame.skip.guarantee == GY_RUDP_ORDERED && frame.skip.channel == 9);
+    assert_true(frame.skip.id == 1 && frame.skip.total == 10);
+    WRITTEN(&frame, false, 0x05, 0x03, 0x09, 0x01, 0x0a);
+    /* What is unreliable is not waited for. */
+    assert_int_equal(READ(&frame, 0x05, 0x01, 0x09, 0x01, 0x0a), GY_EPROTO);
+}
+
+/* RETRY from "S" to "CC", its check by an independent SipHash-2-4. */
+static const uint8_t retry_bytes[] = {
+    0x82, 0x67, 0x79, 0x00, 0x01, 0x02, 'C',  'C',  0x01, 'S',  0,  1,
+    2,    3,    4,    5,    6,    7,    8,    9,    10,   11,   12, 13,
+    14,   15,   0xa6, 0x2f, 0x34, 0x35, 0x66, 0xa6, 0x03, 0xa7,
+};
+
+static void a_retry_is_as_described(void **state)
+{
+    (void)state;
+    struct gy_rudp_long packet;
+    uint8_t out[64];
+    assert_int_equal(gy_rudp_long_read(retry_bytes, sizeof retry_bytes, &packet), 0);
+    assert_int_equal(packet.type, GY_RUDP_PACKET_RETRY);
+    assert_true(packet.to.length == 2 && packet.from.length == 1 && packet.from.bytes[0] == 'S');
+    assert_int_equal(packet.cookie[15], 15);
+    assert_int_equal(gy_rudp_long_write(&packet, out, sizeof out), sizeof retry_bytes);
+    assert_memory_equal(out, retry_bytes, sizeof retry_bytes);
+}
+
+static void a_long_packet_with_any_bit_changed_is_refused(void **state)
+{
+    (void)state;
+    struct gy_rudp_long packet;
+    uint8_t bytes[sizeof retry_bytes];
+    for (size_t bit = 0; bit < sizeof bytes * 8; bit++) {
+        memcpy(bytes, retry_bytes, sizeof bytes);
+        bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        assert_int_equal(gy_rudp_long_read(bytes, sizeof bytes, &packet), GY_EPROTO);
+    }
+    for (size_t length = 0; length < sizeof bytes; length++) {
+        assert_int_equal(gy_rudp_long_read(retry_bytes, length, &packet), GY_EPROTO);
+    }
+}
+
+static void a_hello_has_1200_bytes_and_its_parameters(void **state)
+{
+    (void)state;
+    static uint8_t cookie[GY_RUDP_COOKIE_BYTES] = {1};
+    struct gy_rudp_long packet = {
+        .type = GY_RUDP_PACKET_HELLO, .from = {{'c'}, 1}, .cookie = cookie, .cookie_bytes = 16};
+    packet.parameters = (struct gy_rudp_parameters){65536, 32768, 4, 30000, 1452};
+    uint8_t out[GY_RUDP_HELLO_BYTES];
+    assert_int_equal(gy_rudp_long_write(&packet, out, sizeof out), GY_RUDP_HELLO_BYTES);
+    const uint8_t head[] = {0x81, 0x67, 0x79, 0x00, 0x01, 0x00, 0x01, 'c', 0x10, 0x01};
+    const uint8_t parameters[] = {0x80, 0x01, 0x00, 0x00, 0x80, 0x00, 0x80, 0x00,
+                                  0x04, 0x80, 0x00, 0x75, 0x30, 0x45, 0xac, 0x00};
+    assert_memory_equal(out, head, sizeof head);
+    assert_memory_equal(out + 9 + 16, parameters, sizeof parameters);
+    struct gy_rudp_long again;
+    assert_int_equal(gy_rudp_long_read(out, sizeof out, &again), 0);
+    assert_memory_equal(&again.parameters, &packet.parameters, sizeof packet.parameters);
+    assert_int_equal(gy_rudp_long_write(&packet, out, sizeof out - 1), GY_ENOBUFS);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(varints_are_those_of_rfc_9000),
+        cmocka_unit_test(packet_numbers_are_cut_and_expanded_as_in_rfc_9000),
+        cmocka_unit_test(an_ack_has_its_ranges_downwards),
+        cmocka_unit_test(an_ack_below_zero_or_with_too_many_ranges_is_refused),
+        cmocka_unit_test(a_whole_message_costs_four_bytes_at_the_end_of_a_packet),
+        cmocka_unit_test(a_whole_unreliable_message_has_no_id),
+        cmocka_unit_test(a_part_ends_on_a_unit_or_with_its_message),
+        cmocka_unit_test(a_length_past_the_packet_is_refused),
+        cmocka_unit_test(close_credit_and_skip_are_as_described),
+        cmocka_unit_test(a_retry_is_as_described),
+        cmocka_unit_test(a_long_packet_with_any_bit_changed_is_refused),
+        cmocka_unit_test(a_hello_has_1200_bytes_and_its_parameters),
+    };
+    return cmocka_run_group_tests_name("rudp_wire", tests, NULL, NULL);
+}

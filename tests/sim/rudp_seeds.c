@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/* Many seeds of the reliable UDP simulation, or one again. Not part of the tests: run by hand. */
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/sim/rudp_world.h"
+
+static struct world world;
+static struct world_totals totals;
+
+static void on_abort(int number)
+{
+    (void)number;
+    fprintf(stderr, "seed %" PRIu64 "\n", world_seed);
+}
+
+static void print_totals(void)
+{
+    printf("%" PRIu64 " runs, %" PRIu64 " messages: %" PRIu64 " delivered, %" PRIu64
+           " expired, %" PRIu64 " lost\n",
+           totals.runs, totals.messages, totals.delivered, totals.expired, totals.lost);
+    printf("network: %" PRIu64 " sent, %" PRIu64 " lost, %" PRIu64 " lost in bursts, %" PRIu64
+           " reordered, %" PRIu64 " duplicated, %" PRIu64 " corrupted, %" PRIu64
+           " over the queue, %" PRIu64 " cut off\n",
+           totals.network.sent, totals.network.lost, totals.network.lost_in_burst,
+           totals.network.reordered, totals.network.duplicated, totals.network.corrupted,
+           totals.network.queue_full, totals.network.cut);
+    printf("rudp: %" PRIu64 " packets lost, %" PRIu64 " of them not really, %" PRIu64
+           " probes, %" PRIu64 " pieces repeated, %" PRIu64 " duplicates, %" PRIu64
+           " refused, %" PRIu64 " dropped, %" PRIu64 " evicted\n",
+           totals.rudp.lost, totals.rudp.spurious, totals.rudp.probes, totals.rudp.repeated,
+           totals.rudp.duplicates, totals.rudp.refused, totals.rudp.dropped, totals.rudp.evicted);
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t first = argc > 1 ? strtoull(argv[1], NULL, 10) : 0;
+    uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
+    int failed = 0;
+    if (first == 0 || count == 0 || argc > 3) {
+        fprintf(stderr, "usage: rudp-seeds FIRST [COUNT]\n");
+        return 2;
+    }
+    signal(SIGABRT, on_abort);
+    for (uint64_t seed = first; seed < first + count; seed++) {
+        if (world_run(&world, seed, &totals) != 0) {
+            printf("seed %" PRIu64 ": %s\n", seed, world.failure);
+            failed = 1;
+        }
+    }
+    print_totals();
+    return failed;
+}

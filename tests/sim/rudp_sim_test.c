@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/* Reliable UDP over simulated networks, a few hundred seeds; more: tests/sim/rudp-seeds --help. */
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/sim/rudp_world.h"
+#include "tests/unit/unit.h"
+
+#define SEEDS 200
+
+static struct world world;
+static struct world_totals totals;
+
+/* An assertion stops the program, and the seed is what one needs to know. */
+static void on_abort(int number)
+{
+    char text[64];
+    (void)number;
+    int length = snprintf(text, sizeof text, "seed %llu\n", (unsigned long long)world_seed);
+    if (write(STDERR_FILENO, text, (size_t)length) < 0) {
+        return;
+    }
+}
+
+static void every_guarantee_holds_over_any_network(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        if (world_run(&world, seed, &totals) != 0) {
+            fail_msg("seed %llu: %s", (unsigned long long)seed, world.failure);
+        }
+    }
+}
+
+static void every_kind_of_fault_was_met(void **state)
+{
+    (void)state;
+    assert_true(totals.network.lost > 0 && totals.network.lost_in_burst > 0);
+    assert_true(totals.network.reordered > 0 && totals.network.duplicated > 0);
+    assert_true(totals.network.corrupted > 0 && totals.network.queue_full > 0);
+    assert_true(totals.network.cut > 0);
+    assert_true(totals.rudp.lost > 0 && totals.rudp.spurious > 0 && totals.rudp.probes > 0);
+    assert_true(totals.rudp.duplicates > 0 && totals.rudp.dropped > 0);
+    assert_true(totals.rudp.refused > 0);
+    assert_true(totals.expired > 0 && totals.lost > 0);
+}
+
+static void the_same_seed_is_the_same_run(void **state)
+{
+    (void)state;
+    struct world_totals first = {0}, second = {0};
+    assert_int_equal(world_run(&world, 7, &first), 0);
+    uint64_t end_ns = world.now_ns;
+    assert_int_equal(world_run(&world, 7, &second), 0);
+    assert_true(end_ns == world.now_ns);
+    assert_memory_equal(&first, &second, sizeof first);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_guarantee_holds_over_any_network),
+        cmocka_unit_test(every_kind_of_fault_was_met),
+        cmocka_unit_test(the_same_seed_is_the_same_run),
+    };
+    signal(SIGABRT, on_abort);
+    return cmocka_run_group_tests_name("rudp_sim", tests, NULL, NULL);
+}

@@ -1,0 +1,550 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+#include "tests/sim/rudp_world.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/error.h"
+
+#define MS        UINT64_C(1000000)
+#define SECOND    (1000 * MS)
+#define HEAD      6 /* bytes of a message that say which it is */
+#define STEPS_MAX 4000000u
+#define TIME_MAX  (1200 * SECOND)
+
+uint64_t world_seed;
+
+__attribute__((format(printf, 2, 3))) static void bad(struct world *world, const char *format, ...)
+{
+    if (world->failure[0] == '\0') {
+        va_list arguments;
+        va_start(arguments, format);
+        vsnprintf(world->failure, sizeof world->failure, format, arguments);
+        va_end(arguments);
+    }
+}
+
+/* ---- what the connections are given ---- */
+
+static void *side_take(void *owner, size_t bytes)
+{
+    struct side *side = owner;
+    side->taken_bytes += bytes;
+    if (side->taken_bytes > gy_rudp_reassembly_bytes(&side->conn.config)) {
+        bad(side->world, "reassembly holds %zu bytes", side->taken_bytes);
+    }
+    return malloc(bytes);
+}
+
+static void side_give(void *owner, void *memory, size_t bytes)
+{
+    struct side *side = owner;
+    side->taken_bytes -= bytes;
+    free(memory);
+}
+
+static uint8_t pattern(uint32_t index, uint32_t at)
+{
+    return (uint8_t)((index * 31 + at) * 2654435761u >> 24);
+}
+
+static void check_order(struct side *side, const struct record *record, uint32_t index)
+{
+    const struct gy_rudp_message *message = &record->message;
+    uint32_t *last = &side->last[message->channel][message->guarantee];
+    bool ordered = message->guarantee == GY_RUDP_ORDERED || message->guarantee == GY_RUDP_SEQUENCED;
+    if (ordered && index < *last) {
+        bad(side->world, "message %u of channel %u came after %u", index, message->channel,
+            *last - 1);
+    }
+    *last = index + 1;
+    /* What waits for its turn may come later than its end; nothing else may. */
+    if (message->guarantee != GY_RUDP_ORDERED && record->ended_ns != 0 &&
+        side->world->now_ns > record->ended_ns + side->world->longest_ns) {
+        bad(side->world, "message %u came %llu ms after its end", index,
+            (unsigned long long)((side->world->now_ns - record->ended_ns) / MS));
+    }
+}
+
+static bool side_received(struct gy_rudp_conn *conn, uint8_t channel,
+                          enum gy_rudp_guarantee guarantee, const uint8_t *data, size_t length)
+{
+    struct side *side = conn->env.owner;
+    struct world *world = side->world;
+    struct gy_reader reader = gy_reader_on(data, length);
+    uint32_t index = gy_reader_u32(&reader);
+    uint16_t flow = gy_reader_u16(&reader);
+    if (reader.failed || flow != side->other->flow || index >= side->other->next) {
+        bad(world, "a message that nobody sent");
+        return true;
+    }
+    struct record *record = &side->other->records[index];
+    if (record->message.channel != channel || record->message.guarantee != guarantee ||
+        record->message.length != length) {
+        bad(world, "message %u is not what was sent", index);
+        return true;
+    }
+    for (uint32_t i = HEAD; i < length; i++) {
+        if (data[i] != pattern(index, i)) {
+            bad(world, "byte %u of message %u is wrong", i, index);
+            return true;
+        }
+    }
+    if (record->delivered++ != 0) {
+        bad(world, "message %u was delivered twice", index);
+    }
+    check_order(side, record, index);
+    world->delivered++;
+    if (guarantee < GY_RUDP_UNORDERED || !sim_chance(&world->random, 0.1)) {
+        return true;
+    }
+    side->held_bytes += length;
+    side->held_ns = world->now_ns + sim_below(&world->random, 50 * MS);
+    return false;
+}
+
+/* ---- the plan ---- */
+
+static double upto(struct world *world, double most)
+{
+    return most * (double)sim_below(&world->random, 1001) / 1000;
+}
+
+static void plan_link(struct world *world, struct sim_link *link)
+{
+    struct sim_random *random = &world->random;
+    memset(link, 0, sizeof *link);
+    link->delay_ns = sim_below(random, 100 * MS);
+    link->jitter_ns = sim_chance(random, 0.5) ? sim_below(random, 20 * MS) : 0;
+    link->loss = sim_chance(random, 0.6) ? upto(world, 0.15) : 0;
+    if (sim_chance(random, 0.3)) {
+        link->to_bad = upto(world, 0.02);
+        link->to_good = 0.3 + upto(world, 0.5);
+        link->loss_bad = 0.3 + upto(world, 0.7);
+    }
+    if (sim_chance(random, 0.4)) {
+        link->reorder = upto(world, 0.2);
+        link->reorder_ns = sim_below(random, 80 * MS);
+    }
+    link->duplicate = sim_chance(random, 0.4) ? upto(world, 0.1) : 0;
+    link->corrupt = sim_chance(random, 0.4) ? upto(world, 0.05) : 0;
+    if (sim_chance(random, 0.4)) {
+        link->rate = 50000 + sim_below(random, sim_chance(random, 0.5) ? 200000 : 5000000);
+        link->queue_bytes = 4000 + sim_below(random, sim_chance(random, 0.5) ? 10000 : 200000);
+    }
+    if (sim_chance(random, 0.3)) {
+        link->cut_ns = SECOND + sim_below(random, 4 * SECOND);
+        link->heal_ns = link->cut_ns + sim_below(random, 8 * SECOND);
+    }
+    uint64_t longest = sim_link_longest_ns(link);
+    world->longest_ns = longest > world->longest_ns ? longest : world->longest_ns;
+}
+
+static uint32_t plan_length(struct world *world)
+{
+    struct sim_random *random = &world->random;
+    uint64_t most = world->config.message_max;
+    uint64_t kind = sim_below(random, 100);
+    uint64_t length = HEAD + sim_below(random, kind < 75 ? 300 : kind < 95 ? 5000 : 40000);
+    return (uint32_t)(length < most ? length : most);
+}
+
+static void plan_messages(struct world *world, struct side *side)
+{
+    struct sim_random *random = &world->random;
+    uint64_t at_ns = world->now_ns, gap_ns = sim_below(random, 30 * MS) + 1;
+    side->planned = 20 + (uint32_t)sim_below(random, WORLD_MESSAGES_MAX - 20);
+    for (uint32_t i = 0; i < side->planned; i++) {
+        struct record *record = &side->records[i];
+        struct gy_rudp_message *message = &record->message;
+        at_ns += sim_chance(random, 0.5) ? 0 : sim_below(random, gap_ns);
+        record->at_ns = at_ns;
+        message->length = plan_length(world);
+        message->channel = (uint8_t)sim_below(random, world->config.channels);
+        message->guarantee = (enum gy_rudp_guarantee)sim_below(random, 4);
+        if (sim_chance(random, 0.2)) {
+            message->deadline_ns = at_ns + MS + sim_below(random, SECOND);
+            record->limited = true;
+        } else if (sim_chance(random, 0.1)) {
+            message->tries_max = 1 + (uint32_t)sim_below(random, 3);
+            record->limited = true;
+        }
+        uint8_t *data = malloc(message->length);
+        gy_assert(data != NULL);
+        struct gy_writer writer = gy_writer_on(data, message->length);
+        gy_writer_u32(&writer, i);
+        gy_writer_u16(&writer, side->flow);
+        for (uint32_t at = HEAD; at < message->length; at++) {
+            data[at] = pattern(i, at);
+        }
+        message->data = data;
+    }
+}
+
+static void plan_config(struct world *world)
+{
+    struct sim_random *random = &world->random;
+    uint64_t window = UINT64_C(16384) << sim_below(random, 7);
+    world->config = (struct gy_rudp_config){
+        .datagram_bytes = 1200 + (uint32_t)sim_below(random, 2) * 252,
+        .channels = 1 + (uint32_t)sim_below(random, WORLD_CHANNELS),
+        .packets = 64u << sim_below(random, 5),
+        .pieces = 8u << sim_below(random, 7),
+        .assemblies = 8u << sim_below(random, 5),
+        .window_bytes = window,
+        .message_max = window / 2,
+        .idle_timeout_ns = 120 * SECOND,
+        .keepalive_ns = sim_chance(random, 0.3) ? 2 * SECOND : 0,
+        .fixed_rate = sim_chance(random, 0.15) ? 20000 + sim_below(random, 1000000) : 0,
+        .seal = &gy_rudp_seal_check,
+        .seed = sim_random(random),
+    };
+    world->gate = (struct gy_rudp_gate){
+        .key = {{sim_random(random), sim_random(random)}},
+        .cookie_ns = 10 * SECOND,
+        .cid_bytes = sim_below(random, GY_RUDP_CID_MAX + 1),
+    };
+}
+
+static void plan_side(struct world *world, struct side *side, struct side *other,
+                      struct sim_link *link, uint32_t endpoint, uint32_t to, uint16_t flow)
+{
+    side->world = world;
+    side->other = other;
+    side->link = link;
+    side->endpoint = endpoint;
+    side->to = to;
+    side->flow = flow;
+    side->memory = aligned_alloc(16, (gy_rudp_memory_bytes(&world->config) + 15) / 16 * 16);
+    gy_assert(side->memory != NULL);
+    plan_link(world, link);
+    plan_messages(world, side);
+}
+
+static struct gy_rudp_env env_of(struct side *side)
+{
+    return (struct gy_rudp_env){side_received, side_take, side_give, side};
+}
+
+static void cid_random(struct world *world, struct gy_rudp_cid *cid, size_t bytes, uint8_t first)
+{
+    memset(cid, 0, sizeof *cid);
+    cid->length = (uint8_t)bytes;
+    for (size_t i = 0; i < bytes; i++) {
+        cid->bytes[i] = i == 0 ? first : (uint8_t)sim_random(&world->random);
+    }
+}
+
+static void plan(struct world *world, uint64_t seed)
+{
+    memset(world, 0, sizeof *world);
+    world->seed = seed;
+    world->random.state = seed ^ UINT64_C(0x72756470);
+    world->now_ns = SECOND;
+    sim_network_init(&world->network, seed);
+    plan_config(world);
+    world->clients = 1 + (uint32_t)sim_below(&world->random, WORLD_CLIENTS_MAX);
+    for (uint32_t i = 0; i < world->clients; i++) {
+        struct gy_rudp_cid self;
+        struct side *client = &world->client[i], *server = &world->server[i];
+        plan_side(world, client, server, &world->up[i], i + 1, 0, (uint16_t)(2 * i));
+        plan_side(world, server, client, &world->down[i], 0, i + 1, (uint16_t)(2 * i + 1));
+        struct gy_rudp_env env = env_of(client);
+        cid_random(world, &self, sim_below(&world->random, GY_RUDP_CID_MAX + 1), 0xc1);
+        int code = gy_rudp_connect(&client->conn, &world->config, client->memory, &env, &self,
+                                   world->now_ns);
+        gy_assert(code == 0);
+        client->exists = true;
+    }
+}
+
+/* ---- the run ---- */
+
+static void server_stranger(struct world *world, uint32_t i, struct sim_datagram *datagram)
+{
+    struct gy_rudp_long hello;
+    uint8_t answer[GY_RUDP_ANSWER_MAX];
+    size_t bytes;
+    struct side *server = &world->server[i];
+    world->stranger_in[i] += datagram->bytes;
+    switch (gy_rudp_gate_take(&world->gate, &datagram->from, sizeof datagram->from, datagram->data,
+                              datagram->bytes, world->now_ns, &hello, answer, &bytes)) {
+    case GY_RUDP_ANSWER:
+        world->stranger_out[i] += bytes;
+        sim_network_send(&world->network, server->link, 0, i + 1, answer, bytes, world->now_ns);
+        break;
+    case GY_RUDP_ADMIT: {
+        struct gy_rudp_cid self;
+        uint8_t token[GY_RUDP_TOKEN_BYTES];
+        struct gy_rudp_env env = env_of(server);
+        cid_random(world, &self, world->gate.cid_bytes, (uint8_t)i);
+        gy_rudp_gate_token(&world->gate, &self, token);
+        gy_assert(!server->exists);
+        server->exists = gy_rudp_accept(&server->conn, &world->config, server->memory, &env, &self,
+                                        &hello, token, world->now_ns) == 0;
+        gy_assert(server->exists);
+        break;
+    }
+    default:
+        break;
+    }
+    if (world->stranger_out[i] > 3 * world->stranger_in[i]) {
+        bad(world, "a stranger was sent more than three times what it sent");
+    }
+}
+
+static void deliver(struct world *world, struct sim_datagram *datagram)
+{
+    if (datagram->to != 0) {
+        gy_rudp_receive(&world->client[datagram->to - 1].conn, datagram->data, datagram->bytes,
+                        world->now_ns);
+        return;
+    }
+    uint32_t i = datagram->from - 1;
+    struct side *server = &world->server[i];
+    struct gy_rudp_long packet;
+    int code = gy_rudp_packet_peek(datagram->data, datagram->bytes, world->gate.cid_bytes, &packet);
+    bool ours = server->exists && code == 0 &&
+                (packet.type != GY_RUDP_PACKET_SHORT ||
+                 memcmp(packet.to.bytes, server->conn.self.bytes, packet.to.length) == 0);
+    if (ours) {
+        gy_rudp_receive(&server->conn, datagram->data, datagram->bytes, world->now_ns);
+    } else {
+        server_stranger(world, i, datagram);
+    }
+}
+
+static void side_send(struct world *world, struct side *side)
+{
+    while (side->next < side->planned && side->records[side->next].at_ns <= world->now_ns) {
+        struct record *record = &side->records[side->next++];
+        int code = gy_rudp_send(&side->conn, &record->message);
+        record->sent = true;
+        if (code != 0) {
+            bad(world, "a message was refused: %s", gy_error_name(code));
+        }
+        if (sim_chance(&world->random, 0.03)) {
+            struct record *victim = &side->records[sim_below(&world->random, side->next)];
+            if (victim->ended_ns == 0) {
+                victim->limited = true;
+                gy_rudp_cancel(&side->conn, &victim->message);
+            }
+        }
+    }
+}
+
+static void side_finished(struct world *world, struct side *side)
+{
+    struct gy_rudp_message *message;
+    while ((message = gy_rudp_finished(&side->conn)) != NULL) {
+        struct record *record = (struct record *)message;
+        record->ended_ns = world->now_ns;
+        side->finished++;
+        world->expired += message->result == GY_RUDP_EXPIRED;
+        world->lost += message->result == GY_RUDP_LOST;
+    }
+}
+
+static uint64_t side_next_ns(const struct side *side)
+{
+    uint64_t at = gy_rudp_timeout(&side->conn);
+    if (side->next < side->planned && side->records[side->next].at_ns < at) {
+        at = side->records[side->next].at_ns;
+    }
+    return side->held_bytes > 0 && side->held_ns < at ? side->held_ns : at;
+}
+
+static void side_turn(struct world *world, struct side *side, bool sending)
+{
+    uint8_t out[SIM_DATAGRAM_MAX];
+    size_t bytes;
+    if (!side->exists) {
+        return;
+    }
+    gy_rudp_expire(&side->conn, world->now_ns);
+    if (sending) {
+        side_send(world, side);
+    }
+    if (side->held_bytes > 0 && world->now_ns >= side->held_ns) {
+        gy_rudp_consumed(&side->conn, side->held_bytes);
+        side->held_bytes = 0;
+    }
+    while ((bytes = gy_rudp_output(&side->conn, out, sizeof out, world->now_ns)) > 0) {
+        sim_network_send(&world->network, side->link, side->endpoint, side->to, out, bytes,
+                         world->now_ns);
+    }
+    side_finished(world, side);
+}
+
+static bool step(struct world *world, bool sending)
+{
+    uint64_t next = sim_network_next_ns(&world->network);
+    for (uint32_t i = 0; i < world->clients; i++) {
+        struct side *sides[] = {&world->client[i], &world->server[i]};
+        for (unsigned k = 0; k < 2; k++) {
+            uint64_t at = sides[k]->exists ? side_next_ns(sides[k]) : UINT64_MAX;
+            next = at < next ? at : next;
+        }
+    }
+    if (next == UINT64_MAX) {
+        return false;
+    }
+    world->now_ns = next > world->now_ns ? next : world->now_ns;
+    struct sim_datagram *datagram;
+    while ((datagram = sim_network_take(&world->network, world->now_ns)) != NULL) {
+        deliver(world, datagram);
+    }
+    for (uint32_t i = 0; i < world->clients; i++) {
+        side_turn(world, &world->client[i], sending);
+        side_turn(world, &world->server[i], sending);
+    }
+    return true;
+}
+
+/* Something is acknowledged and waits at the peer's for a SKIP that is still under way. */
+static bool waiting(const struct side *side)
+{
+    for (uint32_t i = 0; i < side->planned; i++) {
+        const struct record *record = &side->records[i];
+        if (record->message.guarantee == GY_RUDP_ORDERED &&
+            record->message.result == GY_RUDP_ACKED && record->delivered == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* All is sent and has its result, and what must arrive has arrived. */
+static bool settled(const struct world *world)
+{
+    for (uint32_t i = 0; i < world->clients; i++) {
+        const struct side *sides[] = {&world->client[i], &world->server[i]};
+        for (unsigned k = 0; k < 2; k++) {
+            const struct side *side = sides[k];
+            if (side->finished < side->planned || side->held_bytes > 0) {
+                return false;
+            }
+        }
+    }
+    for (uint32_t i = 0; i < world->clients; i++) {
+        if (waiting(&world->client[i]) || waiting(&world->server[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void check_side(struct world *world, const struct side *side)
+{
+    for (uint32_t i = 0; i < side->planned; i++) {
+        const struct record *record = &side->records[i];
+        bool reliable = record->message.guarantee >= GY_RUDP_UNORDERED;
+        enum gy_rudp_result result = record->message.result;
+        if (reliable && !record->limited && result != GY_RUDP_ACKED) {
+            bad(world, "reliable message %u of flow %u ended as %d", i, side->flow, result);
+        }
+        if (reliable && result == GY_RUDP_ACKED && record->delivered != 1) {
+            bad(world, "message %u of flow %u is acknowledged and was not delivered", i,
+                side->flow);
+        }
+        if (!record->limited && result == GY_RUDP_EXPIRED) {
+            bad(world, "message %u of flow %u expired without a limit", i, side->flow);
+        }
+    }
+    if (side->conn.pieces.used > side->conn.config.pieces) {
+        bad(world, "more pieces than there may be");
+    }
+}
+
+static void run(struct world *world)
+{
+    uint32_t steps = 0;
+    uint64_t end_ns = world->now_ns + TIME_MAX;
+    while (!settled(world) && world->failure[0] == '\0') {
+        if (!step(world, true) || world->now_ns > end_ns || ++steps > STEPS_MAX) {
+            bad(world, "no end after %llu s and %u steps",
+                (unsigned long long)(world->now_ns / SECOND), steps);
+        }
+    }
+    for (uint32_t i = 0; i < world->clients && world->failure[0] == '\0'; i++) {
+        check_side(world, &world->client[i]);
+        check_side(world, &world->server[i]);
+        gy_rudp_close(&world->client[i].conn, GY_RUDP_CLOSE_APPLICATION, "done", world->now_ns);
+    }
+    /* Either side ends by itself, whatever is lost. */
+    end_ns = world->now_ns + TIME_MAX;
+    while (world->failure[0] == '\0' && step(world, true)) {
+        if (world->now_ns > end_ns || ++steps > STEPS_MAX) {
+            bad(world, "the connections do not end");
+        }
+    }
+}
+
+static void add(struct world_totals *totals, const struct world *world, const struct side *side)
+{
+    const struct gy_rudp_stats *from = &side->conn.stats;
+    struct gy_rudp_stats *to = &totals->rudp;
+    (void)world;
+    totals->messages += side->planned;
+    to->packets_sent += from->packets_sent;
+    to->packets_received += from->packets_received;
+    to->dropped += from->dropped;
+    to->duplicates += from->duplicates;
+    to->refused += from->refused;
+    to->lost += from->lost;
+    to->spurious += from->spurious;
+    to->probes += from->probes;
+    to->repeated += from->repeated;
+    to->evicted += from->evicted;
+    to->delivered += from->delivered;
+}
+
+static void side_free(struct world *world, struct side *side)
+{
+    if (side->exists) {
+        if (world->failure[0] == '\0' && side->conn.state != GY_RUDP_DEAD) {
+            bad(world, "a connection is not dead at the end");
+        }
+        gy_rudp_free(&side->conn);
+        while (gy_rudp_finished(&side->conn) != NULL) {
+        }
+        if (side->taken_bytes != 0) {
+            bad(world, "%zu bytes of reassembly were not given back", side->taken_bytes);
+        }
+    }
+    for (uint32_t i = 0; i < side->planned; i++) {
+        free((void *)side->records[i].message.data);
+    }
+    free(side->memory);
+}
+
+int world_run(struct world *world, uint64_t seed, struct world_totals *totals)
+{
+    world_seed = seed;
+    plan(world, seed);
+    run(world);
+    const struct sim_counts *counts = &world->network.counts;
+    for (uint32_t i = 0; i < world->clients; i++) {
+        add(totals, world, &world->client[i]);
+        add(totals, world, &world->server[i]);
+        side_free(world, &world->client[i]);
+        side_free(world, &world->server[i]);
+    }
+    totals->runs++;
+    totals->delivered += world->delivered;
+    totals->expired += world->expired;
+    totals->lost += world->lost;
+    totals->network.sent += counts->sent;
+    totals->network.lost += counts->lost;
+    totals->network.lost_in_burst += counts->lost_in_burst;
+    totals->network.reordered += counts->reordered;
+    totals->network.duplicated += counts->duplicated;
+    totals->network.corrupted += counts->corrupted;
+    totals->network.queue_full += counts->queue_full;
+    totals->network.cut += counts->cut;
+    sim_network_free(&world->network);
+    return world->failure[0] == '\0' ? 0 : -1;
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GY_TESTS_SIM_RUDP_WORLD_H
+#define GY_TESTS_SIM_RUDP_WORLD_H
+
+/*
+ * Reliable UDP in the simulated network: one server, one to three clients, messages of every
+ * guarantee in both directions, over links, with settings and at times that all follow from the
+ * seed. What must hold is checked at every delivery and once more at the end.
+ */
+
+#include "protocols/rudp/gate.h"
+#include "protocols/rudp/rudp.h"
+#include "tests/sim/network.h"
+
+#define WORLD_CLIENTS_MAX  3
+#define WORLD_MESSAGES_MAX 256
+#define WORLD_CHANNELS     4
+
+struct world;
+
+struct record {
+    struct gy_rudp_message message;
+    uint64_t at_ns;     /* it is to be sent */
+    uint64_t ended_ns;  /* its result was known; 0: not yet */
+    bool sent, limited; /* limited: has a deadline or tries, or was cancelled */
+    uint32_t delivered;
+};
+
+/* One end of a connection. */
+struct side {
+    struct world *world;
+    struct gy_rudp_conn conn;
+    struct side *other;
+    struct sim_link *link; /* from here to there */
+    void *memory;
+    bool exists;
+    uint32_t endpoint, to;
+    uint16_t flow; /* of what it sends */
+    struct record records[WORLD_MESSAGES_MAX];
+    uint32_t planned, next, finished;
+    uint32_t last[WORLD_CHANNELS][4]; /* of what it receives: the record after the newest */
+    size_t taken_bytes;               /* by reassembly */
+    uint64_t held_bytes, held_ns;     /* not consumed yet */
+};
+
+struct world {
+    struct sim_network network;
+    struct sim_random random;
+    uint64_t seed, now_ns;
+    struct gy_rudp_config config;
+    struct gy_rudp_gate gate;
+    uint32_t clients;
+    struct side client[WORLD_CLIENTS_MAX], server[WORLD_CLIENTS_MAX];
+    struct sim_link up[WORLD_CLIENTS_MAX], down[WORLD_CLIENTS_MAX];
+    uint64_t stranger_in[WORLD_CLIENTS_MAX], stranger_out[WORLD_CLIENTS_MAX];
+    uint64_t longest_ns; /* that a datagram may be under way */
+    uint64_t delivered, expired, lost;
+    char failure[256]; /* empty: none */
+};
+
+/* What was met, over all runs. */
+struct world_totals {
+    struct sim_counts network;
+    struct gy_rudp_stats rudp;
+    uint64_t runs, messages, delivered, expired, lost;
+};
+
+/* Runs one world to its end. 0, or -1 with world->failure filled in. `world` is large: not for the
+ * stack. Adds to `totals`. */
+int world_run(struct world *world, uint64_t seed, struct world_totals *totals);
+
+/* The seed of the run that is on, for who stops the program. */
+extern uint64_t world_seed;
+
+#endif
