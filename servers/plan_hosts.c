@@ -37,6 +37,7 @@ void gy_plan_host_free(struct gy_plan_host *host)
     for (uint32_t i = 0; i < GY_FILES_ERROR_PAGES_MAX; i++) {
         free(host->error_keys[i]);
     }
+    gy_plan_free_websockets(host);
     free(host);
 }
 
@@ -434,7 +435,8 @@ static int check_host(const struct gy_plan_block *block, const struct gy_plan_ho
             block->unknown_host, error,
             "root (or fixed) says already what unknown hosts get; leave one out");
     }
-    if (host != block->hosts[0] && !serves && host->vhost->redirects.count == 0) {
+    if (host != block->hosts[0] && !serves && host->vhost->redirects.count == 0 &&
+        host->vhost->socket_count == 0) {
         return gy_config_error(host->at, error,
                                "there is nothing to serve; write root DIR; or redirect / URL; in "
                                "its block");
@@ -509,7 +511,7 @@ int gy_plan_open_hosts(struct gy_plan_block *block, const struct gy_plan_flags *
     }
     const struct gy_vhost *first = block->hosts[0]->vhost;
     if (block->host_count > 1 || first->redirects.count > 0 || first->headers.count > 0 ||
-        first->path_count > 0 || block->visits.interval_ns > 0) {
+        first->path_count > 0 || first->socket_count > 0 || block->visits.interval_ns > 0) {
         return gy_vhosts_serve(&block->vhosts, &block->http, workers) == 0
                    ? 0
                    : gy_error_set(error, GY_ENOMEM, "preparing %s: out of memory",

@@ -27,6 +27,7 @@ struct gy_plan_host {
     char *error_keys[GY_FILES_ERROR_PAGES_MAX];
     struct gy_files files;
     bool files_open;
+    struct gy_plan_socket *sockets; /* of `websocket` */
 };
 
 /* What keys of the file, and of an `http` block, get. */
@@ -93,6 +94,10 @@ int gy_plan_take_compress(void *context, const struct gy_config_directive *direc
 int gy_plan_take_path(void *context, const struct gy_config_directive *directive,
                       struct gy_error *error);
 
+int gy_plan_take_websocket(void *context, const struct gy_config_directive *directive,
+                           struct gy_error *error);
+void gy_plan_free_websockets(struct gy_plan_host *host);
+
 #define GY_PLAN_HOST_KEYS                                                                          \
     {"root", 1, 1, GY_CONFIG_PLAIN, true, gy_plan_take_host_key, "DIR"},                           \
         {"listing", 1, 1, GY_CONFIG_PLAIN, true, gy_plan_take_host_key, "on or off"},              \
@@ -120,6 +125,7 @@ int gy_plan_take_path(void *context, const struct gy_config_directive *directive
          "FROM TO [301, 302, 303, 307 or 308]"},                                                   \
         {"error-page", 2, 16, GY_CONFIG_PLAIN, false, gy_plan_take_host_key, "STATUS... /PATH"},   \
         {"header", 1, 3, GY_CONFIG_PLAIN, false, gy_plan_take_host_key, "NAME VALUE [always]"},    \
+        {"websocket", 1, 1, GY_CONFIG_BLOCK, false, gy_plan_take_websocket, "/PATH"},              \
     {                                                                                              \
         "path", 1, 1, GY_CONFIG_BLOCK, false, gy_plan_take_path, "/PREFIX/"                        \
     }

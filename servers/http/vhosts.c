@@ -147,6 +147,21 @@ static bool redirect(struct gy_http_exchange *exchange, const struct gy_vhost *v
     return true;
 }
 
+/* True: the request is for one of the host's sockets, and was answered. An exchange that became a
+ * connection has the socket as its context. */
+static bool open_socket(struct gy_http_exchange *exchange, const struct gy_vhost *vhost)
+{
+    for (uint32_t i = 0; i < vhost->socket_count; i++) {
+        if (gy_websocket_fits(vhost->sockets[i], gy_http_target(exchange))) {
+            if (gy_websocket_take(vhost->sockets[i], exchange)) {
+                exchange->context = vhost->sockets[i];
+            }
+            return true;
+        }
+    }
+    return false;
+}
+
 static void vhosts_request(struct gy_http_exchange *exchange)
 {
     struct gy_vhosts *vhosts = gy_http_context(exchange);
@@ -160,7 +175,8 @@ static void vhosts_request(struct gy_http_exchange *exchange)
     if (vhost->has_headers) {
         wrap(exchange, vhost);
     }
-    if (limit(exchange, vhost) || (vhost->redirects.count > 0 && redirect(exchange, vhost))) {
+    if (limit(exchange, vhost) || (vhost->redirects.count > 0 && redirect(exchange, vhost)) ||
+        (vhost->socket_count > 0 && open_socket(exchange, vhost))) {
         return;
     }
     if (vhost->service.handler != NULL) {
@@ -176,10 +192,45 @@ static struct gy_vhost *vhost_of(const struct gy_http_exchange *exchange)
                                        offsetof(struct gy_vhost, handler));
 }
 
+static bool is_socket(const struct gy_http_exchange *exchange, const struct gy_vhost *vhost)
+{
+    for (uint32_t i = 0; i < vhost->socket_count; i++) {
+        if (exchange->context == vhost->sockets[i]) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* `body` and `pull` of hosts that have sockets. */
+static void vhost_body(struct gy_http_exchange *exchange, struct gy_chain *bytes, bool end)
+{
+    const struct gy_vhost *vhost = vhost_of(exchange);
+    if (is_socket(exchange, vhost)) {
+        gy_websocket_body(exchange, bytes, end);
+    } else if (vhost->service.handler != NULL && vhost->service.handler->body != NULL) {
+        vhost->service.handler->body(exchange, bytes, end);
+    }
+}
+
+static int vhost_pull(struct gy_http_exchange *exchange, struct gy_chain *out, uint32_t budget)
+{
+    const struct gy_vhost *vhost = vhost_of(exchange);
+    if (is_socket(exchange, vhost)) {
+        return gy_websocket_pull(exchange, out, budget);
+    }
+    if (vhost->service.handler == NULL || vhost->service.handler->pull == NULL) {
+        return GY_ESTATE; /* nobody promised a body to pull */
+    }
+    return vhost->service.handler->pull(exchange, out, budget);
+}
+
 static void vhost_closed(struct gy_http_exchange *exchange, int reason)
 {
     struct gy_vhost *vhost = vhost_of(exchange);
-    if (vhost->service.handler != NULL && vhost->service.handler->closed != NULL) {
+    if (is_socket(exchange, vhost)) {
+        gy_websocket_closed(exchange, reason);
+    } else if (vhost->service.handler != NULL && vhost->service.handler->closed != NULL) {
         vhost->service.handler->closed(exchange, reason);
     }
     exchange->transport = exchange->transport->under;
@@ -208,10 +259,38 @@ static void vhosts_over(void *context, uint32_t worker, const struct gy_h1_recor
 
 /* ---- workers ---- */
 
+static void sockets_close(const struct gy_vhost *vhost, struct gy_worker *worker, uint32_t count)
+{
+    for (uint32_t i = count; i-- > 0;) {
+        gy_websocket_worker_close(vhost->sockets[i], worker);
+    }
+}
+
+/* A host's service and sockets. */
+static int service_open(const struct gy_vhost *vhost, struct gy_worker *worker,
+                        struct gy_error *error)
+{
+    const struct gy_http_service *service = &vhost->service;
+    for (uint32_t i = 0; i < vhost->socket_count; i++) {
+        int code = gy_websocket_worker_open(vhost->sockets[i], worker, error);
+        if (code != 0) {
+            sockets_close(vhost, worker, i);
+            return code;
+        }
+    }
+    int code =
+        service->worker_open != NULL ? service->worker_open(service->context, worker, error) : 0;
+    if (code != 0) {
+        sockets_close(vhost, worker, vhost->socket_count);
+    }
+    return code;
+}
+
 static void services_close(const struct gy_vhosts *vhosts, struct gy_worker *worker, uint32_t count)
 {
     for (uint32_t i = count; i-- > 0;) {
         const struct gy_http_service *service = &vhosts->list[i]->service;
+        sockets_close(vhosts->list[i], worker, vhosts->list[i]->socket_count);
         if (service->worker_close != NULL) {
             service->worker_close(service->context, worker);
         }
@@ -232,10 +311,7 @@ static int vhosts_worker_open(void *context, struct gy_worker *worker, struct gy
         }
     }
     for (uint32_t i = 0; i < vhosts->count; i++) {
-        const struct gy_http_service *service = &vhosts->list[i]->service;
-        int code = service->worker_open != NULL
-                       ? service->worker_open(service->context, worker, error)
-                       : 0;
+        int code = service_open(vhosts->list[i], worker, error);
         if (code != 0) {
             services_close(vhosts, worker, i);
             if (own->users == 0) {
@@ -297,6 +373,10 @@ int gy_vhosts_serve(struct gy_vhosts *vhosts, struct gy_http_server *http, uint3
         }
         vhost->handler.request = vhosts_request; /* for form's sake: it is not called again */
         vhost->handler.closed = vhost_closed;
+        if (vhost->socket_count > 0) {
+            vhost->handler.body = vhost_body;
+            vhost->handler.pull = vhost_pull;
+        }
         vhost->has_headers = vhost->headers.count > 0;
         for (uint32_t p = 0; p < vhost->path_count; p++) {
             vhost->has_headers = vhost->has_headers || vhost->paths[p]->headers.count > 0;

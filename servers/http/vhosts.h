@@ -22,9 +22,11 @@
 #include "host_names.h"
 #include "http_server.h"
 #include "redirects.h"
+#include "websocket.h"
 
-#define GY_VHOSTS_MAX      256 /* of one server, the default one included */
-#define GY_VHOST_PATHS_MAX 32
+#define GY_VHOSTS_MAX        256 /* of one server, the default one included */
+#define GY_VHOST_PATHS_MAX   32
+#define GY_VHOST_SOCKETS_MAX 32
 
 /* Rules for the paths below a prefix that ends in '/', or for one path. */
 struct gy_vhost_path {
@@ -56,6 +58,8 @@ struct gy_vhost {
     struct gy_header_rules headers;
     struct gy_vhost_path *paths[GY_VHOST_PATHS_MAX]; /* calloc'ed */
     uint32_t path_count;
+    struct gy_websocket *sockets[GY_VHOST_SOCKETS_MAX]; /* the caller's */
+    uint32_t socket_count;
 
     /* Made by gy_vhosts_serve(). */
     struct gy_http_handler handler;

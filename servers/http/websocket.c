@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "servers/http/websocket.h"
+
+#include <sys/mman.h>
+
+#include "core/asan.h"
+#include "core/worker.h"
+
+#define DEFAULT_CONNECTIONS 65536
+#define DEFAULT_MESSAGE_MAX (1u << 20)
+#define NANOSECONDS_PER_MS  UINT64_C(1000000)
+
+/* How long a connection waits that found no memory. */
+#define RETRY_MS 10
+
+enum flag {
+    EOF_SEEN = 1 << 0, /* the peer will send no more */
+    STALLED = 1 << 1,  /* `in` waits for room in `out` */
+    STARVED = 1 << 2,  /* `in` or `out` waits for memory */
+    REFUSED = 1 << 3,  /* the handler waits for room */
+    TOLD = 1 << 4,     /* the handler knows that it is over */
+    RUNNING = 1 << 5,
+};
+
+struct gy_websocket_worker {
+    struct gy_ws_env env;
+    struct gy_worker *worker;
+    struct gy_slab connections;
+    struct gy_websocket_connection *first;
+    uint32_t users; /* listeners */
+    size_t mapped_bytes;
+};
+
+struct gy_ws_limits gy_websocket_limits_default(void)
+{
+    struct gy_ws_limits limits = gy_ws_limits_default;
+    limits.frame_max = DEFAULT_MESSAGE_MAX;
+    limits.message_max = DEFAULT_MESSAGE_MAX;
+    return limits;
+}
+
+/* ---- workers ---- */
+
+int gy_websocket_worker_open(struct gy_websocket *socket, struct gy_worker *worker,
+                             struct gy_error *error)
+{
+    uint32_t number = worker->options.number;
+    gy_assert(number < GY_HTTP_WORKERS_MAX && socket->handler->message != NULL);
+    if (socket->one_worker && worker->options.workers > 1) {
+        return gy_error_set(error, GY_EINVAL,
+                            "preparing websocket %s: what goes to everybody has one order for all, "
+                            "so it needs one worker; run with --workers 1",
+                            socket->path);
+    }
+    if (socket->workers[number] != NULL) {
+        socket->workers[number]->users++;
+        return 0;
+    }
+    uint32_t count = socket->connections_max != 0 ? socket->connections_max : DEFAULT_CONNECTIONS;
+    size_t slab_bytes = gy_slab_bytes(sizeof(struct gy_websocket_connection), count);
+    size_t bytes = sizeof(struct gy_websocket_worker) + GY_SLAB_ALIGN + slab_bytes;
+    struct gy_websocket_worker *own = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (own == MAP_FAILED) {
+        return gy_error_set(error, GY_ENOMEM,
+                            "preparing websocket %s for %u connections: out of memory",
+                            socket->path, count);
+    }
+    uintptr_t items = ((uintptr_t)(own + 1) + GY_SLAB_ALIGN - 1) & ~(uintptr_t)(GY_SLAB_ALIGN - 1);
+    own->mapped_bytes = bytes;
+    own->worker = worker;
+    own->users = 1;
+    gy_slab_init(&own->connections, (void *)items, slab_bytes,
+                 sizeof(struct gy_websocket_connection));
+    gy_ws_env_init(&own->env, &worker->bump, &worker->links);
+    own->env.limits =
+        socket->limits.message_max != 0 ? socket->limits : gy_websocket_limits_default();
+    socket->workers[number] = own;
+    return 0;
+}
+
+void gy_websocket_worker_close(struct gy_websocket *socket, struct gy_worker *worker)
+{
+    struct gy_websocket_worker *own = socket->workers[worker->options.number];
+    gy_assert(own != NULL && own->users > 0);
+    if (--own->users == 0) {
+        gy_assert(own->connections.used == 0);
+        size_t bytes = own->mapped_bytes;
+        socket->workers[worker->options.number] = NULL;
+        gy_unpoison(own, bytes);
+        munmap(own, bytes);
+    }
+}
+
+/* ---- one connection ---- */
+
+static struct gy_websocket_connection *connection_of(const struct gy_http_exchange *exchange)
+{
+    return gy_http_state(exchange);
+}
+
+static uint64_t now_ns(const struct gy_websocket_connection *connection)
+{
+    return connection->worker->worker->now_ns;
+}
+
+static void tell_closed(struct gy_websocket_connection *connection, uint16_t code)
+{
+    if ((connection->flags & TOLD) == 0) {
+        connection->flags |= TOLD;
+        if (connection->socket->handler->closed != NULL) {
+            connection->socket->handler->closed(connection, code);
+        }
+    }
+}
+
+static void follow_deadline(struct gy_websocket_connection *connection)
+{
+    struct gy_worker *worker = connection->worker->worker;
+    uint64_t due_ns = gy_ws_deadline(&connection->ws);
+    uint64_t due_ms = due_ns == GY_WS_NO_DEADLINE ? UINT64_MAX : due_ns / NANOSECONDS_PER_MS + 1;
+    if ((connection->flags & STARVED) != 0 && worker->now_ms + RETRY_MS < due_ms) {
+        due_ms = worker->now_ms + RETRY_MS;
+    }
+    if (due_ms == UINT64_MAX) {
+        gy_timer_disarm(&worker->wheel, &connection->timer);
+    } else if (!gy_timer_armed(&connection->timer) || connection->timer.due_ms > due_ms) {
+        /* A timer that fires early asks again: so it is not moved for every message. */
+        gy_timer_arm(&worker->wheel, &connection->timer, due_ms);
+    }
+}
+
+/* After anything that may have changed what is to be sent, or how long it may live. */
+static void follow(struct gy_websocket_connection *connection)
+{
+    uint32_t wants = gy_ws_wants(&connection->ws);
+    if ((wants & GY_WS_WANT_CLOSE) != 0) {
+        gy_http_cancel(connection->exchange, GY_ETIMEOUT);
+    } else if (!gy_chain_empty(&connection->out) || (wants & GY_WS_WANT_END) != 0 ||
+               (connection->flags & EOF_SEEN) != 0) {
+        gy_http_wake(connection->exchange);
+    }
+    follow_deadline(connection);
+}
+
+static void run(struct gy_websocket_connection *connection)
+{
+    struct gy_ws_event event;
+    uint32_t before = connection->in.length;
+    int code;
+    gy_assert((connection->flags & RUNNING) == 0);
+    connection->flags &= ~(uint32_t)(STALLED | STARVED);
+    connection->flags |= RUNNING;
+    while ((code = gy_ws_read(&connection->ws, &connection->in, now_ns(connection), &event)) == 1) {
+        if (event.type == GY_WS_MESSAGE) {
+            connection->socket->handler->message(connection, event.kind, event.message);
+        } else if (event.type == GY_WS_CLOSED) {
+            tell_closed(connection, event.failed ? GY_WS_ABNORMAL : event.code);
+        }
+    }
+    connection->flags &= ~(uint32_t)RUNNING;
+    connection->flags |= code == GY_EAGAIN ? STALLED : code == GY_ENOBUFS ? STARVED : 0;
+    gy_http_consume(connection->exchange, before - connection->in.length);
+    if ((connection->flags & EOF_SEEN) != 0 && code == 0) {
+        tell_closed(connection, GY_WS_ABNORMAL);
+    }
+    follow(connection);
+}
+
+static void on_timer(struct gy_timer *timer, uint64_t now_ms)
+{
+    struct gy_websocket_connection *connection =
+        (struct gy_websocket_connection *)(void *)((char *)timer -
+                                                   offsetof(struct gy_websocket_connection, timer));
+    struct gy_ws_event event;
+    (void)now_ms;
+    if (gy_ws_expire(&connection->ws, now_ns(connection), &event) == 1) {
+        tell_closed(connection, GY_WS_ABNORMAL);
+    }
+    if ((connection->flags & STARVED) != 0) {
+        gy_http_wake(connection->exchange);
+        run(connection);
+    } else {
+        follow(connection);
+    }
+}
+
+/* ---- the exchange ---- */
+
+bool gy_websocket_fits(const struct gy_websocket *socket, struct gy_http_text target)
+{
+    size_t length = strlen(socket->path);
+    return target.length >= length && memcmp(target.data, socket->path, length) == 0 &&
+           (target.length == length || target.data[length] == '?');
+}
+
+bool gy_websocket_take(struct gy_websocket *socket, struct gy_http_exchange *exchange)
+{
+    struct gy_worker *worker = gy_http_stream(exchange)->worker;
+    struct gy_websocket_worker *own = socket->workers[worker->options.number];
+    struct gy_websocket_connection *connection = gy_slab_take(&own->connections);
+    int subprotocol = -1;
+    if (connection == NULL) {
+        gy_http_answer_error(exchange, 503, NULL);
+        return false;
+    }
+    if (gy_ws_upgrade(exchange, &socket->rules, &subprotocol) != 0) {
+        gy_slab_give(&own->connections, connection);
+        return false;
+    }
+    connection->socket = socket;
+    connection->worker = own;
+    connection->exchange = exchange;
+    connection->state = NULL;
+    connection->flags = 0;
+    connection->next = own->first;
+    connection->link = &own->first;
+    if (own->first != NULL) {
+        own->first->link = &connection->next;
+    }
+    own->first = connection;
+    gy_chain_init(&connection->in, &worker->links);
+    gy_chain_init(&connection->out, &worker->links);
+    gy_ws_init(&connection->ws, &own->env, &connection->out, false, worker->now_ns);
+    gy_timer_init(&connection->timer, on_timer);
+    gy_http_set_state(exchange, connection);
+    if (socket->handler->open != NULL) {
+        socket->handler->open(connection, subprotocol);
+    }
+    follow(connection);
+    return true;
+}
+
+void gy_websocket_body(struct gy_http_exchange *exchange, struct gy_chain *bytes, bool end)
+{
+    struct gy_websocket_connection *connection = connection_of(exchange);
+    int error = gy_chain_move(bytes, &connection->in, bytes->length);
+    gy_assert(error == 0); /* all of it: no slice is cut */
+    connection->flags |= end ? EOF_SEEN : 0;
+    run(connection);
+}
+
+int gy_websocket_pull(struct gy_http_exchange *exchange, struct gy_chain *out, uint32_t budget)
+{
+    struct gy_websocket_connection *connection = connection_of(exchange);
+    struct gy_chain *from = &connection->out;
+    uint32_t low = connection->worker->env.limits.output_high / 2;
+    uint32_t now = from->length < budget ? from->length : budget;
+    if (gy_chain_move(from, out, now) != 0) {
+        connection->flags |= STARVED;
+        follow_deadline(connection);
+        return out->length > 0 ? GY_HTTP_MORE : GY_HTTP_WAIT;
+    }
+    if ((connection->flags & STALLED) != 0 && from->length <= low) {
+        run(connection);
+    }
+    if ((connection->flags & REFUSED) != 0 && from->length <= low) {
+        connection->flags &= ~(uint32_t)REFUSED;
+        if (connection->socket->handler->writable != NULL && gy_ws_is_open(&connection->ws)) {
+            connection->socket->handler->writable(connection);
+        }
+    }
+    if (!gy_chain_empty(from)) {
+        return GY_HTTP_MORE;
+    }
+    bool end = (gy_ws_wants(&connection->ws) & GY_WS_WANT_END) != 0 ||
+               ((connection->flags & EOF_SEEN) != 0 && gy_chain_empty(&connection->in));
+    return end ? GY_HTTP_END : GY_HTTP_WAIT;
+}
+
+void gy_websocket_closed(struct gy_http_exchange *exchange, int reason)
+{
+    struct gy_websocket_connection *connection = connection_of(exchange);
+    (void)reason;
+    tell_closed(connection, GY_WS_ABNORMAL);
+    gy_timer_disarm(&connection->worker->worker->wheel, &connection->timer);
+    gy_ws_end(&connection->ws);
+    gy_chain_clear(&connection->in);
+    gy_chain_clear(&connection->out);
+    *connection->link = connection->next;
+    if (connection->next != NULL) {
+        connection->next->link = connection->link;
+    }
+    gy_http_set_state(exchange, NULL);
+    gy_slab_give(&connection->worker->connections, connection);
+}
+
+/* ---- for handlers ---- */
+
+/* Within run() what follows is done at its end. */
+static int sent(struct gy_websocket_connection *connection, int code)
+{
+    connection->flags |= code == GY_ELIMIT ? REFUSED : 0;
+    if ((connection->flags & RUNNING) == 0) {
+        follow(connection);
+    }
+    return code;
+}
+
+int gy_websocket_send(struct gy_websocket_connection *connection, enum gy_ws_kind kind,
+                      struct gy_chain *payload)
+{
+    return sent(connection, gy_ws_send(&connection->ws, kind, payload));
+}
+
+int gy_websocket_send_copy(struct gy_websocket_connection *connection, enum gy_ws_kind kind,
+                           const void *data, uint32_t bytes)
+{
+    return sent(connection, gy_ws_send_copy(&connection->ws, kind, data, bytes));
+}
+
+int gy_websocket_close(struct gy_websocket_connection *connection, uint16_t code,
+                       const char *reason)
+{
+    return sent(connection, gy_ws_close(&connection->ws, code, reason, now_ns(connection)));
+}
+
+int gy_websocket_broadcast(struct gy_websocket_connection *from, enum gy_ws_kind kind,
+                           struct gy_chain *payload)
+{
+    struct gy_websocket_worker *own = from->worker;
+    struct gy_chain encoded;
+    int count = 0;
+    gy_chain_init(&encoded, &own->worker->links);
+    int code = gy_ws_encode(&own->env, kind, payload, &encoded);
+    if (code != 0) {
+        return code;
+    }
+    for (struct gy_websocket_connection *to = own->first; to != NULL; to = to->next) {
+        code = sent(to, gy_ws_send_encoded(&to->ws, &encoded));
+        count += code == 0;
+        if (code == GY_ELIMIT || code == GY_ENOBUFS) {
+            gy_websocket_close(to, GY_WS_TRY_LATER, "too slow to follow");
+        }
+    }
+    gy_chain_clear(&encoded);
+    return count;
+}
+
+/* ---- services ---- */
+
+static void echo_message(struct gy_websocket_connection *connection, enum gy_ws_kind kind,
+                         struct gy_chain *bytes)
+{
+    /* Nothing is read while `out` is above output_high, so that it is below output_max here. */
+    if (gy_websocket_send(connection, kind, bytes) == GY_ENOBUFS) {
+        gy_websocket_close(connection, GY_WS_TRY_LATER, "no output memory now");
+    }
+}
+
+const struct gy_websocket_handler gy_websocket_echo = {.message = echo_message};
+
+static void room_message(struct gy_websocket_connection *connection, enum gy_ws_kind kind,
+                         struct gy_chain *bytes)
+{
+    if (gy_websocket_broadcast(connection, kind, bytes) == GY_ENOBUFS) {
+        gy_websocket_close(connection, GY_WS_TRY_LATER, "no output memory now");
+    }
+}
+
+const struct gy_websocket_handler gy_websocket_room = {.message = room_message};

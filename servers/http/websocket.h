@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GY_SERVERS_HTTP_WEBSOCKET_H
+#define GY_SERVERS_HTTP_WEBSOCKET_H
+
+/*
+ * WebSockets of an HTTP server: a path whose requests become connections of messages. A handler is
+ * all that is needed:
+ *
+ *     static void message(struct gy_websocket_connection *connection, enum gy_ws_kind kind,
+ *                         struct gy_chain *bytes)
+ *     {
+ *         gy_websocket_send(connection, kind, bytes);
+ *     }
+ *     static const struct gy_websocket_handler echo = {.message = message};
+ *     struct gy_websocket socket = {.path = "/echo", .handler = &echo, .rules.sha1 = sha1};
+ *
+ * The socket is opened for each worker, then given the exchanges of requests for its path
+ * (gy_websocket_take); the exchange's `body`, `pull` and `closed` are from then on
+ * gy_websocket_body() and so on. servers/http/vhosts.h does all of this for a host's sockets.
+ *
+ * Handlers run on the worker that has the connection, and may send to any connection of that
+ * worker at any time between `open` and the return of `closed`.
+ */
+
+#include "../../core/timer.h"
+#include "../../protocols/websocket/handshake.h"
+#include "../../protocols/websocket/websocket.h"
+#include "http_server.h"
+
+struct gy_websocket_connection;
+
+/* All but `message` may be NULL. */
+struct gy_websocket_handler {
+    /* The handshake is done. `subprotocol`: index of the one agreed on, or -1. */
+    void (*open)(struct gy_websocket_connection *connection, int subprotocol);
+    /* A message is whole. What is left in `bytes` is dropped. */
+    void (*message)(struct gy_websocket_connection *connection, enum gy_ws_kind kind,
+                    struct gy_chain *bytes);
+    /* A gy_websocket_send() was refused with GY_ELIMIT, and there is room again. */
+    void (*writable)(struct gy_websocket_connection *connection);
+    /* It is over; called once. `code`: of the peer's Close, or GY_WS_ABNORMAL without one. */
+    void (*closed)(struct gy_websocket_connection *connection, uint16_t code);
+};
+
+/* One path. Zero it, fill the first part, keep it until the end. */
+struct gy_websocket {
+    const char *path; /* without a query; requests are compared byte for byte */
+    const struct gy_websocket_handler *handler;
+    void *context; /* the handler's, the same for all workers */
+    struct gy_ws_rules rules;
+    struct gy_ws_limits limits; /* message_max 0: gy_websocket_limits_default() */
+    uint32_t connections_max;   /* at once, per worker; 0: 65536; more get 503 */
+    bool one_worker;            /* it makes no sense over several: worker_open says so */
+
+    struct gy_websocket_worker *workers[GY_HTTP_WORKERS_MAX];
+};
+
+/* The members up to `state` may be read. */
+struct gy_websocket_connection {
+    struct gy_websocket *socket;
+    struct gy_websocket_worker *worker;
+    struct gy_http_exchange *exchange;
+    void *state; /* the handler's own, NULL at first */
+
+    struct gy_websocket_connection *next, **link; /* of the worker's, for a broadcast */
+    struct gy_ws ws;
+    struct gy_chain in, out;
+    struct gy_timer timer;
+    uint32_t flags;
+};
+
+/* The protocol's defaults with messages of 1 MiB. */
+struct gy_ws_limits gy_websocket_limits_default(void);
+
+/* What it keeps for each worker; once for each address that is listened on. */
+int gy_websocket_worker_open(struct gy_websocket *socket, struct gy_worker *worker,
+                             struct gy_error *error);
+void gy_websocket_worker_close(struct gy_websocket *socket, struct gy_worker *worker);
+
+/* Whether a request is for this path. */
+bool gy_websocket_fits(const struct gy_websocket *socket, struct gy_http_text target);
+
+/* Answers a request: false when it was refused, true when the exchange is a connection now. */
+bool gy_websocket_take(struct gy_websocket *socket, struct gy_http_exchange *exchange);
+
+/* The rest of the exchange's handler, once it was taken. */
+void gy_websocket_body(struct gy_http_exchange *exchange, struct gy_chain *bytes, bool end);
+int gy_websocket_pull(struct gy_http_exchange *exchange, struct gy_chain *out, uint32_t budget);
+void gy_websocket_closed(struct gy_http_exchange *exchange, int reason);
+
+/* ---- for handlers; returns as gy_ws_send() and so on ---- */
+
+int gy_websocket_send(struct gy_websocket_connection *connection, enum gy_ws_kind kind,
+                      struct gy_chain *payload);
+int gy_websocket_send_copy(struct gy_websocket_connection *connection, enum gy_ws_kind kind,
+                           const void *data, uint32_t bytes);
+int gy_websocket_close(struct gy_websocket_connection *connection, uint16_t code,
+                       const char *reason);
+
+/* Sends a message to all connections of the socket on this worker, encoded once. Who is too slow to
+ * follow (limits.output_max bytes behind) is closed with 1013. Returns how many got it, or
+ * GY_ENOBUFS (nobody; `payload` is as it was). */
+int gy_websocket_broadcast(struct gy_websocket_connection *from, enum gy_ws_kind kind,
+                           struct gy_chain *payload);
+
+/* ---- services ---- */
+
+/* Every message goes back to whom it came from; to everybody on the socket. */
+extern const struct gy_websocket_handler gy_websocket_echo;
+extern const struct gy_websocket_handler gy_websocket_room;
+
+#endif
