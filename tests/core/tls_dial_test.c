@@ -15,7 +15,7 @@
 #include <time.h>
 
 #include "core/connector.h"
-#include "tests/core/certificates.h"
+#include "tests/certificates.h"
 
 static struct gy_cert_pair authority;
 static struct gy_cert_pair stranger; /* an authority that nobody trusts */

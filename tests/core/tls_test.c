@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 
-#include "tests/core/certificates.h"
+#include "tests/certificates.h"
 #include "tests/core/loopback.h"
 
 /* What all tests share: made once, as making keys takes time. */

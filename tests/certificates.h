@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#ifndef GY_TESTS_CORE_CERTIFICATES_H
-#define GY_TESTS_CORE_CERTIFICATES_H
+#ifndef GY_TESTS_CERTIFICATES_H
+#define GY_TESTS_CERTIFICATES_H
 
 /* Certificates for tests, made on the spot. */
 
