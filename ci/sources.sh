@@ -88,6 +88,8 @@ build_wolfssl() {
 		--enable-curve25519 --enable-ed25519 --enable-opensslextra --enable-harden \
 		--enable-certgen --enable-certreq --enable-certext --enable-keygen --enable-altcertchains \
 		--enable-ocspstapling --enable-mlkem --enable-writedup
+	# What it was configured with would be in every program, folders included.
+	printf '#define LIBWOLFSSL_%s ""\n' CONFIGURE_ARGS GLOBAL_CFLAGS >.build_params
 	make -j"$jobs"
 	make install DESTDIR="$DESTDIR"
 }
