@@ -187,8 +187,9 @@ def a_file_that_becomes_a_fifo_or_a_directory_stops_nobody():
 
         seen = set()
         with meanwhile(change), Connection(server.port, 5) as c:
-            end = time.monotonic() + 1.2
-            while time.monotonic() < end:
+            begun = time.monotonic()
+            # On a busy machine the changes may all happen between two questions for a while.
+            while time.monotonic() < begun + 1.2 or (len(seen) == 1 and time.monotonic() < begun + 15):
                 answer = c.get("/a")
                 seen.add(answer.status)
                 true(answer.status in (200, 301, 403, 404), f"{answer.status}")
