@@ -29,6 +29,7 @@ static struct gy_rudp_assembly **slot_of(struct gy_rudp_conn *conn, uint8_t chan
 static void assembly_free(struct gy_rudp_conn *conn, struct gy_rudp_assembly **slot)
 {
     struct gy_rudp_assembly *assembly = *slot;
+    gy_assert(assembly != NULL);
     *slot = assembly->next;
     if (!is_reliable(assembly->guarantee)) {
         conn->passing_bytes -= memory_bytes(assembly);
