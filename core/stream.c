@@ -379,10 +379,11 @@ void gy_stream_free(struct gy_stream *stream)
     }
     gy_chain_clear(&stream->in);
     gy_chain_clear(&stream->out);
-    if (stream->layer != NULL) {
-        gy_chain_clear(&stream->layer->in);
-        gy_chain_clear(&stream->layer->out);
-        stream->layer->ops->close(stream);
+    struct gy_layer *layer = stream->layer;
+    if (layer != NULL) {
+        gy_chain_clear(&layer->in);
+        gy_chain_clear(&layer->out);
+        layer->ops->close(stream);
         gy_assert(stream->layer == NULL);
     }
     quota_charge(stream, 0);

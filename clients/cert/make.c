@@ -54,7 +54,7 @@ static size_t put_name(uint8_t *target, const char *name)
 /* A SEQUENCE of them. */
 static int put_names(Cert *cert, const struct gy_cert_request *request, struct gy_error *error)
 {
-    uint8_t body[CTC_MAX_ALT_SIZE];
+    uint8_t body[CTC_MAX_ALT_SIZE] = {0};
     size_t length = 0;
     for (uint32_t i = 0; i < request->name_count; i++) {
         size_t bytes = strlen(request->names[i]);

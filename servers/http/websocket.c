@@ -145,7 +145,7 @@ static void follow(struct gy_websocket_connection *connection)
 
 static void run(struct gy_websocket_connection *connection)
 {
-    struct gy_ws_event event;
+    struct gy_ws_event event = {0};
     uint32_t before = connection->in.length;
     int code;
     gy_assert((connection->flags & RUNNING) == 0);
@@ -172,7 +172,7 @@ static void on_timer(struct gy_timer *timer, uint64_t now_ms)
     struct gy_websocket_connection *connection =
         (struct gy_websocket_connection *)(void *)((char *)timer -
                                                    offsetof(struct gy_websocket_connection, timer));
-    struct gy_ws_event event;
+    struct gy_ws_event event = {0};
     (void)now_ms;
     if (gy_ws_expire(&connection->ws, now_ns(connection), &event) == 1) {
         tell_closed(connection, GY_WS_ABNORMAL);

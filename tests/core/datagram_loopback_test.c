@@ -135,6 +135,7 @@ static struct echo *echo_open(const char *address)
         }
         free(echo);
         skip();
+        return NULL;
     }
     return echo;
 }

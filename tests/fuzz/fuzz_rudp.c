@@ -96,7 +96,7 @@ static void drain(struct gy_rudp_conn *conn)
     while ((bytes = gy_rudp_output(conn, out, sizeof out, now_ns)) > 0) {
         gy_assert(bytes <= sizeof out && ++count < 200);
         if ((out[0] & 0x80) == 0) {
-            size_t head = (size_t)(1 + conn->peer.length + (out[0] & 3) + 1);
+            size_t head = (size_t)conn->peer.length + (out[0] & 3u) + 2;
             struct gy_reader reader = gy_reader_on(out + head, bytes - head);
             struct gy_rudp_frame frame;
             int code;

@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void feed(struct ws_rig *rig, const uint8_t *data, size_t size, uint8_t how, uint32_t piece)
 {
-    struct gy_ws_event event;
+    struct gy_ws_event event = {0};
     ws_rig_open_sized(rig, (how & 1) != 0, (how & 4) != 0 ? 1 : 64, (how & 4) != 0 ? 16 : 32768);
     rig->echoes = (how & 2) != 0;
     rig->piece = piece;

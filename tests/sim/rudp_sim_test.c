@@ -16,13 +16,19 @@
 static struct world world;
 static struct world_totals totals;
 
-/* An assertion stops the program, and the seed is what one needs to know. */
+/* An assertion stops the program, and the seed is what one needs to know. In a signal's handler
+ * only write(2) is allowed. */
 static void on_abort(int number)
 {
-    char text[64];
+    char text[32] = "seed ";
+    size_t at = sizeof text;
     (void)number;
-    int length = snprintf(text, sizeof text, "seed %llu\n", (unsigned long long)world_seed);
-    if (write(STDERR_FILENO, text, (size_t)length) < 0) {
+    text[--at] = '\n';
+    for (uint64_t left = world_seed; at > 8 && (left > 0 || at == sizeof text - 1); left /= 10) {
+        text[--at] = (char)('0' + left % 10);
+    }
+    if (write(STDERR_FILENO, text, 5) < 0 ||
+        write(STDERR_FILENO, text + at, sizeof text - at) < 0) {
         return;
     }
 }

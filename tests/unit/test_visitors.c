@@ -70,8 +70,8 @@ static void the_hash_is_siphash_2_4(void **state)
     };
     struct gy_siphash_key key = {{UINT64_C(0x0706050403020100), UINT64_C(0x0f0e0d0c0b0a0908)}};
     uint8_t input[16];
-    for (uint8_t i = 0; i < sizeof input; i++) {
-        input[i] = i;
+    for (size_t i = 0; i < sizeof input; i++) {
+        input[i] = (uint8_t)i;
     }
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         assert_true(gy_siphash(&key, input, cases[i].bytes) == cases[i].hash);
