@@ -5,10 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <wolfssl/options.h>
-#include <wolfssl/wolfcrypt/sha.h>
-
 #include "servers/plan_internal.h"
+#include "servers/sha1.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
@@ -25,16 +23,6 @@ struct gy_plan_socket {
     const char *origins[NAMES_MAX];
     const char *subprotocols[NAMES_MAX];
 };
-
-static void sha1(const void *data, size_t bytes, uint8_t digest[20])
-{
-    wc_Sha sha;
-    int error = wc_InitSha(&sha);
-    error = error == 0 ? wc_ShaUpdate(&sha, data, (word32)bytes) : error;
-    error = error == 0 ? wc_ShaFinal(&sha, digest) : error;
-    gy_assert(error == 0); /* it takes no memory */
-    wc_ShaFree(&sha);
-}
 
 static int take_service(void *context, const struct gy_config_directive *directive,
                         struct gy_error *error)
@@ -146,7 +134,7 @@ int gy_plan_take_websocket(void *context, const struct gy_config_directive *dire
     host->sockets = made;
     made->socket.path = path;
     made->socket.limits = gy_websocket_limits_default();
-    made->socket.rules.sha1 = sha1;
+    made->socket.rules.sha1 = gy_sha1;
     made->socket.rules.origins = made->origins;
     made->socket.rules.subprotocols = made->subprotocols;
     vhost->sockets[vhost->socket_count++] = &made->socket;

@@ -24,7 +24,4 @@ int gy_dns_zone_load(const struct gy_dns_zone **zone, const uint8_t *origin, con
 /* NULL is allowed. */
 void gy_dns_zone_free(const struct gy_dns_zone *zone);
 
-/* SHA-1 of NSEC3, for struct gy_dns_answer_settings. */
-void gy_dns_sha1_compute(void *context, const void *data, size_t bytes, uint8_t digest[20]);
-
 #endif
