@@ -14,7 +14,7 @@ import threading
 import time
 import zlib
 
-from harness import PROGRAM, Connection, Server, Skip, equal, output_of, run, test, tool, true, until
+from harness import PROGRAM, Connection, Server, Skip, equal, free_ports, output_of, run, test, tool, true, until
 
 WORDS = [f"{number:06x}" for number in random.Random(1).sample(range(1 << 24), 3000)]
 BUILT = {"zlib": "gzip", "brotli": "br", "zstd": "zstd"}
@@ -28,11 +28,6 @@ def prose(size, seed=1):
     return " ".join([str(seed), *random.Random(seed).choices(WORDS, k=size // 7 + 1)]).encode()[:size]
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return listening.getsockname()[1]
-
-
 class Compressing(Server):
     """`gyre serve` of a folder with these files and keys."""
 
@@ -42,7 +37,7 @@ class Compressing(Server):
         os.mkdir(self.root)
         for name, data in files.items():
             self.write(name, data)
-        self.port, self.admin = free_port(), free_port()
+        self.port, self.admin = free_ports(2)
         config = self.folder.name + "/gyre.conf"
         with open(config, "w", encoding="ascii") as file:
             file.write(f"workers {workers}; admin 127.0.0.1:{self.admin};\nhttp {{ listen 127.0.0.1:{self.port}; "

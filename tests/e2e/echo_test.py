@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 
-from harness import ALARMS, PROGRAM, Server, Skip, equal, output_of, run, test, true, until
+from harness import ALARMS, PROGRAM, Server, Skip, equal, free_ports, output_of, run, test, true, until
 
 LOAD = os.path.abspath(os.environ.get("GYRE_LOAD", "build/debug/gyre-load"))
 
@@ -78,10 +78,7 @@ def datagrams_of_any_length_come_back():
 
 @test
 def answers_come_from_the_address_that_was_asked():
-    port = 0
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("", 0))
-        port = probe.getsockname()[1]
+    port = free_ports(1)[0]
     with Echo("--udp", listen=(f":{port}",)):
         for host in ("127.0.0.1", "127.0.0.2", "127.77.1.9") + (("::1",) if has_ipv6() else ()):
             comes_back(host, port, host.encode())
@@ -349,9 +346,7 @@ def wrong_answers_are_told_from_right_ones():
 
 @test
 def nobody_there_is_told_at_once():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_ports(1)[0]
     status, _, errors = load(f"udp://127.0.0.1:{port}", "-d", "5s")
     equal(status, 1, "the exit status")
     true("Connection refused; is the server running?" in errors, errors)

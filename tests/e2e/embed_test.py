@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 
-from harness import ALARMS, Connection, equal, output_of, run, test, true
+from harness import ALARMS, Connection, equal, free_ports, output_of, run, test, true
 from installed import CC, FOLDER, WARNINGS, installed
 
 EMBED = os.environ.get("GYRE_EMBED", "")
@@ -55,9 +55,7 @@ class Embedder:
         equal(status, 0, errors)
 
     def __enter__(self):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_ports(1)[0]
         self.log = tempfile.TemporaryFile()
         self.process = subprocess.Popen([self.program, f"127.0.0.1:{self.port}"], stdin=subprocess.DEVNULL,
                                         stdout=self.log, stderr=self.log, start_new_session=True)

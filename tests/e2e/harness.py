@@ -8,6 +8,7 @@ chose, is reached on the loopback interface alone, and is ended by its pid whate
 import contextlib
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -121,10 +122,22 @@ def resident_bytes(pid):
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+# Below the ports that the kernel gives to outgoing connections (net.ipv4.ip_local_port_range begins at 32768), so that
+# a client of another test cannot take one between the look and the listening.
+PORTS = range(15000, 32000)
+
+
 def free_ports(count):
-    """Ports that were free a moment ago."""
+    """Different ports that were free a moment ago."""
     with contextlib.ExitStack() as stack:
-        return [stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(count)]
+        ports = []
+        for port in random.sample(PORTS, 1000):
+            with contextlib.suppress(OSError):
+                stack.enter_context(socket.create_server(("127.0.0.1", port)))
+                ports.append(port)
+            if len(ports) == count:
+                return ports
+    raise AssertionError(f"not {count} free ports among 1,000 that were tried")
 
 
 # ---- the server -----------------------------------------------------------------------------------------------------

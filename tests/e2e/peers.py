@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 
-from harness import Server
+from harness import Server, free_ports
 
 NGINX_CONFIG = """daemon off;
 worker_processes 1;
@@ -41,8 +41,7 @@ class Nginx:
     def __init__(self, root):
         self.folder = tempfile.TemporaryDirectory(prefix="gyre-nginx-")
         os.chmod(self.folder.name, 0o755)
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = probe.getsockname()[1]
+        self.port = free_ports(1)[0]
         program = next((path for path in ("/usr/sbin/nginx", "/usr/bin/nginx") if os.access(path, os.X_OK)), None)
         if program is None:
             raise FileNotFoundError("nginx is not installed; bench/peers/nginx install gets it")
