@@ -2,9 +2,8 @@
 """Shows gyre-load's figures beside wrk's and h2load's, on the same server under the same load, in interleaved windows: do they
 see the same server, and what does each generator cost itself?
 
-    bench/agree                          a listing that gyre makes anew for each request, so that the server is what limits
-    bench/agree --server nginx           the same of nginx
-    bench/agree --work small             an answer of a few bytes, so that the generators are
+    bench/agree                          a folder's listing, which nginx makes anew for each request: the server is what limits
+    bench/agree --server gyre            the built-in site's /status.json
     bench/agree --seconds 1              a quicker look
 
 A generator whose core is busy all the time measures its own queue, so its latencies and its rate are not compared; what a
@@ -124,20 +123,13 @@ PACKAGES = {"wrk": "wrk", "h2load": "nghttp2-client"}
 
 
 def work_of(options, folder):
-    """(command, path) of what the server is to do: what is small takes it less time than it takes a generator, a listing
-    several times as long."""
-    if options.work == "listing":
-        for number in range(LISTED):
-            with open(f"{folder}/file-{number:03}.txt", "w", encoding="ascii") as file:
-                file.write("x" * number)
-    return {
-        ("gyre", "listing"): (f"{options.build}/gyre http {folder} --listen 127.0.0.1:{{port}} --workers 1 --log-level error",
-                              "/"),
-        ("gyre", "small"): (f"{options.build}/gyre http --listen 127.0.0.1:{{port}} --workers 1 --log-level error",
-                            "/status.json"),
-        ("nginx", "listing"): (f"env NGINX_LISTING=on {HERE}/peers/nginx run {{port}} {{dir}} {folder}", "/"),
-        ("nginx", "small"): (f"{HERE}/peers/nginx run {{port}} {{dir}}", "/"),
-    }[(options.server, options.work)]
+    """(command, path): something that takes the server longer than it takes a generator."""
+    if options.server == "gyre":
+        return f"{options.build}/gyre http --listen 127.0.0.1:{{port}} --workers 1 --log-level error", "/status.json"
+    for number in range(LISTED):
+        with open(f"{folder}/file-{number:03}.txt", "w", encoding="ascii") as file:
+            file.write("x" * number)
+    return f"env NGINX_LISTING=on {HERE}/peers/nginx run {{port}} {{dir}} {folder}", "/"
 
 
 def measure(options, names):
@@ -205,7 +197,7 @@ def show_windows(options, results):
         print(f"  {told:38}" + "".join(f"{statistics.median(figure(w) for w in windows):>{14 - len(unit)}.2f}{unit}"
                                        for windows in results.values()))
 
-    print(f"{options.server}, {options.work}, {options.connections} connections, {options.rounds} rounds of "
+    print(f"{options.server}, {options.connections} connections, {options.rounds} rounds of "
           f"{options.seconds} s, interleaved; medians")
     print(f"  {'':38}" + "".join(f"{name:>14}" for name in results))
     for key, told in TOLD.items():
@@ -230,8 +222,7 @@ def show(options, results, found):
 def main():
     parser = argparse.ArgumentParser(prog="bench/agree", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default=HERE.parent / "build" / "release", help="build folder (build/release)")
-    parser.add_argument("--server", choices=("gyre", "nginx"), default="gyre")
-    parser.add_argument("--work", choices=("listing", "small"), default="listing", help="what is asked for (listing)")
+    parser.add_argument("--server", choices=("nginx", "gyre"), default="nginx")
     parser.add_argument("--rounds", type=int, default=11, help="ten or more, else nothing can be told (11)")
     parser.add_argument("--seconds", type=int, default=2)
     parser.add_argument("--connections", type=int, default=64)
