@@ -44,7 +44,7 @@ class Dns:
         self.ask([f"host{i}.example.com A" for i in range(100)] + ["missing.example.com AAAA", "; nothing", "www.example.com MX"])
         self.port = free_ports(1)[0]
         self.process = subprocess.Popen([PROGRAM, "dns", "--listen", f"127.0.0.1:{self.port}", "--workers", "1", "--no-supervisor",
-                                         "--log-level", "error", "--zone", f"example.com={zone}", *flags], stdin=subprocess.DEVNULL)
+                                         "--log-level", "error", "--zone", f"example.com={zone}", *flags], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         until(self.answers, "it serves")
 
     def ask(self, lines):
@@ -205,7 +205,7 @@ def wrong_answers_are_told_from_right_ones():
         found = {name: count for name, count in figures["errors"].items() if count and name != "total"}
         # 5: something behind the last record; 7: no response; 10: less than a header.
         equal(found, {"wrong_question": 1, "short_answer": 1, "protocol": 3, "status": 1, "timeout": 1}, "errors")
-        equal(counted(figures, "NOERROR", "SERVFAIL", "truncated"), (25, 1, 1), "rcodes")
+        equal(counted(figures, "NOERROR", "SERVFAIL", "truncated"), (24, 1, 1), "rcodes")
 
 
 @test

@@ -69,6 +69,7 @@ BIND = """options {{
     check-integrity no;
     check-wildcard no;
     rrset-order {{ order none; }};
+    zero-no-soa-ttl no;
     version none;
     hostname none;
     server-id none;
@@ -182,7 +183,7 @@ def start(name, program, zones):
     port = free_ports(1)[0]
     if name == "gyre":
         flags = [word for zone, path in zones for word in ("--zone", f"{zone}={path}")]
-        return Server(name, [program, "dns", "--listen", f"127.0.0.1:{port}", "--workers", "1", "--log-level", "warning", *flags],
+        return Server(name, [program, "dns", "--listen", f"127.0.0.1:{port}", "--workers", "1", "--log-level", "warn", *flags],
                       port, folder)
     config = os.path.join(folder.name, "config")
     with open(config, "w", encoding="utf-8") as file:

@@ -37,7 +37,7 @@ class Question:
     @property
     def zone(self):
         """The deepest of the zones that the name is in; None."""
-        labels = [label.lower() for label in labels_of(self.name)] if self.name else []
+        labels = [label.lower() for label in labels_of(self.name)]
         best = None
         for name in dns_zones.ZONES:
             for zone in (name, f"{dns_zones.CHILD}.{name}"):
@@ -52,7 +52,7 @@ class Question:
         return text if self.zone is None else text[:-len(self.zone) - 1].rstrip(".") or "@"
 
     def __str__(self):
-        name = name_text(self.name) if self.name else "(raw)"
+        name = name_text(self.name)
         edns = "" if self.edns is None else f" EDNS {self.edns[0]}{' DO' if self.edns[1] else ''}"
         return f"{self.kind} {name} {type_name(self.type)}{edns}{' TCP' if self.tcp else ''}{' ' + self.note if self.note else ''}"
 
@@ -126,7 +126,7 @@ def oddities():
             ("type TSIG", "message", message(rest=name + struct.pack("!HH", 250, 1))), ("type TKEY", "message", message(rest=name + struct.pack("!HH", 249, 1))),
             ("type MAILA", "message", message(rest=name + struct.pack("!HH", 254, 1))), ("type MAILB", "message", message(rest=name + struct.pack("!HH", 253, 1)))):
         for tcp in (False, True):
-            yield Question(kind, b"", 0, raw=raw, tcp=tcp, note=note)
+            yield Question(kind, name, 1, raw=raw, tcp=tcp, note=note)
 
 
 def plain(numbers, name):
