@@ -230,6 +230,7 @@ static void *run(void *context)
     if (code == 0) {
         gy_timer_init(&keeper->publish, on_publish);
         gy_timer_init(&keeper->reap, on_reap);
+        notes_begin(keeper);
         secondaries_begin(keeper);
         tell_changed(keeper);
         while (!keeper->stopping && code == 0) {

@@ -73,6 +73,7 @@ struct gy_dns_keeper {
 
     struct note *waiting, **waiting_end;
     struct note *active;
+    struct gy_timer notes_due; /* of the first that waits */
     uint32_t waiting_count, active_count;
 };
 
@@ -97,7 +98,9 @@ extern const struct gy_stream_ops secondary_ops;
 
 /* ---- dns_notes.c ---- */
 
-/* Tells all targets of a zone of its new serial. */
+void notes_begin(struct gy_dns_keeper *keeper);
+
+/* Tells all targets of a zone of its new serial, in a second. */
 void notes_add(struct gy_dns_keeper *keeper, const struct gy_dns_served *served);
 void notes_close(struct gy_dns_keeper *keeper); /* once the loop has ended */
 

@@ -112,16 +112,18 @@ static int take_key(struct gy_dns_key_name *key, const struct gy_config_directiv
 {
     *count = directive->value_count;
     *key = (struct gy_dns_key_name){.at = directive};
-    for (uint32_t i = 0; i < directive->value_count; i++) {
-        if (strcmp(directive->values[i], "key") != 0) {
-            continue;
-        }
-        if (i + 2 != directive->value_count) {
-            return gy_config_error(directive, error, "write key and one name of a key at the end");
-        }
-        key->text = directive->values[i + 1];
-        *count = i;
+    uint32_t i = 0;
+    while (i < directive->value_count && strcmp(directive->values[i], "key") != 0) {
+        i++;
     }
+    if (i == directive->value_count) {
+        return 0;
+    }
+    if (i + 2 != directive->value_count) {
+        return gy_config_error(directive, error, "write key and one name of a key at the end");
+    }
+    key->text = directive->values[i + 1];
+    *count = i;
     return 0;
 }
 

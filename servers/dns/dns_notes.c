@@ -9,6 +9,8 @@
 #include "servers/dns/dns_keeper_internal.h"
 
 #define FIRST_WAIT_MS 2000
+#define DELAY_MS                                                                                   \
+    1000 /* who is told asks at once: by then all workers, and no process before, answer */
 #define MESSAGE_BYTES 1024
 
 /* One that is to be sent, or waits for its answer. */
@@ -19,6 +21,7 @@ struct note {
     const struct gy_dns_peer *target;
     struct gy_datagram_socket *socket;
     struct gy_timer timer;
+    uint64_t ready_ms; /* not to be sent before */
     uint32_t tries;
     uint16_t id;
     struct gy_dns_tsig tsig;
@@ -124,6 +127,10 @@ static void begin_some(struct gy_dns_keeper *keeper)
     while (!keeper->stopping && keeper->waiting != NULL &&
            keeper->active_count < GY_DNS_NOTES_ACTIVE) {
         struct note *note = keeper->waiting;
+        if (note->ready_ms > keeper->worker->now_ms) {
+            gy_timer_arm(&keeper->worker->wheel, &keeper->notes_due, note->ready_ms);
+            return;
+        }
         keeper->waiting = note->next;
         if (keeper->waiting == NULL) {
             keeper->waiting_end = &keeper->waiting;
@@ -143,6 +150,7 @@ void notes_add(struct gy_dns_keeper *keeper, const struct gy_dns_served *served)
             continue;
         }
         note->keeper = keeper;
+        note->ready_ms = keeper->worker->now_ms + DELAY_MS;
         note->served = served;
         note->target = &served->policy->targets[i];
         *keeper->waiting_end = note;
@@ -150,6 +158,17 @@ void notes_add(struct gy_dns_keeper *keeper, const struct gy_dns_served *served)
         keeper->waiting_count++;
     }
     begin_some(keeper);
+}
+
+static void on_due(struct gy_timer *timer, uint64_t now_ms)
+{
+    (void)now_ms;
+    begin_some((struct gy_dns_keeper *)((char *)timer - offsetof(struct gy_dns_keeper, notes_due)));
+}
+
+void notes_begin(struct gy_dns_keeper *keeper)
+{
+    gy_timer_init(&keeper->notes_due, on_due);
 }
 
 /* Is it the answer? */
