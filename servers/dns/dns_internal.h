@@ -7,6 +7,7 @@
 #include "core/worker.h"
 #include "protocols/dns/transfer_out.h"
 #include "servers/dns/dns_server.h"
+#include "servers/http/access_log.h"
 
 /* Between answers: not a power of two, so that a batch of them does not compete for the same sets
  * of the first cache. */
@@ -26,7 +27,10 @@ struct gy_dns_worker {
     uint32_t query_end[GY_DNS_BATCH];   /* TCP: behind its last byte */
     struct gy_dns_tsig tsig;            /* of the query that is looked at */
     uint32_t transfers;                 /* under way */
-    struct gy_inlet inlet;              /* for new sets, from the keeper */
+    struct gy_access_queue *log;        /* NULL: none */
+    uint32_t log_second;                /* that log_time is of */
+    char log_time[GY_ACCESS_TIME_BYTES];
+    struct gy_inlet inlet; /* for new sets, from the keeper */
     struct gy_message *inlet_messages;
     _Atomic uint64_t generation; /* of the set that it is at */
     uint32_t limited;            /* queries that were over the rate limit */
@@ -89,7 +93,13 @@ int dns_transfer_turn(struct gy_stream *stream, struct gy_dns_worker *worker,
 /* At its end, whatever that is. NULL is allowed. */
 void dns_transfer_free(struct gy_dns_worker *worker, struct dns_transfer *transfer);
 
-/* Counts the first `count` of worker->queries, which are answered. */
-void dns_count(const struct gy_dns_worker *worker, uint32_t count);
+/* Counts the first `count` of worker->queries, which are answered, and logs them. */
+void dns_count(struct gy_dns_worker *worker, uint32_t count);
+
+/* The same of one whose answer is a transfer. */
+void dns_count_transfer(struct gy_dns_worker *worker, const struct gy_dns_query *query);
+
+/* dns_log.c: a line of the query log. */
+void dns_log(struct gy_dns_worker *worker, const struct gy_dns_query *query);
 
 #endif

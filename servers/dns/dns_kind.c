@@ -5,6 +5,7 @@
 #include "servers/dns/dns_kind.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -14,6 +15,7 @@
 #include "servers/dns/dns_limit.h"
 #include "servers/dns/dns_list.h"
 #include "servers/dns/dns_server.h"
+#include "servers/http/access_log.h"
 #include "servers/sha1.h"
 
 #define NSID_BYTES      64
@@ -31,6 +33,9 @@ struct server {
     struct gy_visitors_options tcp; /* connections_max 0: no limit */
     struct gy_visitors tcp_visitors;
     void *tcp_memory;
+    const char *query_log; /* file; NULL: none */
+    pthread_mutex_t lock;  /* of the next one */
+    uint32_t joined;       /* listeners of workers */
     uint32_t workers;
     struct gy_dns_counts *counts;
 };
@@ -152,6 +157,15 @@ static int take_transfers(void *context, const struct gy_config_directive *direc
     return code;
 }
 
+static int take_query_log(void *context, const struct gy_config_directive *directive,
+                          struct gy_error *error)
+{
+    struct server *server = context;
+    (void)error;
+    server->query_log = directive->values[0];
+    return 0;
+}
+
 static const struct gy_config_key keys[] = {
     {"zone", 2, 2, GY_CONFIG_EITHER, false, take_list, "NAME FILE"},
     {"secondary", 2, 2, GY_CONFIG_BLOCK, false, take_list, "NAME FILE"},
@@ -161,6 +175,7 @@ static const struct gy_config_key keys[] = {
     {"notify", 1, 3, GY_CONFIG_PLAIN, false, take_list, "ADDRESS [key NAME]"},
     {"transfers", 1, 1, GY_CONFIG_PLAIN, true, take_transfers, "N"},
     {"connections-per-address", 1, 1, GY_CONFIG_PLAIN, true, take_connections, "N"},
+    {"query-log", 1, 1, GY_CONFIG_PLAIN, true, take_query_log, "FILE"},
     {"udp-size", 1, 1, GY_CONFIG_PLAIN, true, take_udp_size, "1232"},
     {"idle-timeout", 1, 1, GY_CONFIG_PLAIN, true, take_idle, "10s"},
     {"trains", 1, 1, GY_CONFIG_PLAIN, true, take_trains, "on or off"},
@@ -193,6 +208,7 @@ static int dns_begin(void *context, void *owner)
 {
     struct server *server = context;
     (void)owner;
+    pthread_mutex_init(&server->lock, NULL);
     server->dns.answers.udp_bytes = GY_DNS_UDP_USUAL;
     server->dns.answers.sha1 = sha1;
     gy_dns_limit_defaults(&server->limit);
@@ -228,7 +244,9 @@ static int dns_open(void *context, const struct gy_server_setup *setup, struct g
     }
     server->workers = setup->workers;
     server->counts = setup->counts;
-    return 0;
+    struct gy_access_options log = {
+        .path = server->query_log, .format = GY_ACCESS_JSON, .workers = setup->workers};
+    return log.path != NULL ? gy_access_log_open(&server->dns.query_log, &log, error) : 0;
 }
 
 static int dns_load(void *context, struct gy_error *error)
@@ -297,6 +315,8 @@ static void dns_close(void *context)
     }
     gy_dns_server_close(&server->dns);
     gy_dns_limit_close(&server->limit);
+    gy_access_log_close(server->dns.query_log);
+    pthread_mutex_destroy(&server->lock);
     free(server->tcp_memory);
     gy_dns_list_close(&server->list);
 }
@@ -304,17 +324,30 @@ static void dns_close(void *context)
 static int dns_worker_open(struct gy_worker *worker, const struct gy_server *core, void **state,
                            struct gy_error *error)
 {
-    const struct server *server = core->context;
+    struct server *server = core->context;
+    struct gy_access_log *log = server->dns.query_log;
+    int code = 0;
     *state = core->context;
-    return server->keeper != NULL ? gy_dns_keeper_join(server->keeper, worker, error) : 0;
+    pthread_mutex_lock(&server->lock);
+    if (server->joined++ == 0 && log != NULL) {
+        code = gy_access_log_start(log, error);
+    }
+    pthread_mutex_unlock(&server->lock);
+    return code == 0 && server->keeper != NULL ? gy_dns_keeper_join(server->keeper, worker, error)
+                                               : code;
 }
 
 static void dns_worker_close(struct gy_worker *worker, void *state)
 {
-    const struct server *server = state;
+    struct server *server = state;
     if (server->keeper != NULL) {
         gy_dns_keeper_leave(server->keeper, worker);
     }
+    pthread_mutex_lock(&server->lock);
+    if (--server->joined == 0 && server->dns.query_log != NULL) {
+        gy_access_log_stop(server->dns.query_log);
+    }
+    pthread_mutex_unlock(&server->lock);
 }
 
 static const struct gy_datagram_options *dns_datagrams(void *context)

@@ -107,7 +107,7 @@ static void count_rcode(struct gy_dns_counts *counts, uint16_t rcode)
     }
 }
 
-void dns_count(const struct gy_dns_worker *worker, uint32_t count)
+void dns_count(struct gy_dns_worker *worker, uint32_t count)
 {
     struct gy_dns_counts *counts = worker->counts;
     uint64_t answered = 0;
@@ -132,12 +132,26 @@ void dns_count(const struct gy_dns_worker *worker, uint32_t count)
         if (query->outcome == GY_DNS_TRANSFER) {
             gy_count(&counts->transfers_refused, 1);
         }
+        if (worker->log != NULL) {
+            dns_log(worker, query);
+        }
     }
     gy_count(&counts->queries, answered);
     gy_count(&counts->udp, udp);
     gy_count(&counts->tcp, answered - udp);
     gy_count(&counts->edns, edns);
     gy_count(&counts->dnssec, dnssec);
+}
+
+void dns_count_transfer(struct gy_dns_worker *worker, const struct gy_dns_query *query)
+{
+    struct gy_dns_counts *counts = worker->counts;
+    gy_count(&counts->queries, 1);
+    gy_count(&counts->tcp, 1);
+    gy_count(&counts->edns, query->has_edns);
+    gy_count(&counts->transfers_begun, 1);
+    count_type(counts, query->type);
+    count_rcode(counts, GY_DNS_RCODE_NOERROR);
 }
 
 /* ---- answering ---- */
@@ -209,6 +223,9 @@ int gy_dns_server_open(struct gy_dns_server *server, uint32_t workers, struct gy
             return GY_ENOMEM;
         }
         worker->counts = &counts[server->worker_count];
+        if (server->query_log != NULL) {
+            worker->log = gy_access_log_queue(server->query_log, server->worker_count);
+        }
         server->workers[server->worker_count] = worker;
     }
     return 0;

@@ -105,6 +105,7 @@ struct gy_dns_counts {
     struct gy_dns_keeper_counts keeper;
 } __attribute__((aligned(64)));
 
+struct gy_access_log;
 struct gy_dns_keeper;
 struct gy_visitors;
 struct gy_dns_worker; /* what a worker answers with */
@@ -119,6 +120,7 @@ struct gy_dns_server {
     const struct gy_dns_hmac *hmac;       /* NULL: signatures are not looked at */
     struct gy_dns_keeper *keeper;         /* of secondary zones; NULL: there are none */
     uint32_t transfers_max;               /* at once, of one worker; 0: 16 */
+    struct gy_access_log *query_log;      /* a line for each query; NULL: none */
     struct gy_visitors *tcp_visitors;     /* connections of one address; NULL: any number */
     struct gy_datagram_options datagrams; /* gso, gro and modes; the rest is filled in */
     uint32_t idle_ms;                     /* of TCP; 0: 10 s */

@@ -83,7 +83,11 @@ struct dns_transfer *dns_transfer_make(const struct gy_dns_server *server,
     gy_dns_transfer_out_begin(&transfer->out, transfer->zone, &asked,
                               is_signed ? &transfer->tsig : NULL);
     worker->transfers++;
-    gy_count(&worker->counts->transfers_begun, 1);
+    dns_count_transfer(worker, query);
+    if (worker->log != NULL) {
+        query->rcode = GY_DNS_RCODE_NOERROR;
+        dns_log(worker, query);
+    }
     return transfer;
 }
 

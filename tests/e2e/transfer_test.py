@@ -12,7 +12,7 @@ import tempfile
 import time
 
 from configured import Configured
-from harness import Skip, equal, free_ports, run, test, true, until
+from harness import PROGRAM, Skip, equal, free_ports, run, test, true, until
 
 A, SOA, AXFR = 1, 6, 252
 SECRET = "bm90IGEgc2VjcmV0IGF0IGFsbA=="
@@ -238,6 +238,35 @@ def an_address_has_as_many_connections_as_it_may():
         until(again, "one left, one may come")
         for one in held:
             one.close()
+
+
+@test
+def queries_are_logged():
+    conf = "workers 1; dns { listen 127.0.0.1:{port}; query-log {folder}/log; key key hmac-sha256 {k}; allow-transfer key key; zone a.example {folder}/a; }"
+    with Node(conf, {"a": zone(1)}) as node:
+        kdig("+noedns", "@127.0.0.1", "-p", node.port, r"a\010b.a.example", "TXT")
+        kdig("+dnssec", "@127.0.0.1", "-p", node.port, "+tcp", "www.a.example", "A")
+        records(node.port, "a.example", *KEY)
+
+        def lines():
+            with open(os.path.join(node.folder, "log"), encoding="ascii") as file:
+                return [re.sub(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ", "", line.strip()) for line in file]
+        until(lambda: len(lines()) >= 3, "all are written")
+        equal([line.split(" +")[0] for line in lines()], ["127.0.0.1 udp a\\010b.a.example. IN TXT NXDOMAIN 82",
+                                                         "127.0.0.1 tcp www.a.example. IN A NOERROR 58", "127.0.0.1 tcp a.example. IN AXFR NOERROR 0"], "lines")
+        equal([line.split(" +")[1] for line in lines()], ["", "ED", "S"], "flags")
+
+
+@test
+def a_zone_that_is_missing_is_said_before_anything_listens():
+    folder = tempfile.mkdtemp()
+    try:
+        found = subprocess.run([PROGRAM, "dns", "--listen", f"127.0.0.1:{free_ports(1)[0]}", "--zone", f"a.example={folder}/none"],
+                               capture_output=True, text=True, timeout=20, check=False)
+        equal((found.returncode, found.stdout), (1, ""), "how it ends, and what it says it does")
+        true(f"{folder}/none: No such file" in found.stderr, found.stderr)
+    finally:
+        shutil.rmtree(folder)
 
 
 # ---- beside others ----
