@@ -12,6 +12,8 @@
  *   zonefile.h  zone files (RFC 1035 §5)
  *   zone.h      a zone, laid out to be answered from
  *   answer.h    answers, for a batch of queries at once
+ *   resolv.h    the texts of resolv.conf and hosts
+ *   stub.h      a stub resolver: addresses of hosts' names
  *
  * All of it is bytes in and bytes out: memory comes from the caller, nothing is kept between calls
  * but what the caller holds, and no input makes a function read or write outside of what it was

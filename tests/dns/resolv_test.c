@@ -122,14 +122,16 @@ static void the_last_of_domain_and_search_counts(void **state)
 static void servers_and_domains_are_bounded(void **state)
 {
     (void)state;
-    char text[2048] = "";
+    char text[2048];
+    size_t fill = 0;
     for (int i = 0; i < GY_DNS_SERVERS_MAX + 2; i++) {
-        strcat(text, "nameserver 192.0.2.1\n");
+        fill += (size_t)snprintf(text + fill, sizeof text - fill, "nameserver 192.0.2.1\n");
     }
-    strcat(text, "search");
+    fill += (size_t)snprintf(text + fill, sizeof text - fill, "search");
     for (int i = 0; i < GY_DNS_SEARCH_MAX + 2; i++) {
-        strcat(text, " d.example");
+        fill += (size_t)snprintf(text + fill, sizeof text - fill, " d.example");
     }
+    assert_true(fill < sizeof text);
     parse(text);
     assert_int_equal(resolv.server_count, GY_DNS_SERVERS_MAX);
     assert_int_equal(resolv.search_count, GY_DNS_SEARCH_MAX);

@@ -50,7 +50,7 @@ static const struct gy_stream_ops ops = {on_event, on_event, on_event, on_event,
 
 static void write_file(char *path, const char *text)
 {
-    strcpy(path, "/tmp/gyre-resolver-test-XXXXXX");
+    memcpy(path, "/tmp/gyre-resolver-test-XXXXXX", sizeof "/tmp/gyre-resolver-test-XXXXXX");
     int fd = mkstemp(path);
     assert_true(fd >= 0);
     assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
@@ -292,6 +292,44 @@ static void names_of_the_hosts_file_are_dialled(void **state)
     assert_int_equal(scene->reports, 2);
 }
 
+/* RFC 6724 §2.1: IPv4 before unique local IPv6, after other IPv6. */
+static void addresses_are_tried_by_their_precedence(void **state)
+{
+    struct scene *scene = *state;
+    open_all(scene, NULL,
+             "fd00::1 many\n127.0.0.1 many\n2002::1 many\n::1 many\n2001:db8::1 many\n");
+    begin(scene, 0, "many");
+    while (scene->dials[0].query.count == 0) {
+        assert_int_equal(gy_worker_turn(&scene->worker, 2000000), 0);
+    }
+    /* In the race families take turns: the first of each is as it was sorted. */
+    static const char *const wanted[] = {"[::1]", "127.0.0.1", "[2001:db8::1]", "[2002::1]",
+                                         "[fd00::1]"};
+    for (size_t i = 0; i < COUNT(wanted); i++) {
+        char text[GY_ADDRESS_TEXT_BYTES];
+        gy_address_format(&scene->dials[0].query.addresses[i], text, sizeof text);
+        assert_memory_equal(text, wanted[i], strlen(wanted[i]));
+    }
+}
+
+static void files_that_have_changed_are_read_again(void **state)
+{
+    struct scene *scene = *state;
+    open_all(scene, "nameserver 127.0.0.1\n", "192.0.2.1 nobody\n");
+    FILE *file = fopen(scene->hosts, "w");
+    assert_non_null(file);
+    fputs("192.0.2.1 nobody\n127.0.0.1 new.example\n", file);
+    fclose(file);
+    uint64_t until_ms = scene->worker.now_ms + 1010; /* looked for once a second */
+    while (scene->worker.now_ms < until_ms) {
+        assert_int_equal(gy_worker_turn(&scene->worker, 50000000), 0);
+    }
+    begin(scene, 0, "new.example");
+    await_done(scene, 1);
+    assert_connected(scene, 0);
+    assert_int_equal(scene->questions, 0);
+}
+
 static void a_name_server_is_asked_and_its_answer_kept(void **state)
 {
     struct scene *scene = *state;
@@ -377,6 +415,8 @@ int main(void)
         CASE(a_bare_host_knows_localhost),
         CASE(many_names_are_resolved_at_a_time),
         CASE(names_of_the_hosts_file_are_dialled),
+        CASE(addresses_are_tried_by_their_precedence),
+        CASE(files_that_have_changed_are_read_again),
         CASE(a_name_server_is_asked_and_its_answer_kept),
         CASE(without_resolv_conf_this_host_is_asked),
         CASE(a_cut_answer_comes_by_tcp),

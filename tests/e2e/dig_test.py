@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import socket
+import ssl
 import struct
 import subprocess
 import tempfile
@@ -197,14 +198,17 @@ def soa(serial):
 
 
 @contextlib.contextmanager
-def streaming(*messages, cut=False):
-    """A TCP server that answers each query with messages (lists of records)."""
+def streaming(*messages, cut=False, secure=None):
+    """A TCP server, or one of TLS, that answers each query with messages (lists of records)."""
     with socket.create_server(("127.0.0.1", free_ports(1)[0])) as server:
         def serve():
-            with contextlib.suppress(OSError):
-                while True:
+            while True:
+                try:
                     client, _ = server.accept()
-                    with client:
+                except OSError:
+                    return
+                with contextlib.suppress(OSError, ValueError), client:
+                    with secure.wrap_socket(client, server_side=True) if secure else client as client:
                         query = client.recv(4096)[2:]
                         end = query.index(b"\0", 12) + 5
                         for number, records in enumerate(messages):
@@ -241,6 +245,26 @@ def transfers_of_many_messages_are_printed_whole():
     with streaming([soa(7)]) as port:
         status, out = dig(port, "example.com", "IXFR=7")
         true(status == 0 and "XFR size: 1 records" in out, "nothing new")
+
+
+@test
+def tls_believes_anybody_unless_it_is_told_whom():
+    with tempfile.TemporaryDirectory() as folder:
+        for words in (["localhost", "127.0.0.1"], ["--dir", os.path.join(folder, "stranger"), "elsewhere.example"]):
+            subprocess.run([PROGRAM, "cert", "--dir", folder, *words], check=True, stdout=subprocess.DEVNULL)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(os.path.join(folder, "localhost.pem"), os.path.join(folder, "localhost.key"))
+        context.set_alpn_protocols(["dot"])
+        ours, stranger = (os.path.join(folder, name) for name in ("authority.pem", "stranger/authority.pem"))
+        with streaming([record("www.example.com", 1, bytes([192, 0, 2, 80]))], secure=context) as port:
+            status, out = dig(port, "+tls", "www.example.com")
+            true(status == 0 and "(TLS)" in out and "192.0.2.80" in out, f"opportunistic: {status} {out}")
+            for words, wanted in (([f"+tls-ca={ours}"], 0), ([f"+tls-ca={ours}", "+tls-hostname=localhost"], 0),
+                                  ([f"+tls-ca={ours}", "+tls-hostname=elsewhere.example"], 9),
+                                  ([f"+tls-ca={stranger}"], 9), (["+tls-hostname=localhost"], 9)):
+                status, out = dig(port, *words, "+short", "www.example.com")
+                equal((status, out.endswith("192.0.2.80\n")), (wanted, wanted == 0), f"{words}: {out}")
+            true("certificate" in out, f"why it is refused: {out}")
 
 
 @test

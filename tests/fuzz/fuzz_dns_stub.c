@@ -57,32 +57,29 @@ static void deliver(struct stub_rig *rig, uint32_t number, const uint8_t *data, 
                     bool ours)
 {
     struct stub_sent *sent = &rig->sent[number];
-    uint8_t *message = malloc(sent->bytes + bytes + 1);
-    size_t length = 0;
+    bool headed = ours && bytes >= 10;
+    size_t length = headed ? sent->bytes : 0;
+    size_t whole = headed ? length + bytes - 10 : bytes;
+    uint8_t *message = malloc(whole > 0 ? whole : 1); /* its end is seen */
     gy_assert(message != NULL);
-    if (ours && bytes >= 10) {
+    if (headed) {
         memcpy(message, sent->query, sent->bytes);
         memcpy(message + 2, data, 10);
         message[2] |= 0x80;
         message[2] &= 0x87;
         message[4] = 0;
         message[5] = 1;
-        length = sent->bytes;
         data += 10;
-        bytes -= 10;
     }
-    memcpy(message + length, data, bytes);
-    length += bytes;
-    message = realloc(message, length > 0 ? length : 1); /* its end is seen */
-    gy_assert(message != NULL);
-    gy_dns_stub_receive(&rig->stub, number, &sent->server, message, length, rig->now_ms);
+    memcpy(message + length, data, whole - length);
+    gy_dns_stub_receive(&rig->stub, number, &sent->server, message, whole, rig->now_ms);
     free(message);
     stub_rig_pull(rig);
 }
 
 static void run(struct stub_rig *rig, const uint8_t *data, size_t bytes)
 {
-    struct gy_dns_lookup lookups[LOOKUPS];
+    struct gy_dns_lookup lookups[LOOKUPS] = {0};
     uint32_t asked = 0;
     for (uint32_t step = 0; step < STEPS && bytes >= 2; step++) {
         uint8_t what = data[0];
