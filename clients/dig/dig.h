@@ -123,6 +123,10 @@ void dig_close(struct gy_dig *dig);
 /* Looks up one query and prints what comes. An exit status. */
 int dig_look_up(struct gy_dig *dig, const struct gy_dig_query *query);
 
+/* Whom to ask: the server of the command line, or those of resolv.conf; otherwise as below. */
+uint32_t dig_servers(struct gy_dig *dig, const struct gy_dig_options *options,
+                     struct gy_address *servers);
+
 /* The addresses of a name server's name, or of an address, with the query's port and family;
  * `addresses` has room for GY_QUERY_ADDRESSES. How many; 0 after a message. */
 uint32_t dig_resolve(struct gy_dig *dig, const char *name, const struct gy_dig_options *options,

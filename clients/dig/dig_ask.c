@@ -221,9 +221,8 @@ uint32_t dig_resolve(struct gy_dig *dig, const char *name, const struct gy_dig_o
 
 /* ---- one look-up ---- */
 
-/* Whom to ask: the server of the command line, or those of resolv.conf. */
-static uint32_t servers_of(struct gy_dig *dig, const struct gy_dig_options *options,
-                           struct gy_address *servers)
+uint32_t dig_servers(struct gy_dig *dig, const struct gy_dig_options *options,
+                     struct gy_address *servers)
 {
     if (options->server != NULL) {
         return dig_resolve(dig, options->server, options, servers);
@@ -269,7 +268,7 @@ int dig_look_up(struct gy_dig *dig, const struct gy_dig_query *query)
     const struct gy_dig_options *options = &query->options;
     bool transfer = query->type == GY_DNS_TYPE_AXFR || query->type == GY_DNS_TYPE_IXFR;
     int status = dig_make_query(dig, query);
-    uint32_t count = status == 0 ? servers_of(dig, options, servers) : 0;
+    uint32_t count = status == 0 ? dig_servers(dig, options, servers) : 0;
     if (status != 0 || count == 0) {
         return status != 0 ? status : options->server != NULL ? DIG_USAGE : DIG_NO_REPLY;
     }
@@ -361,7 +360,7 @@ int dig_open(struct gy_dig *dig, struct gy_dig_command *command, struct gy_error
     if (code != 0) {
         goto no_resolver;
     }
-    code = gy_dns_transports_open(&dig->transports, &dig->worker,
+    code = gy_dns_transports_open(&dig->transports, &dig->worker, GY_DATAGRAM_BYTES_MAX,
                                   dig->tls != NULL ? &gy_tls_layer : NULL, dig->tls, error);
     if (code == 0) {
         return 0;

@@ -118,18 +118,10 @@ static int ask_root(struct gy_dig *dig, const struct gy_dig_query *query, struct
     struct gy_dig_query root = *query;
     struct gy_address servers[GY_QUERY_ADDRESSES];
     char text[GY_ADDRESS_TEXT_BYTES];
-    uint32_t count = 0;
     root.name[0] = 0;
     root.type = GY_DNS_TYPE_NS;
     root.options.recurse = true;
-    if (query->options.server != NULL) {
-        count = dig_resolve(dig, query->options.server, &query->options, servers);
-    } else {
-        const struct gy_dns_resolv *resolv = gy_dns_resolver_conf(dig->resolver);
-        for (uint32_t i = 0; i < resolv->server_count; i++) {
-            count += gy_dns_address_to_core(&resolv->servers[i], &servers[count]) == 0;
-        }
-    }
+    uint32_t count = dig_servers(dig, &query->options, servers);
     for (uint32_t i = 0; i < count; i++) {
         dig_server_text(&servers[i], text);
         text[strcspn(text, "#")] = '\0';

@@ -10,7 +10,6 @@
 #define MESSAGE_MAX     65535u
 #define MESSAGE_MIN     12u
 #define CONNECT_MS      30000u /* who waits less ends it */
-#define DATAGRAM_BYTES  4096u
 #define DATAGRAM_BUFFER 64u
 #define KERNEL_BYTES    (256u * 1024)
 
@@ -252,14 +251,14 @@ static int open_streams(struct gy_endpoint *endpoint, struct gy_dns_transports *
 }
 
 int gy_dns_transports_open(struct gy_dns_transports *transports, struct gy_worker *worker,
-                           const struct gy_layer_ops *secure, const void *secure_context,
-                           struct gy_error *error)
+                           uint32_t datagram_bytes, const struct gy_layer_ops *secure,
+                           const void *secure_context, struct gy_error *error)
 {
     struct gy_datagram_options options = {
         .name = "dns",
         .ops = &datagram_ops,
         .fragments = GY_DATAGRAM_FRAGMENT_OMIT,
-        .message_bytes = DATAGRAM_BYTES,
+        .message_bytes = datagram_bytes,
         .buffers = DATAGRAM_BUFFER,
         .posted = DATAGRAM_BUFFER / 4,
         .sends_max = 256,

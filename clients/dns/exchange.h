@@ -55,11 +55,13 @@ struct gy_dns_exchange {
     uint8_t query[2 + GY_DNS_EXCHANGE_QUERY_BYTES]; /* behind its length */
 };
 
-/* `secure` is what TLS is done by (gy_tls_layer, with its configuration); NULL: there is none. 0,
- * or a GY_E… with a sentence. Must not move while it is open. */
+/* `datagram_bytes` is the most that is taken of a datagram, longer ones are dropped; 0: 1904, more
+ * than what a resolver asks for. `secure` is what TLS is done by (gy_tls_layer, with its
+ * configuration); NULL: there is none. 0, or a GY_E… with a sentence. Must not move while it is
+ * open. */
 int gy_dns_transports_open(struct gy_dns_transports *transports, struct gy_worker *worker,
-                           const struct gy_layer_ops *secure, const void *secure_context,
-                           struct gy_error *error);
+                           uint32_t datagram_bytes, const struct gy_layer_ops *secure,
+                           const void *secure_context, struct gy_error *error);
 
 /* After gy_worker_finish(). */
 void gy_dns_transports_close(struct gy_dns_transports *transports);

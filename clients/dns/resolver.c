@@ -229,7 +229,9 @@ static void answer(struct resolver *resolver, struct question *question)
                      result == GY_DNS_STUB_SILENT     ? GY_ETIMEOUT
                      : result == GY_DNS_STUB_BAD_NAME ? GY_EINVAL
                                                       : GY_EREFUSED,
-                     "the name could not be resolved: %s", gy_dns_stub_reason(result));
+                     "the name could not be resolved: %s",
+                     result == GY_DNS_STUB_FOUND ? "its address is on a network that is not here"
+                                                 : gy_dns_stub_reason(result));
     }
     if (!query->more) {
         query->handle = NULL;
@@ -363,7 +365,7 @@ int gy_dns_resolver_open(struct gy_resolver **opened, struct gy_worker *worker,
     resolver->conf.path = conf != NULL ? conf : "/etc/resolv.conf";
     resolver->hosts.path = hosts != NULL ? hosts : "/etc/hosts";
     resolver->conf.inode = (ino_t)-1; /* so that a file that is not there is a change */
-    int code = gy_dns_transports_open(&resolver->transports, worker, NULL, NULL, error);
+    int code = gy_dns_transports_open(&resolver->transports, worker, 0, NULL, NULL, error);
     if (code != 0) {
         free(resolver);
         return code;
