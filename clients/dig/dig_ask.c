@@ -104,20 +104,6 @@ static void try_once(struct gy_dig *dig, const struct gy_dig_query *query,
     }
 }
 
-const char *dig_server_text(const struct gy_address *server, char text[GY_ADDRESS_TEXT_BYTES])
-{
-    gy_address_format(server, text, GY_ADDRESS_TEXT_BYTES);
-    char *colon = strrchr(text, ':');
-    gy_assert(colon != NULL);
-    if (text[0] == '[') { /* [::1]:53 becomes ::1#53 */
-        memmove(text, text + 1, strlen(text));
-        colon -= 2;
-        memmove(colon, colon + 1, strlen(colon));
-    }
-    *colon = '#';
-    return text;
-}
-
 bool dig_ask(struct gy_dig *dig, const struct gy_dig_query *query, const struct gy_address *server,
              const char *name)
 {

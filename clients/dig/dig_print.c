@@ -13,6 +13,20 @@
 #define OWNER_COLUMNS 24u
 #define TAB           8u
 
+const char *dig_server_text(const struct gy_address *server, char text[GY_ADDRESS_TEXT_BYTES])
+{
+    gy_address_format(server, text, GY_ADDRESS_TEXT_BYTES);
+    char *colon = strrchr(text, ':');
+    gy_assert(colon != NULL);
+    if (text[0] == '[') { /* [::1]:53 becomes ::1#53 */
+        memmove(text, text + 1, strlen(text));
+        colon -= 2;
+        memmove(colon, colon + 1, strlen(colon));
+    }
+    *colon = '#';
+    return text;
+}
+
 static char rdata_text[GY_DNS_RDATA_TEXT_BYTES];
 static uint8_t rdata[GY_DNS_RDATA_MAX];
 

@@ -52,9 +52,12 @@ static void on_datagram_failed(struct gy_datagram_socket *socket, int errno_valu
     }
 }
 
+/* Its answer, or who waits for that, ends it: soon, as queries have deadlines. */
 static void on_socket_drain(struct gy_datagram_socket *socket)
 {
-    gy_datagram_abort(socket);
+    if (socket->context == NULL) {
+        gy_datagram_abort(socket);
+    }
 }
 
 static void on_socket_closed(struct gy_datagram_socket *socket)
@@ -157,8 +160,8 @@ static uint32_t on_turn(struct gy_stream *stream)
 
 static uint32_t on_drain(struct gy_stream *stream)
 {
-    (void)stream;
-    return GY_WANT_CLOSE;
+    const struct session *session = stream->session;
+    return session->exchange == NULL ? GY_WANT_CLOSE : GY_WANT_READ;
 }
 
 static void on_closed(struct gy_stream *stream, enum gy_close_reason reason)
