@@ -9,8 +9,11 @@
 #include "clients/dig/dig.h"
 #include "servers/json.h"
 
-/* More than what a message becomes, whose names are repeated, escaped, in each of 5,461 records. */
-#define JSON_BYTES ((size_t)64 << 20)
+/* What a byte of a message becomes at most: a record of 12 bytes may have two names of 255, by
+ * pointers, of which each byte is written as four characters and the backslash among them as six.
+ */
+#define JSON_PER_BYTE 512u
+#define JSON_AROUND   8192u
 
 static char text[GY_DNS_RDATA_TEXT_BYTES];
 static uint8_t rdata[GY_DNS_RDATA_MAX];
@@ -116,12 +119,13 @@ static void put_message(struct gy_writer *writer, const uint8_t *bytes, size_t l
 void dig_print_json(const struct gy_dig *dig, const struct gy_dig_query *query, const char *error)
 {
     char server[GY_ADDRESS_TEXT_BYTES], owner[GY_DNS_NAME_TEXT_BYTES];
-    uint8_t *room = malloc(JSON_BYTES);
+    size_t bytes = JSON_AROUND + dig->reply_bytes * JSON_PER_BYTE;
+    uint8_t *room = malloc(bytes);
     if (room == NULL) {
         fprintf(stderr, "gyre dig: out of memory\n");
         return;
     }
-    struct gy_writer writer = gy_writer_on(room, JSON_BYTES);
+    struct gy_writer writer = gy_writer_on(room, bytes);
     gy_writer_u8(&writer, '{');
     gy_json_text(&writer, "server", dig_server_text(&dig->server, server));
     gy_json_text(&writer, "serverName", dig->server_name);
