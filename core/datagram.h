@@ -85,7 +85,7 @@ struct gy_datagram_ops {
     void (*expire)(struct gy_datagram_socket *socket);
 
     /* The worker ends: a dialled socket finishes what is under way, and closes. NULL: closed at
-     * once. A server's socket is closed by core. */
+     * once. A server's socket is closed by core; it may say good-bye here before it is. */
     void (*drain)(struct gy_datagram_socket *socket);
 
     /* The last call: the socket's memory is given back after it. May be NULL. */

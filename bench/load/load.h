@@ -91,9 +91,11 @@ struct gy_load_options {
 
     const char *headers[GY_LOAD_HEADERS_MAX];
     uint32_t header_count;
-    uint32_t size_bytes; /* of one message of an echo */
-    bool trains;         /* udp: send and take trains (GSO, GRO) */
-    int udp_mode;        /* enum gy_datagram_mode */
+    uint32_t size_bytes;     /* of one message of an echo */
+    bool trains;             /* udp: send and take trains (GSO, GRO) */
+    int udp_mode;            /* enum gy_datagram_mode */
+    uint32_t datagram_bytes; /* rudp: of the longest datagram sent; 0: the usual */
+    bool acked;              /* rudp: a request is done when it is acknowledged */
     enum gy_load_handshakes handshakes;
     struct gy_tls_files tls; /* --ca */
     bool insecure;
@@ -139,6 +141,7 @@ struct gy_load_protocol {
     bool secure;    /* over TLS */
     bool datagrams; /* over UDP (udp.c): it has no sessions, and of the calls below the first three
                        and those of the state */
+    bool reliable;  /* over UDP, by rudp.c */
 
     /* Encodes the request. The result is constant and shared by all workers; freed by `finish`. 0,
      * or GY_EINVAL, GY_ENOMEM with a sentence. */
@@ -171,6 +174,7 @@ extern const struct gy_load_protocol gy_load_http;
 extern const struct gy_load_protocol gy_load_https;
 extern const struct gy_load_protocol gy_load_tcp;
 extern const struct gy_load_protocol gy_load_udp;
+extern const struct gy_load_protocol gy_load_rudp;
 
 /* NULL at the end. */
 extern const struct gy_load_protocol *const gy_load_protocols[];
