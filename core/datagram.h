@@ -85,11 +85,15 @@ struct gy_datagram_ops {
     void (*expire)(struct gy_datagram_socket *socket);
 
     /* The worker ends: a dialled socket finishes what is under way, and closes. NULL: closed at
-     * once. A server's socket is closed by core; it may say good-bye here before it is. */
+     * once. A server's socket is closed by core. */
     void (*drain)(struct gy_datagram_socket *socket);
 
     /* The last call: the socket's memory is given back after it. May be NULL. */
     void (*closed)(struct gy_datagram_socket *socket);
+
+    /* The worker ends: a server's socket is about to be closed, and what is queued now is the last
+     * that its peers hear of it. May be NULL. */
+    void (*leaving)(struct gy_datagram_socket *socket);
 };
 
 /* How sockets and the kernel speak. */

@@ -64,7 +64,7 @@ static int init(struct gy_rudp_conn *conn, const struct gy_rudp_config *config, 
     conn->env = *env;
     conn->self = *self;
     conn->began_ns = conn->heard_ns = conn->spoken_ns = now_ns;
-    conn->largest_acked = conn->lost_low = UINT64_MAX;
+    conn->largest_acked = conn->lost_low = conn->skipped = UINT64_MAX;
     conn->reordering = 3;
     conn->random = config->seed;
     conn->skip_number = 16 + config->seed % 256;

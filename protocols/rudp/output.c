@@ -247,6 +247,7 @@ static uint64_t number_take(struct gy_rudp_conn *conn)
     if (conn->number == conn->skip_number) {
         *packet_at(conn, conn->number) =
             (struct gy_rudp_packet){.number = conn->number, .state = PACKET_OMITTED};
+        conn->skipped = conn->number;
         conn->number++;
         conn->random = conn->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
         conn->skip_number = conn->number + 16 + (conn->random >> 33) % 512;

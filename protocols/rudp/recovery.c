@@ -166,6 +166,9 @@ int gy_rudp_acked(struct gy_rudp_conn *conn, const struct gy_rudp_ack *ack, uint
         conn->largest_acked == UINT64_MAX ? largest : max64(conn->largest_acked, largest);
     for (uint32_t i = 0; i < ack->count; i++) {
         uint64_t low = max64(ack->ranges[i].low, oldest);
+        if (conn->skipped >= ack->ranges[i].low && conn->skipped <= ack->ranges[i].high) {
+            return GY_EPROTO;
+        }
         for (uint64_t number = ack->ranges[i].high; number >= low && number != UINT64_MAX;
              number--) {
             struct gy_rudp_packet *packet = packet_at(conn, number);

@@ -41,6 +41,7 @@ struct gy_rudp_conn {
     uint64_t lost_low, lost_high; /* what is in the ring and taken for lost lies between */
     uint64_t random;
     uint64_t skip_number; /* the next number that is left out */
+    uint64_t skipped;     /* the last one that was; UINT64_MAX: none yet */
     uint64_t in_flight;   /* bytes */
     uint32_t eliciting;   /* packets in flight */
     uint64_t eliciting_ns, loss_ns;

@@ -45,13 +45,9 @@ static void socket_failed(struct gy_datagram_socket *socket, int errno_value)
     (void)errno_value; /* anybody can forge ICMP: the connection's own timers decide */
 }
 
-static void socket_drain(struct gy_datagram_socket *socket)
+static void socket_leaving(struct gy_datagram_socket *socket)
 {
-    struct gy_rudp_host *host = gy_rudp_host_of(socket);
-    gy_rudp_host_drain(host);
-    if (socket->dialled) {
-        gy_datagram_close(socket);
-    }
+    gy_rudp_host_drain(gy_rudp_host_of(socket));
 }
 
 static void socket_closed(struct gy_datagram_socket *socket)
@@ -72,7 +68,7 @@ static void socket_closed(struct gy_datagram_socket *socket)
 static const struct gy_datagram_ops socket_ops = {
     .receive = gy_rudp_host_receive,
     .failed = socket_failed,
-    .drain = socket_drain,
+    .leaving = socket_leaving,
     .closed = socket_closed,
 };
 

@@ -6,6 +6,7 @@ import os
 import random
 import re
 import select
+import signal
 import socket
 import subprocess
 import tempfile
@@ -13,7 +14,9 @@ import threading
 import time
 
 from configured import Configured
-from harness import ALARMS, PROGRAM, Server, equal, free_ports, output_of, run, test, true, until
+from harness import ALARMS, PROGRAM, Server, Skip, equal, free_ports, output_of, run, test, true, until
+
+LOAD = os.path.abspath(os.environ.get("GYRE_LOAD", "build/debug/gyre-load"))
 
 CONFIG = """workers {workers};
 admin 127.0.0.1:{admin};
@@ -205,6 +208,59 @@ def who_stops_says_so():
         text = client.communicate(timeout=20)[1]
         true("goes away" in text, text)
         equal(client.returncode, 1)
+
+
+@test
+def a_client_of_a_process_that_died_is_told_by_the_next_one():
+    with Rudp("--echo") as server:
+        client = subprocess.Popen([PROGRAM, "rudp", "ping", f"127.0.0.1:{server.port}", "--insecure", "--count", "100000",
+                                   "--interval", "5"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        time.sleep(0.5)
+        os.kill(int(re.search(r"process (\d+) \(generation 1\) serves", server.log())[1]), signal.SIGKILL)
+        text = client.communicate(timeout=20)[1]
+        true("forgotten" in text, text)
+
+
+@test
+def a_full_table_takes_nobody_in_until_somebody_leaves():
+    text = CONFIG.replace("{workers}", "1").replace("steer {steer};", "connections 1; idle-timeout 1s;")
+    with Block(text) as server:
+        first = subprocess.Popen([PROGRAM, "rudp", "ping", f"127.0.0.1:{server.port}", "--insecure", "--count", "200",
+                                  "--interval", "5"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until(lambda: server.metrics()['gyre_rudp_connections{server="rudp"}'] == 1, "it is connected")
+        true("did not answer" in ping(server.port, "--timeout", "700", status=1), "the second one is not")
+        true(server.metrics()['gyre_rudp_connections_refused_total{server="rudp"}'] >= 1, "that was counted")
+        equal(first.wait(20), 0)
+        until(lambda: server.metrics()['gyre_rudp_connections{server="rudp"}'] == 0, "it is gone")
+        equal(ping(server.port, "--count", "1")["ordered"]["received"], 1)
+
+
+def load(port, *flags):
+    if not os.path.exists(LOAD):
+        raise Skip("gyre-load is not built here")
+    done = subprocess.run([LOAD, f"rudp://127.0.0.1:{port}", "--insecure", "--quiet", "--json", "-", *flags],
+                          capture_output=True, text=True, timeout=60, check=False)
+    true(not ALARMS.search(done.stderr), f"nothing complains: {done.stderr[-3000:]}")
+    equal(done.returncode, 0, done.stderr)
+    return json.loads(done.stdout)
+
+
+@test
+def the_load_generator_counts_echoes():
+    with Rudp("--echo") as server:
+        found = load(server.port, "-n", "5000", "-c", "3", "--pipeline", "40")
+        equal((found["errors"]["total"], found["answered"]), (0, 5000))
+        found = load(server.port, "-d", "300ms", "--warmup", "0", "-c", "2", "--rate", "500", "--size", "20000")
+        equal(found["errors"]["total"], 0)
+
+
+@test
+def the_load_generator_counts_what_is_acknowledged():
+    with Rudp("--sink", "--datagram", "1452") as server:
+        found = load(server.port, "-n", "20000", "-c", "2", "--pipeline", "1500", "--acked", "--datagram", "1452")
+        equal((found["errors"]["total"], found["answered"]), (0, 20000))
+        found = load(server.port, "-n", "40", "-c", "1", "--pipeline", "4", "--acked", "--size", "500000")
+        equal((found["errors"]["total"], found["answered"]), (0, 40))
 
 
 @test
