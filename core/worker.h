@@ -177,8 +177,8 @@ void gy_worker_close(struct gy_worker *worker);
  * up. 0, or GY_ENOBUFS when its mailbox is full (counted by the sender). */
 int gy_worker_post(struct gy_worker *from, struct gy_worker *to, const struct gy_message *message);
 
-/* The same, for what belongs to no kind of message: `call` gets `argument` on the receiver's thread,
- * in one of its turns; not when the receiver ends first. */
+/* The same, for what belongs to no kind of message: `call` gets `argument` on the receiver's
+ * thread, in one of its turns; not when the receiver ends first. */
 int gy_worker_call(struct gy_worker *from, struct gy_worker *to,
                    void (*call)(struct gy_worker *worker, void *argument), void *argument);
 

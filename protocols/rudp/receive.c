@@ -278,10 +278,6 @@ static void receive_short(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes
         conn->stats.dropped++;
         return;
     }
-    if (is_reset(conn, data, bytes)) {
-        gy_rudp_dead(conn, GY_RUDP_CLOSE_RESET, "the peer has forgotten this connection");
-        return;
-    }
     if (!open_short(conn, data, bytes, &number, &frames)) {
         conn->stats.dropped++;
         return;
@@ -329,6 +325,12 @@ static void receive(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes, uint
     }
     if (packet.type != GY_RUDP_PACKET_SHORT) {
         receive_long(conn, data, bytes, now_ns);
+        return;
+    }
+    /* A reset has no connection id: what lies in its place is random. */
+    if ((conn->state == GY_RUDP_OPEN || conn->state == GY_RUDP_CLOSING) &&
+        is_reset(conn, data, bytes)) {
+        gy_rudp_dead(conn, GY_RUDP_CLOSE_RESET, "the peer has forgotten this connection");
         return;
     }
     if (!same_cid(&packet.to, &conn->self)) {
