@@ -308,12 +308,19 @@ static void count_closed(const struct gy_rudp_session *session)
     gy_count(counter, 1);
 }
 
+/* A message that gy_rudp_host_send_copy made shows this as its user. */
+static char copies;
+
 /* Finished messages go back to the application. */
 static void hand_back(struct gy_rudp_session *session)
 {
     struct gy_rudp_message *message;
     while ((message = gy_rudp_finished(&session->conn)) != NULL) {
-        session->host->options.ops->finished(session, message);
+        if (message->user == &copies) {
+            gy_rudp_memory_give(&session->host->memory, message);
+        } else {
+            session->host->options.ops->finished(session, message);
+        }
     }
 }
 
@@ -411,8 +418,13 @@ static void output_elsewhere(struct gy_rudp_session *session)
     }
 }
 
-/* Whether it was stopped while there was more. */
-static bool output(struct gy_rudp_session *session)
+enum outcome {
+    OUTPUT_ALL,
+    OUTPUT_TURN_OVER, /* there is more, and it is others' turn */
+    OUTPUT_NO_ROOM,   /* until sends have completed */
+};
+
+static enum outcome output(struct gy_rudp_session *session)
 {
     struct gy_bump *bump = &session->host->worker->bump;
     const struct gy_datagram_endpoint *endpoint = session->socket->endpoint;
@@ -422,16 +434,16 @@ static bool output(struct gy_rudp_session *session)
         uint8_t *out =
             endpoint->sends < endpoint->options.sends_max ? gy_bump_reserve(bump, room) : NULL;
         if (out == NULL) {
-            return true;
+            return OUTPUT_NO_ROOM;
         }
         size_t bytes = gy_rudp_output(&session->conn, out, room, now_ns);
         if (bytes == 0) {
-            return false;
+            return OUTPUT_ALL;
         }
         /* What is refused all the same is lost, as datagrams are. */
         gy_datagram_send(session->socket, &session->path, gy_bump_slice(bump, (uint32_t)bytes));
     }
-    return true;
+    return OUTPUT_TURN_OVER;
 }
 
 void gy_rudp_session_progress(struct gy_rudp_session *session)
@@ -439,14 +451,16 @@ void gy_rudp_session_progress(struct gy_rudp_session *session)
     struct gy_worker *worker = session->host->worker;
     if (!session->opened && session->conn.state == GY_RUDP_OPEN) {
         session->opened = true;
-        session->host->options.ops->opened(session);
+        if (session->host->options.ops->opened != NULL) {
+            session->host->options.ops->opened(session);
+        }
     }
     if (gy_rudp_moved(&session->conn)) {
         move(session);
     }
     hand_back(session);
     output_elsewhere(session);
-    bool more = output(session);
+    enum outcome outcome = output(session);
     hand_back(session);
     count(session);
     if (session->conn.state == GY_RUDP_DEAD) {
@@ -454,8 +468,8 @@ void gy_rudp_session_progress(struct gy_rudp_session *session)
         return;
     }
     uint64_t due_ns = gy_rudp_timeout(&session->conn);
-    if (more) {
-        gy_timer_arm(&worker->wheel, &session->timer, worker->now_ms + 1);
+    if (outcome != OUTPUT_ALL) {
+        gy_timer_arm(&worker->wheel, &session->timer, worker->now_ms + (outcome == OUTPUT_NO_ROOM));
     } else if (due_ns == UINT64_MAX) {
         gy_timer_disarm(&worker->wheel, &session->timer);
     } else {
@@ -486,6 +500,35 @@ int gy_rudp_host_send(struct gy_rudp_session *session, struct gy_rudp_message *m
     if (code == 0) {
         gy_count(&session->host->options.counts->sent, 1);
         gy_rudp_session_touch(session);
+    }
+    return code;
+}
+
+int gy_rudp_host_send_copy(struct gy_rudp_session *session, uint8_t channel,
+                           enum gy_rudp_guarantee guarantee, const void *data, size_t length)
+{
+    struct gy_rudp_memory *memory = &session->host->memory;
+    if (length > GY_RUDP_MESSAGE_LIMIT) {
+        return GY_ELIMIT;
+    }
+    struct gy_rudp_message *message = gy_rudp_memory_take(memory, sizeof *message + length);
+    if (message == NULL) {
+        return GY_ENOMEM;
+    }
+    uint8_t *copy = (uint8_t *)(message + 1);
+    *message = (struct gy_rudp_message){
+        .data = copy,
+        .length = (uint32_t)length,
+        .channel = channel,
+        .guarantee = guarantee,
+        .user = &copies,
+    };
+    memcpy(copy, data, length);
+    int code = gy_rudp_host_send(session, message);
+    if (code != 0) {
+        gy_rudp_memory_give(memory, message);
+    } else {
+        gy_count(&session->host->worker->counters.copied_bytes, length);
     }
     return code;
 }

@@ -118,14 +118,14 @@ struct gy_rudp_session {
     bool opened;
 };
 
-/* What the application brings along; constant. */
+/* What the application brings along; constant. All but `received` may be NULL. */
 struct gy_rudp_host_ops {
     /* It is open: accepted, or, of a client, answered. */
     void (*opened)(struct gy_rudp_session *session);
     /* As gy_rudp_env.received. */
     bool (*received)(struct gy_rudp_session *session, uint8_t channel,
                      enum gy_rudp_guarantee guarantee, const uint8_t *data, size_t length);
-    /* A message is done with, and its memory the application's again. */
+    /* A message of gy_rudp_host_send is done with, and its memory the application's again. */
     void (*finished)(struct gy_rudp_session *session, struct gy_rudp_message *message);
     /* The last call: session->conn.close_code and close_reason say why. */
     void (*closed)(struct gy_rudp_session *session);
@@ -190,8 +190,14 @@ void gy_rudp_host_steer(int descriptor);
 struct gy_rudp_session *gy_rudp_host_dial(struct gy_rudp_host *host,
                                           struct gy_datagram_socket *socket, void *context);
 
-/* As gy_rudp_send(). Counted. */
+/* As gy_rudp_send(). Counted. Needs `finished`. */
 int gy_rudp_host_send(struct gy_rudp_session *session, struct gy_rudp_message *message);
+
+/* The same of bytes that are copied into the host's memory; nobody is told what becomes of them.
+ * GY_ENOMEM besides. */
+int gy_rudp_host_send_copy(struct gy_rudp_session *session, uint8_t channel,
+                           enum gy_rudp_guarantee guarantee, const void *data, size_t length);
+
 void gy_rudp_host_consumed(struct gy_rudp_session *session, uint64_t bytes);
 /* As gy_rudp_close(); `closed` is called once that has left and been given its time. */
 void gy_rudp_host_end(struct gy_rudp_session *session, uint64_t code, const char *reason);

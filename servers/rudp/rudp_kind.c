@@ -39,7 +39,7 @@ static int take_service(void *context, const struct gy_config_directive *directi
                                directive->values[0]);
     }
     server->service_at = directive;
-    server->rudp.service = directive->values[0][0] == 'e' ? GY_RUDP_ECHO : GY_RUDP_SINK;
+    server->rudp.ops = directive->values[0][0] == 'e' ? &gy_rudp_echo : &gy_rudp_sink;
     return 0;
 }
 
@@ -129,7 +129,7 @@ static int rudp_begin(void *context, void *owner)
 {
     struct server *server = context;
     (void)owner;
-    gy_rudp_server_init(&server->rudp);
+    gy_rudp_server_init(&server->rudp, &gy_rudp_echo, NULL);
     return 0;
 }
 
@@ -137,7 +137,7 @@ int gy_rudp_kind_flags(void *context, const struct gy_rudp_flags *flags, struct 
 {
     struct server *server = context;
     (void)error;
-    server->rudp.service = flags->sink ? GY_RUDP_SINK : GY_RUDP_ECHO;
+    server->rudp.ops = flags->sink ? &gy_rudp_sink : &gy_rudp_echo;
     server->insecure = flags->insecure;
     if (flags->datagram_bytes != 0) {
         server->rudp.host.config.datagram_bytes = flags->datagram_bytes;
@@ -179,7 +179,6 @@ static int rudp_open(void *context, const struct gy_server_setup *setup, struct 
     }
     door_key_made = true;
     server->rudp.host.key = door_key;
-    server->rudp.workers = setup->workers;
     server->rudp.counts = setup->counts;
     if (setup->workers > GY_RUDP_WORKERS_MAX) {
         return gy_error_set(error, GY_EINVAL, "the server %s: at most %d workers", setup->name,
