@@ -391,6 +391,7 @@ static void flush(struct gy_worker *worker)
     }
     struct gy_stream *stream = worker->flush_head;
     worker->flush_head = NULL;
+    worker->turn_long_bytes = 0;
     while (stream != NULL) {
         struct gy_stream *next = stream->next_flush;
         stream->flush = false;

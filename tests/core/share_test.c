@@ -184,6 +184,27 @@ static void a_session_that_ends_in_the_middle_of_its_input_drops_the_rest(void *
     close(client);
 }
 
+static void where_listeners_share_a_worker_no_send_is_long(void **state)
+{
+    struct stage *stage = *state;
+    static uint8_t large[2 * GY_SEND_BYTES_MAX + 1];
+    static struct gy_buffer buffer;
+    int client;
+    gy_buffer_wrap_constant(&buffer, large, sizeof large);
+    struct gy_stream *stream = stage_connect(stage, 0, &client);
+    assert_int_equal(gy_chain_append(&stream->out, gy_slice_of(&buffer, 0, sizeof large)), 0);
+    gy_stream_wake(stream);
+    stage_turns(stage, 2);
+    static const uint32_t sizes[] = {GY_SEND_BYTES_MAX, GY_SEND_BYTES_MAX, 1};
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(stage_send_of(stage, stream)->bytes, sizes[i]);
+        stage_sent(stage, stream, (int32_t)sizes[i]);
+        stage_turn(stage);
+    }
+    assert_int_equal(stream->out.length, 0);
+    close(client);
+}
+
 static void sends_past_the_bound_wait_and_those_of_other_servers_do_not(void **state)
 {
     struct stage *stage = *state;
@@ -236,6 +257,7 @@ int main(void)
         STAGED(a_session_that_needs_more_than_a_piece_sees_all),
         STAGED(the_end_of_the_input_is_shown_with_its_last_piece),
         STAGED(a_session_that_ends_in_the_middle_of_its_input_drops_the_rest),
+        STAGED(where_listeners_share_a_worker_no_send_is_long),
         STAGED(sends_past_the_bound_wait_and_those_of_other_servers_do_not),
     };
     return cmocka_run_group_tests_name("share", tests, NULL, NULL);
