@@ -185,6 +185,12 @@ static uint32_t least_left(const struct gy_endpoint *endpoint)
                : 0;
 }
 
+bool gy_share_is_crowded(struct gy_endpoint *endpoint)
+{
+    begin_turn(endpoint);
+    return endpoint->worker->now_ms < endpoint->worker->crowded_until_ms;
+}
+
 uint32_t gy_share_send(struct gy_endpoint *endpoint, uint32_t bytes)
 {
     struct gy_worker *worker = endpoint->worker;
@@ -200,7 +206,7 @@ uint32_t gy_share_send(struct gy_endpoint *endpoint, uint32_t bytes)
         gy_count(&worker->counters.put_off, 1);
         return 0;
     }
-    if (bytes > left && worker->now_ms < worker->crowded_until_ms) {
+    if (bytes > left) {
         bytes = left;
     }
     worker->turn_sent_bytes += bytes;

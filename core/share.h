@@ -35,8 +35,8 @@
 /* Bytes that a turn's sends hand to the kernel, which copies them in that turn, and for a peer on
  * this host does the peer's part as well: 64 KiB took 20 to 40 us. Streams of endpoints that have
  * sent less than the least in this turn go first; the others send what is left of the first bound,
- * or wait for the next turn. While several endpoints are at work, no send is larger than what is
- * left, so that a large one does not wait for a turn without others. */
+ * or wait for the next turn. No send is larger than what is left, so that a large one does not wait
+ * for a turn without others. This is for while several endpoints are at work. */
 #define GY_SHARE_SEND_BYTES       (64u << 10)
 #define GY_SHARE_SEND_LEAST_BYTES (16u << 10)
 
@@ -58,7 +58,12 @@ bool gy_share_is_flood(const struct gy_endpoint *endpoint);
 /* Whether the stream is not to receive before its session has run. */
 bool gy_share_holds(const struct gy_stream *stream);
 
-/* How much of a send of `bytes` may go now, which is counted; 0: it waits for the next turn. */
+/* Whether others were at work of late, so that what the endpoint sends has a share's bound. One
+ * that is alone sends as if the worker were its own. */
+bool gy_share_is_crowded(struct gy_endpoint *endpoint);
+
+/* In a crowd: how much of a send of `bytes` may go now, which is counted; 0: it waits for the next
+ * turn. */
 uint32_t gy_share_send(struct gy_endpoint *endpoint, uint32_t bytes);
 
 /* Carries out what the streams of a list ask for, linked by next_flush: those with little to send

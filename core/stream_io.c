@@ -161,23 +161,49 @@ void gy_stream_cancelled(struct gy_stream *stream, const struct gy_completion *c
 
 /* ---- doing what the state asks for ---- */
 
-/* Queues a send of the front of `out`. Without room for it now (ring, vectors) the stream stays on
- * the flush list. */
+/* How much one send takes of output that is longer than GY_SEND_BYTES_MAX. What a layer made is
+ * copies in memory of its own bound, which is to come back soon. */
+static uint32_t long_send_bytes(const struct gy_stream *stream, uint32_t out_bytes)
+{
+    if (stream->layer != NULL) {
+        return GY_SEND_BYTES_MAX;
+    }
+    return out_bytes <= GY_SEND_LONG_MAX_BYTES ? out_bytes : GY_SEND_LONG_BYTES;
+}
+
+/* Whether a send longer than GY_SEND_BYTES_MAX waits for the next turn; if not, it is counted. */
+static bool defers_long_send(struct gy_worker *worker, uint32_t bytes)
+{
+    if (worker->turn_long_bytes >= GY_TURN_LONG_BYTES) {
+        gy_count(&worker->counters.put_off, 1);
+        return true;
+    }
+    worker->turn_long_bytes += bytes;
+    return false;
+}
+
+/* Queues a send of the front of `out`. Without room for it now (time, ring, vectors) the stream
+ * stays on the flush list. */
 static void stream_send(struct gy_stream *stream)
 {
     struct gy_worker *worker = stream->worker;
     struct gy_chain *out = gy_stream_wire_out(stream);
     uint64_t token = gy_stream_token(stream, GY_OPERATION_SEND);
-    uint32_t most = out->length < GY_SEND_BYTES_MAX ? out->length : GY_SEND_BYTES_MAX;
+    uint32_t most = out->length;
     int error;
-    if (worker->options.shares && (most = gy_share_send(stream->endpoint, most)) == 0) {
+    bool crowded = worker->options.shares && gy_share_is_crowded(stream->endpoint);
+    if (__builtin_expect(most > GY_SEND_BYTES_MAX, 0)) {
+        most = crowded ? GY_SEND_BYTES_MAX : long_send_bytes(stream, most);
+    }
+    if (crowded ? (most = gy_share_send(stream->endpoint, most)) == 0
+                : most > GY_SEND_BYTES_MAX && defers_long_send(worker, most)) {
         gy_stream_flush_later(stream);
         return;
     }
-    if (out->count == 1 && out->length <= most) {
-        stream->sending_bytes = out->length;
+    if (out->head->slice.length >= most) {
+        stream->sending_bytes = most;
         error = gy_ring_send(worker->ring, token, stream->descriptor,
-                             gy_slice_data(out->head->slice), out->length);
+                             gy_slice_data(out->head->slice), most);
     } else {
         struct iovec *vectors = worker->vectors + worker->vectors_used;
         uint32_t room = GY_TURN_VECTORS - worker->vectors_used;

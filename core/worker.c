@@ -398,6 +398,7 @@ static void flush(struct gy_worker *worker)
     }
     struct gy_stream *stream = worker->flush_head;
     worker->flush_head = NULL;
+    worker->turn_long_bytes = 0;
     if (worker->options.shares) {
         gy_share_flush(worker, stream);
         return;

@@ -20,9 +20,12 @@ _Static_assert((int)GY_WANT_READ == GY_H1_READ && (int)GY_WANT_ROOM == GY_H1_ROO
 #define DEFAULT_DRAIN_PATIENCE_MS 1000
 #define NANOSECONDS_PER_MS        1000000u
 
-/* Two of the stream's sends: while one is under way the next is ready. With 64 KiB a file of a
+/* Twice GY_SEND_BYTES_MAX: while one is under way the next is ready. With 64 KiB a file of a
  * mebibyte took 17.6 submissions and 304 to 359 us, with this 9.3 and 288 to 302. */
 #define OUTPUT_HIGH_BYTES 262144
+
+/* Of what is in memory in any case: two long sends, and the head and what came before it. */
+#define OUTPUT_MEMORY_BYTES (2 * GY_SEND_LONG_BYTES + 65536)
 
 /* What the connections of one worker share. */
 struct gy_http_worker {
@@ -157,10 +160,7 @@ static int http_worker_open(struct gy_worker *worker, const struct gy_server *se
                             server->name, shared->name);
     }
     http->env.heads = &http->heads;
-    http->env.limits.output_high = OUTPUT_HIGH_BYTES;
-    if (shared->limits != NULL) {
-        http->env.limits = *shared->limits;
-    }
+    http->env.limits = shared->limits != NULL ? *shared->limits : gy_http_limits_defaults();
     gy_assert(worker->options.number < GY_HTTP_WORKERS_MAX);
     http->counts = &shared->counts[worker->options.number];
     if (shared->access_log != NULL) {
@@ -335,6 +335,14 @@ static const struct gy_stream_ops http_ops = {
 };
 
 /* ---- what users call ---- */
+
+struct gy_h1_limits gy_http_limits_defaults(void)
+{
+    struct gy_h1_limits limits = gy_h1_limits_defaults();
+    limits.output_high = OUTPUT_HIGH_BYTES;
+    limits.output_memory = OUTPUT_MEMORY_BYTES;
+    return limits;
+}
 
 void gy_http_server_init(struct gy_server *server, struct gy_http_server *http,
                          const int *descriptors)
