@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "bench/load/connection.h"
+#include "bench/load/rudp.h"
 #include "bench/load/udp.h"
 
 #define DIALS_PER_TURN 256
@@ -104,7 +105,7 @@ static int open_worker(struct gy_load_engine *engine, enum gy_receive_mode mode)
         return code;
     }
     if (engine->protocol->datagrams) {
-        return gy_load_udp_open(engine);
+        return engine->protocol->reliable ? gy_load_rudp_open(engine) : gy_load_udp_open(engine);
     }
     struct gy_endpoint_options endpoint = {
         .name = engine->protocol->scheme,
@@ -134,7 +135,9 @@ static int dial_missing(struct gy_load_engine *engine, uint64_t now_ns)
         if (!datagrams && !gy_endpoint_has_room(&engine->endpoint)) {
             return 0; /* those that are closing have not gone yet */
         }
-        int code = datagrams ? gy_load_udp_dial(engine) : gy_load_connection_dial(engine);
+        int code = engine->protocol->reliable ? gy_load_rudp_dial(engine)
+                   : datagrams                ? gy_load_udp_dial(engine)
+                                              : gy_load_connection_dial(engine);
         if (code != 0) {
             engine->gave_up = true;
             return code;
@@ -196,6 +199,9 @@ static void touch(struct gy_load_engine *engine, struct gy_load_connection *conn
 /* Hands what was written between two turns to the ring, so that the next enter takes it along. */
 static void flush_touched(struct gy_load_engine *engine)
 {
+    if (engine->protocol->reliable) {
+        gy_load_rudp_flush(engine);
+    }
     gy_datagrams_flush(engine->worker);
     struct gy_load_connection *connection = engine->touched;
     engine->touched = NULL;
@@ -212,6 +218,9 @@ static void flush_touched(struct gy_load_engine *engine)
 static uint32_t send_on(struct gy_load_engine *engine, struct gy_load_connection *connection,
                         uint32_t count, uint64_t intended_ns, uint64_t now_ns)
 {
+    if (engine->protocol->reliable) {
+        return gy_load_rudp_send(engine, connection, count, intended_ns, now_ns);
+    }
     return engine->protocol->datagrams
                ? gy_load_udp_send(engine, connection, count, intended_ns, now_ns)
                : gy_load_connection_send(engine, connection, count, intended_ns, now_ns);
@@ -448,7 +457,11 @@ void gy_load_engine_close(struct gy_load_engine *engine)
         if (engine->endpoint_open && engine->endpoint.connections == 0) {
             gy_endpoint_close(&engine->endpoint);
         }
-        gy_load_udp_close(engine);
+        if (engine->protocol->reliable) {
+            gy_load_rudp_close(engine);
+        } else {
+            gy_load_udp_close(engine);
+        }
         gy_worker_close(engine->worker);
         free(engine->worker);
         engine->worker = NULL;

@@ -24,6 +24,7 @@
 #include "load.h"
 
 struct gy_load_connection;
+struct rudp;
 TAILQ_HEAD(gy_load_connections, gy_load_connection);
 
 struct gy_load_engine {
@@ -40,6 +41,7 @@ struct gy_load_engine {
     struct gy_datagram_endpoint datagrams; /* over UDP */
     bool datagrams_open;
     void *udp_connections;     /* likewise: all of them */
+    struct rudp *rudp;         /* over reliable UDP: rudp.c's */
     struct gy_buffer requests; /* the protocol's, for this worker's slices */
     uint32_t request_bytes;
     void *state; /* the protocol's */

@@ -101,6 +101,8 @@ struct gy_load_options {
     bool dnssec;              /* dns: DO */
     bool trains;              /* udp, dns: send and take trains (GSO, GRO) */
     int udp_mode;             /* enum gy_datagram_mode */
+    uint32_t datagram_bytes;  /* rudp: of the longest datagram sent; 0: the usual */
+    bool acked;               /* rudp: a request is done when it is acknowledged */
     enum gy_load_handshakes handshakes;
     struct gy_tls_files tls; /* --ca */
     bool insecure;
@@ -149,9 +151,11 @@ enum gy_load_progress {
 struct gy_load_protocol {
     const char *scheme; /* "http" */
     const char *help;
-    uint16_t port;    /* when the URL has none; 0: it must have one */
-    bool secure;      /* over TLS */
-    bool datagrams;   /* over UDP (udp.c) */
+    uint16_t port;  /* when the URL has none; 0: it must have one */
+    bool secure;    /* over TLS */
+    bool datagrams; /* over UDP (udp.c): it has no sessions, and of the calls below the first three
+                       and those of the state */
+    bool reliable;  /* over UDP, by rudp.c */
     const char *alpn; /* over TLS: what is spoken in it */
 
     /* Encodes the request. The result is constant and shared by all workers; freed by `finish`. 0,
@@ -210,6 +214,7 @@ extern const struct gy_load_protocol gy_load_udp;
 extern const struct gy_load_protocol gy_load_dns;
 extern const struct gy_load_protocol gy_load_dns_tcp;
 extern const struct gy_load_protocol gy_load_dns_tls;
+extern const struct gy_load_protocol gy_load_rudp;
 
 /* NULL at the end. */
 extern const struct gy_load_protocol *const gy_load_protocols[];

@@ -12,7 +12,7 @@
 #define SECOND_NS UINT64_C(1000000000)
 
 const struct gy_load_protocol *const gy_load_protocols[] = {
-    &gy_load_http, &gy_load_https,   &gy_load_tcp,     &gy_load_udp,
+    &gy_load_http, &gy_load_https,   &gy_load_tcp,     &gy_load_udp, &gy_load_rudp,
     &gy_load_dns,  &gy_load_dns_tcp, &gy_load_dns_tls, NULL};
 
 static bool is_dns(const struct gy_load_protocol *protocol)
@@ -50,15 +50,17 @@ static void help(void)
         "      --timeout TIME      of a request, and of connecting (5s)\n"
         "      --check             http, dns: answers must equal the first one\n"
         "      --header \"N: V\"     http: one more header; may be repeated\n"
-        "      --size BYTES        tcp, udp: of one message (64)\n"
+        "      --size BYTES        tcp, udp, rudp: of one message (64)\n"
         "      --queries FILE      dns: lines of a name and a type, as dnsperf has them; all are\n"
         "                          asked, again and again (-: standard input)\n"
         "      --edns BYTES        dns: with an OPT record that says so; --dnssec sets DO in it\n"
+        "      --acked             rudp: a message is done when it is acknowledged (a sink)\n"
+        "      --datagram BYTES    rudp: of the longest datagram sent (1200)\n"
         "      --trains            udp, dns: send and take many datagrams at a time (GSO, GRO)\n"
         "      --udp-mode MODE     udp, dns: ring or calls (what was measured to be better)\n"
         "      --handshakes KIND   https: a connection for each request, full or resumed\n"
         "      --ca FILE           TLS: trust who FILE says (the system's authorities)\n"
-        "      --insecure          TLS: do not check who the server is\n"
+        "      --insecure          TLS: do not check who the server is; rudp: unencrypted\n"
         "      --server-pid PID    CPU time of that process and its children, per request\n"
         "      --server-admin ADDR CPU time and counters from a gyre's admin listener, ADDR:PORT,\n"
         "                          on whatever host it runs\n"
@@ -301,6 +303,7 @@ enum flag {
     FLAG_HDR,
     FLAG_RECEIVE_MODE,
     FLAG_UDP_MODE,
+    FLAG_DATAGRAM,
     FLAG_HANDSHAKES,
     FLAG_CA,
     FLAG_COUNT,
@@ -331,6 +334,7 @@ static const struct {
     [FLAG_HDR] = {"hdr", 0},
     [FLAG_RECEIVE_MODE] = {"receive-mode", 0},
     [FLAG_UDP_MODE] = {"udp-mode", 0},
+    [FLAG_DATAGRAM] = {"datagram", 0},
     [FLAG_HANDSHAKES] = {"handshakes", 0},
     [FLAG_CA] = {"ca", 0},
 };
@@ -456,6 +460,8 @@ static int read_flag(struct gy_load_options *options, enum flag flag, const char
         return read_mode(options, value, error);
     case FLAG_UDP_MODE:
         return read_udp_mode(options, value, error);
+    case FLAG_DATAGRAM:
+        return read_u32("--datagram", value, 1200, 16000, &options->datagram_bytes, error);
     case FLAG_HANDSHAKES:
         return read_handshakes(options, value, error);
     case FLAG_CA:
@@ -477,7 +483,7 @@ static int read_switch(struct gy_load_options *options, const char *argument)
         {"--poisson", &options->poisson},   {"--check", &options->check},
         {"--find-max", &options->find_max}, {"--quiet", &options->quiet},
         {"--trains", &options->trains},     {"--insecure", &options->insecure},
-        {"--dnssec", &options->dnssec},
+        {"--dnssec", &options->dnssec},     {"--acked", &options->acked},
     };
     for (size_t i = 0; i < sizeof switches / sizeof switches[0]; i++) {
         if (strcmp(argument, switches[i].name) == 0) {
@@ -590,7 +596,11 @@ static int complete(struct gy_load_options *options, const struct given *given,
         return gy_error_set(error, GY_EINVAL, "--trains is for udp:// and dns://");
     }
     bool secure = options->protocol != NULL && options->protocol->secure;
-    if (!secure && (options->insecure || options->tls.authorities != NULL)) {
+    bool reliable = options->protocol != NULL && options->protocol->reliable;
+    if (!reliable && (options->acked || options->datagram_bytes != 0)) {
+        return gy_error_set(error, GY_EINVAL, "--acked and --datagram are for rudp://");
+    }
+    if (!secure && ((options->insecure && !reliable) || options->tls.authorities != NULL)) {
         return gy_error_set(error, GY_EINVAL,
                             "--ca and --insecure are for https:// and dns+tls://");
     }
