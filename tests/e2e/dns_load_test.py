@@ -244,7 +244,7 @@ def over_tls_the_server_proves_who_it_is():
 def nobody_there_is_told_at_once():
     port = free_ports(1)[0]
     for scheme, path in (("dns", "/a.example"), ("udp", ""), ("dns+tcp", "/a.example")):
-        for flags in (("-d", "5s"), ("-n", "40"), ("--rate", "1000", "-d", "5s"), ("--find-max",)):
+        for flags in (("-d", "5s"), ("-n", "40"), ("--rate", "1000", "-d", "5s"), ("--find-max",))[:4 if scheme == "dns" else 2]:
             begun = time.monotonic()
             status, figures, errors = load(f"{scheme}://127.0.0.1:{port}{path}", *flags)
             equal(status, 1, f"the exit status of {scheme} {flags}")

@@ -195,6 +195,24 @@ def _(d):
     return d.question.type == 47 and types(d.theirs.answer) <= {5, 46} and not d.ours.answer
 
 
+@rule("nsec3-at-cname", "answer authority additional", "nsd")
+def _(d):
+    return d.question.type == 50 and any(record.type == 5 for record in d.ours.answer) and not d.theirs.answer
+
+
+@rule("no-room-for-addresses", "additional")
+def _(d):
+    """What the one has does not fit behind what the other sent."""
+    small = d.question.edns is None or d.question.edns[0] == 512
+    return small and not d.question.tcp and d.ours.has(0x400) and {own_type(record) for record in (*d.gyre, *d.other)} <= {1, 28} and \
+        (not d.other or not d.gyre) and max(d.ours.bytes, d.theirs.bytes) > 400
+
+
+@rule("addresses-of-targets", "additional", "bind")
+def _(d):
+    return not d.other and d.question.type in (15, 33) and d.ours.has(0x400) and {own_type(record) for record in d.gyre} <= {1, 28}
+
+
 @rule("answer-in-query", "rcode", "nsd")
 def _(d):
     return d.question.note == "an answer in the query" and (d.gyre, d.other) == ("NOERROR", "FORMERR")
