@@ -104,7 +104,8 @@ struct gy_server_kind {
 
     /* A server of datagrams besides, on UDP sockets of the same addresses: what the core's server
      * has as `datagrams` (core/datagram.h), whose ops and context are the kind's business. NULL:
-     * streams alone. Only for kinds of the program. */
+     * streams alone. With `ops` of NULL there are no streams, and the calls above are those of the
+     * server of datagrams. Only for kinds of the program. */
     const struct gy_datagram_options *(*datagrams)(void *server);
 
     /* In the process that keeps the sockets, before it opens any and forks the one that serves, and
