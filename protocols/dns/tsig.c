@@ -280,30 +280,31 @@ static int append(uint8_t *message, size_t bytes, size_t room, const struct sign
 
 /* Signs a message under the key and appends the record. */
 static int sign(struct gy_dns_tsig *tsig, uint8_t *message, size_t bytes, size_t room,
-                struct signature *signature)
+                const struct signature *given)
 {
+    struct signature signature = *given;
     const struct gy_dns_key *key = tsig->key;
     uint8_t mac[GY_DNS_MAC_MAX];
     gy_assert(bytes >= GY_DNS_HEADER_BYTES && bytes <= room);
-    signature->name = key->name;
-    signature->name_bytes = key->name_bytes;
-    signature->algorithm = algorithms[key->algorithm].name;
-    signature->algorithm_bytes = algorithms[key->algorithm].name_bytes;
-    signature->mac = mac;
-    signature->mac_bytes = algorithms[key->algorithm].mac_bytes;
-    signature->id = (uint16_t)(message[0] << 8 | message[1]);
-    if (room - bytes < gy_dns_tsig_bytes(key) - TIME_BYTES + signature->other_bytes) {
+    signature.name = key->name;
+    signature.name_bytes = key->name_bytes;
+    signature.algorithm = algorithms[key->algorithm].name;
+    signature.algorithm_bytes = algorithms[key->algorithm].name_bytes;
+    signature.mac = mac;
+    signature.mac_bytes = algorithms[key->algorithm].mac_bytes;
+    signature.id = (uint16_t)(message[0] << 8 | message[1]);
+    if (room - bytes < gy_dns_tsig_bytes(key) - TIME_BYTES + signature.other_bytes) {
         return GY_ELIMIT;
     }
     begin(tsig);
-    add_message(tsig, message, bytes, signature->id, false);
-    add_variables(tsig, signature->time, GY_DNS_TSIG_FUDGE, signature->error, signature->other,
-                  signature->other_bytes);
+    add_message(tsig, message, bytes, signature.id, false);
+    add_variables(tsig, signature.time, GY_DNS_TSIG_FUDGE, signature.error, signature.other,
+                  signature.other_bytes);
     end(tsig, mac);
-    int length = append(message, bytes, room, signature);
+    int length = append(message, bytes, room, &signature);
     if (length > 0) {
-        memcpy(tsig->mac, mac, signature->mac_bytes);
-        tsig->mac_bytes = signature->mac_bytes;
+        memcpy(tsig->mac, mac, signature.mac_bytes);
+        tsig->mac_bytes = signature.mac_bytes;
     }
     return length;
 }

@@ -181,6 +181,7 @@ static int open_loop(struct gy_dns_keeper *keeper, struct gy_error *error)
         .pool = gy_pool_defaults(GY_RECEIVE_ONE_SHOT, 0),
     };
     int code = gy_worker_open(keeper->worker, &options, keeper->peers, error);
+    keeper->loop_open = code == 0;
     if (code != 0) {
         return code;
     }
@@ -196,6 +197,9 @@ static int open_loop(struct gy_dns_keeper *keeper, struct gy_error *error)
 
 static void close_loop(struct gy_dns_keeper *keeper)
 {
+    if (!keeper->loop_open) {
+        return;
+    }
     gy_worker_finish(keeper->worker);
     if (keeper->connector_open) {
         gy_connector_close(&keeper->connector);
@@ -222,26 +226,28 @@ static void *run(void *context)
     struct gy_dns_keeper *keeper = context;
     struct gy_error error = {0};
     int code = open_loop(keeper, &error);
+    gy_timer_init(&keeper->publish, on_publish);
+    gy_timer_init(&keeper->reap, on_reap);
+    if (code == 0 && secondaries_reread(keeper)) {
+        on_publish(&keeper->publish, keeper->worker->now_ms);
+    }
     pthread_mutex_lock(&keeper->lock);
     keeper->code = code;
     keeper->error = error;
     pthread_cond_signal(&keeper->started);
     pthread_mutex_unlock(&keeper->lock);
     if (code == 0) {
-        gy_timer_init(&keeper->publish, on_publish);
-        gy_timer_init(&keeper->reap, on_reap);
         notes_begin(keeper);
         secondaries_begin(keeper);
         tell_changed(keeper);
         while (!keeper->stopping && code == 0) {
             code = gy_worker_turn(keeper->worker, TURN_NS);
         }
-        keeper->stopping = true;
-        if (code != 0) {
-            gy_log(GY_LOG_ERROR, "dns", "secondary zones are not looked after any more: %s",
-                   gy_error_text(code));
-        }
+        gy_assert(code == 0); /* the ring broke: another process does better */
         secondaries_stop(keeper);
+        /* Who said so may still be about to ring the loop's bell. */
+        pthread_mutex_lock(&keeper->lock);
+        pthread_mutex_unlock(&keeper->lock);
     }
     close_loop(keeper);
     return NULL;
@@ -284,13 +290,15 @@ int gy_dns_keeper_join(struct gy_dns_keeper *keeper, struct gy_worker *worker,
         gy_mailbox_init(&own->inlet.mailbox, own->inlet_messages, SET_MESSAGES);
         own->inlet.on_message = take_set;
         gy_worker_add_inlet(worker, &own->inlet);
+    }
+    if (keeper->joined++ == 0) {
+        code = start(keeper, error);
+    }
+    if (member->core == NULL && code == 0) {
         own->settings.zones = &keeper->set->zones;
         atomic_store(&own->generation, keeper->set->generation);
         member->core = worker;
         member->behind = false;
-    }
-    if (keeper->joined++ == 0) {
-        code = start(keeper, error);
     }
     pthread_mutex_unlock(&keeper->lock);
     return code;
@@ -307,17 +315,18 @@ void gy_dns_keeper_leave(struct gy_dns_keeper *keeper, struct gy_worker *worker)
         member->core = NULL;
     }
     bool last = --keeper->joined == 0 && keeper->running;
-    pthread_mutex_unlock(&keeper->lock);
-    if (!last) {
-        return;
-    }
     struct gy_message message = {.kind = MESSAGE_STOP, .pointers = {keeper}};
-    while (keeper->code == 0 &&
+    while (last && keeper->code == 0 &&
            gy_worker_post_inlet(keeper->worker, &keeper->inlets[number], &message) != 0) {
-        sched_yield(); /* it is full of NOTIFY, and being emptied */
+        pthread_mutex_unlock(&keeper->lock);
+        sched_yield(); /* it is full of NOTIFY, and being emptied by who may wait for the lock */
+        pthread_mutex_lock(&keeper->lock);
     }
-    pthread_join(keeper->thread, NULL);
-    keeper->running = false;
+    pthread_mutex_unlock(&keeper->lock);
+    if (last) {
+        pthread_join(keeper->thread, NULL);
+        keeper->running = false;
+    }
 }
 
 void gy_dns_keeper_notify(struct gy_dns_keeper *keeper, uint32_t number,

@@ -24,6 +24,7 @@ struct secondary {
     struct gy_timer expiry;
     struct fetch *fetch; /* under way */
     uint32_t failures;   /* in a row */
+    uint64_t asked_ms;   /* when a primary was asked last */
     bool again;          /* a NOTIFY came meanwhile */
     char name[GY_DNS_NAME_TEXT_BYTES];
 };
@@ -58,7 +59,7 @@ struct gy_dns_keeper {
     struct gy_worker *peers[1];
     struct gy_connector connector;
     struct gy_datagram_endpoint datagrams;
-    bool connector_open, datagrams_open;
+    bool loop_open, connector_open, datagrams_open;
     struct gy_inlet *inlets; /* one for each worker */
     struct gy_message *inlet_messages;
     const struct gy_dns_zone **zones; /* by place in the catalog; of primaries */
@@ -89,6 +90,10 @@ static inline uint32_t keeper_place(const struct gy_dns_keeper *keeper,
 /* ---- dns_secondary.c ---- */
 
 int secondaries_open(struct gy_dns_keeper *keeper); /* GY_ENOMEM */
+
+/* Before it serves: what the process before has fetched since the files were read. Whether there
+ * was something. */
+bool secondaries_reread(struct gy_dns_keeper *keeper);
 void secondaries_begin(struct gy_dns_keeper *keeper);
 void secondaries_stop(struct gy_dns_keeper *keeper); /* before the loop ends */
 void secondaries_close(struct gy_dns_keeper *keeper);

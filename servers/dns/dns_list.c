@@ -11,7 +11,8 @@
 
 #include "core/log.h"
 
-#define ZONES_MAX 100000
+#define ZONES_MAX  100000
+#define MISSES_MAX 1000
 
 static struct gy_dns_list *loaded; /* those that are, the newest first */
 
@@ -159,19 +160,26 @@ static bool same_zone(const struct gy_dns_listed *a, const struct gy_dns_listed 
            gy_dns_name_equal(a->name, b->name);
 }
 
-/* The same zone, as a list that is open has it. `*hint` is where it is looked for first: mostly
- * behind the one that was found before. */
-static const struct gy_dns_zone *find_open(const struct gy_dns_listed *zone, uint32_t *hint)
+/* Where a zone is looked for first: behind the one that was found before, where it mostly is. */
+struct search {
+    uint32_t next;
+    uint32_t misses; /* whole lists gone through in vain; after MISSES_MAX that is not done again */
+};
+
+/* The same zone, as a list that is open has it. */
+static const struct gy_dns_zone *find_open(const struct gy_dns_listed *zone, struct search *search)
 {
     for (const struct gy_dns_list *list = loaded; list != NULL; list = list->next) {
-        for (uint32_t i = 0; i < list->count; i++) {
-            uint32_t at = (*hint + i) % list->count;
+        uint32_t most = search->misses < MISSES_MAX || list->count == 0 ? list->count : 1;
+        for (uint32_t i = 0; i < most; i++) {
+            uint32_t at = (search->next + i) % list->count;
             if (same_zone(&list->zones[at], zone)) {
-                *hint = at + 1;
+                search->next = at + 1;
                 return list->zones[at].zone;
             }
         }
     }
+    search->misses++;
     return NULL;
 }
 
@@ -198,13 +206,13 @@ static void tell_read(const struct gy_dns_listed *zone, const struct timespec *b
            (unsigned long long)facts.bytes, (long long)ms, zone->path);
 }
 
-static int load_zone(struct gy_dns_listed *zone, uint64_t seed, uint32_t *hint,
+static int load_zone(struct gy_dns_listed *zone, uint64_t seed, struct search *search,
                      struct gy_error *error)
 {
     struct gy_error why = {0};
     struct timespec before;
     char name[GY_DNS_NAME_TEXT_BYTES];
-    const struct gy_dns_zone *old = find_open(zone, hint);
+    const struct gy_dns_zone *old = find_open(zone, search);
     if (old != NULL && gy_dns_zone_unchanged(old)) {
         zone->zone = gy_dns_zone_keep(old);
         return 0;
@@ -228,12 +236,12 @@ static int load_zone(struct gy_dns_listed *zone, uint64_t seed, uint32_t *hint,
 
 int gy_dns_list_load(struct gy_dns_list *list, uint64_t seed, struct gy_error *error)
 {
-    uint32_t hint = 0;
+    struct search search = {0};
     int code = 0;
     gy_assert(!list->loaded);
     for (uint32_t i = 0; i < list->count && code == 0; i++) {
         if (!list->zones[i].secondary) {
-            code = load_zone(&list->zones[i], seed, &hint, error);
+            code = load_zone(&list->zones[i], seed, &search, error);
         }
     }
     list->next = loaded;

@@ -189,8 +189,8 @@ static void on_datagrams(struct gy_datagram_socket *socket, const struct gy_data
                          uint32_t count)
 {
     struct gy_dns_keeper *keeper = socket->endpoint->context;
-    for (uint32_t i = 0; i < count && socket->context != NULL; i++) {
-        struct note *note = socket->context;
+    struct note *note = socket->context;
+    for (uint32_t i = 0; i < count && note != NULL; i++) {
         const uint8_t *bytes = gy_slice_data(datagrams[i].slice);
         if (!datagrams[i].truncated && is_answer(note, bytes, datagrams[i].slice.length)) {
             char rcode[GY_DNS_MNEMONIC_BYTES];
@@ -198,6 +198,7 @@ static void on_datagrams(struct gy_datagram_socket *socket, const struct gy_data
             tell(note, code == 0 ? GY_LOG_DEBUG : GY_LOG_WARN,
                  gy_dns_rcode_text((uint16_t)code, rcode));
             end(note);
+            note = NULL;
         }
     }
     begin_some(keeper);

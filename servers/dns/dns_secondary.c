@@ -16,6 +16,7 @@
 
 #define ANSWER_MS     30000 /* between two messages of a primary */
 #define BUSY_MS       100   /* until there may be room for another fetch */
+#define NOTIFIED_MS   1000  /* between two times that it is asked for NOTIFY's sake */
 #define FIRST_RETRY_S 1     /* of a zone that was never here; doubled each time */
 #define LAST_RETRY_S  300
 #define REFRESH_MAX_S 2419200             /* four weeks */
@@ -122,7 +123,7 @@ static void end_fetch(struct fetch *fetch)
     secondary->keeper->fetches--;
     if (secondary->again && !secondary->keeper->stopping) {
         secondary->again = false;
-        ask_in(secondary, 0);
+        secondary_notified(secondary);
     }
 }
 
@@ -191,17 +192,22 @@ static void on_due(struct gy_timer *timer, uint64_t now_ms)
     fetch->dial.context = fetch;
     fetch->begun_ms = now_ms;
     secondary->fetch = fetch;
+    secondary->asked_ms = now_ms;
     keeper->fetches++;
     gy_timer_init(&fetch->next, on_next);
     gy_timer_arm(&keeper->worker->wheel, &fetch->next, now_ms);
 }
 
+/* Anybody can say over UDP that it is a primary: so once a second at most. */
 void secondary_notified(struct secondary *secondary)
 {
+    struct gy_worker *worker = worker_of(secondary);
+    uint64_t soonest = secondary->asked_ms + NOTIFIED_MS;
     if (secondary->fetch != NULL) {
         secondary->again = true;
     } else {
-        ask_in(secondary, 0);
+        gy_timer_arm(&worker->wheel, &secondary->due,
+                     soonest > worker->now_ms ? soonest : worker->now_ms);
     }
 }
 
@@ -408,6 +414,24 @@ int secondaries_open(struct gy_dns_keeper *keeper)
         keeper->by_place[keeper_place(keeper, secondary->served)] = secondary;
     }
     return 0;
+}
+
+bool secondaries_reread(struct gy_dns_keeper *keeper)
+{
+    bool changed = false;
+    for (uint32_t i = 0; i < keeper->secondary_count; i++) {
+        struct secondary *secondary = &keeper->secondaries[i];
+        const struct gy_dns_zone *zone;
+        struct gy_error error = {0};
+        if (!gy_dns_zone_is_absent(secondary->zone) && !gy_dns_zone_unchanged(secondary->zone) &&
+            gy_dns_zone_load(&zone, secondary->served->name, secondary->path, keeper->seed,
+                             &error) == 0) {
+            gy_dns_zone_free(secondary->zone);
+            secondary->zone = zone;
+            changed = true;
+        }
+    }
+    return changed;
 }
 
 /* What was kept is served already; each is asked for at once. */

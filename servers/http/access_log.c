@@ -193,6 +193,7 @@ int gy_access_queue_write(struct gy_access_queue *queue, const struct gy_access_
 {
     char line[GY_ACCESS_LINE_BYTES];
     struct gy_access_log *log = queue->log;
+    line[0] = '\0';
     if (now_ms >= queue->second_over_ms) {
         uint64_t wall_ms = clock_ms(CLOCK_REALTIME);
         gy_access_time(log->format, wall_ms / 1000, queue->time);
