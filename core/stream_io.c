@@ -102,6 +102,9 @@ void gy_stream_received(struct gy_stream *stream, const struct gy_completion *co
     gy_count(&worker->counters.received_bytes, (uint64_t)completion->result);
     if (stream->state == GY_STREAM_OPEN) {
         gy_stream_wake(stream);
+        if (worker->options.shares && gy_share_holds(stream)) {
+            gy_stream_flush_later(stream);
+        }
     } else {
         if (stream->state == GY_STREAM_LINGERING) {
             stream->dropped_bytes += gy_stream_wire_in(stream)->length;
@@ -167,11 +170,11 @@ static void stream_send(struct gy_stream *stream)
     uint64_t token = gy_stream_token(stream, GY_OPERATION_SEND);
     uint32_t most = out->length < GY_SEND_BYTES_MAX ? out->length : GY_SEND_BYTES_MAX;
     int error;
-    if (worker->options.shares && gy_share_defers_send(stream->endpoint, most)) {
+    if (worker->options.shares && (most = gy_share_send(stream->endpoint, most)) == 0) {
         gy_stream_flush_later(stream);
         return;
     }
-    if (out->count == 1 && out->length <= GY_SEND_BYTES_MAX) {
+    if (out->count == 1 && out->length <= most) {
         stream->sending_bytes = out->length;
         error = gy_ring_send(worker->ring, token, stream->descriptor,
                              gy_slice_data(out->head->slice), out->length);
@@ -182,8 +185,8 @@ static void stream_send(struct gy_stream *stream)
             gy_stream_flush_later(stream);
             return;
         }
-        uint32_t count = gy_chain_vectors(out, vectors, GY_SEND_VECTORS_MAX, GY_SEND_BYTES_MAX,
-                                          &stream->sending_bytes);
+        uint32_t count =
+            gy_chain_vectors(out, vectors, GY_SEND_VECTORS_MAX, most, &stream->sending_bytes);
         struct msghdr *message = &worker->messages[worker->messages_used];
         *message = (struct msghdr){.msg_iov = vectors, .msg_iovlen = count};
         error = gy_ring_send_message(worker->ring, token, stream->descriptor, message);
@@ -209,8 +212,10 @@ static void stream_receive(struct gy_stream *stream)
         return;
     }
     const struct gy_pool_options *pool = gy_pool_options(stream->endpoint->pool);
+    bool once = worker->options.shares && gy_share_is_flood(stream->endpoint);
     if (gy_ring_receive(worker->ring, gy_stream_token(stream, GY_OPERATION_RECEIVE),
-                        stream->descriptor, pool->group, pool->mode, stream->was_empty) != 0) {
+                        stream->descriptor, pool->group, once ? GY_RECEIVE_ONE_SHOT : pool->mode,
+                        stream->was_empty) != 0) {
         gy_stream_flush_later(stream);
         return;
     }
@@ -218,6 +223,7 @@ static void stream_receive(struct gy_stream *stream)
         gy_stream_stop_waiting(stream);
     }
     stream->receiving = true;
+    stream->once = once;
     stream->cancelled &= (uint8_t) ~(1u << GY_OPERATION_RECEIVE);
 }
 
@@ -282,13 +288,15 @@ static void stream_output(struct gy_stream *stream)
 
 static void stream_progress_open(struct gy_stream *stream)
 {
+    const struct gy_worker *worker = stream->worker;
     stream_output(stream);
     if ((stream->wants & GY_WANT_SHUTDOWN) && gy_stream_unsent(stream) == 0 && !stream->sending &&
         !stream->write_shut) {
         stream->write_shut = true;
         shutdown(stream->descriptor, SHUT_WR);
     }
-    bool input = gy_stream_wants_input(stream);
+    bool input =
+        gy_stream_wants_input(stream) && !(worker->options.shares && gy_share_holds(stream));
     if (input && !stream->receiving && stream->cancelling == GY_OPERATION_NONE) {
         stream_receive(stream);
     } else if (!input && stream->receiving && !gy_stream_ended(stream)) {
@@ -352,8 +360,7 @@ static void stream_progress_closing(struct gy_stream *stream)
     bool cancelling = stream->cancelling != GY_OPERATION_NONE;
     if (!stream->receiving && !stream->sending && !cancelling && !stream->connecting) {
         if (stream->ready) {
-            gy_stream_flush_later(stream); /* it leaves the ready list first */
-            return;
+            return; /* it leaves that list first, and comes back here */
         }
         gy_stream_free(stream);
         return;

@@ -113,9 +113,12 @@ struct gy_worker {
     size_t memory_bytes;
 
     struct gy_stream *ready_head, *ready_tail;
+    struct gy_endpoint_queue busy; /* where listeners share it, in place of that list (share.h) */
     struct gy_stream *flush_head, *flush_tail;
-    struct gy_stream_queue starved;  /* want to receive, no buffer posted */
-    uint64_t turn_sent_bytes;        /* of this turn, where listeners share it */
+    struct gy_stream_queue starved; /* want to receive, no buffer posted */
+    uint64_t turn_sent_bytes;       /* of this turn, where listeners share it */
+    struct gy_endpoint *last_at_work;
+    uint64_t crowded_until_ms;       /* several endpoints were at work of late (share.h) */
     bool others_starved;             /* the same of listeners with a pool of their own */
     struct gy_stream_queue retrying; /* want a turn when memory has come back */
 

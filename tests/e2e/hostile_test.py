@@ -408,6 +408,21 @@ def a_file_of_a_tebibyte_is_served_from_where_one_asks():
         begin(c, "/huge")  # and goes away
 
 
+# ---- heads in pieces ------------------------------------------------------------------------------------------------
+
+
+@test
+def a_long_head_in_many_pieces_is_answered_beside_another_listener():
+    """The sessions of a worker with several listeners are shown their input in pieces, but never less than before."""
+    with serving({"a": "a"}, "--admin", "127.0.0.1:0") as (server, _), Connection(server.port) as c:
+        c.send(b"GET /a HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 3000)
+        for _ in range(5):
+            time.sleep(0.02)
+            c.send(b"x" * 100)
+        c.send(b"\r\n\r\n")
+        equal(c.answer().status, 200)
+
+
 # ---- readers who are slow -------------------------------------------------------------------------------------------
 
 
