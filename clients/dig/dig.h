@@ -14,6 +14,7 @@
 #include "core/worker.h"
 #include "protocols/dns/edns.h"
 #include "protocols/dns/rdata.h"
+#include "protocols/dns/tsig.h"
 
 /* Exit statuses, as dig has them. */
 enum {
@@ -61,7 +62,8 @@ struct gy_dig_command {
     const char *batch;
     struct gy_tls_files tls;
     const char *tls_host;
-    bool tls_used, tls_verified;
+    bool tls_used, tls_verified, keyed;
+    struct gy_dns_key key;
     const char *words; /* the arguments, for the first line of the output */
 };
 
@@ -94,6 +96,8 @@ struct gy_dig {
     struct gy_address server;
     char server_name[256]; /* as it was given, or an NS record has it */
     uint64_t began_ns, took_ns;
+    struct gy_dns_tsig tsig;
+    int signature; /* as gy_dns_tsig_check_answer says it, of the last message */
     uint8_t reply[GY_DNS_MESSAGE_MAX];
     size_t reply_bytes;
 
@@ -108,6 +112,8 @@ struct gy_dig {
  * before the first name is for all that follow. */
 int dig_read_words(struct gy_dig_command *command, int count, char **words, bool defaults_too);
 void dig_defaults(struct gy_dig_options *options);
+int dig_read_key(struct gy_dig_command *command, const char *text);
+int dig_read_key_file(struct gy_dig_command *command, const char *path);
 int dig_misuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* ---- the query's message ---- */
@@ -153,6 +159,7 @@ void dig_print_message(const struct gy_dig *dig, const struct gy_dig_query *quer
 void dig_print_stats(const struct gy_dig *dig, const struct gy_dig_query *query);
 void dig_print_record(const struct gy_dns_message *message, const struct gy_dns_record *record,
                       const struct gy_dig_options *options);
+void dig_print_signature(const struct gy_dns_record *record);
 void dig_print_json(const struct gy_dig *dig, const struct gy_dig_query *query, const char *error);
 
 /* "192.0.2.1#53" */

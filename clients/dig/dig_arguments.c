@@ -412,6 +412,10 @@ static int read_valued(struct gy_dig_command *command, struct gy_dig_options *op
         code = gy_dns_class_from_text(value, strlen(value));
         return code >= 0 ? set_class(command, (uint16_t)code)
                          : dig_misuse("-c %s: not a class", value);
+    case 'y':
+        return dig_read_key(command, value);
+    case 'k':
+        return dig_read_key_file(command, value);
     default:
         command->batch = value;
         return 0;
@@ -439,7 +443,7 @@ static int read_dash(struct gy_dig_command *command, struct gy_dig_options *opti
     if (letter == 'r' && word[2] == '\0') { /* there is no .digrc to leave alone */
         return 0;
     }
-    if (letter == '\0' || strchr("pxqtcf", letter) == NULL) {
+    if (letter == '\0' || strchr("pxqtcfyk", letter) == NULL) {
         return dig_misuse("%s: unknown", word);
     }
     const char *value = word[2] != '\0' ? word + 2 : NULL;

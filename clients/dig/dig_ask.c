@@ -41,6 +41,22 @@ static bool is_reply(const struct gy_dig *dig, const uint8_t *bytes, size_t leng
     return true;
 }
 
+/* What cannot be verified is shown, and said to be so; of a transfer nothing more is taken. */
+static void check_signature(struct gy_dig *dig, const uint8_t *message, size_t bytes)
+{
+    char code[GY_DNS_MNEMONIC_BYTES];
+    uint16_t error;
+    dig->signature = gy_dns_tsig_check_answer(&dig->tsig, message, bytes, (uint64_t)time(NULL));
+    if (dig->signature < 0 && !dig->query->options.json) {
+        error = dig->tsig.error;
+        printf(";; Couldn't verify signature: %s\n", error == GY_DNS_RCODE_BADSIG ? "BADSIG"
+                                                     : error != 0 ? gy_dns_rcode_text(error, code)
+                                                     : dig->signature == GY_ETIMEOUT
+                                                         ? "the clocks differ"
+                                                         : "it is wrong, or missing");
+    }
+}
+
 static void on_received(struct gy_dns_exchange *exchange, const uint8_t *message, size_t bytes)
 {
     struct gy_dig *dig = exchange->context;
@@ -48,6 +64,9 @@ static void on_received(struct gy_dns_exchange *exchange, const uint8_t *message
         return;
     }
     dig->took_ns = dig->worker.now_ns - dig->began_ns;
+    if (dig->command->keyed) {
+        check_signature(dig, message, bytes);
+    }
     if (dig->transferred != NULL && !dig->transferred(dig, message, bytes)) {
         return;
     }
@@ -121,6 +140,9 @@ bool dig_ask(struct gy_dig *dig, const struct gy_dig_query *query, const struct 
     snprintf(dig->server_name, sizeof dig->server_name, "%s", name);
     dig_server_text(server, text);
     for (uint32_t tries = 0; tries < options->tries;) {
+        if (dig->command->keyed && dig_make_query(dig, query) != 0) { /* signed anew each time */
+            return false;
+        }
         try_once(dig, query, transport, host);
         if (dig->state != DIG_HAS_REPLY) {
             tries++;
@@ -281,7 +303,7 @@ int dig_look_up(struct gy_dig *dig, const struct gy_dig_query *query)
             } else {
                 dig_print_reply(dig, query);
             }
-            return DIG_ANSWERED;
+            return dig->command->keyed && dig->signature != 1 ? DIG_INTERNAL : DIG_ANSWERED;
         }
     }
     return no_reply(dig, query);
@@ -362,6 +384,7 @@ no_worker:
 void dig_close(struct gy_dig *dig)
 {
     gy_dns_exchange_end(&dig->exchange);
+    gy_dns_tsig_close(&dig->tsig);
     gy_worker_finish(&dig->worker);
     gy_dns_transports_close(&dig->transports);
     gy_dns_resolver_close(dig->resolver);

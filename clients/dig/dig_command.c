@@ -24,7 +24,9 @@ static void help(FILE *out)
         "  gyre dig @ns1.example.org example.org AXFR   all of a zone\n\n"
         "  -x ADDRESS     the name of an address      -p PORT   of the server (53; TLS: 853)\n"
         "  -q NAME  -t TYPE  -c CLASS   where a word could be taken for another\n"
-        "  -4  -6         that family alone           -f FILE   a query a line (-: stdin)\n\n"
+        "  -4  -6         that family alone           -f FILE   a query a line (-: stdin)\n"
+        "  -y [ALGORITHM:]NAME:SECRET   signs (TSIG), and checks what comes back; -k FILE does so\n"
+        "                 with a key of tsig-keygen, which others on this host cannot see\n\n"
         "  +short         the answers' data alone     +json     a line of JSON (RFC 8427)\n"
         "  +tcp +tls      how it is asked; TLS trusts whoever answers, unless one of\n"
         "  +tls-ca[=FILE] +tls-hostname=NAME   says who has to have signed, and be named in,\n"
@@ -94,13 +96,17 @@ static int run_batch(struct gy_dig *dig, struct gy_dig_command *command)
     return worst;
 }
 
-/* " @127.0.0.1 example.org": what the first line of the output repeats. */
+/* " @127.0.0.1 example.org": what the first line of the output repeats, but for secrets. */
 static void join_words(char *text, size_t room, int count, char **words)
 {
     size_t fill = 0;
     text[0] = '\0';
     for (int i = 0; i < count && fill < room; i++) {
-        fill += (size_t)snprintf(text + fill, room - fill, " %s", words[i]);
+        bool secret = strncmp(words[i], "-y", 2) == 0 || (i > 0 && strcmp(words[i - 1], "-y") == 0);
+        fill += (size_t)snprintf(text + fill, room - fill, " %s",
+                                 !secret                       ? words[i]
+                                 : strcmp(words[i], "-y") == 0 ? "-y"
+                                                               : "***");
     }
 }
 

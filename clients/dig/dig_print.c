@@ -321,10 +321,13 @@ static void print_sections(const struct gy_dig *dig, const struct gy_dig_options
     struct gy_dns_message message;
     struct gy_dns_record record;
     int more = gy_dns_message_open(&message, bytes, length);
+    struct gy_dns_record signature = {0};
     int section = -1;
     while (more == 0 && (more = gy_dns_message_next(&message, &record)) > 0) {
         more = 0;
-        if (!shown(options, record.section) || record.type == GY_DNS_TYPE_OPT) {
+        if (!shown(options, record.section) || record.type == GY_DNS_TYPE_OPT ||
+            record.type == GY_DNS_TYPE_TSIG) {
+            signature = record.type == GY_DNS_TYPE_TSIG ? record : signature;
             continue;
         }
         if (options->brief) {
@@ -348,6 +351,10 @@ static void print_sections(const struct gy_dig *dig, const struct gy_dig_options
     }
     if (section >= 0 && options->show_comments) {
         putchar('\n');
+    }
+    if (signature.type != 0 && options->show_comments) {
+        signature.owner = message.owner; /* the last that was read: it is the last of all */
+        dig_print_signature(&signature);
     }
     if (more < 0 && options->show_comments) {
         printf(";; WARNING: Message parser reports malformed message packet.\n\n");

@@ -5,8 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 
 #include "clients/dig/dig.h"
+#include "servers/dns/dns_hmac.h"
 
 static int hex_of(char c)
 {
@@ -124,5 +126,16 @@ int dig_make_query(struct gy_dig *dig, const struct gy_dig_query *query)
     }
     gy_assert(code == 0);
     dig->sent_bytes = gy_dns_builder_close(&builder);
-    return options->edns ? add_edns(dig, options) : 0;
+    int status = options->edns ? add_edns(dig, options) : 0;
+    gy_dns_tsig_close(&dig->tsig);
+    if (status == 0 && dig->command->keyed) {
+        int bytes = gy_dns_tsig_sign_request(&dig->tsig, &gy_dns_hmac_wolfcrypt, &dig->command->key,
+                                             dig->sent, dig->sent_bytes, sizeof dig->sent,
+                                             (uint64_t)time(NULL));
+        if (bytes < 0) {
+            return dig_misuse("the query has no room for a signature");
+        }
+        dig->sent_bytes = (size_t)bytes;
+    }
+    return status;
 }

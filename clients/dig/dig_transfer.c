@@ -81,11 +81,17 @@ static bool on_message(struct gy_dig *dig, const uint8_t *bytes, size_t length)
     if (more == 0 && GY_DNS_RCODE_OF(message.header.flags) != 0) {
         return true; /* it is told from the reply */
     }
+    if (dig->command->keyed && dig->signature < 0) {
+        transfer->wrong = "its signature cannot be verified";
+        return true;
+    }
     while (!last && more == 0 && (more = gy_dns_message_next(&message, &record)) > 0) {
         last = record.section == GY_DNS_ANSWER && take(transfer, &message, &record);
         more = 0;
     }
-    if (more < 0) {
+    if (last && dig->command->keyed && dig->signature != 1) {
+        transfer->wrong = "its last message is not signed";
+    } else if (more < 0) {
         transfer->wrong = "a message that cannot be read";
     } else if (transfer->records == 0 && transfer->wrong == NULL) {
         transfer->wrong = "the first message has no record";
@@ -123,5 +129,6 @@ int dig_transfer(struct gy_dig *dig, const struct gy_dig_query *query,
                (unsigned long long)transfer.records, (unsigned long long)transfer.messages,
                (unsigned long long)transfer.bytes);
     }
-    return transfer.wrong != NULL ? DIG_INTERNAL : DIG_ANSWERED;
+    return transfer.wrong != NULL || (dig->command->keyed && dig->signature < 0) ? DIG_INTERNAL
+                                                                                 : DIG_ANSWERED;
 }

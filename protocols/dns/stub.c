@@ -203,7 +203,7 @@ static void begin_question(struct gy_dns_stub *stub, struct gy_dns_stub_question
     question->tcp = stub->resolv.tcp;
     memcpy(question->name, name, gy_dns_name_bytes(name));
     if (type == GY_DNS_TYPE_AAAA && stub->resolv.no_aaaa) {
-        question->outcome = GY_DNS_STUB_NO_ADDRESS;
+        question->outcome = GY_DNS_STUB_NO_NAME; /* so that it is A that decides */
         return;
     }
     const struct gy_dns_cached *cached = stub_cache_find(stub, name, type, now_ms);

@@ -37,7 +37,8 @@ void stub_cache_put(struct gy_dns_stub *stub, const uint8_t *name, uint16_t type
                     uint32_t count, uint32_t ttl, uint64_t now_ms)
 {
     uint32_t max = outcome == GY_DNS_STUB_FOUND ? FOUND_MAX_S : ABSENT_MAX_S;
-    if (ttl == 0 || ttl > INT32_MAX) { /* RFC 2181 §8: as if it were 0 */
+    gy_assert(ttl <= INT32_MAX); /* larger ones were read as 0 (RFC 2181 §8) */
+    if (ttl == 0) {
         return;
     }
     struct gy_dns_cached *set = set_of(stub, name);

@@ -57,13 +57,18 @@ static void write_file(char *path, const char *text)
     close(fd);
 }
 
+/* A socket on a port, 0: any; -1 when the port is somebody's. */
 static int bound(int type, uint16_t *port)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(*port)};
     socklen_t length = sizeof address;
     int fd = socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    assert_int_equal(bind(fd, (struct sockaddr *)&address, length), 0);
+    if (bind(fd, (struct sockaddr *)&address, length) != 0) {
+        assert_int_equal(errno, EADDRINUSE);
+        close(fd);
+        return -1;
+    }
     if (type == SOCK_STREAM) {
         assert_int_equal(listen(fd, 64), 0);
     }
@@ -101,8 +106,16 @@ static int set_up(void **state)
         fail_msg("%s", error.message);
     }
     scene->listening = bound(SOCK_STREAM, &scene->port);
-    scene->udp = bound(SOCK_DGRAM, &scene->dns_port);
-    scene->tcp = -1;
+    scene->udp = -1;
+    for (int tries = 0; scene->udp < 0; tries++) { /* until a port is free for both */
+        assert_true(tries < 100);
+        scene->dns_port = 0;
+        if (tries > 0) {
+            close(scene->tcp);
+        }
+        scene->tcp = bound(SOCK_STREAM, &scene->dns_port);
+        scene->udp = bound(SOCK_DGRAM, &scene->dns_port);
+    }
     *state = scene;
     return 0;
 }
@@ -205,9 +218,6 @@ static void serve_datagrams(struct scene *scene)
 static void serve_streams(struct scene *scene)
 {
     uint8_t query[2 + 512], answer[2 + 512];
-    if (scene->tcp < 0) {
-        return;
-    }
     if (scene->accepted < 0) {
         scene->accepted = accept4(scene->tcp, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     }
@@ -334,10 +344,12 @@ static void a_name_server_is_asked_and_its_answer_kept(void **state)
 {
     struct scene *scene = *state;
     open_all(scene, "nameserver 127.0.0.1\n", "");
+    uint64_t before_ms = scene->worker.now_ms;
     begin(scene, 0, "www.example");
     await_done(scene, 1);
     assert_connected(scene, 0);
-    assert_int_equal(scene->questions, 2); /* A and AAAA */
+    assert_true(scene->worker.now_ms - before_ms < 4000); /* no deadline was waited for */
+    assert_int_equal(scene->questions, 2);                /* A and AAAA */
     begin(scene, 1, "www.example");
     await_done(scene, 2);
     assert_connected(scene, 1);
@@ -357,7 +369,6 @@ static void a_cut_answer_comes_by_tcp(void **state)
 {
     struct scene *scene = *state;
     scene->cuts = true;
-    scene->tcp = bound(SOCK_STREAM, &scene->dns_port);
     open_all(scene, "nameserver 127.0.0.1\n", "");
     begin(scene, 0, "www.example");
     await_done(scene, 1);

@@ -193,6 +193,22 @@ static void an_absence_without_soa_and_a_ttl_of_zero_are_not_kept(void **state)
     }
 }
 
+static void a_soa_of_another_zone_says_nothing(void **state)
+{
+    (void)state;
+    begin("options no-aaaa");
+    for (int i = 0; i < 2; i++) {
+        struct gy_dns_builder builder;
+        assert_int_equal(ask("www.example"), 1);
+        struct stub_sent *sent = stub_rig_open(rig, A);
+        stub_rig_answer(sent, &builder, room, NXDOMAIN);
+        stub_rig_add(&builder, GY_DNS_AUTHORITY, "elsewhere.", GY_DNS_TYPE_SOA, 900,
+                     ". . 1 2 3 4 60");
+        stub_rig_deliver(rig, sent, &builder);
+        assert_told(GY_DNS_STUB_NO_NAME, 0, false);
+    }
+}
+
 static void the_cache_is_bounded_and_lets_the_shortest_go(void **state)
 {
     (void)state;
@@ -244,6 +260,7 @@ int main(void)
         CASE(absence_is_kept_as_long_as_the_soa_says),
         CASE(the_least_ttl_of_a_chain_counts),
         CASE(an_absence_without_soa_and_a_ttl_of_zero_are_not_kept),
+        CASE(a_soa_of_another_zone_says_nothing),
         CASE(the_cache_is_bounded_and_lets_the_shortest_go),
         CASE(an_answer_is_read_from_its_bytes),
     };

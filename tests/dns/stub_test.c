@@ -84,6 +84,7 @@ static void ipv4_waits_fifty_milliseconds_for_ipv6(void **state)
     assert_nothing_yet();
     stub_rig_wait(rig, 1);
     assert_told(GY_DNS_STUB_FOUND, 1, true);
+    assert_int_equal(stub_rig_open(rig, AAAA)->times, 1); /* which is still waited for */
     stub_rig_reply(rig, AAAA, 0, "2001:db8::1");
     assert_told(GY_DNS_STUB_FOUND, 2, false);
     assert_int_equal(lookup.addresses[1].length, 16);

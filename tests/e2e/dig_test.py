@@ -29,21 +29,11 @@ text TXT "two words" "quote\\"d"
 
 
 @contextlib.contextmanager
-def served(*zones, host="127.0.0.1", port=None):
-    """`gyre dns` with zones (name, text); its port."""
-    with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
-        port = port or free_ports(1)[0]
-        flags = []
-        for number, (name, text) in enumerate(zones):
-            path = os.path.join(folder, f"zone{number}")
-            with open(path, "w", encoding="ascii") as file:
-                file.write(text)
-            flags += ["--zone", f"{name}={path}"]
-        log = stack.enter_context(open(os.path.join(folder, "log"), "w+b"))
-        process = subprocess.Popen([PROGRAM, "dns", "--workers", "1", "--listen", f"{host}:{port}", *flags],
-                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log,
-                                   start_new_session=True)
+def serving(words):
+    """A gyre that serves, until the end."""
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen([PROGRAM, *words, "--workers", "1"], stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.DEVNULL, stderr=log, start_new_session=True)
 
         def text_of_log():
             log.seek(0)
@@ -51,10 +41,25 @@ def served(*zones, host="127.0.0.1", port=None):
 
         try:
             until(lambda: ") serves" in text_of_log(), "it serves")
-            yield port
+            yield
         finally:
             process.terminate()
             process.wait(20)
+
+
+@contextlib.contextmanager
+def served(*zones, host="127.0.0.1", port=None):
+    """`gyre dns` with zones (name, text); its port."""
+    with tempfile.TemporaryDirectory() as folder:
+        port = port or free_ports(1)[0]
+        flags = []
+        for number, (name, text) in enumerate(zones):
+            path = os.path.join(folder, f"zone{number}")
+            with open(path, "w", encoding="ascii") as file:
+                file.write(text)
+            flags += ["--zone", f"{name}={path}"]
+        with serving(["dns", "--listen", f"{host}:{port}", *flags]):
+            yield port
 
 
 def dig(port, *words, server="127.0.0.1", data=""):
@@ -265,6 +270,36 @@ def tls_believes_anybody_unless_it_is_told_whom():
                 status, out = dig(port, *words, "+short", "www.example.com")
                 equal((status, out.endswith("192.0.2.80\n")), (wanted, wanted == 0), f"{words}: {out}")
             true("certificate" in out, f"why it is refused: {out}")
+
+
+@test
+def keys_sign_queries_and_check_answers():
+    secret, port = "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0", free_ports(1)[0]
+    with tempfile.TemporaryDirectory() as folder:
+        paths = {name: os.path.join(folder, name) for name in ("zone", "secret", "conf", "key")}
+        for name, text in (("zone", ZONE), ("secret", secret),
+                           ("key", f'key "key" {{\n\talgorithm hmac-sha256;\n\tsecret "{secret}";\n}};\n'),
+                           ("conf", f"dns {{ listen 127.0.0.1:{port}; key key hmac-sha256 {paths['secret']};\n"
+                                    f"zone example.com {paths['zone']} {{ allow-transfer 127.0.0.0/8 key key; }} }}\n")):
+            with open(paths[name], "w", encoding="ascii") as file:
+                file.write(text)
+        with serving(["serve", "--config", paths["conf"]]):
+            for words in (["-y", f"hmac-sha256:key:{secret}"], ["-y", f"key:{secret}"], ["-k", paths["key"]]):
+                status, out = dig(port, *words, "example.com", "AXFR")
+                true(status == 0 and "XFR size: 210 records" in out and secret not in out, f"{words}: {status} {out[-200:]}")
+                status, out = dig(port, *words, "many.example.com")
+                true(status == 0 and re.search(r"^;; TSIG PSEUDOSECTION:\nkey\.\t.* NOERROR 0$", out, re.MULTILINE)
+                     and "(TCP)" in out, f"{words}, signed twice: {status} {out[-400:]}")
+            for words, why in (([f"hmac-sha256:key:{secret[4:]}"], "BADSIG"), ([f"hmac-sha512:key:{secret}"], "BADKEY"),
+                               ([f"other:{secret}"], "BADKEY")):
+                for asked in (["www.example.com"], ["example.com", "AXFR"]):
+                    status, out = dig(port, "-y", *words, *asked)
+                    true(status == 10 and f"Couldn't verify signature: {why}" in out, f"{words} {asked}: {status} {out}")
+    with streaming([soa(7), soa(7)]) as port:
+        status, out = dig(port, "-y", f"key:{secret}", "example.com", "AXFR")
+        true(status == 10 and "Transfer failed: its signature" in out and "\tSOA\t" not in out, f"unsigned: {status} {out}")
+    for words in (["-y", "nonsense"], ["-y", "md5:key:AAAA"], ["-y", "key:!"], ["-k", "/nonexistent"], ["-k", "/dev/null"]):
+        equal(output_of([PROGRAM, "dig", *words, "x"])[0], 1, f"the status of {words}")
 
 
 @test
