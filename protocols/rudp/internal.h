@@ -79,7 +79,8 @@ struct gy_rudp_packet {
 struct gy_rudp_channel {
     struct gy_rudp_link queue;  /* messages not wholly sent */
     struct gy_rudp_link active; /* in conn->active[priority] while the queue is not empty */
-    unsigned priority;
+    unsigned priority, weight;
+    unsigned turn; /* packets that it may still fill before the others of its priority */
     uint64_t next_id[4];
     struct gy_rudp_window out[2], in[2]; /* UNORDERED, ORDERED */
     uint64_t newest;                     /* sequenced: the lowest id still wanted */
