@@ -136,7 +136,7 @@ void gy_rudp_opened(struct gy_rudp_conn *conn, const struct gy_rudp_long *hello,
 void gy_rudp_drain(struct gy_rudp_conn *conn, const struct gy_rudp_frame *close, uint64_t now_ns);
 
 /* path.c */
-void gy_rudp_path_seen(struct gy_rudp_conn *conn, uint64_t where);
+void gy_rudp_path_seen(struct gy_rudp_conn *conn, uint64_t where, size_t bytes);
 void gy_rudp_path_answered(struct gy_rudp_conn *conn, uint64_t proof);
 uint64_t gy_rudp_path_timeout(const struct gy_rudp_conn *conn);
 void gy_rudp_path_expire(struct gy_rudp_conn *conn, uint64_t now_ns);
