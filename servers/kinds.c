@@ -125,6 +125,12 @@ static int prepare_own(struct gy_serve_server *server, struct gy_error *error)
     return made->kind->prepare(made->memory, error);
 }
 
+static int load_own(struct gy_serve_server *server, struct gy_error *error)
+{
+    struct gy_kinds_server *made = server->context;
+    return made->kind->load(made->memory, error);
+}
+
 /* Over UDP and nothing else. */
 static bool is_of_datagrams(const struct gy_server_kind *kind)
 {
@@ -152,6 +158,7 @@ struct gy_kinds_server *gy_kinds_add(struct gy_kinds *kinds, const struct gy_ser
     if (kind != NULL) {
         made->server->kind = kind->name;
         made->server->prepare = kind->prepare != NULL ? prepare_own : NULL;
+        made->server->load = kind->load != NULL ? load_own : NULL;
         made->server->datagrams = is_of_datagrams(kind);
         if (places == 2) {
             made->twin = gy_serve_plan_add(kinds->plan, made->name, NULL, made);

@@ -388,6 +388,7 @@ int gy_plan_check(struct gy_plan_flags *flags)
     if (code == 0 && plan->options.user != NULL) {
         code = gy_identity_find(&identity, plan->options.user, &error);
     }
+    code = code == 0 ? gy_serve_plan_load(plan, &error) : code;
     code = code == 0 ? gy_serve_plan_prepare(plan, &error) : code;
     if (code != 0) {
         fprintf(stderr, "gyre: %s\n", error.message);

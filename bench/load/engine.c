@@ -18,6 +18,8 @@
 #define GRACE_NS       UINT64_C(50000000)
 #define CONNECT_NS_MIN UINT64_C(1000000000)
 #define SLOTS_APART    64
+/* What a length of two bytes can say. */
+#define MESSAGE_BYTES_MAX 65535
 /* How soon `stop` is seen by a thread that nothing else wakes. */
 #define NAP_NS UINT64_C(100000000)
 
@@ -52,6 +54,12 @@ static uint64_t thread_delay_ns(void)
 
 /* ---- opening ---- */
 
+static int out_of_memory(struct gy_load_engine *engine)
+{
+    return gy_error_set(&engine->error, GY_ENOMEM, "starting thread %u: out of memory",
+                        engine->number);
+}
+
 static int open_memory(struct gy_load_engine *engine, const void *plan)
 {
     engine->latency = gy_load_histogram_open();
@@ -63,13 +71,20 @@ static int open_memory(struct gy_load_engine *engine, const void *plan)
         engine->state == NULL || engine->worker == NULL) {
         free(engine->worker);
         engine->worker = NULL;
-        return gy_error_set(&engine->error, GY_ENOMEM, "starting thread %u: out of memory",
-                            engine->number);
+        return out_of_memory(engine);
     }
-    engine->protocol->state_open(engine->state, plan, engine->options);
-    const void *data = engine->protocol->requests(plan, &engine->request_bytes);
-    uint32_t copies = engine->protocol->datagrams ? 1 : engine->options->pipeline;
-    gy_buffer_wrap_constant(&engine->requests, data, engine->request_bytes * copies);
+    const struct gy_load_protocol *protocol = engine->protocol;
+    if (protocol->make != NULL && !protocol->datagrams &&
+        (engine->gather = malloc(MESSAGE_BYTES_MAX)) == NULL) {
+        return out_of_memory(engine);
+    }
+    protocol->state_open(engine->state, plan, engine->options, engine->number);
+    engine->state_open = true;
+    if (protocol->requests != NULL) {
+        const void *data = protocol->requests(plan, &engine->request_bytes);
+        uint32_t copies = protocol->datagrams ? 1 : engine->options->pipeline;
+        gy_buffer_wrap_constant(&engine->requests, data, engine->request_bytes * copies);
+    }
     return 0;
 }
 
@@ -253,16 +268,35 @@ static void count_unsent(struct gy_load_engine *engine, uint64_t now_ns)
     }
 }
 
+/* How many more a closed loop may have in flight on this connection. */
+static uint32_t closed_room(const struct gy_load_engine *engine,
+                            const struct gy_load_connection *connection)
+{
+    uint32_t room = engine->options->pipeline - connection->in_flight;
+    if (engine->outstanding == 0) {
+        return room;
+    }
+    uint64_t left =
+        engine->in_flight < engine->outstanding ? engine->outstanding - engine->in_flight : 0;
+    return left < room ? (uint32_t)left : room;
+}
+
+/* Those that are idle in turns: the one that has waited longest first. */
 static void start_closed_loop(struct gy_load_engine *engine, uint64_t now_ns)
 {
     struct gy_load_connection *connection;
     while (engine->budget > 0 && (connection = TAILQ_FIRST(&engine->idle)) != NULL) {
-        uint32_t room = engine->options->pipeline - connection->in_flight;
+        uint32_t room = closed_room(engine, connection);
+        if (room == 0) {
+            break;
+        }
         gy_load_connection_busy(engine, connection);
         uint32_t sent = send_on(engine, connection, room, now_ns, now_ns);
         touch(engine, connection);
-        if (engine->protocol->datagrams && sent < room) {
-            gy_load_connection_rest(engine, connection); /* when sends have ended */
+        if (engine->outstanding > 0 || (engine->protocol->datagrams && sent < room)) {
+            gy_load_connection_rest(engine, connection); /* in its turn, or when sends have ended */
+        }
+        if (sent < room && (engine->outstanding > 0 || engine->protocol->datagrams)) {
             break;
         }
     }
@@ -380,8 +414,8 @@ int gy_load_engine_run(struct gy_load_engine *engine)
         }
         if (engine->rate > 0 && !engine->ending) {
             send_due(engine, now_ns);
-        } else if (engine->protocol->datagrams && !engine->ending) {
-            start_closed_loop(engine, now_ns); /* those that found no room before */
+        } else if ((engine->protocol->datagrams || engine->outstanding > 0) && !engine->ending) {
+            start_closed_loop(engine, now_ns); /* those that found no room before, or in turns */
         }
         flush_touched(engine);
         int code = gy_worker_turn(engine->worker, sleep_ns(engine, now_ns));
@@ -394,6 +428,20 @@ int gy_load_engine_run(struct gy_load_engine *engine)
         now_ns = engine->rate > 0 ? gy_load_now_ns() : engine->worker->now_ns;
     }
     return engine->gave_up ? engine->error.code : 0;
+}
+
+static void close_state(struct gy_load_engine *engine)
+{
+    const struct gy_load_protocol *protocol = engine->protocol;
+    if (protocol->tallies != NULL) {
+        const uint64_t *tallies = protocol->tallies(engine->state);
+        for (uint32_t i = 0; protocol->tally_name(i) != NULL; i++) {
+            gy_assert(i < GY_LOAD_TALLIES_MAX);
+            engine->tallies[i] = tallies[i];
+        }
+    }
+    protocol->state_close(engine->state);
+    engine->state_open = false;
 }
 
 void gy_load_engine_close(struct gy_load_engine *engine)
@@ -420,9 +468,11 @@ void gy_load_engine_close(struct gy_load_engine *engine)
     }
     free(engine->udp_connections);
     engine->udp_connections = NULL;
-    if (engine->state != NULL) {
-        engine->protocol->state_close(engine->state);
-        free(engine->state);
-        engine->state = NULL;
+    free(engine->gather);
+    engine->gather = NULL;
+    if (engine->state_open) {
+        close_state(engine);
     }
+    free(engine->state);
+    engine->state = NULL;
 }

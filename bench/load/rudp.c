@@ -73,9 +73,11 @@ static const void *rudp_requests(const void *plan, uint32_t *request_bytes)
     return made->pattern;
 }
 
-static void rudp_state_open(void *state, const void *plan, const struct gy_load_options *options)
+static void rudp_state_open(void *state, const void *plan, const struct gy_load_options *options,
+                            uint32_t thread)
 {
     (void)options;
+    (void)thread;
     *(const struct rudp_plan **)state = plan;
 }
 
