@@ -255,6 +255,23 @@ BROKEN = (
 
 
 @test
+def the_limit_of_connections_counts_before_the_handshake():
+    with Https("limit-connections 1;") as server:
+        with contextlib.closing(socket.create_connection(("127.0.0.1", server.port), 5)):  # and no hello
+            until(lambda: server.counted("gyre_connections_accepted_total") >= 1, "it is accepted")
+            try:
+                Secure(server.port)
+            except OSError:  # whatever the handshake calls the end of the connection
+                pass
+            else:
+                raise AssertionError("one more was let in")
+            equal(server.counted('gyre_http_limited_total{what="connections",server="http"}'), 1)
+        until(lambda: server.counted("gyre_connections_open") == 1, "it is gone, and the admin listener's is there")
+        with Secure(server.port) as connection:
+            equal(connection.get("/").status, 200, "its place is free")
+
+
+@test
 def what_is_no_hello_gets_its_alert():
     with Https() as server:
         for what, data, alerts in BROKEN:
