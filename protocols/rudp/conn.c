@@ -80,12 +80,12 @@ static int init(struct gy_rudp_conn *conn, const struct gy_rudp_config *config, 
     uint8_t *zeroed = at;
     conn->channels = (struct gy_rudp_channel *)at;
     at += aligned(config->channels * sizeof(struct gy_rudp_channel));
-    conn->packets = (struct gy_rudp_packet *)at;
-    at += aligned(config->packets * sizeof(struct gy_rudp_packet));
     conn->table = (struct gy_rudp_assembly **)at;
     conn->table_mask = table_size(config) - 1;
     at += aligned(table_size(config) * sizeof(struct gy_rudp_assembly *));
     memset(zeroed, 0, (size_t)(at - zeroed));
+    /* Written before it is read: a connection of few packets touches little of it. */
+    conn->packets = (struct gy_rudp_packet *)at;
 
     list_init(&conn->repeat);
     list_init(&conn->all);
@@ -99,6 +99,7 @@ static int init(struct gy_rudp_conn *conn, const struct gy_rudp_config *config, 
         list_init(&conn->channels[i].queue);
         list_init(&conn->channels[i].active);
         conn->channels[i].priority = GY_RUDP_PRIORITIES / 2;
+        conn->channels[i].weight = conn->channels[i].turn = 1;
     }
     return 0;
 }

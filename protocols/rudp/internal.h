@@ -79,7 +79,8 @@ struct gy_rudp_packet {
 struct gy_rudp_channel {
     struct gy_rudp_link queue;  /* messages not wholly sent */
     struct gy_rudp_link active; /* in conn->active[priority] while the queue is not empty */
-    unsigned priority;
+    unsigned priority, weight;
+    unsigned turn; /* packets that it may still fill before the others of its priority */
     uint64_t next_id[4];
     struct gy_rudp_window out[2], in[2]; /* UNORDERED, ORDERED */
     uint64_t newest;                     /* sequenced: the lowest id still wanted */
@@ -135,7 +136,7 @@ void gy_rudp_opened(struct gy_rudp_conn *conn, const struct gy_rudp_long *hello,
 void gy_rudp_drain(struct gy_rudp_conn *conn, const struct gy_rudp_frame *close, uint64_t now_ns);
 
 /* path.c */
-void gy_rudp_path_seen(struct gy_rudp_conn *conn, uint64_t where);
+void gy_rudp_path_seen(struct gy_rudp_conn *conn, uint64_t where, size_t bytes);
 void gy_rudp_path_answered(struct gy_rudp_conn *conn, uint64_t proof);
 uint64_t gy_rudp_path_timeout(const struct gy_rudp_conn *conn);
 void gy_rudp_path_expire(struct gy_rudp_conn *conn, uint64_t now_ns);

@@ -181,9 +181,10 @@ static void put_messages(struct gy_rudp_conn *conn, struct build *build)
             struct gy_rudp_channel *channel = CONTAINER(at, struct gy_rudp_channel, active);
             next = at->next;
             build->full = put_channel(conn, build, channel);
-            if (build->full && !list_empty(&channel->queue)) {
+            if (build->full && !list_empty(&channel->queue) && --channel->turn == 0) {
                 list_remove(&channel->active); /* the others' turn */
                 list_add(head, &channel->active);
+                channel->turn = channel->weight;
             }
         }
     }
@@ -303,7 +304,8 @@ static size_t finish(struct gy_rudp_conn *conn, struct build *build, uint8_t *ou
         }
     }
     struct gy_rudp_packet *packet = packet_at(conn, number);
-    gy_assert(packet->pieces == NULL && conn->number - conn->unacked <= conn->config.packets);
+    gy_assert(number < conn->config.packets || packet->pieces == NULL);
+    gy_assert(conn->number - conn->unacked <= conn->config.packets);
     *packet = (struct gy_rudp_packet){
         .number = number,
         .sent_ns = now_ns,

@@ -8,9 +8,13 @@
 #define TRIES 3
 
 /* The peer's newest packet came from there. */
-void gy_rudp_path_seen(struct gy_rudp_conn *conn, uint64_t where)
+void gy_rudp_path_seen(struct gy_rudp_conn *conn, uint64_t where, size_t bytes)
 {
     gy_assert(where != 0 && !conn->client);
+    if (where != conn->path_where) {
+        conn->path_received = conn->path_sent = 0;
+    }
+    conn->path_received += bytes;
     if (where == conn->path_where && (conn->path_tries > 0 || conn->path_proved)) {
         return; /* it is being looked at, or was just now */
     }
@@ -49,12 +53,19 @@ void gy_rudp_path_expire(struct gy_rudp_conn *conn, uint64_t now_ns)
 size_t gy_rudp_output_elsewhere(struct gy_rudp_conn *conn, void *out, size_t room, uint64_t now_ns)
 {
     gy_assert(room >= conn->config.datagram_bytes);
-    if (!conn->path_due || conn->state != GY_RUDP_OPEN || !gy_rudp_output_has_number(conn)) {
+    /* Never more than three times what came from there (RFC 9000 §8.1): what does not fit waits for
+     * another packet. */
+    size_t most = (size_t)(1 + conn->peer.length + 4 + 9) + conn->config.seal->tag_bytes;
+    if (!conn->path_due || conn->state != GY_RUDP_OPEN || !gy_rudp_output_has_number(conn) ||
+        conn->path_sent + most > 3 * conn->path_received) {
         return 0;
     }
     conn->path_due = false;
     conn->path_ns = now_ns + gy_rudp_pto_ns(conn);
-    return gy_rudp_output_challenge(conn, out, now_ns);
+    size_t bytes = gy_rudp_output_challenge(conn, out, now_ns);
+    conn->path_sent += bytes;
+    gy_assert(bytes <= most);
+    return bytes;
 }
 
 bool gy_rudp_moved(struct gy_rudp_conn *conn)

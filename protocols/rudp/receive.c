@@ -306,7 +306,7 @@ static void receive_short(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes
     }
     if (where != 0 && conn->state == GY_RUDP_OPEN &&
         (conn->seen_count == 0 || number > conn->seen[0].high)) {
-        gy_rudp_path_seen(conn, where);
+        gy_rudp_path_seen(conn, where, bytes);
     }
     note_received(conn, number, eliciting, now_ns);
     if (unreliable) {

@@ -193,8 +193,12 @@ int gy_rudp_send(struct gy_rudp_conn *conn, struct gy_rudp_message *message);
 void gy_rudp_cancel(struct gy_rudp_conn *conn, struct gy_rudp_message *message);
 
 /* 0 is the most urgent; 4 is what a channel begins with. A channel of a lower number always goes
- * first; equal ones take turns, packet by packet. */
+ * first; equal ones take turns by their weights. */
 void gy_rudp_channel_priority(struct gy_rudp_conn *conn, uint8_t channel, unsigned priority);
+
+/* How many packets in a row a channel may fill before the next one of its priority has its turn: 1
+ * (what it begins with) to 255. So channels share what there is in proportion to their weights. */
+void gy_rudp_channel_weight(struct gy_rudp_conn *conn, uint8_t channel, unsigned weight);
 
 /* The next message that is done with, or NULL. */
 struct gy_rudp_message *gy_rudp_finished(struct gy_rudp_conn *conn);

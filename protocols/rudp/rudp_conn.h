@@ -62,6 +62,7 @@ struct gy_rudp_conn {
     /* The peer's address: another one that is being looked at, and what the other end asks. */
     uint64_t path_where; /* 0: none was seen */
     uint64_t path_proof, path_ns;
+    uint64_t path_received, path_sent; /* bytes from and to there, of this look */
     uint32_t path_tries; /* CHALLENGEs that may still be sent; 0: nothing is being looked at */
     bool path_due, path_proved;
     bool response_due;

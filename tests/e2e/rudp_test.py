@@ -117,17 +117,12 @@ class Translator:
 
 
 @test
-def messages_of_every_guarantee_come_back():
+def messages_of_every_guarantee_and_length_come_back():
     with Rudp("--echo") as server:
         found = ping(server.port, "--count", "50", "--interval", "2")
         equal(sorted(found), ["ordered", "sequenced", "unordered", "unreliable"])
         for name, result in found.items():
             equal((result["sent"], result["received"]), (50, 50), name)
-
-
-@test
-def large_messages_come_back():
-    with Rudp("--echo") as server:
         found = ping(server.port, "--count", "20", "--interval", "0", "--size", "65536", "--guarantee", "ordered")
         equal(found["ordered"]["received"], 20)
 
@@ -250,8 +245,8 @@ def the_load_generator_counts_echoes():
     with Rudp("--echo") as server:
         found = load(server.port, "-n", "5000", "-c", "3", "--pipeline", "40")
         equal((found["errors"]["total"], found["answered"]), (0, 5000))
-        found = load(server.port, "-d", "300ms", "--warmup", "0", "-c", "2", "--rate", "500", "--size", "20000")
-        equal(found["errors"]["total"], 0)
+        found = load(server.port, "-n", "100", "-c", "2", "--size", "20000")
+        equal((found["errors"]["total"], found["answered"]), (0, 100))
 
 
 @test

@@ -255,9 +255,23 @@ static void names_are_resolved_and_unknown_ones_named(void **state)
     assert_non_null(strstr(error.message, "no-such-host.invalid"));
 }
 
+static void what_is_for_reliable_udp_alone_is_refused_elsewhere(void **state)
+{
+    (void)state;
+    struct gy_load_options options =
+        taken("rudp://127.0.0.1 --insecure --acked --datagram 1452 --size 1000");
+    assert_true(options.acked && options.insecure && options.protocol->reliable);
+    assert_int_equal(options.datagram_bytes, 1452);
+    assert_int_equal(options.protocol->port, 7117);
+    refused("udp://127.0.0.1:7 --acked", "rudp://");
+    refused(URL " --datagram 1452", "rudp://");
+    refused("rudp://127.0.0.1 --datagram 1199", "1200");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_for_reliable_udp_alone_is_refused_elsewhere),
         cmocka_unit_test(a_url_alone_is_enough),
         cmocka_unit_test(https_has_its_own_flags),
         cmocka_unit_test(dns_has_its_own_flags),

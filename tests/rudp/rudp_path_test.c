@@ -117,7 +117,8 @@ static void three_challenges_are_sent_and_no_more(void **state)
     uint32_t sent = 0;
     (void)state;
     open_pair();
-    size_t bytes = client_says(packet, "a");
+    size_t bytes =
+        client_says(packet, "long enough for what is sent to be no more than three times");
     assert_true(arrives_from(packet, bytes, 7));
     for (unsigned i = 0; i < 20000; i++) { /* 20 s */
         sent += elsewhere(challenge) > 0;
@@ -128,6 +129,26 @@ static void three_challenges_are_sent_and_no_more(void **state)
     }
     assert_int_equal(sent, 3);
     assert_int_equal(pair.server.conn.state, GY_RUDP_OPEN);
+    pair_end(&pair);
+}
+
+static void no_more_than_three_times_what_came_is_sent(void **state)
+{
+    uint8_t packet[PAIR_PACKET_MAX], challenge[PAIR_PACKET_MAX];
+    size_t sent = 0;
+    (void)state;
+    open_pair();
+    size_t bytes = client_says(packet, "a");
+    assert_true(arrives_from(packet, bytes, 7));
+    for (unsigned i = 0; i < 20000; i++) {
+        sent += elsewhere(challenge);
+        pair.now_ns += MS;
+        gy_rudp_expire(&pair.server.conn, pair.now_ns);
+        while (pair_output(&pair, &pair.server, packet) > 0) {
+        }
+    }
+    assert_int_equal(bytes, 10);
+    assert_int_equal(sent, 22); /* two of them */
     pair_end(&pair);
 }
 
@@ -174,6 +195,7 @@ int main(void)
         cmocka_unit_test(a_wrong_answer_proves_nothing),
         cmocka_unit_test(an_older_packet_says_nothing_about_the_address),
         cmocka_unit_test(three_challenges_are_sent_and_no_more),
+        cmocka_unit_test(no_more_than_three_times_what_came_is_sent),
         cmocka_unit_test(the_last_of_two_addresses_is_asked),
         cmocka_unit_test(another_host_begins_with_a_small_window),
     };
