@@ -22,6 +22,11 @@ static struct gy_tls *tls_of(struct gy_stream *stream)
     return (struct gy_tls *)stream->layer;
 }
 
+struct gy_tls *gy_tls_of(WOLFSSL *ssl)
+{
+    return tls_of(wolfSSL_GetIOReadCtx(ssl));
+}
+
 /* ---- wolfSSL's I/O ---- */
 
 int gy_tls_receive_callback(WOLFSSL *ssl, char *target, int bytes, void *context)
@@ -116,6 +121,7 @@ static void tls_close(struct gy_stream *stream)
     gy_tls_memory_use(before);
     free(tls->host);
     free(tls->doubtful);
+    free(tls->subject);
     gy_slab_give(&tls->worker->connections, tls);
     stream->layer = NULL;
 }
@@ -169,6 +175,27 @@ static void note_failure(struct gy_stream *stream, int error)
     gy_tls_session_drop(tls->worker);
 }
 
+/* A step of a server's handshake; *result is wolfSSL's. 0, or GY_ENOBUFS: there is no room for what
+ * may come before it is done. */
+static int accept_step(struct gy_stream *stream, int *result)
+{
+    struct gy_tls *tls = tls_of(stream);
+    if (tls->worker->config->strikes == NULL) {
+        *result = wolfSSL_accept(tls->ssl);
+        return 0;
+    }
+    struct gy_keep_room room;
+    uint32_t bytes = 0;
+    if (gy_keep_reserve(stream->worker, &stream->in, &room) != 0) {
+        return GY_ENOBUFS;
+    }
+    *result = gy_tls_accept(tls, room.data, room.bytes, &bytes);
+    gy_keep_commit(&stream->in, &room, bytes);
+    gy_count(&stream->worker->counters.copied_bytes, bytes);
+    tls->layer.unproven = tls->early && *result == WOLFSSL_SUCCESS;
+    return 0;
+}
+
 /* The handshake goes on. 0, or GY_ENOBUFS. */
 static int tls_shake_hands(struct gy_stream *stream)
 {
@@ -178,7 +205,16 @@ static int tls_shake_hands(struct gy_stream *stream)
         tls->offered = true;
         gy_tls_session_offer(tls);
     }
-    int result = tls->worker->config->server ? wolfSSL_accept(tls->ssl) : wolfSSL_connect(tls->ssl);
+    int result;
+    if (!tls->worker->config->server) {
+        result = wolfSSL_connect(tls->ssl);
+    } else if (accept_step(stream, &result) != 0) {
+        return GY_ENOBUFS;
+    }
+    if (tls->replayed) {
+        note_failure(stream, SESSION_TICKET_EXPECT_E);
+        return 0;
+    }
     if (result == WOLFSSL_SUCCESS) {
         tls->layer.established = true;
         gy_count(wolfSSL_session_reused(tls->ssl) ? &counters->tls_resumed : &counters->tls_full,
@@ -251,6 +287,9 @@ static int tls_input(struct gy_stream *stream)
     int code = tls->layer.established ? 0 : tls_shake_hands(stream);
     if (code == 0 && tls->layer.established && !tls->layer.failed) {
         code = tls_read(stream);
+        if (tls->layer.unproven && code == 0 && !tls->layer.more) {
+            gy_tls_finish_early(stream);
+        }
     }
     gy_tls_memory_use(before);
     return code;

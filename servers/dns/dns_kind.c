@@ -16,6 +16,7 @@
 #include "servers/dns/dns_server.h"
 #include "servers/dns/dns_zone.h"
 #include "servers/sha1.h"
+#include "servers/tls_keys.h"
 
 #define ZONES_MAX  100000
 #define NSID_BYTES 64
@@ -32,6 +33,8 @@ struct server {
     struct gy_dns_server dns;
     struct gy_dns_limit limit;
     struct gy_dns_zones zones;
+    struct gy_tls_keys tls;
+    const char *tls_flag; /* --tls; NULL: not given */
     void *zones_memory;
     struct zone *list;
     uint32_t count, room;
@@ -85,6 +88,7 @@ int gy_dns_kind_flags(void *context, const struct gy_dns_flags *flags, struct gy
 {
     struct server *server = context;
     server->dns.datagrams.gro = server->dns.datagrams.gso = flags->trains;
+    server->tls_flag = flags->tls;
     for (uint32_t i = 0; i < flags->zone_count; i++) {
         const char *given = flags->zones[i];
         const char *equals = strchr(given, '=');
@@ -196,6 +200,13 @@ static int take_limit(void *context, const struct gy_config_directive *directive
     return gy_dns_limit_take(&server->limit, directive, error);
 }
 
+static int take_tls(void *context, const struct gy_config_directive *directive,
+                    struct gy_error *error)
+{
+    struct server *server = context;
+    return gy_tls_keys_take(&server->tls, directive, error);
+}
+
 static const struct gy_config_key keys[] = {
     {"zone", 2, 2, GY_CONFIG_PLAIN, false, take_zone, "NAME FILE"},
     {"udp-size", 1, 1, GY_CONFIG_PLAIN, true, take_udp_size, "1232"},
@@ -206,6 +217,11 @@ static const struct gy_config_key keys[] = {
     {"rate-slip", 1, 1, GY_CONFIG_PLAIN, true, take_limit, "N"},
     {"rate-prefix", 2, 2, GY_CONFIG_PLAIN, true, take_limit, "24 56"},
     {"rate-exempt", 1, 16, GY_CONFIG_PLAIN, false, take_limit, "192.0.2.0/24..."},
+    {"certificate", 1, 2, GY_CONFIG_PLAIN, false, take_tls, "FILE [KEY]"},
+    {"client-certificates", 2, 2, GY_CONFIG_PLAIN, true, take_tls,
+     "required or optional, AUTHORITIES"},
+    {"session-tickets", 1, 1, GY_CONFIG_PLAIN, true, take_tls, "on or off"},
+    {"stapling-file", 1, 1, GY_CONFIG_PLAIN, false, take_tls, "FILE"},
 };
 
 /* ---- the kind ---- */
@@ -240,9 +256,15 @@ static int dns_settle(void *context, const struct gy_server_setup *setup,
                       const struct gy_config_directive *at, struct gy_error *error)
 {
     const struct server *server = context;
-    (void)setup;
-    (void)at;
-    return gy_dns_limit_settle(&server->limit, error);
+    bool certificate = server->tls.files.pair_count > 0;
+    int code = gy_tls_keys_settle(&server->tls, error);
+    if (code == 0 && certificate != (setup->tls_address_count > 0)) {
+        code = gy_config_error(certificate ? server->tls.at : at, error,
+                               "DNS over TLS needs both a certificate and an address of its own; "
+                               "write %s;",
+                               certificate ? "listen-tls ADDRESS:853" : "certificate FILE");
+    }
+    return code == 0 ? gy_dns_limit_settle(&server->limit, error) : code;
 }
 
 static int dns_open(void *context, const struct gy_server_setup *setup, struct gy_error *error)
@@ -261,7 +283,7 @@ static int dns_open(void *context, const struct gy_server_setup *setup, struct g
     }
     server->workers = setup->workers;
     server->counts = setup->counts;
-    return 0;
+    return gy_tls_keys_open(&server->tls, server->tls_flag, "dot", error);
 }
 
 static int dns_prepare(void *context, struct gy_error *error)
@@ -303,11 +325,20 @@ static void dns_close(void *context)
     struct server *server = context;
     gy_dns_server_close(&server->dns);
     gy_dns_limit_close(&server->limit);
+    gy_tls_keys_close(&server->tls);
     for (uint32_t i = 0; i < server->count; i++) {
         gy_dns_zone_free(server->list[i].zone);
     }
     free(server->list);
     free(server->zones_memory);
+}
+
+static void dns_fill_tls(void *context, struct gy_server *core)
+{
+    const struct server *server = context;
+    gy_assert(server->tls.config != NULL);
+    core->layer = &gy_tls_layer;
+    core->layer_context = server->tls.config;
 }
 
 static const struct gy_datagram_options *dns_datagrams(void *context)
@@ -335,6 +366,7 @@ const struct gy_server_kind gy_dns_kind = {
     .ops = &gy_dns_stream_ops,
     .session_bytes = GY_DNS_SESSION_BYTES,
     .datagrams = dns_datagrams,
+    .fill_tls = dns_fill_tls,
     .prepare = dns_prepare,
     .metrics = &metrics,
 };

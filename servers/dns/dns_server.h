@@ -3,7 +3,7 @@
 #define GY_SERVERS_DNS_DNS_SERVER_H
 
 /*
- * An authoritative name server over UDP and TCP: protocols/dns between the core's datagrams and
+ * An authoritative name server over UDP, TCP and TLS (RFC 7858): protocols/dns between the core's datagrams and
  * streams.
  *
  * Queries are answered by the batch: what a turn brought over UDP, or what a TCP connection holds.
@@ -63,6 +63,7 @@ struct gy_dns_counts {
     _Atomic uint64_t queries; /* answered, with whatever code */
     _Atomic uint64_t udp;
     _Atomic uint64_t tcp;
+    _Atomic uint64_t tls;
 #define GY_DNS_TYPE_MEMBER(name) _Atomic uint64_t type_##name;
     GY_DNS_COUNTED_TYPES(GY_DNS_TYPE_MEMBER)
 #undef GY_DNS_TYPE_MEMBER
@@ -113,7 +114,7 @@ void gy_dns_server_datagrams(struct gy_dns_server *server);
 
 /* Rows of struct gy_dns_counts. */
 #define GY_DNS_ROW(name) +1
-#define GY_DNS_ROWS      (14 GY_DNS_COUNTED_TYPES(GY_DNS_ROW) GY_DNS_COUNTED_RCODES(GY_DNS_ROW))
+#define GY_DNS_ROWS      (15 GY_DNS_COUNTED_TYPES(GY_DNS_ROW) GY_DNS_COUNTED_RCODES(GY_DNS_ROW))
 extern const struct gy_metric_description gy_dns_rows[GY_DNS_ROWS];
 
 #endif
