@@ -176,7 +176,9 @@ struct gy_tls {
     int verify_error;
     uint8_t alert; /* received, with alert_received; else sent, if any */
     bool alert_received;
-    bool spoke;     /* something was sent */
+    bool enciphers; /* what is sent is enciphered */
+    bool empty;     /* the record that came last has nothing in it */
+    bool alerted;   /* a fatal alert was sent before that */
     bool offered;   /* the session of before, if there was one */
     bool early;     /* early data was taken */
     bool replayed;  /* though it should not have been: somebody else took it at the same time */

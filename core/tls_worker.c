@@ -39,8 +39,7 @@ static void set_call_backs(struct gy_tls_worker *tls, WOLFSSL_CTX *context)
             wolfSSL_CTX_UseSessionTicket(context); /* of 1.2: it has to be asked for */
         }
         if (config->status && config->verify != GY_TLS_VERIFY_NONE) {
-            wolfSSL_CTX_EnableOCSPStapling(context);
-            wolfSSL_CTX_UseOCSPStapling(context, WOLFSSL_CSR_OCSP, 0);
+            wolfSSL_CTX_EnableOCSPStapling(context); /* each connection asks */
         }
         return;
     }

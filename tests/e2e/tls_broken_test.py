@@ -37,12 +37,12 @@ def alerts_in(answer):
 @test
 def a_whole_hello_is_answered():
     with Https() as server, contextlib.closing(socket.create_connection(("127.0.0.1", server.port), 5)) as client:
-        # So that what is broken below is what each line says, and nothing else. In one piece, and byte by byte.
+        # So that what is broken below is what each line says, and nothing else. In one piece, and in many.
         client.sendall(made.first())
         equal(client.recv(6)[::5], b"\x16\x02", "a server's hello")
         with contextlib.closing(socket.create_connection(("127.0.0.1", server.port), 5)) as slow:
             message = made.hello()
-            slow.sendall(b"".join(made.record(22, message[i:i + 1]) for i in range(len(message))))
+            slow.sendall(b"".join(made.record(22, message[i:i + 7]) for i in range(0, len(message), 7)))
             equal(slow.recv(6)[::5], b"\x16\x02", "a server's hello to one in pieces")
 
 
