@@ -344,8 +344,10 @@ static int open_early(struct gy_tls_config *config, uint32_t bytes, struct gy_er
         return 0;
     }
     config->early_bytes = bytes;
+    uint32_t maker;
     config->strikes = malloc(sizeof *config->strikes);
-    if (config->strikes == NULL || gy_tls_strikes_open(config->strikes, time(NULL)) != 0) {
+    if (config->strikes == NULL || gy_tls_random_block((byte *)&maker, sizeof maker) != 0 ||
+        gy_tls_strikes_open(config->strikes, maker, time(NULL)) != 0) {
         return gy_error_set(error, GY_ENOMEM, "preparing TLS for early data: out of memory");
     }
     return 0;

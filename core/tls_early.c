@@ -11,13 +11,15 @@
 
 /* ---- tickets that were used ---- */
 
+#define NONCE_BYTES 12 /* of GCM: the first of a ticket's */
+
 /* Half of a set's slots stay empty, so that a look ends soon. */
 #define SLOTS (2u * GY_TLS_STRIKES_MAX)
 _Static_assert((SLOTS & (SLOTS - 1)) == 0, "a slot is found by its low bits");
 
-int gy_tls_strikes_open(struct gy_tls_strikes *strikes, int64_t now_s)
+int gy_tls_strikes_open(struct gy_tls_strikes *strikes, uint32_t maker, int64_t now_s)
 {
-    *strikes = (struct gy_tls_strikes){.began_s = now_s, .window_s = now_s};
+    *strikes = (struct gy_tls_strikes){.maker = maker, .began_s = now_s, .window_s = now_s};
     pthread_mutex_init(&strikes->lock, NULL);
     strikes->sets[0] = calloc(SLOTS, sizeof *strikes->sets[0]);
     strikes->sets[1] = calloc(SLOTS, sizeof *strikes->sets[1]);
@@ -63,10 +65,10 @@ static bool used(struct gy_tls_strikes *strikes, uint64_t ticket)
     return *slot_of(strikes->sets[0], ticket) != 0 || *slot_of(strikes->sets[1], ticket) != 0;
 }
 
-bool gy_tls_strikes_allow(struct gy_tls_strikes *strikes, uint64_t ticket, int64_t made_s,
+bool gy_tls_strikes_allow(struct gy_tls_strikes *strikes, uint64_t ticket, uint32_t maker,
                           int64_t now_s)
 {
-    if (made_s <= strikes->began_s && now_s - strikes->began_s < GY_TLS_STRIKES_WINDOW_S) {
+    if (maker != strikes->maker && now_s - strikes->began_s < GY_TLS_STRIKES_WINDOW_S) {
         return false; /* who served before us may have taken it just now */
     }
     pthread_mutex_lock(&strikes->lock);
@@ -117,19 +119,18 @@ bool gy_tls_ticket_usable(WOLFSSL *ssl, const uint8_t *iv)
         return true;
     }
     uint64_t ticket;
-    int64_t made_s = (int64_t)((uint32_t)iv[12] << 24 | (uint32_t)iv[13] << 16 |
-                               (uint32_t)iv[14] << 8 | iv[15]);
+    uint32_t maker;
+    memcpy(&maker, iv + NONCE_BYTES, sizeof maker);
     memcpy(&ticket, iv, sizeof ticket);
     tls->ticket = ticket | 1; /* 0 is none */
-    return gy_tls_strikes_allow(strikes, tls->ticket, made_s, (int64_t)time(NULL));
+    return gy_tls_strikes_allow(strikes, tls->ticket, maker, (int64_t)time(NULL));
 }
 
-void gy_tls_ticket_mark(uint8_t *iv)
+void gy_tls_ticket_mark(const WOLFSSL *ssl, uint8_t *iv)
 {
-    uint32_t now_s = (uint32_t)time(NULL);
-    for (int i = 0; i < 4; i++) {
-        iv[12 + i] = (uint8_t)(now_s >> (24 - 8 * i));
-    }
+    const struct gy_tls_strikes *strikes = gy_tls_of(ssl)->worker->config->strikes;
+    uint32_t maker = strikes != NULL ? strikes->maker : 0;
+    memcpy(iv + NONCE_BYTES, &maker, sizeof maker);
 }
 
 int gy_tls_accept(struct gy_tls *tls, uint8_t *early, uint32_t room, uint32_t *early_bytes)

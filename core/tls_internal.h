@@ -51,18 +51,19 @@ struct gy_tls_identity {
 
 struct gy_tls_strikes {
     pthread_mutex_t lock;
-    int64_t began_s;           /* of the process; what was used before, others know */
+    uint32_t maker;            /* in tickets of this process, which knows which of them were used */
+    int64_t began_s;           /* what others made was used with them until then, it may be */
     int64_t window_s;          /* when the current window began */
     uint32_t used[2];          /* tickets in each set */
     uint64_t *sets[2];         /* of the current window, and of the one before */
 };
 
 /* 0, or GY_ENOMEM. */
-int gy_tls_strikes_open(struct gy_tls_strikes *strikes, int64_t now_s);
+int gy_tls_strikes_open(struct gy_tls_strikes *strikes, uint32_t maker, int64_t now_s);
 void gy_tls_strikes_close(struct gy_tls_strikes *strikes);
 
-/* Whether a ticket, made at `made_s`, may be used for early data still. */
-bool gy_tls_strikes_allow(struct gy_tls_strikes *strikes, uint64_t ticket, int64_t made_s,
+/* Whether a ticket of `maker` may be used for early data still. */
+bool gy_tls_strikes_allow(struct gy_tls_strikes *strikes, uint64_t ticket, uint32_t maker,
                           int64_t now_s);
 
 /* It is used now. False: it was before, or there is no room to note it. */
@@ -190,7 +191,7 @@ struct gy_tls {
 };
 
 /* Whose it is: between opening and closing it has the stream as its context. */
-struct gy_tls *gy_tls_of(WOLFSSL *ssl);
+struct gy_tls *gy_tls_of(const WOLFSSL *ssl);
 
 /* ---- early data ---- */
 
@@ -201,9 +202,9 @@ int gy_tls_accept(struct gy_tls *tls, uint8_t *early, uint32_t room, uint32_t *e
 /* All input is taken: is the handshake done by now? */
 void gy_tls_finish_early(struct gy_stream *stream);
 
-/* A ticket that was made has its time in it; one that is shown may have been used already. `iv` has
+/* A ticket that was made has its maker in it; one that is shown may have been used already. `iv` has
  * WOLFSSL_TICKET_IV_SZ bytes, of which GCM's nonce is the first 12. */
-void gy_tls_ticket_mark(uint8_t *iv);
+void gy_tls_ticket_mark(const WOLFSSL *ssl, uint8_t *iv);
 bool gy_tls_ticket_usable(WOLFSSL *ssl, const uint8_t *iv);
 
 /* wolfSSL's call-back. */

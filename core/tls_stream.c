@@ -29,9 +29,9 @@ static struct gy_tls *tls_of(struct gy_stream *stream)
     return (struct gy_tls *)stream->layer;
 }
 
-struct gy_tls *gy_tls_of(WOLFSSL *ssl)
+struct gy_tls *gy_tls_of(const WOLFSSL *ssl)
 {
-    return tls_of(wolfSSL_GetIOReadCtx(ssl));
+    return tls_of(wolfSSL_GetIOReadCtx((WOLFSSL *)(uintptr_t)ssl));
 }
 
 /* ---- wolfSSL's I/O ---- */

@@ -131,7 +131,7 @@ int gy_tls_ticket_callback(WOLFSSL *ssl, unsigned char *name, unsigned char *iv,
                            void *context)
 {
     struct gy_tls_tickets *tickets = context;
-    _Static_assert(WOLFSSL_TICKET_IV_SZ == NONCE_BYTES + 4, "a nonce, and when it was made");
+    _Static_assert(WOLFSSL_TICKET_IV_SZ == NONCE_BYTES + 4, "a nonce, and who made it");
     gy_tls_tickets_advance(tickets, epoch_now());
     const struct gy_tls_ticket_key *current = &tickets->keys[tickets->secret.epoch & 1];
     *length_out = length;
@@ -141,7 +141,7 @@ int gy_tls_ticket_callback(WOLFSSL *ssl, unsigned char *name, unsigned char *iv,
         if (fill_random(ssl, iv, NONCE_BYTES) != 0) {
             return WOLFSSL_TICKET_RET_FATAL;
         }
-        gy_tls_ticket_mark(iv);
+        gy_tls_ticket_mark(ssl, iv);
         if (seal_or_open(current, iv, mac, true, ticket, length) != 0) {
             return WOLFSSL_TICKET_RET_FATAL;
         }
