@@ -44,9 +44,10 @@ struct gy_tls_certificate {
 };
 
 /*
- * What an authority said about a certificate not long ago (an OCSP response, RFC 6960 §4.2, in DER),
- * to be shown with it to clients that ask (stapling, RFC 6066 §8): they need not ask the authority
- * then, nor tell it where they go. It belongs to the certificate of the same serial number.
+ * What an authority said about a certificate not long ago (an OCSP response, RFC 6960 §4.2, in
+ * DER), to be shown with it to clients that ask (stapling, RFC 6066 §8): they need not ask the
+ * authority then, nor tell it where they go. It belongs to the certificate of the same serial
+ * number.
  */
 struct gy_tls_staple {
     const char *label; /* for errors: the file's name */
@@ -86,8 +87,8 @@ struct gy_tls_options {
     uint32_t certificate_count;
 
     /* Servers: what is stapled to which of them. One that is past its time is not shown to anybody,
-     * which the log says once. Clients ask for one where `status` is set; one that is shown must hold
-     * then, and not say that the certificate was revoked. */
+     * which the log says once. Clients ask for one where `status` is set; one that is shown must
+     * hold then, and not say that the certificate was revoked. */
     const struct gy_tls_staple *staples;
     uint32_t staple_count;
     bool status;

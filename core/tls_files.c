@@ -157,8 +157,8 @@ static int read_staple(struct reading *reading, const char *path, struct gy_erro
 {
     uint32_t i = reading->staple_count++;
     int code = read_text(&reading->responses[i], path, "OCSP response", error);
-    reading->staples[i] = (struct gy_tls_staple){
-        path, (const uint8_t *)reading->responses[i].data, reading->responses[i].bytes};
+    reading->staples[i] = (struct gy_tls_staple){path, (const uint8_t *)reading->responses[i].data,
+                                                 reading->responses[i].bytes};
     return code;
 }
 

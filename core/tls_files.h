@@ -20,9 +20,10 @@ struct gy_tls_files_pair {
 struct gy_tls_files {
     struct gy_tls_files_pair pairs[GY_TLS_CERTIFICATES_MAX];
     uint32_t pair_count;
-    char *staples[GY_TLS_CERTIFICATES_MAX]; /* files with OCSP responses in DER. A certificate without
-                                               one among them has that beside it with ".ocsp" for
-                                               ".pem", if there is one */
+    char *
+        staples[GY_TLS_CERTIFICATES_MAX]; /* files with OCSP responses in DER. A certificate without
+                                             one among them has that beside it with ".ocsp" for
+                                             ".pem", if there is one */
     uint32_t staple_count;
     bool server;
     enum gy_tls_verify verify;

@@ -25,8 +25,8 @@ struct gy_tls_memory {
  * Returns what it was. */
 struct gy_tls_memory *gy_tls_memory_use(struct gy_tls_memory *memory);
 
-/* wolfSSL's source of random bytes: the kernel's generator, which needs no state in this process, or
- * what gy_tls_set_random named. The name is one of wolfSSL's build (ci/sources.sh). 0 or -1. */
+/* wolfSSL's source of random bytes: the kernel's generator, which needs no state in this process,
+ * or what gy_tls_set_random named. The name is one of wolfSSL's build (ci/sources.sh). 0 or -1. */
 int gy_tls_random_block(byte *target, word32 bytes);
 
 /* A certificate as the configuration keeps it. */
@@ -43,19 +43,19 @@ struct gy_tls_identity {
 
 /*
  * Tickets that were used for early data not long ago, of all workers: each is good for it once (RFC
- * 8446 §8.1). wolfSSL takes no ticket whose age, as the client has it, is 12 s from what it is (§8.3),
- * so that a copy of a hello is of no use after that time, and neither is what is kept here.
+ * 8446 §8.1). wolfSSL takes no ticket whose age, as the client has it, is 12 s from what it is
+ * (§8.3), so that a copy of a hello is of no use after that time, and neither is what is kept here.
  */
 #define GY_TLS_STRIKES_WINDOW_S 16
 #define GY_TLS_STRIKES_MAX      32768 /* in a window; beyond it nobody's early data is taken */
 
 struct gy_tls_strikes {
     pthread_mutex_t lock;
-    uint32_t maker;            /* in tickets of this process, which knows which of them were used */
-    int64_t began_s;           /* what others made was used with them until then, it may be */
-    int64_t window_s;          /* when the current window began */
-    uint32_t used[2];          /* tickets in each set */
-    uint64_t *sets[2];         /* of the current window, and of the one before */
+    uint32_t maker;    /* in tickets of this process, which knows which of them were used */
+    int64_t began_s;   /* what others made was used with them until then, it may be */
+    int64_t window_s;  /* when the current window began */
+    uint32_t used[2];  /* tickets in each set */
+    uint64_t *sets[2]; /* of the current window, and of the one before */
 };
 
 /* 0, or GY_ENOMEM. */
@@ -92,7 +92,8 @@ struct gy_tls_config {
     uint32_t protocol_count;
     bool status;
     uint32_t early_bytes;
-    struct gy_tls_strikes *strikes; /* with early_bytes; the one thing that workers share and change */
+    struct gy_tls_strikes
+        *strikes; /* with early_bytes; the one thing that workers share and change */
     struct gy_tls_secret ticket_secret;
     uint64_t memory_bytes;
 };
@@ -165,7 +166,7 @@ struct gy_tls_worker {
     size_t slab_bytes;
     WOLFSSL_SESSION *session; /* of clients that come back, with session_host; NULL: none */
     char session_host[GY_TLS_NAME_BYTES];
-    bool staple_said; /* that one is past its time */
+    bool staple_said;      /* that one is past its time */
     uint8_t gather[16384]; /* where small pieces become one record */
 };
 
@@ -177,17 +178,17 @@ struct gy_tls {
     int verify_error;
     uint8_t alert; /* received, with alert_received; else sent, if any */
     bool alert_received;
-    bool enciphers; /* what is sent is enciphered */
-    bool empty;     /* the record that came last has nothing in it */
-    bool alerted;   /* a fatal alert was sent before that */
-    bool offered;   /* the session of before, if there was one */
-    bool early;     /* early data was taken */
-    bool replayed;  /* though it should not have been: somebody else took it at the same time */
-    uint64_t ticket; /* that the client has shown; 0: none */
+    bool enciphers;    /* what is sent is enciphered */
+    bool empty;        /* the record that came last has nothing in it */
+    bool alerted;      /* a fatal alert was sent before that */
+    bool offered;      /* the session of before, if there was one */
+    bool early;        /* early data was taken */
+    bool replayed;     /* though it should not have been: somebody else took it at the same time */
+    uint64_t ticket;   /* that the client has shown; 0: none */
     uint32_t identity; /* of the certificate that is shown */
-    char *host;     /* that a client expects; NULL: none */
-    char *doubtful; /* the certificate that did not hold, in words; NULL: none */
-    char *subject;  /* the common name in the peer's certificate; NULL: none was shown */
+    char *host;        /* that a client expects; NULL: none */
+    char *doubtful;    /* the certificate that did not hold, in words; NULL: none */
+    char *subject;     /* the common name in the peer's certificate; NULL: none was shown */
 };
 
 /* Whose it is: between opening and closing it has the stream as its context. */
@@ -202,8 +203,8 @@ int gy_tls_accept(struct gy_tls *tls, uint8_t *early, uint32_t room, uint32_t *e
 /* All input is taken: is the handshake done by now? */
 void gy_tls_finish_early(struct gy_stream *stream);
 
-/* A ticket that was made has its maker in it; one that is shown may have been used already. `iv` has
- * WOLFSSL_TICKET_IV_SZ bytes, of which GCM's nonce is the first 12. */
+/* A ticket that was made has its maker in it; one that is shown may have been used already. `iv`
+ * has WOLFSSL_TICKET_IV_SZ bytes, of which GCM's nonce is the first 12. */
 void gy_tls_ticket_mark(const WOLFSSL *ssl, uint8_t *iv);
 bool gy_tls_ticket_usable(WOLFSSL *ssl, const uint8_t *iv);
 

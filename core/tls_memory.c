@@ -31,8 +31,8 @@ struct gy_tls_memory *gy_tls_memory_use(struct gy_tls_memory *memory)
     return before;
 }
 
-/* Of one that is at rest (its allocations, and their heads), one that is busy, and the contexts with
- * their authorities. */
+/* Of one that is at rest (its allocations, and their heads), one that is busy, and the contexts
+ * with their authorities. */
 #define REST_BYTES     (UINT64_C(12) << 10)
 #define BUSY_BYTES     (UINT64_C(64) << 10)
 #define BUSY_MAX       1024u

@@ -143,7 +143,7 @@ static bool serial_of(const struct gy_tls_identity *identity, uint8_t *serial, i
     bool got = wolfSSL_X509_get_serial_number(certificate, serial, bytes) == WOLFSSL_SUCCESS;
     wolfSSL_X509_free(certificate);
     while (got && *bytes > 1 && serial[0] == 0) {
-        memmove(serial, serial + 1, (size_t)--*bytes);
+        memmove(serial, serial + 1, (size_t)-- * bytes);
     }
     return got;
 }

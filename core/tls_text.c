@@ -122,7 +122,8 @@ int gy_tls_verify_callback(int holds, WOLFSSL_X509_STORE_CTX *store)
     if (time != NULL) {
         wolfSSL_ASN1_TIME_to_string(time, until, sizeof until);
     }
-    if (asprintf(&tls->doubtful, "`%s`%s%s", certificate != NULL || store->domain == NULL ? common : store->domain,
+    if (asprintf(&tls->doubtful, "`%s`%s%s",
+                 certificate != NULL || store->domain == NULL ? common : store->domain,
                  store->error == ASN_AFTER_DATE_E    ? ", which expired on "
                  : store->error == ASN_BEFORE_DATE_E ? ", which is valid only from "
                                                      : "",

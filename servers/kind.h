@@ -112,9 +112,9 @@ struct gy_server_kind {
      * sentence. May be NULL. Only for kinds of the program: those of plug-ins have `open` there. */
     int (*prepare)(void *server, struct gy_error *error);
 
-    /* A server of streams besides, over TLS, on addresses of its own: the host takes them by the key
-     * `listen-tls`. Called after `fill`, for those: puts the layer in, and whatever differs. NULL:
-     * no such server. Only for kinds of the program. */
+    /* A server of streams besides, over TLS, on addresses of its own: the host takes them by the
+     * key `listen-tls`. Called after `fill`, for those: puts the layer in, and whatever differs.
+     * NULL: no such server. Only for kinds of the program. */
     void (*fill_tls)(void *server, struct gy_server *core);
 
     const struct gy_server_metrics *metrics; /* NULL: none */

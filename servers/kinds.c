@@ -324,8 +324,8 @@ static int take_listen(struct gy_kinds_server *made, const struct gy_config_dire
     struct gy_address address;
     struct gy_error why = {0};
     if (directive->value_count != 1 || directive->has_block) {
-        return gy_config_error(directive, error,
-                               "it takes one address; write %s ADDRESS:PORT;", directive->key);
+        return gy_config_error(directive, error, "it takes one address; write %s ADDRESS:PORT;",
+                               directive->key);
     }
     if (gy_address_parse(&address, directive->values[0], &why) != 0) {
         return gy_config_error(directive, error, "%s", why.message);

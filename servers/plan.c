@@ -258,9 +258,8 @@ static int serve_flags(struct gy_plan_making *making, const struct gy_plan_flags
     }
     if (flags->dns != NULL && flags->dns->tls != NULL) {
         const struct gy_dns_flags *dns = flags->dns;
-        int code = dns->tls_address_count == 0
-                       ? gy_kinds_listen_tls(made, GY_DNS_TLS_ADDRESS, error)
-                       : 0;
+        int code =
+            dns->tls_address_count == 0 ? gy_kinds_listen_tls(made, GY_DNS_TLS_ADDRESS, error) : 0;
         for (uint32_t i = 0; i < dns->tls_address_count && code == 0; i++) {
             code = gy_kinds_listen_tls(made, dns->tls_addresses[i], error);
         }
@@ -406,7 +405,8 @@ int gy_plan_check(struct gy_plan_flags *flags)
             printf("%s%s would listen on %s\n", plan->servers[s].name,
                    plan->servers[s].datagrams                         ? " (UDP)"
                    : plan->servers[s].twin && plan->servers[s].secure ? " (TLS)"
-                                                                      : "", plan->servers[s].addresses[a]);
+                                                                      : "",
+                   plan->servers[s].addresses[a]);
         }
     }
     gy_serve_plan_free(plan);

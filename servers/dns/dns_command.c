@@ -29,8 +29,8 @@ static void help(FILE *out)
         gy_plan_flags_help, gy_serve_flags_help);
 }
 
-/* The value of a flag, if that is what argv[*index] is: "--name=VALUE" or "--name VALUE". NULL: it is
- * not; "": the value is missing. */
+/* The value of a flag, if that is what argv[*index] is: "--name=VALUE" or "--name VALUE". NULL: it
+ * is not; "": the value is missing. */
 static const char *value_of(const char *name, int argc, char **argv, int *index)
 {
     const char *argument = argv[*index];
@@ -117,8 +117,9 @@ static int read_flags(struct gy_plan_flags *flags, struct gy_dns_flags *dns, int
         }
     }
     if (dns->tls_address_count > 0 && dns->tls == NULL) {
-        fprintf(stderr, "gyre dns: --listen-tls %s: there is no TLS without a certificate: --tls "
-                        "FILE\nTry `gyre dns --help`.\n",
+        fprintf(stderr,
+                "gyre dns: --listen-tls %s: there is no TLS without a certificate: --tls "
+                "FILE\nTry `gyre dns --help`.\n",
                 dns->tls_addresses[0]);
         return 2;
     }
@@ -138,8 +139,7 @@ static void listening(void *context, const struct gy_serve_place *places, uint32
                places[i].datagrams ? "UDP"
                : places[i].secure  ? "TLS"
                                    : "TCP",
-               places[i].address, workers,
-               workers == 1 ? "" : "s");
+               places[i].address, workers, workers == 1 ? "" : "s");
     }
     fflush(stdout);
 }

@@ -14,8 +14,8 @@
 struct gy_dns_flags {
     const char *zones[GY_DNS_FLAG_ZONES_MAX]; /* --zone NAME=FILE */
     uint32_t zone_count;
-    bool trains;     /* --trains */
-    const char *tls; /* --tls FILE[,KEY]; NULL: not given */
+    bool trains;                                    /* --trains */
+    const char *tls;                                /* --tls FILE[,KEY]; NULL: not given */
     const char *tls_addresses[GY_DNS_FLAG_TLS_MAX]; /* --listen-tls ADDRESS:PORT */
     uint32_t tls_address_count;
 };

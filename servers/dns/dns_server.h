@@ -3,8 +3,8 @@
 #define GY_SERVERS_DNS_DNS_SERVER_H
 
 /*
- * An authoritative name server over UDP, TCP and TLS (RFC 7858): protocols/dns between the core's datagrams and
- * streams.
+ * An authoritative name server over UDP, TCP and TLS (RFC 7858): protocols/dns between the core's
+ * datagrams and streams.
  *
  * Queries are answered by the batch: what a turn brought over UDP, or what a TCP connection holds.
  * Over UDP an answer leaves from the address that was asked. Over TCP all answers to what has

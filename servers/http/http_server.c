@@ -136,8 +136,8 @@ static bool too_early(const struct gy_http_exchange *exchange)
 {
     const struct gy_stream *stream = gy_http_stream(exchange);
     enum gy_http_method method = gy_http_method(exchange);
-    bool safe = (method == GY_HTTP_GET || method == GY_HTTP_HEAD) &&
-                gy_http_protocol(exchange).length == 0;
+    bool safe =
+        (method == GY_HTTP_GET || method == GY_HTTP_HEAD) && gy_http_protocol(exchange).length == 0;
     return !safe && stream->layer != NULL && stream->layer->unproven;
 }
 
