@@ -43,7 +43,7 @@
 
 /* Steps of layers' handshakes in one turn: what is established waits no longer than for these. */
 #ifndef GY_HANDSHAKES_PER_TURN
-#define GY_HANDSHAKES_PER_TURN 8
+#define GY_HANDSHAKES_PER_TURN 2
 #endif
 
 /* A piece of input that was copied out of the pool; what arrives next is added behind it while
