@@ -28,7 +28,9 @@ struct gy_layer {
     struct gy_chain in;   /* received, and not yet taken by the layer */
     struct gy_chain out;  /* made by the layer, and not yet sent */
     uint64_t deadline_ms; /* of the handshake; core's */
-    bool established;     /* the handshake is done */
+    bool established;     /* the handshake is done, or so far that there is input for a session */
+    bool unproven;        /* it is not done yet: the input may be a copy of what somebody else sent
+                             before (RFC 8446 §8), and must change nothing */
     bool eof;             /* the peer has shut its side: what is in `in` is the last */
     bool more;   /* more input than stream->in had room for: to be asked again when it has */
     bool shut;   /* `shutdown` was called */

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/tls_internal.h"
@@ -19,7 +20,6 @@
 
 #define NAMES_MAX             1024
 #define AUTHORITIES_BYTES_MAX (16u << 20)
-#define DEFAULT_MEMORY_BYTES  (UINT64_C(256) << 20)
 
 static void *copy_of(const void *data, size_t bytes)
 {
@@ -175,6 +175,16 @@ static void add_name(struct gy_tls_config *config, uint32_t identity, const char
     name->wildcard = wildcard;
 }
 
+const char *gy_tls_common_name(WOLFSSL_X509 *certificate, char name[GY_TLS_NAME_BYTES])
+{
+    WOLFSSL_X509_NAME *subject = wolfSSL_X509_get_subject_name(certificate);
+    if (subject == NULL || wolfSSL_X509_NAME_get_text_by_NID(subject, WC_NID_commonName, name,
+                                                             GY_TLS_NAME_BYTES) < 0) {
+        name[0] = '\0';
+    }
+    return name;
+}
+
 /* The names that the certificate is for (RFC 9525 §6.3: of its alternative names, not its common
  * name, unless it has none of the former). */
 static int read_names(struct gy_tls_config *config, uint32_t identity, struct gy_error *error)
@@ -190,9 +200,9 @@ static int read_names(struct gy_tls_config *config, uint32_t identity, struct gy
     for (const char *name; (name = wolfSSL_X509_get_next_altname(certificate)) != NULL;) {
         add_name(config, identity, name);
     }
-    const char *common = wolfSSL_X509_get_subjectCN(certificate);
-    if (config->name_count == before && common != NULL) {
-        add_name(config, identity, common);
+    char common[GY_TLS_NAME_BYTES];
+    if (config->name_count == before) {
+        add_name(config, identity, gy_tls_common_name(certificate, common));
     }
     wolfSSL_X509_free(certificate);
     return 0;
@@ -328,6 +338,21 @@ static int try_contexts(struct gy_tls_config *config, struct gy_error *error)
     return 0;
 }
 
+static int open_early(struct gy_tls_config *config, uint32_t bytes, struct gy_error *error)
+{
+    if (!config->server || config->no_tickets || bytes == 0) {
+        return 0;
+    }
+    config->early_bytes = bytes;
+    uint32_t maker;
+    config->strikes = malloc(sizeof *config->strikes);
+    if (config->strikes == NULL || gy_tls_random_block((byte *)&maker, sizeof maker) != 0 ||
+        gy_tls_strikes_open(config->strikes, maker, time(NULL)) != 0) {
+        return gy_error_set(error, GY_ENOMEM, "preparing TLS for early data: out of memory");
+    }
+    return 0;
+}
+
 int gy_tls_config_open(struct gy_tls_config **config, const struct gy_tls_options *options,
                        struct gy_error *error)
 {
@@ -346,10 +371,13 @@ int gy_tls_config_open(struct gy_tls_config **config, const struct gy_tls_option
     made->verify = options->verify;
     made->no_tickets = options->no_tickets;
     made->resume = options->resume && !options->server;
-    made->memory_bytes = options->memory_bytes != 0 ? options->memory_bytes : DEFAULT_MEMORY_BYTES;
+    made->memory_bytes = options->memory_bytes;
+    made->status = options->status;
     struct gy_tls_memory *before = gy_tls_memory_use(NULL);
     code = copy_options(made, options, error);
     code = code != 0 ? code : try_contexts(made, error);
+    code = code != 0 ? code : gy_tls_staples_open(made, options, error);
+    code = code != 0 ? code : open_early(made, options->early_bytes, error);
     gy_tls_memory_use(before);
     if (code != 0) {
         gy_tls_config_close(made);
@@ -372,6 +400,11 @@ void gy_tls_config_close(struct gy_tls_config *config)
         free(identity->label);
         free(identity->chain);
         free(identity->key);
+        free(identity->staple);
+    }
+    if (config->strikes != NULL) {
+        gy_tls_strikes_close(config->strikes);
+        free(config->strikes);
     }
     free(config->identities);
     free(config->names);

@@ -44,6 +44,20 @@ struct gy_tls_certificate {
 };
 
 /*
+ * What an authority said about a certificate not long ago (an OCSP response, RFC 6960 §4.2, in
+ * DER), to be shown with it to clients that ask (stapling, RFC 6066 §8): they need not ask the
+ * authority then, nor tell it where they go. It belongs to the certificate of the same serial
+ * number.
+ */
+struct gy_tls_staple {
+    const char *label; /* for errors: the file's name */
+    const uint8_t *response;
+    size_t response_bytes;
+};
+
+#define GY_TLS_STAPLE_BYTES_MAX 32768
+
+/*
  * What ticket keys are derived from. It becomes another one every GY_TLS_TICKET_HOURS by a one-way
  * function, everywhere at the same time, so that tickets older than two such spans cannot be opened
  * by who takes hold of it later.
@@ -72,6 +86,13 @@ struct gy_tls_options {
     const struct gy_tls_certificate *certificates;
     uint32_t certificate_count;
 
+    /* Servers: what is stapled to which of them. One that is past its time is not shown to anybody,
+     * which the log says once. Clients ask for one where `status` is set; one that is shown must
+     * hold then, and not say that the certificate was revoked. */
+    const struct gy_tls_staple *staples;
+    uint32_t staple_count;
+    bool status;
+
     /* PEM: who may sign the peer's certificate. NULL: the system's authorities, for clients. The
      * label is for errors, as a certificate's is. */
     const char *authorities_label;
@@ -95,7 +116,15 @@ struct gy_tls_options {
      * host again, and dropped when a handshake with it fails. */
     bool resume;
 
-    /* Of wolfSSL's memory, per worker and endpoint; 0: 256 MiB. Past it handshakes fail. */
+    /* Servers: how much a client that comes back may send before the handshake is done (0-RTT, RFC
+     * 8446 §2.3); 0: nothing. What was sent so can be sent again by somebody else. A ticket is good
+     * for it once within the process; and no longer than 16 s after another process may have taken
+     * it (RFC 8446 §8). But the session is to take it for nothing that changes anything
+     * (`unproven` in core/layer.h, RFC 8470). */
+    uint32_t early_bytes;
+
+    /* Of wolfSSL's memory, per worker and endpoint; 0: by the connections that the endpoint may
+     * have, as gy_tls_memory_for() has it. Past it handshakes fail. */
     uint64_t memory_bytes;
 };
 
@@ -122,6 +151,10 @@ void gy_tls_config_close(struct gy_tls_config *config);
 /* The layer; its context is a gy_tls_config. */
 extern const struct gy_layer_ops gy_tls_layer;
 
+/* Bytes of wolfSSL's that so many connections may take: all of them at rest, and a thousand of them
+ * with handshakes or whole records under way. */
+uint64_t gy_tls_memory_for(uint32_t connections);
+
 /* ---- one connection ---- */
 
 /*
@@ -138,6 +171,7 @@ struct gy_tls_facts {
     const char *protocol; /* chosen by ALPN; "" for none */
     const char *host;     /* that the client named; "" for none */
     bool resumed;
+    bool early;         /* its first bytes came before the handshake was done */
     bool peer_verified; /* it showed a certificate, now or in the session resumed, and that held */
     char subject[GY_TLS_NAME_BYTES]; /* its common name, cut to fit; "" without a certificate */
 };

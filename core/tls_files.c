@@ -27,7 +27,9 @@ static int read_text(struct text *text, const char *path, const char *what, stru
         }
         return gy_error_set(error, gy_error_from_errno(errno_value), "reading the %s %s: %s%s",
                             what, path, strerror(errno_value),
-                            errno_value == ENOENT ? "; `gyre cert` makes one for development" : "");
+                            errno_value == ENOENT && what[0] != 'O'
+                                ? "; `gyre cert` makes one for development"
+                                : "");
     }
     int code = 0;
     if (!S_ISREG(status.st_mode) || status.st_size == 0 || status.st_size > FILE_BYTES_MAX) {
@@ -83,17 +85,35 @@ int gy_tls_files_add_flag(struct gy_tls_files *files, const char *value, struct 
     return code;
 }
 
-/* Where the key is when nobody said: beside the certificate, or with it. */
-static char *default_key(const struct gy_tls_files_pair *pair)
+int gy_tls_files_add_staple(struct gy_tls_files *files, const char *path, struct gy_error *error)
+{
+    if (files->staple_count == GY_TLS_CERTIFICATES_MAX) {
+        return gy_error_set(error, GY_ELIMIT, "OCSP response %s: at most %d of them", path,
+                            GY_TLS_CERTIFICATES_MAX);
+    }
+    char *copy = strdup(path);
+    if (copy == NULL) {
+        return gy_error_set(error, GY_ENOMEM, "OCSP response %s: out of memory", path);
+    }
+    files->staples[files->staple_count++] = copy;
+    return 0;
+}
+
+/* The file beside the certificate, with another ending. NULL: out of memory. */
+static char *beside(const struct gy_tls_files_pair *pair, const char *ending)
 {
     size_t length = strlen(pair->certificate);
     size_t stem =
         length > 4 && strcmp(pair->certificate + length - 4, ".pem") == 0 ? length - 4 : length;
     char *path = NULL;
-    if (asprintf(&path, "%.*s.key", (int)stem, pair->certificate) < 0) {
-        return NULL;
-    }
-    if (access(path, F_OK) != 0) {
+    return asprintf(&path, "%.*s%s", (int)stem, pair->certificate, ending) < 0 ? NULL : path;
+}
+
+/* Where the key is when nobody said: beside the certificate, or with it. */
+static char *default_key(const struct gy_tls_files_pair *pair)
+{
+    char *path = beside(pair, ".key");
+    if (path != NULL && access(path, F_OK) != 0) {
         free(path);
         path = strdup(pair->certificate);
     }
@@ -120,52 +140,115 @@ static int read_pair(struct text *chain, struct text *key, const struct gy_tls_f
     return code;
 }
 
+/* What is read of all of them. */
+struct reading {
+    struct gy_tls_certificate certificates[GY_TLS_CERTIFICATES_MAX];
+    struct text chains[GY_TLS_CERTIFICATES_MAX];
+    struct text keys[GY_TLS_CERTIFICATES_MAX];
+    struct text authorities;
+    struct gy_tls_staple staples[2 * GY_TLS_CERTIFICATES_MAX];
+    struct text responses[2 * GY_TLS_CERTIFICATES_MAX];
+    char *found[GY_TLS_CERTIFICATES_MAX]; /* responses that nobody named */
+    uint32_t found_count;
+    uint32_t staple_count;
+};
+
+static int read_staple(struct reading *reading, const char *path, struct gy_error *error)
+{
+    uint32_t i = reading->staple_count++;
+    int code = read_text(&reading->responses[i], path, "OCSP response", error);
+    reading->staples[i] = (struct gy_tls_staple){path, (const uint8_t *)reading->responses[i].data,
+                                                 reading->responses[i].bytes};
+    return code;
+}
+
+/* Those that were named, and those that lie beside their certificates. */
+static int read_staples(struct reading *reading, const struct gy_tls_files *files,
+                        struct gy_error *error)
+{
+    int code = 0;
+    for (uint32_t i = 0; i < files->staple_count && code == 0; i++) {
+        code = read_staple(reading, files->staples[i], error);
+    }
+    bool look = files->server && files->staple_count == 0;
+    for (uint32_t i = 0; look && i < files->pair_count && code == 0; i++) {
+        char *path = beside(&files->pairs[i], ".ocsp");
+        if (path == NULL) {
+            return gy_error_set(error, GY_ENOMEM, "reading OCSP responses: out of memory");
+        }
+        reading->found[reading->found_count++] = path;
+        if (access(path, F_OK) == 0) {
+            code = read_staple(reading, path, error);
+        }
+    }
+    return code;
+}
+
+static int read_all(struct reading *reading, const struct gy_tls_files *files,
+                    struct gy_error *error)
+{
+    int code = 0;
+    for (uint32_t i = 0; i < files->pair_count && code == 0; i++) {
+        struct text *chain = &reading->chains[i];
+        struct text *key = &reading->keys[i];
+        code = read_pair(chain, key, &files->pairs[i], error);
+        reading->certificates[i] = (struct gy_tls_certificate){
+            files->pairs[i].certificate, chain->data, chain->bytes, key->data, key->bytes};
+    }
+    code = code == 0 ? read_staples(reading, files, error) : code;
+    if (code == 0 && files->authorities != NULL) {
+        code = read_text(&reading->authorities, files->authorities, "authorities", error);
+    }
+    return code;
+}
+
+static void drop_reading(struct reading *reading)
+{
+    for (uint32_t i = 0; i < GY_TLS_CERTIFICATES_MAX; i++) {
+        drop_text(&reading->chains[i]);
+        drop_text(&reading->keys[i]);
+    }
+    for (uint32_t i = 0; i < reading->staple_count; i++) {
+        drop_text(&reading->responses[i]);
+    }
+    for (uint32_t i = 0; i < reading->found_count; i++) {
+        free(reading->found[i]);
+    }
+    drop_text(&reading->authorities);
+    free(reading);
+}
+
 int gy_tls_files_open(struct gy_tls_config **config, const struct gy_tls_files *files,
                       const struct gy_tls_secret *secret, struct gy_error *error)
 {
-    uint32_t count = files->pair_count;
-    struct gy_tls_certificate *certificates = calloc(count + 1, sizeof *certificates);
-    struct text *texts = calloc(2 * (size_t)count + 1, sizeof *texts);
-    if (certificates == NULL || texts == NULL) {
-        free(certificates);
-        free(texts);
+    struct reading *reading = calloc(1, sizeof *reading);
+    if (reading == NULL) {
         return gy_error_set(error, GY_ENOMEM, "reading certificates: out of memory");
     }
-    int code = 0;
-    for (uint32_t i = 0; i < count && code == 0; i++) {
-        struct text *chain = &texts[2 * i];
-        struct text *key = chain + 1;
-        code = read_pair(chain, key, &files->pairs[i], error);
-        certificates[i] = (struct gy_tls_certificate){files->pairs[i].certificate, chain->data,
-                                                      chain->bytes, key->data, key->bytes};
-    }
-    struct text *authorities = &texts[2 * count];
-    if (code == 0 && files->authorities != NULL) {
-        code = read_text(authorities, files->authorities, "authorities", error);
-    }
+    int code = read_all(reading, files, error);
     if (code == 0) {
         struct gy_tls_options options = {
             .server = files->server,
             .verify = files->verify,
-            .certificates = certificates,
-            .certificate_count = count,
+            .certificates = reading->certificates,
+            .certificate_count = files->pair_count,
             .authorities_label = files->authorities,
-            .authorities = authorities->data,
-            .authorities_bytes = authorities->bytes,
+            .authorities = reading->authorities.data,
+            .authorities_bytes = reading->authorities.bytes,
             .protocol_count = files->protocol_count,
             .ticket_secret = secret,
             .no_tickets = files->no_tickets,
             .resume = files->resume,
+            .staples = reading->staples,
+            .staple_count = reading->staple_count,
+            .status = files->status,
+            .early_bytes = files->early_bytes,
             .memory_bytes = files->memory_bytes,
         };
         memcpy(options.protocols, files->protocols, sizeof options.protocols);
         code = gy_tls_config_open(config, &options, error);
     }
-    for (uint32_t i = 0; i < 2 * count + 1; i++) {
-        drop_text(&texts[i]);
-    }
-    free(texts);
-    free(certificates);
+    drop_reading(reading);
     return code;
 }
 
@@ -175,7 +258,11 @@ void gy_tls_files_close(struct gy_tls_files *files)
         free(files->pairs[i].certificate);
         free(files->pairs[i].key);
     }
+    for (uint32_t i = 0; i < files->staple_count; i++) {
+        free(files->staples[i]);
+    }
     free(files->authorities);
+    files->staple_count = 0;
     files->pair_count = 0;
     files->authorities = NULL;
 }

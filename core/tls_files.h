@@ -20,12 +20,19 @@ struct gy_tls_files_pair {
 struct gy_tls_files {
     struct gy_tls_files_pair pairs[GY_TLS_CERTIFICATES_MAX];
     uint32_t pair_count;
+    char *
+        staples[GY_TLS_CERTIFICATES_MAX]; /* files with OCSP responses in DER. A certificate without
+                                             one among them has that beside it with ".ocsp" for
+                                             ".pem", if there is one */
+    uint32_t staple_count;
     bool server;
     enum gy_tls_verify verify;
     char *authorities; /* a file; who may sign the peer's certificate. NULL: as gy_tls_options has
                           it */
     bool no_tickets;
     bool resume;           /* of clients */
+    bool status;           /* of clients */
+    uint32_t early_bytes;  /* of servers */
     uint64_t memory_bytes; /* 0: as gy_tls_options has it */
     const char *protocols[GY_TLS_PROTOCOLS_MAX];
     uint32_t protocol_count;
@@ -37,6 +44,9 @@ int gy_tls_files_add(struct gy_tls_files *files, const char *certificate, const 
 
 /* Likewise, from a flag's value: FILE or FILE,KEY. */
 int gy_tls_files_add_flag(struct gy_tls_files *files, const char *value, struct gy_error *error);
+
+/* Adds a file with an OCSP response. GY_ELIMIT past GY_TLS_CERTIFICATES_MAX. */
+int gy_tls_files_add_staple(struct gy_tls_files *files, const char *path, struct gy_error *error);
 
 /* Reads everything. `secret` is for session tickets; NULL: random. 0, or a GY_E… code with a
  * sentence that names the file. */

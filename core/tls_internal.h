@@ -8,6 +8,8 @@
 
 #include <wolfssl/ssl.h>
 
+#include <pthread.h>
+
 #include "core/slab.h"
 #include "core/tls.h"
 
@@ -23,6 +25,10 @@ struct gy_tls_memory {
  * Returns what it was. */
 struct gy_tls_memory *gy_tls_memory_use(struct gy_tls_memory *memory);
 
+/* wolfSSL's source of random bytes: the kernel's generator, which needs no state in this process,
+ * or what gy_tls_set_random named. The name is one of wolfSSL's build (ci/sources.sh). 0 or -1. */
+int gy_tls_random_block(byte *target, word32 bytes);
+
 /* A certificate as the configuration keeps it. */
 struct gy_tls_identity {
     char *label;
@@ -30,7 +36,38 @@ struct gy_tls_identity {
     size_t chain_bytes;
     char *key;
     size_t key_bytes;
+    uint8_t *staple; /* what is shown with it; NULL: nothing */
+    size_t staple_bytes;
+    int64_t staple_until; /* seconds since 1970; 0: nobody knows */
 };
+
+/*
+ * Tickets that were used for early data not long ago, of all workers: each is good for it once (RFC
+ * 8446 §8.1). wolfSSL takes no ticket whose age, as the client has it, is 12 s from what it is
+ * (§8.3), so that a copy of a hello is of no use after that time, and neither is what is kept here.
+ */
+#define GY_TLS_STRIKES_WINDOW_S 16
+#define GY_TLS_STRIKES_MAX      32768 /* in a window; beyond it nobody's early data is taken */
+
+struct gy_tls_strikes {
+    pthread_mutex_t lock;
+    uint32_t maker;    /* in tickets of this process, which knows which of them were used */
+    int64_t began_s;   /* what others made was used with them until then, it may be */
+    int64_t window_s;  /* when the current window began */
+    uint32_t used[2];  /* tickets in each set */
+    uint64_t *sets[2]; /* of the current window, and of the one before */
+};
+
+/* 0, or GY_ENOMEM. */
+int gy_tls_strikes_open(struct gy_tls_strikes *strikes, uint32_t maker, int64_t now_s);
+void gy_tls_strikes_close(struct gy_tls_strikes *strikes);
+
+/* Whether a ticket of `maker` may be used for early data still. */
+bool gy_tls_strikes_allow(struct gy_tls_strikes *strikes, uint64_t ticket, uint32_t maker,
+                          int64_t now_s);
+
+/* It is used now. False: it was before, or there is no room to note it. */
+bool gy_tls_strikes_take(struct gy_tls_strikes *strikes, uint64_t ticket, int64_t now_s);
 
 /* A name of a certificate: lower case; `wildcard` when it stood behind "*.". */
 struct gy_tls_name {
@@ -53,9 +90,16 @@ struct gy_tls_config {
     size_t authorities_bytes;
     char protocols[GY_TLS_PROTOCOLS_MAX][32];
     uint32_t protocol_count;
+    bool status;
+    uint32_t early_bytes;
+    struct gy_tls_strikes
+        *strikes; /* with early_bytes; the one thing that workers share and change */
     struct gy_tls_secret ticket_secret;
     uint64_t memory_bytes;
 };
+
+/* The common name in a certificate's subject, cut to fit; "" without one. */
+const char *gy_tls_common_name(WOLFSSL_X509 *certificate, char name[GY_TLS_NAME_BYTES]);
 
 /* A wolfSSL context for one identity (GY_TLS_NO_IDENTITY: none), without call-backs; NULL with a
  * sentence. */
@@ -65,6 +109,27 @@ WOLFSSL_CTX *gy_tls_context_make(const struct gy_tls_config *config, uint32_t id
 
 /* The identity for a host name; GY_TLS_NO_IDENTITY when none is for it. */
 uint32_t gy_tls_identity_for(const struct gy_tls_config *config, const char *host, size_t length);
+
+/* ---- what is stapled ---- */
+
+/* What a response says of itself. */
+struct gy_tls_staple_facts {
+    const uint8_t *serial; /* of the certificate, big-endian, without leading zeros */
+    size_t serial_bytes;
+    enum { GY_TLS_STAPLE_GOOD, GY_TLS_STAPLE_REVOKED, GY_TLS_STAPLE_UNKNOWN } status;
+    int64_t from_s;  /* seconds since 1970 */
+    int64_t until_s; /* 0: nobody knows */
+};
+
+/* Reads a response of one certificate (RFC 6960 §4.2.1). 0, or GY_EINVAL. */
+int gy_tls_staple_read(const uint8_t *response, size_t bytes, struct gy_tls_staple_facts *facts);
+
+/* Finds the certificates that responses are for. */
+int gy_tls_staples_open(struct gy_tls_config *config, const struct gy_tls_options *options,
+                        struct gy_error *error);
+
+/* wolfSSL's call-back: gives the connection what belongs to its certificate. */
+int gy_tls_staple_callback(WOLFSSL *ssl, void *context);
 
 /* ---- tickets ---- */
 
@@ -101,6 +166,7 @@ struct gy_tls_worker {
     size_t slab_bytes;
     WOLFSSL_SESSION *session; /* of clients that come back, with session_host; NULL: none */
     char session_host[GY_TLS_NAME_BYTES];
+    bool staple_said;      /* that one is past its time */
     uint8_t gather[16384]; /* where small pieces become one record */
 };
 
@@ -112,11 +178,38 @@ struct gy_tls {
     int verify_error;
     uint8_t alert; /* received, with alert_received; else sent, if any */
     bool alert_received;
-    bool spoke;     /* something was sent */
-    bool offered;   /* the session of before, if there was one */
-    char *host;     /* that a client expects; NULL: none */
-    char *doubtful; /* the certificate that did not hold, in words; NULL: none */
+    bool enciphers;    /* what is sent is enciphered */
+    bool empty;        /* the record that came last has nothing in it */
+    bool alerted;      /* a fatal alert was sent before that */
+    bool offered;      /* the session of before, if there was one */
+    bool early;        /* early data was taken */
+    bool replayed;     /* though it should not have been: somebody else took it at the same time */
+    uint64_t ticket;   /* that the client has shown; 0: none */
+    uint32_t identity; /* of the certificate that is shown */
+    char *host;        /* that a client expects; NULL: none */
+    char *doubtful;    /* the certificate that did not hold, in words; NULL: none */
+    char *subject;     /* the common name in the peer's certificate; NULL: none was shown */
 };
+
+/* Whose it is: between opening and closing it has the stream as its context. */
+struct gy_tls *gy_tls_of(const WOLFSSL *ssl);
+
+/* ---- early data ---- */
+
+/* wolfSSL_accept, by its results, which takes what comes before the handshake is done where the
+ * configuration says so: tls->early then, and success once there may be something for a session. */
+int gy_tls_accept(struct gy_tls *tls, uint8_t *early, uint32_t room, uint32_t *early_bytes);
+
+/* All input is taken: is the handshake done by now? */
+void gy_tls_finish_early(struct gy_stream *stream);
+
+/* A ticket that was made has its maker in it; one that is shown may have been used already. `iv`
+ * has WOLFSSL_TICKET_IV_SZ bytes, of which GCM's nonce is the first 12. */
+void gy_tls_ticket_mark(const WOLFSSL *ssl, uint8_t *iv);
+bool gy_tls_ticket_usable(WOLFSSL *ssl, const uint8_t *iv);
+
+/* wolfSSL's call-back. */
+void gy_tls_session_removed(WOLFSSL_CTX *context, WOLFSSL_SESSION *session);
 
 /* wolfSSL's call-back for certificates that do not hold; the context is a gy_tls. */
 int gy_tls_verify_callback(int holds, WOLFSSL_X509_STORE_CTX *store);

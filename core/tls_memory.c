@@ -31,6 +31,19 @@ struct gy_tls_memory *gy_tls_memory_use(struct gy_tls_memory *memory)
     return before;
 }
 
+/* Of one that is at rest (its allocations, and their heads), one that is busy, and the contexts
+ * with their authorities. */
+#define REST_BYTES     (UINT64_C(12) << 10)
+#define BUSY_BYTES     (UINT64_C(64) << 10)
+#define BUSY_MAX       1024u
+#define CONTEXTS_BYTES (UINT64_C(32) << 20)
+
+uint64_t gy_tls_memory_for(uint32_t connections)
+{
+    uint64_t busy = connections < BUSY_MAX ? connections : BUSY_MAX;
+    return CONTEXTS_BYTES + connections * REST_BYTES + busy * BUSY_BYTES;
+}
+
 static bool charge(struct gy_tls_memory *memory, size_t bytes)
 {
     if (memory == NULL) {
@@ -92,9 +105,8 @@ static void *tls_realloc(void *pointer, size_t bytes)
     return moved;
 }
 
-static int seed(OS_Seed *os, byte *target, word32 bytes)
+int gy_tls_random_block(byte *target, word32 bytes)
 {
-    (void)os;
     if (random_fill != NULL) {
         return random_fill(target, bytes);
     }
@@ -108,12 +120,24 @@ static int seed(OS_Seed *os, byte *target, word32 bytes)
     return 0;
 }
 
+/* A wolfSSL that was built by others keeps a generator for each connection. */
+#if !defined(CUSTOM_RAND_GENERATE_BLOCK) && defined(WC_RNG_SEED_CB)
+static int seed(OS_Seed *os, byte *target, word32 bytes)
+{
+    (void)os;
+    return gy_tls_random_block(target, bytes);
+}
+#endif
+
 static void init(void)
 {
     if (wolfSSL_SetAllocators(tls_malloc, tls_free, tls_realloc) != 0 ||
-        wolfSSL_Init() != WOLFSSL_SUCCESS || wc_SetSeed_Cb(seed) != 0) {
+        wolfSSL_Init() != WOLFSSL_SUCCESS) {
         init_result = GY_EIO;
     }
+#if !defined(CUSTOM_RAND_GENERATE_BLOCK) && defined(WC_RNG_SEED_CB)
+    wc_SetSeed_Cb(seed);
+#endif
 }
 
 int gy_tls_init(struct gy_error *error)

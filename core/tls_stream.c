@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/cursor.h"
 #include "core/endpoint.h"
 #include "core/keep.h"
 #include "core/stream.h"
@@ -13,6 +14,12 @@
 #include "core/worker.h"
 
 #include <wolfssl/error-ssl.h>
+#include <wolfssl/wolfcrypt/error-crypt.h>
+
+#define RECORD_HEAD_BYTES 5
+
+/* Types of records (RFC 8446 §5.1). */
+enum { GY_TLS_CHANGE = 20, GY_TLS_ALERT = 21, GY_TLS_DATA = 23 };
 
 /* A record that fits a block of output with its header, type and tag (RFC 8446 §5.2). */
 #define RECORD_BYTES (GY_BUMP_BLOCK_BYTES - 64)
@@ -20,6 +27,11 @@
 static struct gy_tls *tls_of(struct gy_stream *stream)
 {
     return (struct gy_tls *)stream->layer;
+}
+
+struct gy_tls *gy_tls_of(const WOLFSSL *ssl)
+{
+    return tls_of(wolfSSL_GetIOReadCtx((WOLFSSL *)(uintptr_t)ssl));
 }
 
 /* ---- wolfSSL's I/O ---- */
@@ -35,8 +47,35 @@ int gy_tls_receive_callback(WOLFSSL *ssl, char *target, int bytes, void *context
     }
     gy_chain_copy(&layer->in, 0, take, target);
     gy_chain_consume(&layer->in, take);
+    if (bytes == RECORD_HEAD_BYTES && take == RECORD_HEAD_BYTES) {
+        tls_of(stream)->empty = target[3] == 0 && target[4] == 0;
+    }
     gy_count(&stream->worker->counters.copied_bytes, take);
     return (int)take;
+}
+
+/* What wolfSSL sends: is it the first that is enciphered? Nothing follows a fatal alert, not even
+ * another one; false then. */
+static bool note_record(struct gy_tls *tls, const uint8_t *record, int bytes)
+{
+    bool older = wolfSSL_GetVersion(tls->ssl) == WOLFSSL_TLSV1_2;
+    struct gy_reader records = gy_reader_on(record, (size_t)bytes);
+    while (!tls->enciphers && gy_reader_left(&records) > 0) {
+        uint8_t type = gy_reader_u8(&records);
+        gy_reader_u16(&records); /* a version of old */
+        uint16_t length = gy_reader_u16(&records);
+        const uint8_t *content = gy_reader_bytes(&records, length);
+        if (records.failed) {
+            break; /* the rest of one */
+        }
+        if (type == GY_TLS_ALERT && length == 2 && content[0] == alert_fatal) {
+            bool first = !tls->alerted;
+            tls->alerted = true;
+            return first;
+        }
+        tls->enciphers = type == GY_TLS_DATA || (type == GY_TLS_CHANGE && older);
+    }
+    return true;
 }
 
 int gy_tls_send_callback(WOLFSSL *ssl, char *data, int bytes, void *context)
@@ -44,12 +83,14 @@ int gy_tls_send_callback(WOLFSSL *ssl, char *data, int bytes, void *context)
     (void)ssl;
     struct gy_stream *stream = context;
     struct gy_bump *bump = &stream->worker->bump;
+    if (!note_record(tls_of(stream), (const uint8_t *)data, bytes)) {
+        return bytes;
+    }
     uint32_t length = (uint32_t)bytes;
     uint32_t piece = length < GY_BUMP_BLOCK_BYTES ? length : GY_BUMP_BLOCK_BYTES;
     if (gy_bump_copy(bump, &stream->layer->out, data, piece) != 0) {
         return WOLFSSL_CBIO_ERR_WANT_WRITE;
     }
-    tls_of(stream)->spoke = true;
     return (int)piece;
 }
 
@@ -76,6 +117,17 @@ static int name_protocols(struct gy_tls *tls)
                : GY_ENOMEM;
 }
 
+/* A client that verifies asks what the authority says of the certificate. 0 or GY_ENOMEM. */
+static int ask_for_status(struct gy_tls *tls)
+{
+    const struct gy_tls_config *config = tls->worker->config;
+    if (!config->status || config->server || config->verify == GY_TLS_VERIFY_NONE) {
+        return 0;
+    }
+    int code = wolfSSL_UseOCSPStapling(tls->ssl, WOLFSSL_CSR_OCSP, 0);
+    return code == WOLFSSL_SUCCESS ? 0 : GY_ENOMEM;
+}
+
 static int tls_open(struct gy_stream *stream, bool dialled)
 {
     struct gy_tls_worker *worker = stream->endpoint->layer_state;
@@ -87,7 +139,7 @@ static int tls_open(struct gy_stream *stream, bool dialled)
     gy_assert(dialled == !worker->config->server);
     struct gy_tls_memory *before = gy_tls_memory_use(&worker->memory);
     tls->ssl = wolfSSL_new(worker->contexts[0]);
-    if (tls->ssl != NULL && name_protocols(tls) != 0) {
+    if (tls->ssl != NULL && (name_protocols(tls) != 0 || ask_for_status(tls) != 0)) {
         wolfSSL_free(tls->ssl);
         tls->ssl = NULL;
     }
@@ -116,6 +168,7 @@ static void tls_close(struct gy_stream *stream)
     gy_tls_memory_use(before);
     free(tls->host);
     free(tls->doubtful);
+    free(tls->subject);
     gy_slab_give(&tls->worker->connections, tls);
     stream->layer = NULL;
 }
@@ -123,13 +176,23 @@ static void tls_close(struct gy_stream *stream)
 /* ---- input ---- */
 
 /* The alert for what wolfSSL drops without a word (RFC 8446 §6.2). */
-static uint8_t alert_for(int error)
+static uint8_t alert_for(const struct gy_tls *tls, int error)
 {
     switch (error) {
+    case ECC_PEERKEY_ERROR:
+    case PEER_KEY_ERROR:
+    case ECC_BAD_ARG_E:
+    case ECC_OUT_OF_RANGE_E:
+    case ECC_INF_E:
+    case ECC_SHARED_ERROR:
+    case IS_POINT_E:
+        return illegal_parameter;
+    case BUFFER_E:
+        return decode_error;
     case VERSION_ERROR:
         return protocol_version;
-    case LENGTH_ERROR:
-        return record_overflow;
+    case LENGTH_ERROR: /* none has less than a byte, nor more than 2^14 and what AEADs add */
+        return tls->empty ? unexpected_message : record_overflow;
     case UNKNOWN_RECORD_TYPE:
     case OUT_OF_ORDER_E:
     case UNKNOWN_HANDSHAKE_TYPE:
@@ -142,7 +205,7 @@ static uint8_t alert_for(int error)
     }
 }
 
-/* Before the first word of ours nothing is enciphered yet: an alert can be written as it is. */
+/* As long as nothing of ours is enciphered an alert can be written as it is. */
 static void send_plain_alert(struct gy_stream *stream, uint8_t code)
 {
     const uint8_t record[] = {21, 3, 3, 0, 2, alert_fatal, code};
@@ -161,12 +224,33 @@ static void note_failure(struct gy_stream *stream, int error)
         tls->alert = (uint8_t)alerts.last_rx.code;
     } else if (alerts.last_tx.code > close_notify) {
         tls->alert = (uint8_t)alerts.last_tx.code;
-    } else if (!tls->spoke) {
-        tls->alert = alert_for(error);
+    } else if (!tls->enciphers) {
+        tls->alert = alert_for(tls, error);
         send_plain_alert(stream, tls->alert);
     }
     gy_count(&stream->worker->counters.tls_failures, 1);
     gy_tls_session_drop(tls->worker);
+}
+
+/* A step of a server's handshake; *result is wolfSSL's. 0, or GY_ENOBUFS: there is no room for what
+ * may come before it is done. */
+static int accept_step(struct gy_stream *stream, int *result)
+{
+    struct gy_tls *tls = tls_of(stream);
+    if (tls->worker->config->strikes == NULL) {
+        *result = wolfSSL_accept(tls->ssl);
+        return 0;
+    }
+    struct gy_keep_room room;
+    uint32_t bytes = 0;
+    if (gy_keep_reserve(stream->worker, &stream->in, &room) != 0) {
+        return GY_ENOBUFS;
+    }
+    *result = gy_tls_accept(tls, room.data, room.bytes, &bytes);
+    gy_keep_commit(&stream->in, &room, bytes);
+    gy_count(&stream->worker->counters.copied_bytes, bytes);
+    tls->layer.unproven = tls->early && *result == WOLFSSL_SUCCESS;
+    return 0;
 }
 
 /* The handshake goes on. 0, or GY_ENOBUFS. */
@@ -178,7 +262,16 @@ static int tls_shake_hands(struct gy_stream *stream)
         tls->offered = true;
         gy_tls_session_offer(tls);
     }
-    int result = tls->worker->config->server ? wolfSSL_accept(tls->ssl) : wolfSSL_connect(tls->ssl);
+    int result;
+    if (!tls->worker->config->server) {
+        result = wolfSSL_connect(tls->ssl);
+    } else if (accept_step(stream, &result) != 0) {
+        return GY_ENOBUFS;
+    }
+    if (tls->replayed) {
+        note_failure(stream, SESSION_TICKET_EXPECT_E);
+        return 0;
+    }
     if (result == WOLFSSL_SUCCESS) {
         tls->layer.established = true;
         gy_count(wolfSSL_session_reused(tls->ssl) ? &counters->tls_resumed : &counters->tls_full,
@@ -251,6 +344,9 @@ static int tls_input(struct gy_stream *stream)
     int code = tls->layer.established ? 0 : tls_shake_hands(stream);
     if (code == 0 && tls->layer.established && !tls->layer.failed) {
         code = tls_read(stream);
+        if (tls->layer.unproven && code == 0 && !tls->layer.more) {
+            gy_tls_finish_early(stream);
+        }
     }
     gy_tls_memory_use(before);
     return code;

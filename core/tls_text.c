@@ -68,6 +68,7 @@ void gy_tls_facts_of(struct gy_stream *stream, struct gy_tls_facts *facts)
         .protocol = "",
         .host = tls->host != NULL ? tls->host : "",
         .resumed = wolfSSL_session_reused(tls->ssl),
+        .early = tls->early,
     };
     char *protocol;
     unsigned short length;
@@ -79,34 +80,38 @@ void gy_tls_facts_of(struct gy_stream *stream, struct gy_tls_facts *facts)
         length = wolfSSL_SNI_GetRequest(tls->ssl, WOLFSSL_SNI_HOST_NAME, &name);
         facts->host = length > 0 && name != NULL ? name : "";
     }
-    WOLFSSL_X509 *peer = wolfSSL_get_peer_certificate(tls->ssl);
-    if (peer != NULL) {
-        const char *common = wolfSSL_X509_get_subjectCN(peer);
-        facts->peer_verified = tls->worker->config->verify != GY_TLS_VERIFY_NONE;
-        snprintf(facts->subject, sizeof facts->subject, "%s", common != NULL ? common : "");
-        wolfSSL_X509_free(peer);
-    } else if (facts->resumed && !tls->worker->config->server) {
-        facts->peer_verified = tls->worker->config->verify != GY_TLS_VERIFY_NONE;
+    bool shown = tls->subject != NULL;
+    if (shown) {
+        snprintf(facts->subject, sizeof facts->subject, "%s", tls->subject);
     }
+    facts->peer_verified = tls->worker->config->verify != GY_TLS_VERIFY_NONE &&
+                           (shown || (facts->resumed && !tls->worker->config->server));
     gy_tls_memory_use(before);
 }
 
 /* ---- what went wrong ---- */
 
-/* Called for each certificate while wolfSSL has it: notes the one that does not hold, and refuses
- * as before. The host is looked for without a word here, so the peer's own is noted
- * anyway. */
+/* Called for each certificate while wolfSSL has it, which it keeps no longer than that: notes whose
+ * the peer's own is, and the one that does not hold, and refuses as before. The host is looked for
+ * without a word here, so the peer's own is noted anyway. */
 int gy_tls_verify_callback(int holds, WOLFSSL_X509_STORE_CTX *store)
 {
     struct gy_tls *tls = store->userCtx;
-    if (tls == NULL || tls->doubtful != NULL) {
-        return holds;
-    }
-    if (holds == 1 && (store->error_depth > 0 || tls->host == NULL)) {
+    if (tls == NULL) {
         return holds;
     }
     WOLFSSL_X509 *certificate = store->current_cert;
-    char *common = certificate != NULL ? wolfSSL_X509_get_subjectCN(certificate) : NULL;
+    char common[GY_TLS_NAME_BYTES] = "";
+    if (certificate != NULL) {
+        gy_tls_common_name(certificate, common);
+    }
+    if (store->error_depth == 0 && tls->subject == NULL) {
+        tls->subject = strdup(common);
+    }
+    bool noted = tls->doubtful != NULL;
+    if (noted || (holds == 1 && (store->error_depth > 0 || tls->host == NULL))) {
+        return holds;
+    }
     char until[48] = "";
     WOLFSSL_ASN1_TIME *time = NULL;
     if (certificate != NULL && store->error == ASN_AFTER_DATE_E) {
@@ -117,7 +122,8 @@ int gy_tls_verify_callback(int holds, WOLFSSL_X509_STORE_CTX *store)
     if (time != NULL) {
         wolfSSL_ASN1_TIME_to_string(time, until, sizeof until);
     }
-    if (asprintf(&tls->doubtful, "`%s`%s%s", common != NULL ? common : store->domain,
+    if (asprintf(&tls->doubtful, "`%s`%s%s",
+                 certificate != NULL || store->domain == NULL ? common : store->domain,
                  store->error == ASN_AFTER_DATE_E    ? ", which expired on "
                  : store->error == ASN_BEFORE_DATE_E ? ", which is valid only from "
                                                      : "",
@@ -159,6 +165,19 @@ static bool explain_certificate(const struct gy_tls *tls, int error, char *text,
     case NO_PEER_CERT:
         snprintf(text, bytes, "the client showed no certificate, and one is required");
         return true;
+    case OCSP_CERT_REVOKED:
+        snprintf(text, bytes, "the %s's certificate %s was revoked by its authority", whose(tls),
+                 name);
+        return true;
+    case OCSP_INVALID_STATUS:
+    case OCSP_LOOKUP_FAIL:
+    case OCSP_CERT_UNKNOWN:
+    case BAD_CERTIFICATE_STATUS_ERROR:
+        snprintf(text, bytes,
+                 "the OCSP response that was stapled to the %s's certificate %s does not hold; it "
+                 "is past its time, or somebody else's",
+                 whose(tls), name);
+        return true;
     case ASN_SIG_CONFIRM_E:
         snprintf(text, bytes, "the signature of the %s's certificate %s is wrong", whose(tls),
                  name);
@@ -179,6 +198,10 @@ const char *gy_tls_failure(struct gy_stream *stream, char *text, size_t text_byt
     if (tls->alert_received) {
         snprintf(text, text_bytes, "the %s refused: alert %u, %s", whose(tls), tls->alert,
                  wolfSSL_alert_desc_string_long(tls->alert));
+        return text;
+    }
+    if (tls->replayed) {
+        snprintf(text, text_bytes, "what the client sent early was sent by somebody else too");
         return text;
     }
     int error = tls->verify_error != 0 ? tls->verify_error : tls->error;

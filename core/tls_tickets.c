@@ -131,14 +131,18 @@ int gy_tls_ticket_callback(WOLFSSL *ssl, unsigned char *name, unsigned char *iv,
                            void *context)
 {
     struct gy_tls_tickets *tickets = context;
+    _Static_assert(WOLFSSL_TICKET_IV_SZ == NONCE_BYTES + 4, "a nonce, and who made it");
     gy_tls_tickets_advance(tickets, epoch_now());
     const struct gy_tls_ticket_key *current = &tickets->keys[tickets->secret.epoch & 1];
     *length_out = length;
     if (seal) {
         memcpy(name, current->name, sizeof current->name);
         memset(mac, 0, WOLFSSL_TICKET_MAC_SZ);
-        if (fill_random(ssl, iv, WOLFSSL_TICKET_IV_SZ) != 0 ||
-            seal_or_open(current, iv, mac, true, ticket, length) != 0) {
+        if (fill_random(ssl, iv, NONCE_BYTES) != 0) {
+            return WOLFSSL_TICKET_RET_FATAL;
+        }
+        gy_tls_ticket_mark(ssl, iv);
+        if (seal_or_open(current, iv, mac, true, ticket, length) != 0) {
             return WOLFSSL_TICKET_RET_FATAL;
         }
         return WOLFSSL_TICKET_RET_OK;
@@ -146,7 +150,8 @@ int gy_tls_ticket_callback(WOLFSSL *ssl, unsigned char *name, unsigned char *iv,
     for (uint32_t age = 0; age < 2; age++) {
         const struct gy_tls_ticket_key *key = &tickets->keys[(tickets->secret.epoch - age) & 1];
         if (memcmp(name, key->name, sizeof key->name) == 0) {
-            if (seal_or_open(key, iv, mac, false, ticket, length) != 0) {
+            if (seal_or_open(key, iv, mac, false, ticket, length) != 0 ||
+                !gy_tls_ticket_usable(ssl, iv)) {
                 return WOLFSSL_TICKET_RET_REJECT;
             }
             return age == 0 ? WOLFSSL_TICKET_RET_OK : WOLFSSL_TICKET_RET_CREATE;

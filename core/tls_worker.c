@@ -22,6 +22,7 @@ static int choose_certificate(WOLFSSL *ssl, int *alert, void *context)
     if (length > 0 && length < GY_TLS_NAME_BYTES) {
         uint32_t identity = gy_tls_identity_for(tls->config, name, length);
         if (identity != GY_TLS_NO_IDENTITY && identity > 0) {
+            gy_tls_of(ssl)->identity = identity;
             wolfSSL_set_SSL_CTX(ssl, tls->contexts[identity]);
         }
     }
@@ -37,7 +38,21 @@ static void set_call_backs(struct gy_tls_worker *tls, WOLFSSL_CTX *context)
         if (config->resume) {
             wolfSSL_CTX_UseSessionTicket(context); /* of 1.2: it has to be asked for */
         }
+        if (config->status && config->verify != GY_TLS_VERIFY_NONE) {
+            wolfSSL_CTX_EnableOCSPStapling(context); /* each connection asks */
+        }
         return;
+    }
+    for (uint32_t i = 0; i < config->identity_count; i++) {
+        if (config->identities[i].staple != NULL) {
+            wolfSSL_CTX_set_tlsext_status_cb(context, gy_tls_staple_callback);
+            wolfSSL_CTX_set_tlsext_status_arg(context, tls);
+            break;
+        }
+    }
+    if (config->strikes != NULL) {
+        wolfSSL_CTX_set_max_early_data(context, config->early_bytes);
+        wolfSSL_CTX_sess_set_remove_cb(context, gy_tls_session_removed);
     }
     wolfSSL_CTX_set_servername_callback(context, choose_certificate);
     wolfSSL_CTX_set_servername_arg(context, tls);
@@ -98,7 +113,9 @@ int gy_tls_attach(struct gy_endpoint *endpoint, const void *context, struct gy_e
         return gy_error_set(error, GY_ENOMEM, "preparing TLS: out of memory");
     }
     tls->config = context;
-    tls->memory.limit_bytes = tls->config->memory_bytes;
+    tls->memory.limit_bytes = tls->config->memory_bytes != 0
+                                  ? tls->config->memory_bytes
+                                  : gy_tls_memory_for(endpoint->connections_max);
     gy_tls_tickets_init(&tls->tickets, &tls->config->ticket_secret);
     tls->slab_bytes = gy_slab_bytes(sizeof(struct gy_tls), endpoint->connections_max);
     void *memory = mmap(NULL, tls->slab_bytes, PROT_READ | PROT_WRITE,

@@ -50,7 +50,9 @@
 #define GY_LISTENERS_MAX 64
 
 /* Steps of layers' handshakes in one turn: what is established waits no longer than for these. */
-#define GY_HANDSHAKES_PER_TURN 8
+#ifndef GY_HANDSHAKES_PER_TURN
+#define GY_HANDSHAKES_PER_TURN 2
+#endif
 
 /* A piece of input that was copied out of the pool; what arrives next is added behind it while
  * there is room. */

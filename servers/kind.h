@@ -70,6 +70,7 @@ struct gy_server_setup {
     uint32_t workers;             /* that will serve it */
     const char *const *addresses; /* where it listens */
     uint32_t address_count;
+    uint32_t tls_address_count; /* of `listen-tls` */
     void *counts; /* the counts of each worker, by its number, one after the other, zeroed; NULL
                      for a kind without metrics */
 };
@@ -118,6 +119,11 @@ struct gy_server_kind {
      * reads what is not to be kept by the process that keeps the sockets. 0, or a GY_E… code with a
      * sentence. May be NULL. Only for kinds of the program: those of plug-ins have `open` there. */
     int (*prepare)(void *server, struct gy_error *error);
+
+    /* A server of streams besides, over TLS, on addresses of its own: the host takes them by the
+     * key `listen-tls`. Called after `fill`, for those: puts the layer in, and whatever differs.
+     * NULL: no such server. Only for kinds of the program. */
+    void (*fill_tls)(void *server, struct gy_server *core);
 
     const struct gy_server_metrics *metrics; /* NULL: none */
     /* Where the counts of its workers lie, if that is memory of its own; NULL: in the host's. */

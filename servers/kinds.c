@@ -193,6 +193,13 @@ static void fill(struct gy_server *core, void *context, const int *descriptors)
     }
 }
 
+static void fill_secure(struct gy_server *core, void *context, const int *descriptors)
+{
+    struct gy_kinds_server *made = context;
+    fill(core, context, descriptors);
+    made->kind->fill_tls(made->memory, core);
+}
+
 static void fill_twin(struct gy_server *core, void *context, const int *descriptors)
 {
     struct gy_kinds_server *made = context;
@@ -234,6 +241,7 @@ static int open_server(struct gy_kinds_server *made, struct gy_error *error)
     made->setup.name = made->name;
     made->setup.addresses = made->server->addresses;
     made->setup.address_count = made->server->address_count;
+    made->setup.tls_address_count = made->secure != NULL ? made->secure->address_count : 0;
     made->setup.workers = made->kinds->plan->workers;
     gy_assert(made->setup.workers > 0);
     int code = open_counts(made);
@@ -244,6 +252,9 @@ static int open_server(struct gy_kinds_server *made, struct gy_error *error)
         code = made->kind->open(made->memory, &made->setup, &why);
     }
     made->server->fill = fill;
+    if (made->secure != NULL) {
+        made->secure->fill = fill_secure;
+    }
     if (made->twin != NULL) {
         made->twin->fill = fill_twin;
         made->twin->address_count = made->server->address_count;
@@ -297,16 +308,39 @@ void gy_kinds_close(struct gy_kinds *kinds)
 
 /* ---- blocks ---- */
 
+int gy_kinds_listen_tls(struct gy_kinds_server *made, const char *address, struct gy_error *error)
+{
+    gy_assert(made->kind->fill_tls != NULL);
+    struct gy_serve_plan *plan = made->kinds->plan;
+    if (made->secure == NULL && plan->server_count + 2 <= GY_SERVE_SERVERS_MAX) {
+        made->secure = gy_serve_plan_add(plan, made->name, NULL, made);
+        gy_assert(made->secure != NULL);
+        made->secure->kind = made->kind->name;
+        made->secure->secure = made->secure->twin = true;
+    }
+    if (made->secure == NULL) {
+        return gy_error_set(error, GY_ELIMIT, "there can be %d servers", GY_SERVE_SERVERS_MAX - 1);
+    }
+    if (made->secure->address_count == GY_SERVE_ADDRESSES_MAX) {
+        return gy_error_set(error, GY_ELIMIT, "a server listens on at most %d addresses",
+                            GY_SERVE_ADDRESSES_MAX);
+    }
+    made->secure->addresses[made->secure->address_count++] = address;
+    return 0;
+}
+
+/* `listen`, and `listen-tls`. */
 static int take_listen(struct gy_kinds_server *made, const struct gy_config_directive *directive,
                        struct gy_error *error)
 {
     struct gy_serve_server *server = made->server;
+    bool secure = strcmp(directive->key, "listen-tls") == 0;
     const struct gy_serve_plan *plan = made->kinds->plan;
     struct gy_address address;
     struct gy_error why = {0};
     if (directive->value_count != 1 || directive->has_block) {
-        return gy_config_error(directive, error,
-                               "it takes one address; write listen ADDRESS:PORT;");
+        return gy_config_error(directive, error, "it takes one address; write %s ADDRESS:PORT;",
+                               directive->key);
     }
     if (gy_address_parse(&address, directive->values[0], &why) != 0) {
         return gy_config_error(directive, error, "%s", why.message);
@@ -325,6 +359,10 @@ static int take_listen(struct gy_kinds_server *made, const struct gy_config_dire
             }
         }
     }
+    if (secure) {
+        int code = gy_kinds_listen_tls(made, directive->values[0], &why);
+        return code == 0 ? 0 : gy_config_error(directive, error, "%s", why.message);
+    }
     server->addresses[server->address_count++] = directive->values[0];
     return 0;
 }
@@ -334,7 +372,7 @@ static int take_key(void *context, const struct gy_config_directive *directive,
                     struct gy_error *error)
 {
     struct gy_kinds_server *made = context;
-    if (strcmp(directive->key, "listen") == 0) {
+    if (strcmp(directive->key, "listen") == 0 || strcmp(directive->key, "listen-tls") == 0) {
         return made->listens ? 0 : take_listen(made, directive, error);
     }
     uint32_t i = 0;
@@ -350,15 +388,21 @@ static int apply_keys(struct gy_kinds_server *made, struct gy_error *error)
     const struct gy_server_kind *kind = made->kind;
     struct gy_config_key keys[GY_CONFIG_KEYS_MAX] = {
         {"listen", 1, 1, GY_CONFIG_PLAIN, false, take_key, "ADDRESS:PORT"}};
-    gy_assert(kind->key_count < GY_CONFIG_KEYS_MAX);
-    for (uint32_t i = 0; i < kind->key_count; i++) {
-        keys[i + 1] = kind->keys[i];
-        keys[i + 1].take = take_key;
+    uint32_t count = 1;
+    gy_assert(kind->key_count + 2 <= GY_CONFIG_KEYS_MAX);
+    if (kind->fill_tls != NULL) {
+        keys[count++] = (struct gy_config_key){
+            "listen-tls", 1, 1, GY_CONFIG_PLAIN, false, take_key, "ADDRESS:PORT"};
     }
-    int code = gy_config_apply(made->at->block, keys, kind->key_count + 1, made, error);
+    for (uint32_t i = 0; i < kind->key_count; i++) {
+        keys[count] = kind->keys[i];
+        keys[count++].take = take_key;
+    }
+    int code = gy_config_apply(made->at->block, keys, count, made, error);
     made->setup.name = made->name;
     made->setup.addresses = made->server->addresses;
     made->setup.address_count = made->server->address_count;
+    made->setup.tls_address_count = made->secure != NULL ? made->secure->address_count : 0;
     return code == 0 && kind->settle != NULL
                ? kind->settle(made->memory, &made->setup, made->at, error)
                : code;

@@ -28,6 +28,7 @@ struct gy_kinds_server {
     const struct gy_config_directive *at; /* NULL: from the command line */
     struct gy_serve_server *server;       /* in the plan */
     struct gy_serve_server *twin;         /* the same over UDP; NULL: TCP alone */
+    struct gy_serve_server *secure;       /* the same over TLS; NULL: nowhere */
     struct gy_kinds *kinds;
     char name[GY_KINDS_NAME_BYTES];
     struct gy_server_setup setup;
@@ -76,6 +77,10 @@ int gy_kinds_take(struct gy_kinds *kinds, const struct gy_config_directive *dire
 /* Adds a server that no block stands for; it listens nowhere yet. NULL: out of memory or places. */
 struct gy_kinds_server *gy_kinds_add(struct gy_kinds *kinds, const struct gy_server_kind *kind,
                                      const char *name);
+
+/* It listens on `address` for TLS, too. 0; GY_ELIMIT at a bound; GY_EINVAL for a kind that cannot.
+ * The address is known to be one. */
+int gy_kinds_listen_tls(struct gy_kinds_server *made, const char *address, struct gy_error *error);
 
 /* Opens the servers of the program's own kinds. The plan's `workers` is settled by then. */
 int gy_kinds_open(struct gy_kinds *kinds, struct gy_error *error);

@@ -264,6 +264,17 @@ static int serve_flags(struct gy_plan_making *making, const struct gy_plan_flags
         struct gy_plan_block *block = made->memory;
         block->hosts[0]->options = flags->files;
     }
+    if (flags->dns != NULL && flags->dns->tls != NULL) {
+        const struct gy_dns_flags *dns = flags->dns;
+        int code =
+            dns->tls_address_count == 0 ? gy_kinds_listen_tls(made, GY_DNS_TLS_ADDRESS, error) : 0;
+        for (uint32_t i = 0; i < dns->tls_address_count && code == 0; i++) {
+            code = gy_kinds_listen_tls(made, dns->tls_addresses[i], error);
+        }
+        if (code != 0) {
+            return code;
+        }
+    }
     struct gy_serve_server *server = made->server;
     memcpy(server->addresses, options->addresses, sizeof server->addresses);
     server->address_count = options->address_count;
@@ -364,6 +375,12 @@ int gy_plan_make(void *context, struct gy_serve_plan *plan, struct gy_error *err
             "--zone %s: %s says what its servers serve; write zone NAME FILE; there",
             flags->dns->zones[0], flags->config);
     }
+    if (servers > 0 && flags->dns != NULL && flags->dns->tls != NULL) {
+        return gy_error_set(error, GY_EINVAL,
+                            "--tls %s: %s says what its servers serve; write certificate FILE; and "
+                            "listen-tls ADDRESS; there",
+                            flags->dns->tls, flags->config);
+    }
     if (servers > 0 && flags->files.directory != NULL) {
         return gy_error_set(error, GY_EINVAL,
                             "%s: %s says what its servers serve; write root %s; there",
@@ -396,7 +413,10 @@ int gy_plan_check(struct gy_plan_flags *flags)
     for (uint32_t s = 0; code == 0 && s < plan->server_count; s++) {
         for (uint32_t a = 0; a < plan->servers[s].address_count; a++) {
             printf("%s%s would listen on %s\n", plan->servers[s].name,
-                   plan->servers[s].twin ? " (UDP)" : "", plan->servers[s].addresses[a]);
+                   plan->servers[s].datagrams                         ? " (UDP)"
+                   : plan->servers[s].twin && plan->servers[s].secure ? " (TLS)"
+                                                                      : "",
+                   plan->servers[s].addresses[a]);
         }
     }
     gy_serve_plan_free(plan);

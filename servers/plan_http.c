@@ -63,7 +63,7 @@ static void http_close(void *server)
     }
     gy_vhosts_close(&block->vhosts);
     gy_plan_free_limits(block);
-    gy_plan_free_tls(block);
+    gy_tls_keys_close(&block->tls);
 }
 
 /* Once all keys are read: what they inherit from each other, and what makes no sense together. */
@@ -75,7 +75,7 @@ static int http_settle(void *server, const struct gy_server_setup *setup,
     block->at = at;
     block->hosts[0]->at = at;
     int code = gy_plan_settle_limits(block, error);
-    code = code == 0 ? gy_plan_settle_tls(block, error) : code;
+    code = code == 0 ? gy_tls_keys_settle(&block->tls, error) : code;
     return code == 0 ? gy_plan_settle_hosts(block, error) : code;
 }
 

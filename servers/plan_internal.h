@@ -7,12 +7,12 @@
 
 #include "../core/config.h"
 #include "admin/admin.h"
-#include "core/tls_files.h"
 #include "http/http_server.h"
 #include "http/site.h"
 #include "http/vhosts.h"
 #include "kinds.h"
 #include "plan.h"
+#include "tls_keys.h"
 
 #define GY_PLAN_FIXED_TEXT "Hello, world!"
 
@@ -57,9 +57,7 @@ struct gy_plan_block {
     const struct gy_config_directive *visits_at; /* what is of no use without a limit */
     struct gy_visitors visitors;
     void *visitors_memory;
-    struct gy_tls_files tls_files;
-    struct gy_tls_config *tls;                /* NULL: plain HTTP */
-    const struct gy_config_directive *tls_at; /* what is of no use without a certificate */
+    struct gy_tls_keys tls;
 };
 
 /* What a plan owns. */
@@ -173,32 +171,26 @@ void gy_plan_free_limits(struct gy_plan_block *block);
 
 /* ---- TLS ---- */
 
-int gy_plan_take_certificate(void *context, const struct gy_config_directive *directive,
-                             struct gy_error *error);
-int gy_plan_take_client_certificates(void *context, const struct gy_config_directive *directive,
-                                     struct gy_error *error);
-int gy_plan_take_tickets(void *context, const struct gy_config_directive *directive,
-                         struct gy_error *error);
+int gy_plan_take_tls(void *context, const struct gy_config_directive *directive,
+                     struct gy_error *error);
 
 #define GY_PLAN_TLS_KEYS                                                                           \
-    {"certificate", 1, 2, GY_CONFIG_PLAIN, false, gy_plan_take_certificate, "FILE [KEY]"},         \
+    {"certificate", 1, 2, GY_CONFIG_PLAIN, false, gy_plan_take_tls, "FILE [KEY]"},                 \
         {"client-certificates",                                                                    \
          2,                                                                                        \
          2,                                                                                        \
          GY_CONFIG_PLAIN,                                                                          \
          true,                                                                                     \
-         gy_plan_take_client_certificates,                                                         \
+         gy_plan_take_tls,                                                                         \
          "required or optional, AUTHORITIES"},                                                     \
+        {"session-tickets", 1, 1, GY_CONFIG_PLAIN, true, gy_plan_take_tls, "on or off"},           \
+        {"stapling-file", 1, 1, GY_CONFIG_PLAIN, false, gy_plan_take_tls, "FILE"},                 \
     {                                                                                              \
-        "session-tickets", 1, 1, GY_CONFIG_PLAIN, true, gy_plan_take_tickets, "on or off"          \
+        "early-data", 1, 1, GY_CONFIG_PLAIN, true, gy_plan_take_tls, "on or off"                   \
     }
-
-/* Once all keys are read. */
-int gy_plan_settle_tls(const struct gy_plan_block *block, struct gy_error *error);
 
 /* Reads the certificates, of the block and of `--tls FLAG` (NULL: not given). */
 int gy_plan_open_tls(struct gy_plan_block *block, const char *flag, struct gy_error *error);
-void gy_plan_free_tls(struct gy_plan_block *block);
 
 /* Mebibytes of a cache, for --cache and the key. `error` may be NULL. */
 #define GY_PLAN_CACHE_MIB_MAX (1u << 20)

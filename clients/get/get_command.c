@@ -369,6 +369,7 @@ int gy_get_main(int argc, char **argv)
     tls->protocol_count = 1;
     tls->verify = GY_TLS_VERIFY_REQUIRED;
     tls->resume = true;
+    tls->status = true;
     signal(SIGPIPE, SIG_IGN); /* a reader that leaves is told like any other error */
     command.fetches = calloc((size_t)argc, sizeof *command.fetches);
     if (command.fetches == NULL) {

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/address.h"
 #include "servers/dns/dns_kind.h"
 #include "servers/plan.h"
 #include "servers/serve.h"
@@ -13,11 +14,13 @@ static void help(FILE *out)
     fprintf(
         out,
         "Usage: gyre dns --zone NAME=FILE [FLAGS]\n"
-        "An authoritative name server, over UDP and TCP, for zones in zone files.\n\n"
+        "An authoritative name server, over UDP, TCP and TLS, for zones in zone files.\n\n"
         "  gyre dns --zone example.com=example.com.zone     on 127.0.0.1:5300\n"
         "  gyre dns --listen :53 --user nobody --zone example.com=example.com.zone\n"
         "  gyre dns --check --zone example.com=example.com.zone\n\n"
         "  --zone NAME=FILE        answer for NAME, from FILE; may be repeated\n"
+        "  --tls FILE[,KEY]        DNS over TLS with this certificate (see `gyre cert`)\n"
+        "  --listen-tls ADDRESS    where; may be repeated (default: " GY_DNS_TLS_ADDRESS ")\n"
         "  --trains                for clients that send many datagrams at a time (UDP GRO and\n"
         "                          GSO)\n"
         "%s%s"
@@ -28,24 +31,63 @@ static void help(FILE *out)
         gy_plan_flags_help, gy_serve_flags_help);
 }
 
+/* The value of a flag, if that is what argv[*index] is: "--name=VALUE" or "--name VALUE". NULL: it
+ * is not; "": the value is missing. */
+static const char *value_of(const char *name, int argc, char **argv, int *index)
+{
+    const char *argument = argv[*index];
+    size_t length = strlen(name);
+    if (strncmp(argument, name, length) != 0 ||
+        (argument[length] != '=' && argument[length] != '\0')) {
+        return NULL;
+    }
+    if (argument[length] == '=') {
+        return argument + length + 1;
+    }
+    return *index + 1 < argc ? argv[++*index] : "";
+}
+
+static int take_tls_address(struct gy_dns_flags *flags, const char *value, struct gy_error *error)
+{
+    struct gy_address address;
+    struct gy_error why = {0};
+    if (gy_address_parse(&address, value, &why) != 0) {
+        return gy_error_set(error, GY_EINVAL, "--listen-tls %s: %s", value, why.message);
+    }
+    if (flags->tls_address_count == GY_DNS_FLAG_TLS_MAX) {
+        return gy_error_set(error, GY_EINVAL, "--listen-tls %s: more than %d", value,
+                            GY_DNS_FLAG_TLS_MAX);
+    }
+    flags->tls_addresses[flags->tls_address_count++] = value;
+    return 1;
+}
+
 /* 1: taken; 0: not one of these; negative: GY_EINVAL. */
 static int own_flag(struct gy_dns_flags *flags, int argc, char **argv, int *index,
                     struct gy_error *error)
 {
-    const char *argument = argv[*index];
-    const char *value = NULL;
-    if (strcmp(argument, "--trains") == 0) {
+    static const char *const names[] = {"--zone", "--tls", "--listen-tls"};
+    if (strcmp(argv[*index], "--trains") == 0) {
         flags->trains = true;
         return 1;
     }
-    if (strncmp(argument, "--zone=", 7) == 0) {
-        value = argument + 7;
-    } else if (strcmp(argument, "--zone") != 0) {
+    const char *value = NULL;
+    size_t which = 0;
+    while (which < 3 && (value = value_of(names[which], argc, argv, index)) == NULL) {
+        which++;
+    }
+    if (value == NULL) {
         return 0;
-    } else if (*index + 1 < argc) {
-        value = argv[++*index];
-    } else {
-        return gy_error_set(error, GY_EINVAL, "--zone needs a value");
+    }
+    if (value[0] == '\0') {
+        return gy_error_set(error, GY_EINVAL, "%s needs a value", names[which]);
+    }
+    if (which == 1) {
+        flags->tls = value;
+        return 1;
+    }
+    if (which == 2) {
+        return take_tls_address(flags, value, error);
     }
     if (flags->zone_count == GY_DNS_FLAG_ZONES_MAX) {
         return gy_error_set(error, GY_EINVAL, "--zone %s: more than %d; a file has room for more",
@@ -76,6 +118,13 @@ static int read_flags(struct gy_plan_flags *flags, struct gy_dns_flags *dns, int
             return 2;
         }
     }
+    if (dns->tls_address_count > 0 && dns->tls == NULL) {
+        fprintf(stderr,
+                "gyre dns: --listen-tls %s: there is no TLS without a certificate: --tls "
+                "FILE\nTry `gyre dns --help`.\n",
+                dns->tls_addresses[0]);
+        return 2;
+    }
     if (dns->zone_count == 0 && flags->config == NULL) {
         fprintf(stderr, "gyre dns: --zone NAME=FILE is needed\nTry `gyre dns --help`.\n");
         return 2;
@@ -89,8 +138,10 @@ static void listening(void *context, const struct gy_serve_place *places, uint32
     (void)context;
     for (uint32_t i = 0; i < count; i++) {
         printf("gyre %s (%s): listening on %s with %u worker%s\n", places[i].server,
-               places[i].datagrams ? "UDP" : "TCP", places[i].address, workers,
-               workers == 1 ? "" : "s");
+               places[i].datagrams ? "UDP"
+               : places[i].secure  ? "TLS"
+                                   : "TCP",
+               places[i].address, workers, workers == 1 ? "" : "s");
     }
     fflush(stdout);
 }

@@ -17,6 +17,7 @@
 #include "servers/dns/dns_server.h"
 #include "servers/http/access_log.h"
 #include "servers/sha1.h"
+#include "servers/tls_keys.h"
 
 #define NSID_BYTES      64
 #define IDLE_MAX        3600000
@@ -30,6 +31,8 @@ struct server {
     struct gy_dns_list list;
     struct gy_dns_set *set;
     struct gy_dns_keeper *keeper;
+    struct gy_tls_keys tls;
+    const char *tls_flag;           /* --tls; NULL: not given */
     struct gy_visitors_options tcp; /* connections_max 0: no limit */
     struct gy_visitors tcp_visitors;
     void *tcp_memory;
@@ -51,6 +54,7 @@ int gy_dns_kind_flags(void *context, const struct gy_dns_flags *flags, struct gy
 {
     struct server *server = context;
     server->dns.datagrams.gro = server->dns.datagrams.gso = flags->trains;
+    server->tls_flag = flags->tls;
     for (uint32_t i = 0; i < flags->zone_count; i++) {
         const char *given = flags->zones[i];
         const char *equals = strchr(given, '=');
@@ -166,6 +170,13 @@ static int take_query_log(void *context, const struct gy_config_directive *direc
     return 0;
 }
 
+static int take_tls(void *context, const struct gy_config_directive *directive,
+                    struct gy_error *error)
+{
+    struct server *server = context;
+    return gy_tls_keys_take(&server->tls, directive, error);
+}
+
 static const struct gy_config_key keys[] = {
     {"zone", 2, 2, GY_CONFIG_EITHER, false, take_list, "NAME FILE"},
     {"secondary", 2, 2, GY_CONFIG_BLOCK, false, take_list, "NAME FILE"},
@@ -184,6 +195,11 @@ static const struct gy_config_key keys[] = {
     {"rate-slip", 1, 1, GY_CONFIG_PLAIN, true, take_limit, "N"},
     {"rate-prefix", 2, 2, GY_CONFIG_PLAIN, true, take_limit, "24 56"},
     {"rate-exempt", 1, 16, GY_CONFIG_PLAIN, false, take_limit, "192.0.2.0/24..."},
+    {"certificate", 1, 2, GY_CONFIG_PLAIN, false, take_tls, "FILE [KEY]"},
+    {"client-certificates", 2, 2, GY_CONFIG_PLAIN, true, take_tls,
+     "required or optional, AUTHORITIES"},
+    {"session-tickets", 1, 1, GY_CONFIG_PLAIN, true, take_tls, "on or off"},
+    {"stapling-file", 1, 1, GY_CONFIG_PLAIN, false, take_tls, "FILE"},
 };
 
 /* ---- the kind ---- */
@@ -221,9 +237,15 @@ static int dns_settle(void *context, const struct gy_server_setup *setup,
                       const struct gy_config_directive *at, struct gy_error *error)
 {
     struct server *server = context;
-    (void)setup;
-    (void)at;
-    int code = gy_dns_limit_settle(&server->limit, error);
+    bool certificate = server->tls.files.pair_count > 0;
+    int code = gy_tls_keys_settle(&server->tls, error);
+    if (code == 0 && certificate != (setup->tls_address_count > 0)) {
+        code = gy_config_error(certificate ? server->tls.at : at, error,
+                               "DNS over TLS needs both a certificate and an address of its own; "
+                               "write %s;",
+                               certificate ? "listen-tls ADDRESS:853" : "certificate FILE");
+    }
+    code = code == 0 ? gy_dns_limit_settle(&server->limit, error) : code;
     return code == 0 ? gy_dns_list_settle(&server->list, error) : code;
 }
 
@@ -246,7 +268,8 @@ static int dns_open(void *context, const struct gy_server_setup *setup, struct g
     server->counts = setup->counts;
     struct gy_access_options log = {
         .path = server->query_log, .format = GY_ACCESS_JSON, .workers = setup->workers};
-    return log.path != NULL ? gy_access_log_open(&server->dns.query_log, &log, error) : 0;
+    int code = log.path != NULL ? gy_access_log_open(&server->dns.query_log, &log, error) : 0;
+    return code == 0 ? gy_tls_keys_open(&server->tls, server->tls_flag, "dot", error) : code;
 }
 
 static int dns_load(void *context, struct gy_error *error)
@@ -315,6 +338,7 @@ static void dns_close(void *context)
     }
     gy_dns_server_close(&server->dns);
     gy_dns_limit_close(&server->limit);
+    gy_tls_keys_close(&server->tls);
     gy_access_log_close(server->dns.query_log);
     pthread_mutex_destroy(&server->lock);
     free(server->tcp_memory);
@@ -350,6 +374,14 @@ static void dns_worker_close(struct gy_worker *worker, void *state)
     pthread_mutex_unlock(&server->lock);
 }
 
+static void dns_fill_tls(void *context, struct gy_server *core)
+{
+    const struct server *server = context;
+    gy_assert(server->tls.config != NULL);
+    core->layer = &gy_tls_layer;
+    core->layer_context = server->tls.config;
+}
+
 static const struct gy_datagram_options *dns_datagrams(void *context)
 {
     struct server *server = context;
@@ -378,6 +410,7 @@ const struct gy_server_kind gy_dns_kind = {
     .worker_close = dns_worker_close,
     .load = dns_load,
     .datagrams = dns_datagrams,
+    .fill_tls = dns_fill_tls,
     .prepare = dns_prepare,
     .metrics = &metrics,
 };

@@ -7,12 +7,17 @@
 #include "../kind.h"
 
 #define GY_DNS_FLAG_ZONES_MAX 256
+#define GY_DNS_FLAG_TLS_MAX   16
+#define GY_DNS_TLS_ADDRESS    "127.0.0.1:8530" /* where nobody said */
 
 /* What the command line said. */
 struct gy_dns_flags {
     const char *zones[GY_DNS_FLAG_ZONES_MAX]; /* --zone NAME=FILE */
     uint32_t zone_count;
-    bool trains; /* --trains */
+    bool trains;                                    /* --trains */
+    const char *tls;                                /* --tls FILE[,KEY]; NULL: not given */
+    const char *tls_addresses[GY_DNS_FLAG_TLS_MAX]; /* --listen-tls ADDRESS:PORT */
+    uint32_t tls_address_count;
 };
 
 extern const struct gy_server_kind gy_dns_kind;

@@ -16,6 +16,8 @@ const struct gy_metric_description gy_dns_rows[GY_DNS_ROWS] = {
      GY_METRIC_COUNTER, COUNTS(udp)},
     {"dns_transport_queries", "transport=\"tcp\"", "Queries answered, by transport.",
      GY_METRIC_COUNTER, COUNTS(tcp)},
+    {"dns_transport_queries", "transport=\"tls\"", "Queries answered, by transport.",
+     GY_METRIC_COUNTER, COUNTS(tls)},
 #define TYPE_ROW(name)                                                                             \
     {"dns_type_queries", "type=\"" #name "\"", "Queries answered, by the type asked for.",         \
      GY_METRIC_COUNTER, COUNTS(type_##name)},
@@ -112,6 +114,7 @@ void dns_count(struct gy_dns_worker *worker, uint32_t count)
     struct gy_dns_counts *counts = worker->counts;
     uint64_t answered = 0;
     uint64_t udp = 0;
+    uint64_t tls = 0;
     uint64_t edns = 0;
     uint64_t dnssec = 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -122,6 +125,7 @@ void dns_count(struct gy_dns_worker *worker, uint32_t count)
         }
         answered++;
         udp += query->transport == GY_DNS_UDP;
+        tls += query->transport == GY_DNS_TLS;
         edns += query->has_edns;
         dnssec += query->dnssec_ok;
         count_type(counts, query->type);
@@ -138,7 +142,8 @@ void dns_count(struct gy_dns_worker *worker, uint32_t count)
     }
     gy_count(&counts->queries, answered);
     gy_count(&counts->udp, udp);
-    gy_count(&counts->tcp, answered - udp);
+    gy_count(&counts->tcp, answered - udp - tls);
+    gy_count(&counts->tls, tls);
     gy_count(&counts->edns, edns);
     gy_count(&counts->dnssec, dnssec);
 }
@@ -147,7 +152,7 @@ void dns_count_transfer(struct gy_dns_worker *worker, const struct gy_dns_query 
 {
     struct gy_dns_counts *counts = worker->counts;
     gy_count(&counts->queries, 1);
-    gy_count(&counts->tcp, 1);
+    gy_count(query->transport == GY_DNS_TLS ? &counts->tls : &counts->tcp, 1);
     gy_count(&counts->edns, query->has_edns);
     gy_count(&counts->transfers_begun, 1);
     count_type(counts, query->type);

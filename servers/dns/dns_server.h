@@ -3,8 +3,8 @@
 #define GY_SERVERS_DNS_DNS_SERVER_H
 
 /*
- * An authoritative name server over UDP and TCP: protocols/dns between the core's datagrams and
- * streams.
+ * An authoritative name server over UDP, TCP and TLS (RFC 7858): protocols/dns between the core's
+ * datagrams and streams.
  *
  * Queries are answered by the batch: what a turn brought over UDP, or what a TCP connection holds.
  * Over UDP an answer leaves from the address that was asked. Over TCP all answers to what has
@@ -78,6 +78,7 @@ struct gy_dns_counts {
     _Atomic uint64_t queries; /* answered, with whatever code */
     _Atomic uint64_t udp;
     _Atomic uint64_t tcp;
+    _Atomic uint64_t tls;
 #define GY_DNS_TYPE_MEMBER(name) _Atomic uint64_t type_##name;
     GY_DNS_COUNTED_TYPES(GY_DNS_TYPE_MEMBER)
 #undef GY_DNS_TYPE_MEMBER
@@ -146,7 +147,7 @@ void gy_dns_server_datagrams(struct gy_dns_server *server);
 
 /* Rows of struct gy_dns_counts. */
 #define GY_DNS_ROW(name) +1
-#define GY_DNS_ROWS      (27 GY_DNS_COUNTED_TYPES(GY_DNS_ROW) GY_DNS_COUNTED_RCODES(GY_DNS_ROW))
+#define GY_DNS_ROWS      (28 GY_DNS_COUNTED_TYPES(GY_DNS_ROW) GY_DNS_COUNTED_RCODES(GY_DNS_ROW))
 extern const struct gy_metric_description gy_dns_rows[GY_DNS_ROWS];
 
 #endif

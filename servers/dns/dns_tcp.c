@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-/* Queries over TCP (RFC 7766): each behind its length in two bytes. */
+/* Queries over TCP (RFC 7766), with TLS or without (RFC 7858): each behind its length in two bytes.
+ */
 
 #include <string.h>
 #include <sys/socket.h>
@@ -114,7 +115,7 @@ static uint32_t take_batch(struct gy_stream *stream, struct gy_dns_worker *worke
         query->bytes = bytes;
         query->answer = dns_answer_at(worker, taken);
         query->room = GY_DNS_MESSAGE_MAX;
-        query->transport = GY_DNS_TCP;
+        query->transport = stream->layer == NULL ? GY_DNS_TCP : GY_DNS_TLS;
         dns_query_from(query, &session->peer, now);
         *used += 2 + bytes;
         worker->query_end[taken++] = *used;

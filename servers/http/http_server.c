@@ -133,6 +133,30 @@ static const char *server_name(const struct gy_http_server *shared)
     return name[0] != '\0' ? name : NULL;
 }
 
+/* What somebody else may have sent before must change nothing (RFC 8470 §3). */
+static bool too_early(const struct gy_http_exchange *exchange)
+{
+    const struct gy_stream *stream = gy_http_stream(exchange);
+    enum gy_http_method method = gy_http_method(exchange);
+    bool safe =
+        (method == GY_HTTP_GET || method == GY_HTTP_HEAD) && gy_http_protocol(exchange).length == 0;
+    return !safe && stream->layer != NULL && stream->layer->unproven;
+}
+
+static void early_request(struct gy_http_exchange *exchange)
+{
+    struct gy_http_server *shared = gy_http_context(exchange);
+    if (too_early(exchange)) {
+        gy_http_answer_error(exchange, 425, NULL);
+        return;
+    }
+    exchange->handler = shared->handler;
+    exchange->context = shared->context;
+    shared->handler->request(exchange);
+}
+
+static const struct gy_http_handler early_handler = {.request = early_request};
+
 static int http_worker_open(struct gy_worker *worker, const struct gy_server *server, void **state,
                             struct gy_error *error)
 {
@@ -151,7 +175,8 @@ static int http_worker_open(struct gy_worker *worker, const struct gy_server *se
     http->mapped_bytes = bytes;
     gy_slab_init(&http->exchanges, (void *)items, exchanges_bytes, gy_h1_exchange_bytes());
     gy_h1_heads_init(&http->heads, (uint8_t *)items + exchanges_bytes, count);
-    int code = gy_h1_env_init(&http->env, shared->handler, shared->context, &http->exchanges,
+    int code = gy_h1_env_init(&http->env, shared->early_data ? &early_handler : shared->handler,
+                              shared->early_data ? shared : shared->context, &http->exchanges,
                               &worker->bump, session_wake, server_name(shared));
     if (code != 0) {
         gy_unpoison(http, bytes);

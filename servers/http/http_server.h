@@ -51,6 +51,9 @@ struct gy_http_server {
     const struct gy_h1_limits *limits; /* NULL: gy_http_limits_defaults() */
     const struct gy_layer_ops *layer;  /* gy_tls_layer for https; NULL: plain */
     const void *layer_context;
+    bool early_data; /* the layer may hand over requests that could be copies of others' (RFC 8446
+                        §8): those with another method than GET or HEAD, or for a WebSocket, are
+                        answered with 425 until the handshake is done (RFC 8470 §5.2) */
     uint32_t exchanges_max;     /* requests active at once, per worker; 0: 65536 */
     uint32_t drain_patience_ms; /* how long a drain lets idle connections send one last request; 0:
                                    1000 */

@@ -416,7 +416,7 @@ static void a_peer_that_leaves_without_a_word_is_noticed(void **state)
 static void memory_is_bounded(void **state)
 {
     (void)state;
-    struct gy_tls_config *config = open_config((struct gy_tls_options){.memory_bytes = 400 * 1024});
+    struct gy_tls_config *config = open_config((struct gy_tls_options){.memory_bytes = 250 * 1024});
     struct loopback *loopback = serve("tls memory", config, (struct loopback_options){0});
     if (loopback == NULL) {
         return;

@@ -1,75 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """https, as OpenSSL's clients meet it: certificates, names, versions, tickets, reload, and what is no TLS."""
 
-import contextlib
-import functools
 import os
 import shutil
-import socket
 import ssl
 import subprocess
 import tempfile
 import threading
 
-from configured import Configured
-from harness import PROGRAM, Connection, Server, equal, output_of, run, test, true, until
-
-
-@functools.lru_cache
-def folder():
-    """Certificates, made once: an authority, localhost, *.example.org, a client, and somebody else's authority."""
-    path = tempfile.mkdtemp(prefix="gyre-tls-")
-    for arguments in (["localhost", "127.0.0.1"], ["*.example.org"], ["--client", "a customer"],
-                      ["--dir", os.path.join(path, "stranger"), "--client", "a stranger"]):
-        subprocess.run([PROGRAM, "cert", "--dir", path, *arguments], check=True, stdout=subprocess.DEVNULL)
-    return path
-
-
-def path_of(name):
-    return os.path.join(folder(), name)
-
-
-def context(**more):
-    made = ssl.create_default_context(cafile=path_of("authority.pem"))
-    for name, value in more.items():
-        setattr(made, name, value)
-    return made
-
-
-class Secure(Connection):
-    """A connection with TLS in it; its requests and answers are those of HTTP."""
-
-    def __init__(self, port, name="localhost", using=None, session=None):
-        super().__init__(port)
-        self.socket = (using or context()).wrap_socket(self.socket, server_hostname=name, session=session)
-
-    def subject(self):
-        return dict(pair[0] for pair in self.socket.getpeercert()["subject"])["commonName"]
-
-
-class Ready:
-    """Ready once the log says so: a plain request would be refused."""
-
-    def answers(self):
-        return ") serves" in self.log()
-
-
-class SecureFiles(Ready, Configured):
-    pass
-
-
-class SecureServer(Ready, Server):
-    pass
-
-
-class Https(Ready, Configured):
-    def __init__(self, inside=""):
-        super().__init__("workers 1;\nadmin 127.0.0.1:{admin};\nhttp { listen 127.0.0.1:{port}; fixed on;\n"
-                         f"certificate {path_of('localhost.pem')};\n"
-                         f"certificate {path_of('example.org.pem')} {path_of('example.org.key')};\n{inside}\n}}\n")
-
-    def counted(self, name):
-        return self.metrics()[name]
+from harness import PROGRAM, equal, output_of, run, test, true, until
+from secure import Https, Secure, SecureFiles, SecureServer, context, folder, path_of
 
 
 @test
@@ -243,17 +183,6 @@ def many_clients_shake_hands_at_once():
         equal(server.counted('gyre_tls_handshakes_total{kind="full"}'), 160)
 
 
-# What breaks the record layer or the first message, and the alert that RFC 8446 §6.2 has for it.
-BROKEN = (
-    ("plain HTTP", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", (10, 50, 70)),
-    ("a record larger than any", b"\x16\x03\x01\xff\xff" + b"\x01" * 20000, (22, 10, 50, 70)),
-    ("application data first", b"\x17\x03\x03\x00\x05hello", (10,)),
-    ("an unknown record", b"\x63\x03\x03\x00\x05hello", (10, 70)),
-    ("a hello that ends early", b"\x16\x03\x01\x00\x06\x01\x00\x00\x02\x03\x03", (50, 40, 47)),
-    ("a finished message first", b"\x16\x03\x01\x00\x08\x14\x00\x00\x04abcd", (10, 40)),
-)
-
-
 @test
 def the_limit_of_connections_counts_before_the_handshake():
     with Https("limit-connections 1;") as server:
@@ -269,19 +198,6 @@ def the_limit_of_connections_counts_before_the_handshake():
         until(lambda: server.counted("gyre_connections_open") == 1, "it is gone, and the admin listener's is there")
         with Secure(server.port) as connection:
             equal(connection.get("/").status, 200, "its place is free")
-
-
-@test
-def what_is_no_hello_gets_its_alert():
-    with Https() as server:
-        for what, data, alerts in BROKEN:
-            with contextlib.closing(socket.create_connection(("127.0.0.1", server.port), 5)) as client:
-                client.sendall(data)
-                answer = client.recv(100)
-                true(len(answer) == 7 and answer[0] == 21 and answer[5] == 2, f"{what}: a fatal alert: {answer!r}")
-                true(answer[6] in alerts, f"{what}: alert {answer[6]} is one of {alerts}")
-        with Secure(server.port) as connection:
-            equal(connection.get("/").status, 200, "others are served")
 
 
 @test
