@@ -11,6 +11,8 @@
 #include "layer.h"
 #include "stream.h"
 
+TAILQ_HEAD(gy_endpoint_queue, gy_endpoint);
+
 struct gy_endpoint_options {
     const char *name; /* "http"; for log and metrics */
     const struct gy_stream_ops *ops;
@@ -30,16 +32,24 @@ struct gy_endpoint {
     void *context;
     void *state; /* the owner's, for this worker */
     const struct gy_layer_ops *layer;
-    void *layer_state; /* the layer's, for this worker */
+    void *layer_state;                                           /* the layer's, for this worker */
+    void (*left)(struct gy_endpoint *endpoint, uint32_t ticket); /* a listener's (listener.h) */
     struct gy_slab sessions;
     struct gy_stream_limits limits; /* defaults filled in */
     struct gy_quota quota;
     struct gy_pool *pool;            /* that its streams receive into */
     struct gy_stream_queue *starved; /* of them, those that wait for a buffer of it */
-    uint64_t turn;                   /* that the next two are of (share.h) */
-    uint64_t spent_ns;               /* by its sessions */
-    uint64_t sent_bytes;             /* handed to the kernel */
-    uint32_t connections;            /* written by the worker alone, by gy_endpoint_count */
+
+    /* How it shares its worker's turns (share.h). */
+    struct gy_stream *ready_head, *ready_tail; /* its sessions to run */
+    uint32_t ready_count;
+    uint32_t ready_left; /* of them, those that this turn may run */
+    bool busy;           /* in worker->busy: as long as a turn ends with some that are ready */
+    TAILQ_ENTRY(gy_endpoint) busy_entry;
+    uint64_t turn;       /* that sent_bytes is of */
+    uint64_t sent_bytes; /* handed to the kernel */
+
+    uint32_t connections; /* written by the worker alone, by gy_endpoint_count */
     uint32_t connections_max;
 };
 

@@ -59,6 +59,7 @@ int gy_listener_open(struct gy_listener *listener, struct gy_worker *worker,
     if (code != 0) {
         return code;
     }
+    listener->endpoint.left = server->left;
     code = worker->options.shares && slot > 0 ? open_pool(listener, slot, error) : 0;
     if (code == 0 && server->worker_open != NULL) {
         code = server->worker_open(worker, server, &listener->endpoint.state, error);
@@ -73,20 +74,24 @@ int gy_listener_open(struct gy_listener *listener, struct gy_worker *worker,
 
 void gy_listener_arm(struct gy_listener *listener)
 {
-    if (listener->armed || listener->closing || gy_timer_armed(&listener->pause)) {
+    struct gy_worker *worker = listener->endpoint.worker;
+    bool shares = worker->options.shares;
+    if (listener->closing || gy_timer_armed(&listener->pause)) {
         return;
     }
-    struct gy_worker *worker = listener->endpoint.worker;
-    if (gy_ring_accept(worker->ring, gy_token(GY_OPERATION_ACCEPT, listener->slot, 1),
-                       listener->descriptor) == 0) {
-        listener->armed = true;
-    } else {
-        gy_timer_arm(&worker->wheel, &listener->pause, worker->now_ms + 1);
+    while (listener->armed < (shares ? GY_LISTENER_ACCEPTS : 1)) {
+        if (gy_ring_accept(worker->ring, gy_token(GY_OPERATION_ACCEPT, listener->slot, 1),
+                           listener->descriptor, !shares) != 0) {
+            gy_timer_arm(&worker->wheel, &listener->pause, worker->now_ms + 1);
+            return;
+        }
+        listener->armed++;
     }
 }
 
 static void refuse(struct gy_listener *listener, int descriptor)
 {
+    gy_assert(descriptor >= 0);
     gy_count(&listener->endpoint.worker->counters.connections_refused, 1);
     gy_log_limited(
         GY_LOG_WARN, "listener",
@@ -97,11 +102,23 @@ static void refuse(struct gy_listener *listener, int descriptor)
 
 static void begin_stream(struct gy_listener *listener, int descriptor)
 {
-    struct gy_stream *stream = NULL;
-    if (gy_endpoint_has_room(&listener->endpoint)) {
-        stream = gy_stream_open(&listener->endpoint, descriptor);
+    struct gy_endpoint *endpoint = &listener->endpoint;
+    uint32_t ticket = 0;
+    if (!gy_endpoint_has_room(endpoint)) {
+        refuse(listener, descriptor);
+        return;
     }
+    if (listener->server->admit != NULL &&
+        !listener->server->admit(endpoint, descriptor, &ticket)) {
+        gy_count(&endpoint->worker->counters.connections_refused, 1);
+        gy_worker_close_descriptor(endpoint->worker, descriptor);
+        return;
+    }
+    struct gy_stream *stream = gy_stream_open(endpoint, descriptor, ticket);
     if (stream == NULL) {
+        if (ticket != 0) {
+            endpoint->left(endpoint, ticket);
+        }
         refuse(listener, descriptor);
     } else if (listener->closing) {
         gy_stream_drain(stream);
@@ -145,7 +162,7 @@ static void take_backlog(struct gy_listener *listener);
 
 static void close_when_idle(struct gy_listener *listener)
 {
-    if (!listener->armed && !listener->closed) {
+    if (listener->armed == 0 && !listener->closed) {
         /* A connection wakes one of the processes that wait for it. If that was this one, just as
          * its accept was being cancelled, no other knows: it would wait for the next to come. */
         take_backlog(listener);
@@ -181,8 +198,9 @@ static bool passes_by_itself(int errno_value)
 
 void gy_listener_accepted(struct gy_listener *listener, const struct gy_completion *completion)
 {
+    gy_assert(listener->armed > 0);
     if (!(completion->flags & GY_COMPLETION_MORE)) {
-        listener->armed = false;
+        listener->armed--;
     }
     if (completion->result >= 0) {
         begin_stream(listener, completion->result);
@@ -221,7 +239,7 @@ void gy_listener_stop(struct gy_listener *listener, bool take_waiting)
             take_backlog(listener);
         }
     }
-    if (listener->armed && !listener->cancelled) {
+    if (listener->armed > 0 && !listener->cancelled) {
         /* By token, not by descriptor: a replacing process accepts on the same socket. */
         listener->cancelled =
             gy_ring_cancel_token(listener->endpoint.worker->ring, gy_token(GY_OPERATION_NONE, 0, 0),

@@ -5,13 +5,18 @@
 /*
  * A listener: one listening socket of one worker, and the server whose streams it begets.
  *
- * Accepting is multishot where the kernel has it. When descriptors run out (EMFILE, ENFILE) the
- * waiting client is accepted on a reserve descriptor and closed, so that it learns the news, and
- * accepting pauses for a moment; other errors re-arm.
+ * Accepting is multishot where the kernel has it: it takes all that wait at once. Where listeners
+ * share a worker, each has GY_LISTENER_ACCEPTS operations in flight that take one connection, so
+ * that a turn takes no more of one listener, however many wait. When descriptors run out (EMFILE,
+ * ENFILE) the waiting client is accepted on a reserve descriptor and closed, so that it learns the
+ * news, and accepting pauses for a moment; other errors re-arm.
  */
 
 #include "datagram.h"
 #include "endpoint.h"
+
+/* Connections that one listener of several takes in a turn. */
+#define GY_LISTENER_ACCEPTS 8
 
 struct gy_server {
     const char *name; /* "http"; for log and metrics */
@@ -31,6 +36,13 @@ struct gy_server {
                        struct gy_error *error);
     void (*worker_close)(struct gy_worker *worker, void *state);
 
+    /* Who may come in; both NULL: whoever there is room for. `admit` is asked for each connection
+     * before anything is kept for it, and before a layer's handshake; its `state` is there. False:
+     * it is closed at once. A ticket that is not 0 lies in stream->ticket until the connection is
+     * gone, when `left` is told of it. */
+    bool (*admit)(struct gy_endpoint *endpoint, int descriptor, uint32_t *ticket);
+    void (*left)(struct gy_endpoint *endpoint, uint32_t ticket);
+
     const int *descriptors; /* listening sockets: one for each worker, by its number */
 
     /* A server of datagrams: its descriptors are bound UDP sockets, and this stands in place of
@@ -47,8 +59,8 @@ struct gy_listener {
     struct gy_timer pause;
     int descriptor; /* of the listening socket */
     uint32_t slot;
-    bool armed;
-    bool cancelled; /* the armed accept's end was asked for */
+    uint32_t armed; /* accepts in flight */
+    bool cancelled; /* their end was asked for */
     bool closing;   /* no more accepting */
     bool closed;
 };

@@ -330,13 +330,13 @@ static struct io_uring_sqe *queue(struct gy_ring *ring)
     return sqe;
 }
 
-int gy_ring_accept(struct gy_ring *ring, uint64_t token, int listener)
+int gy_ring_accept(struct gy_ring *ring, uint64_t token, int listener, bool multishot)
 {
     struct io_uring_sqe *sqe = queue(ring);
     if (sqe == NULL) {
         return GY_ENOBUFS;
     }
-    if (ring->features & GY_RING_MULTISHOT_ACCEPT) {
+    if (multishot && (ring->features & GY_RING_MULTISHOT_ACCEPT)) {
         io_uring_prep_multishot_accept(sqe, listener, NULL, NULL, SOCK_CLOEXEC);
     } else {
         io_uring_prep_accept(sqe, listener, NULL, NULL, SOCK_CLOEXEC);
@@ -571,6 +571,9 @@ int gy_ring_submit(struct gy_ring *ring)
 int gy_ring_wait(struct gy_ring *ring, uint64_t timeout_ns)
 {
     struct io_uring_cqe *first = NULL;
+    if (timeout_ns == 0) {
+        return enter_result(ring, io_uring_submit_and_get_events(&ring->uring));
+    }
     if (timeout_ns == GY_RING_FOREVER) {
         return enter_result(ring, io_uring_submit_and_wait(&ring->uring, 1));
     }

@@ -146,9 +146,9 @@ void gy_ring_explain_refusal(int errno_value, int sysctl_disabled, char *text, s
 
 /* ---- operations ---- */
 
-/* Accepts until told otherwise (or one connection, where the kernel lacks multishot): each
- * completion's result is a descriptor. */
-int gy_ring_accept(struct gy_ring *ring, uint64_t token, int listener);
+/* Accepts one connection, or (multishot, where the kernel has it) all that come until told
+ * otherwise: each completion's result is a descriptor. */
+int gy_ring_accept(struct gy_ring *ring, uint64_t token, int listener, bool multishot);
 
 /* Connects to `address`, which is read by the time gy_ring_wait() returns. The result is 0 or a
  * negative errno. */

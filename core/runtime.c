@@ -19,6 +19,10 @@
 #define DESCRIPTORS_APART   64
 #define CONNECTIONS_DEFAULT 1048576u
 
+/* Of a pool's buffers, so many fewer are with the kernel where each listener has a pool of its own:
+ * a turn copies at most 64 KiB into each, while those of others wait. */
+#define SHARED_POSTED_DIVISOR 4
+
 struct runtime;
 
 struct runtime_thread {
@@ -158,6 +162,11 @@ static int prepare(struct runtime *runtime, enum gy_receive_mode mode)
     if (runtime->threads == NULL || runtime->workers == NULL) {
         return GY_ENOMEM;
     }
+    struct gy_pool_options pool = gy_pool_defaults(mode, 0);
+    bool shares = options->server_count > 1;
+    if (shares) {
+        pool.posted /= SHARED_POSTED_DIVISOR;
+    }
     for (uint32_t i = 0; i < runtime->count; i++) {
         runtime->workers[i] = aligned_alloc(GY_CACHE_LINE_BYTES, sizeof(struct gy_worker));
         if (runtime->workers[i] == NULL) {
@@ -172,9 +181,9 @@ static int prepare(struct runtime *runtime, enum gy_receive_mode mode)
                     .workers = runtime->count,
                     .processor = options->unpinned ? -1 : list[i % processor_count],
                     .streams_max = connections,
-                    .shares = options->server_count > 1,
+                    .shares = shares,
                     .ring.without = options->without,
-                    .pool = gy_pool_defaults(mode, 0),
+                    .pool = pool,
                 },
         };
     }

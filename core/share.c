@@ -18,22 +18,27 @@ static uint64_t clock_ns(void)
 /* What an endpoint has used is of this turn. */
 static void begin_turn(struct gy_endpoint *endpoint)
 {
-    uint64_t turn = gy_counter_read(&endpoint->worker->counters.turns) + 1;
+    struct gy_worker *worker = endpoint->worker;
+    uint64_t turn = gy_counter_read(&worker->counters.turns) + 1;
     if (endpoint->turn != turn) {
+        if (worker->last_at_work != NULL && worker->last_at_work != endpoint) {
+            worker->crowded_until_ms = worker->now_ms + GY_SHARE_CROWD_MS;
+        }
+        worker->last_at_work = endpoint;
         endpoint->turn = turn;
-        endpoint->spent_ns = 0;
         endpoint->sent_bytes = 0;
     }
 }
 
-/* Shows the session the first bytes of its input alone, and says how many it took. False: all of it
- * was shown, as there was no more, or no link to cut it with. */
+/* Shows the session the first bytes of its input alone, never less than it has seen of it before,
+ * and says how many it took. False: all of it was shown, as there was no more, or no link to cut it
+ * with. */
 static bool run_piece(struct gy_stream *stream, uint32_t *used)
 {
     struct gy_chain rest, piece;
+    uint32_t bytes = stream->seen_bytes + GY_SHARE_INPUT_BYTES;
     gy_chain_init(&piece, stream->in.links);
-    if (stream->in.length <= GY_SHARE_INPUT_BYTES ||
-        gy_chain_move(&stream->in, &piece, GY_SHARE_INPUT_BYTES) != 0) {
+    if (stream->in.length <= bytes || gy_chain_move(&stream->in, &piece, bytes) != 0) {
         gy_stream_run_session(stream);
         return false;
     }
@@ -43,8 +48,8 @@ static bool run_piece(struct gy_stream *stream, uint32_t *used)
     stream->eof = false; /* not yet */
     gy_stream_run_session(stream);
     stream->eof = eof;
-    gy_assert(stream->in.length <= GY_SHARE_INPUT_BYTES);
-    *used = GY_SHARE_INPUT_BYTES - stream->in.length;
+    gy_assert(stream->in.length <= bytes);
+    *used = bytes - stream->in.length;
     if (stream->state == GY_STREAM_OPEN) {
         int error = gy_chain_move(&rest, &stream->in, rest.length);
         gy_assert(error == 0); /* whole slices need no link */
@@ -74,51 +79,173 @@ static uint64_t run_stream(struct gy_stream *stream, uint64_t until_ns)
         now_ns = clock_ns();
     } while (more && now_ns < until_ns);
     gy_stream_settle(stream);
-    if (more) {
+    if (more && !stream->ready) {
         gy_stream_wake(stream);
+        stream->endpoint->ready_left++; /* there may be time left for it in this turn */
     }
     return now_ns;
 }
 
-void gy_share_run(struct gy_worker *worker, struct gy_stream *head)
+void gy_share_ready(struct gy_stream *stream)
 {
+    struct gy_endpoint *endpoint = stream->endpoint;
+    gy_assert(stream->ready && stream->next_ready == NULL);
+    if (endpoint->ready_count++ == 0) {
+        endpoint->ready_head = stream;
+    } else {
+        endpoint->ready_tail->next_ready = stream;
+    }
+    endpoint->ready_tail = stream;
+    if (!endpoint->busy) {
+        endpoint->busy = true;
+        TAILQ_INSERT_TAIL(&stream->worker->busy, endpoint, busy_entry);
+    }
+}
+
+static struct gy_stream *take_ready(struct gy_endpoint *endpoint)
+{
+    struct gy_stream *stream = endpoint->ready_head;
+    gy_assert(stream->ready && endpoint->ready_count > 0 && endpoint->ready_left > 0);
+    endpoint->ready_head = stream->next_ready;
+    endpoint->ready_count--;
+    endpoint->ready_left--;
+    stream->ready = false;
+    return stream;
+}
+
+/* Runs streams of the endpoint until the time is used up. Returns the time by then. */
+static uint64_t run_endpoint(struct gy_endpoint *endpoint, uint64_t now_ns, uint64_t until_ns)
+{
+    uint32_t ended = 0;
+    begin_turn(endpoint);
+    while (endpoint->ready_left > 0 && now_ns < until_ns && ended < GY_SHARE_ENDED_MAX) {
+        struct gy_stream *stream = take_ready(endpoint);
+        if (stream->state == GY_STREAM_OPEN) {
+            now_ns = run_stream(stream, until_ns);
+        } else {
+            gy_stream_flush_later(stream); /* it leaves this list before it goes */
+            ended++;
+        }
+    }
+    return now_ns;
+}
+
+void gy_share_run(struct gy_worker *worker)
+{
+    struct gy_endpoint *endpoint, *next;
     uint64_t now_ns = clock_ns();
     uint64_t end_ns = now_ns + GY_SHARE_SLICE_NS;
-    while (head != NULL) {
-        struct gy_stream *stream = head;
-        struct gy_endpoint *endpoint = stream->endpoint;
-        head = stream->next_ready;
-        stream->ready = false;
-        if (stream->state != GY_STREAM_OPEN) {
-            continue;
-        }
-        begin_turn(endpoint);
-        if (now_ns >= end_ns && endpoint->spent_ns >= GY_SHARE_LEAST_NS) {
-            gy_worker_ready(worker, stream);
-            gy_count(&worker->counters.put_off, 1);
-            continue;
-        }
-        uint64_t until_ns = now_ns < end_ns ? end_ns : now_ns + GY_SHARE_LEAST_NS;
-        uint64_t began_ns = now_ns;
-        now_ns = run_stream(stream, until_ns);
-        endpoint->spent_ns += now_ns - began_ns;
+    TAILQ_FOREACH(endpoint, &worker->busy, busy_entry)
+    {
+        endpoint->ready_left = endpoint->ready_count;
     }
+    if (TAILQ_NEXT(TAILQ_FIRST(&worker->busy), busy_entry) != NULL) {
+        TAILQ_FOREACH(endpoint, &worker->busy, busy_entry)
+        {
+            now_ns = run_endpoint(endpoint, now_ns, now_ns + GY_SHARE_LEAST_NS);
+        }
+    }
+    TAILQ_FOREACH(endpoint, &worker->busy, busy_entry)
+    {
+        now_ns = run_endpoint(endpoint, now_ns, end_ns);
+    }
+    endpoint = TAILQ_FIRST(&worker->busy); /* another comes first in the next turn */
+    TAILQ_REMOVE(&worker->busy, endpoint, busy_entry);
+    TAILQ_INSERT_TAIL(&worker->busy, endpoint, busy_entry);
+    for (endpoint = TAILQ_FIRST(&worker->busy); endpoint != NULL; endpoint = next) {
+        next = TAILQ_NEXT(endpoint, busy_entry);
+        gy_count(&worker->counters.put_off, endpoint->ready_left);
+        if (endpoint->ready_count == 0) {
+            endpoint->busy = false;
+            TAILQ_REMOVE(&worker->busy, endpoint, busy_entry);
+        }
+    }
+}
+
+/* ---- receives ---- */
+
+bool gy_share_is_flood(const struct gy_endpoint *endpoint)
+{
+    return endpoint->ready_count >= GY_SHARE_FLOOD;
+}
+
+bool gy_share_holds(const struct gy_stream *stream)
+{
+    return stream->ready && gy_share_is_flood(stream->endpoint) &&
+           !(stream->receiving && stream->once);
 }
 
 /* ---- sends ---- */
 
-bool gy_share_defers_send(struct gy_endpoint *endpoint, uint32_t bytes)
+/* What the endpoint may still send in this turn whatever others do. */
+static uint32_t least_left(const struct gy_endpoint *endpoint)
+{
+    return endpoint->sent_bytes < GY_SHARE_SEND_LEAST_BYTES
+               ? GY_SHARE_SEND_LEAST_BYTES - (uint32_t)endpoint->sent_bytes
+               : 0;
+}
+
+bool gy_share_is_crowded(struct gy_endpoint *endpoint)
+{
+    begin_turn(endpoint);
+    return endpoint->worker->now_ms < endpoint->worker->crowded_until_ms;
+}
+
+uint32_t gy_share_send(struct gy_endpoint *endpoint, uint32_t bytes)
 {
     struct gy_worker *worker = endpoint->worker;
+    gy_assert(bytes > 0);
     begin_turn(endpoint);
-    if (worker->turn_sent_bytes >= GY_SHARE_SEND_BYTES &&
-        endpoint->sent_bytes >= GY_SHARE_SEND_LEAST_BYTES) {
+    uint32_t left = worker->turn_sent_bytes < GY_SHARE_SEND_BYTES
+                        ? GY_SHARE_SEND_BYTES - (uint32_t)worker->turn_sent_bytes
+                        : 0;
+    if (left < least_left(endpoint)) {
+        left = least_left(endpoint);
+    }
+    if (left == 0) {
         gy_count(&worker->counters.put_off, 1);
-        return true;
+        return 0;
+    }
+    if (bytes > left) {
+        bytes = left;
     }
     worker->turn_sent_bytes += bytes;
     endpoint->sent_bytes += bytes;
-    return false;
+    return bytes;
+}
+
+/* Whether what the stream has to send comes after what others have. */
+static bool yields(const struct gy_stream *stream)
+{
+    if (stream->sending || gy_stream_unsent(stream) == 0) {
+        return false;
+    }
+    begin_turn(stream->endpoint);
+    return gy_stream_unsent(stream) > least_left(stream->endpoint);
+}
+
+void gy_share_flush(struct gy_worker *worker, struct gy_stream *head)
+{
+    struct gy_stream *later = NULL, **last = &later;
+    gy_assert(worker->flush_head == NULL);
+    while (head != NULL) {
+        struct gy_stream *stream = head;
+        head = stream->next_flush;
+        if (yields(stream)) {
+            stream->next_flush = NULL;
+            *last = stream;
+            last = &stream->next_flush;
+            continue;
+        }
+        stream->flush = false;
+        gy_stream_progress(stream);
+    }
+    while (later != NULL) {
+        struct gy_stream *stream = later;
+        later = stream->next_flush;
+        stream->flush = false;
+        gy_stream_progress(stream);
+    }
 }
 
 /* ---- pools ---- */

@@ -5,10 +5,15 @@
 /*
  * How endpoints share a worker's turn, so that a flood on one does not become the latency of all.
  *
- * On a worker with several listeners the sessions of a turn get a slice of time together. Streams
- * run in the order in which they became ready, a piece of input at a time. Once the slice is used
- * up, streams of endpoints that had their share of it wait for the next turn, which begins with
- * everybody's completions; those of the others still run. What waits keeps its place.
+ * On a worker with several listeners the sessions of a turn get a slice of time together. First
+ * each endpoint has a little of it for its streams, in the order in which they became ready, a
+ * piece of input at a time; what is left of the slice goes to those that have more to do, beginning
+ * with another one each turn. What is left over keeps its place and waits for the next turn, which
+ * begins with everybody's completions; it costs that turn nothing.
+ *
+ * Those completions come in the order in which the kernel got the bytes, whoever they are for, some
+ * twenty to a turn. So an endpoint with many streams that wait is a flood: they stop receiving
+ * until their sessions have run, and then receive once at a time.
  *
  * A worker with one listener has nobody to share with: its sessions run as they come, and no clock
  * is read.
@@ -16,25 +21,54 @@
 
 #include "worker.h"
 
-#define GY_SHARE_SLICE_NS 40000u
+#define GY_SHARE_SLICE_NS 20000u
 
-/* An endpoint that has run for less than this in a turn is not put off. */
+/* What each endpoint may use of it before any uses more. */
 #define GY_SHARE_LEAST_NS (GY_SHARE_SLICE_NS / 4)
 
-/* Bytes that a turn's sends hand to the kernel, which copies them in that turn: past the first
- * bound, streams of endpoints that have sent less than the second in this turn still send, the
- * others in the next. */
-#define GY_SHARE_SEND_BYTES       (128u << 10)
-#define GY_SHARE_SEND_LEAST_BYTES (32u << 10)
+/* Streams that have ended, and leave the list of those to run in one turn: each is closed in it. */
+#define GY_SHARE_ENDED_MAX 8
+
+/* Streams of one endpoint that wait to be run, from which on they are a flood. */
+#define GY_SHARE_FLOOD 64
+
+/* Bytes that a turn's sends hand to the kernel, which copies them in that turn, and for a peer on
+ * this host does the peer's part as well: 64 KiB took 20 to 40 us. Streams of endpoints that have
+ * sent less than the least in this turn go first; the others send what is left of the first bound,
+ * or wait for the next turn. No send is larger than what is left, so that a large one does not wait
+ * for a turn without others. This is for while several endpoints are at work. */
+#define GY_SHARE_SEND_BYTES       (64u << 10)
+#define GY_SHARE_SEND_LEAST_BYTES (16u << 10)
+
+/* So long after another endpoint was at work, one is not taken to be alone. */
+#define GY_SHARE_CROWD_MS 100
 
 /* Input that a session is shown at a time; all of it, where it makes nothing of that. */
-#define GY_SHARE_INPUT_BYTES 2048
+#define GY_SHARE_INPUT_BYTES 1024
 
-/* Runs the streams of a list, linked by next_ready; those that are put off are ready again. */
-void gy_share_run(struct gy_worker *worker, struct gy_stream *head);
+/* Puts a stream at the end of those of its endpoint that are to run. */
+void gy_share_ready(struct gy_stream *stream);
 
-/* Whether a send of the endpoint has to wait for the next turn; if not, its bytes are counted. */
-bool gy_share_defers_send(struct gy_endpoint *endpoint, uint32_t bytes);
+/* Runs streams that are ready, of which there are some. */
+void gy_share_run(struct gy_worker *worker);
+
+/* Whether streams of the endpoint that receive from now on do so once at a time. */
+bool gy_share_is_flood(const struct gy_endpoint *endpoint);
+
+/* Whether the stream is not to receive before its session has run. */
+bool gy_share_holds(const struct gy_stream *stream);
+
+/* Whether others were at work of late, so that what the endpoint sends has a share's bound. One
+ * that is alone sends as if the worker were its own. */
+bool gy_share_is_crowded(struct gy_endpoint *endpoint);
+
+/* In a crowd: how much of a send of `bytes` may go now, which is counted; 0: it waits for the next
+ * turn. */
+uint32_t gy_share_send(struct gy_endpoint *endpoint, uint32_t bytes);
+
+/* Carries out what the streams of a list ask for, linked by next_flush: those with little to send
+ * first. */
+void gy_share_flush(struct gy_worker *worker, struct gy_stream *head);
 
 /*
  * Receive buffers are shared as well: the first listener's streams, and those that are dialled,

@@ -197,6 +197,7 @@ static void stream_timer_fired(struct gy_timer *timer, uint64_t now_ms)
     if (due_ms != 0 && due_ms <= now_ms) {
         stream->deadline_ms = 0;
         gy_stream_apply(stream, stream->endpoint->ops->expire(stream));
+        stream->seen_bytes = stream->in.length;
         gy_stream_settle(stream);
     }
     gy_stream_arm_timer(stream);
@@ -294,12 +295,14 @@ static void stream_unmake(struct gy_stream *stream)
     gy_gauge_set(&worker->counters.connections_open, worker->streams_open);
 }
 
-struct gy_stream *gy_stream_open(struct gy_endpoint *endpoint, int descriptor)
+struct gy_stream *gy_stream_open(struct gy_endpoint *endpoint, int descriptor, uint32_t ticket)
 {
+    gy_assert(ticket == 0 || endpoint->left != NULL);
     struct gy_stream *stream = stream_make(endpoint, descriptor);
     if (stream == NULL) {
         return NULL;
     }
+    stream->ticket = ticket;
     if (endpoint->layer != NULL && endpoint->layer->open(stream, false) != 0) {
         stream_unmake(stream);
         return NULL;
@@ -388,6 +391,9 @@ void gy_stream_free(struct gy_stream *stream)
     }
     quota_charge(stream, 0);
     count_closed(stream);
+    if (stream->ticket != 0) {
+        stream->endpoint->left(stream->endpoint, stream->ticket);
+    }
     gy_worker_close_descriptor(worker, stream->descriptor);
     stream_unmake(stream);
 }
@@ -437,6 +443,7 @@ void gy_stream_drain(struct gy_stream *stream)
     } else if (stream->state == GY_STREAM_OPEN && !stream->fresh && !stream->draining) {
         stream->draining = true;
         gy_stream_apply(stream, stream->endpoint->ops->drain(stream));
+        stream->seen_bytes = stream->in.length;
         gy_stream_settle(stream);
     } else if (stream->state == GY_STREAM_DIALLING || stream->fresh) {
         gy_stream_abort(stream, GY_CLOSE_DRAIN);
@@ -547,6 +554,7 @@ void gy_stream_run_session(struct gy_stream *stream)
     stream->fresh = false;
     stream->silent = false;
     gy_stream_apply(stream, fresh ? ops->open(stream) : ops->turn(stream));
+    stream->seen_bytes = stream->in.length;
     if (stream->layer != NULL && stream->state == GY_STREAM_OPEN) {
         after_layer(stream, fresh);
     }
@@ -554,7 +562,11 @@ void gy_stream_run_session(struct gy_stream *stream)
 
 void gy_stream_run(struct gy_stream *stream)
 {
-    if (stream->state == GY_STREAM_OPEN && (stream->layer == NULL || gy_stream_run_layer(stream))) {
+    if (stream->state != GY_STREAM_OPEN) {
+        gy_stream_flush_later(stream); /* it leaves this list before it goes */
+        return;
+    }
+    if (stream->layer == NULL || gy_stream_run_layer(stream)) {
         gy_stream_run_session(stream);
         gy_stream_settle(stream);
     }

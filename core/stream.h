@@ -129,7 +129,8 @@ enum gy_stream_waiting {
     GY_STREAM_WAITS_FOR_MEMORY,  /* in worker->retrying */
 };
 
-/* Sessions use worker, endpoint, session, in, out and eof; everything else belongs to core. */
+/* Sessions use worker, endpoint, session, in, out, eof and ticket; everything else belongs to core.
+ */
 struct gy_stream {
     struct gy_worker *worker;
     struct gy_endpoint *endpoint;
@@ -154,6 +155,8 @@ struct gy_stream {
     uint32_t sending_bytes; /* at the front of `out` (the layer's, if any), with the kernel */
     uint32_t dropped_bytes; /* while lingering */
     int error;              /* the errno that ended it, if one did */
+    uint32_t ticket;        /* that it was let in with (listener.h); 0: none */
+    uint32_t seen_bytes;    /* of `in`: shown to the session before, and left there by it */
 
     uint8_t state;      /* enum gy_stream_state */
     uint8_t waiting;    /* enum gy_stream_waiting */
@@ -164,6 +167,7 @@ struct gy_stream {
     bool ready : 1;     /* in the worker's list of sessions to run */
     bool flush : 1;     /* in the worker's list of streams to flush */
     bool receiving : 1;
+    bool once : 1; /* the armed receive ends with its first bytes */
     bool sending : 1;
     bool write_shut : 1;
     bool draining : 1;
@@ -200,9 +204,9 @@ struct gy_stream *gy_stream_dial(struct gy_endpoint *endpoint, const struct gy_a
 
 /* ---- for core/listener and core/worker ---- */
 
-/* Takes over an accepted descriptor. NULL when the slab of streams or sessions is at its bound;
- * then the descriptor stays with the caller. */
-struct gy_stream *gy_stream_open(struct gy_endpoint *endpoint, int descriptor);
+/* Takes over an accepted descriptor, and the ticket that it was let in with (listener.h; 0: none).
+ * NULL when the slab of streams or sessions is at its bound; then both stay with the caller. */
+struct gy_stream *gy_stream_open(struct gy_endpoint *endpoint, int descriptor, uint32_t ticket);
 
 struct gy_completion;
 void gy_stream_connected(struct gy_stream *stream, const struct gy_completion *completion);

@@ -102,6 +102,9 @@ void gy_stream_received(struct gy_stream *stream, const struct gy_completion *co
     gy_count(&worker->counters.received_bytes, (uint64_t)completion->result);
     if (stream->state == GY_STREAM_OPEN) {
         gy_stream_wake(stream);
+        if (worker->options.shares && gy_share_holds(stream)) {
+            gy_stream_flush_later(stream);
+        }
     } else {
         if (stream->state == GY_STREAM_LINGERING) {
             stream->dropped_bytes += gy_stream_wire_in(stream)->length;
@@ -158,23 +161,49 @@ void gy_stream_cancelled(struct gy_stream *stream, const struct gy_completion *c
 
 /* ---- doing what the state asks for ---- */
 
-/* Queues a send of the front of `out`. Without room for it now (ring, vectors) the stream stays on
- * the flush list. */
+/* How much one send takes of output that is longer than GY_SEND_BYTES_MAX. What a layer made is
+ * copies in memory of its own bound, which is to come back soon. */
+static uint32_t long_send_bytes(const struct gy_stream *stream, uint32_t out_bytes)
+{
+    if (stream->layer != NULL) {
+        return GY_SEND_BYTES_MAX;
+    }
+    return out_bytes <= GY_SEND_LONG_MAX_BYTES ? out_bytes : GY_SEND_LONG_BYTES;
+}
+
+/* Whether a send longer than GY_SEND_BYTES_MAX waits for the next turn; if not, it is counted. */
+static bool defers_long_send(struct gy_worker *worker, uint32_t bytes)
+{
+    if (worker->turn_long_bytes >= GY_TURN_LONG_BYTES) {
+        gy_count(&worker->counters.put_off, 1);
+        return true;
+    }
+    worker->turn_long_bytes += bytes;
+    return false;
+}
+
+/* Queues a send of the front of `out`. Without room for it now (time, ring, vectors) the stream
+ * stays on the flush list. */
 static void stream_send(struct gy_stream *stream)
 {
     struct gy_worker *worker = stream->worker;
     struct gy_chain *out = gy_stream_wire_out(stream);
     uint64_t token = gy_stream_token(stream, GY_OPERATION_SEND);
-    uint32_t most = out->length < GY_SEND_BYTES_MAX ? out->length : GY_SEND_BYTES_MAX;
+    uint32_t most = out->length;
     int error;
-    if (worker->options.shares && gy_share_defers_send(stream->endpoint, most)) {
+    bool crowded = worker->options.shares && gy_share_is_crowded(stream->endpoint);
+    if (__builtin_expect(most > GY_SEND_BYTES_MAX, 0)) {
+        most = crowded ? GY_SEND_BYTES_MAX : long_send_bytes(stream, most);
+    }
+    if (crowded ? (most = gy_share_send(stream->endpoint, most)) == 0
+                : most > GY_SEND_BYTES_MAX && defers_long_send(worker, most)) {
         gy_stream_flush_later(stream);
         return;
     }
-    if (out->count == 1 && out->length <= GY_SEND_BYTES_MAX) {
-        stream->sending_bytes = out->length;
+    if (out->head->slice.length >= most) {
+        stream->sending_bytes = most;
         error = gy_ring_send(worker->ring, token, stream->descriptor,
-                             gy_slice_data(out->head->slice), out->length);
+                             gy_slice_data(out->head->slice), most);
     } else {
         struct iovec *vectors = worker->vectors + worker->vectors_used;
         uint32_t room = GY_TURN_VECTORS - worker->vectors_used;
@@ -182,8 +211,8 @@ static void stream_send(struct gy_stream *stream)
             gy_stream_flush_later(stream);
             return;
         }
-        uint32_t count = gy_chain_vectors(out, vectors, GY_SEND_VECTORS_MAX, GY_SEND_BYTES_MAX,
-                                          &stream->sending_bytes);
+        uint32_t count =
+            gy_chain_vectors(out, vectors, GY_SEND_VECTORS_MAX, most, &stream->sending_bytes);
         struct msghdr *message = &worker->messages[worker->messages_used];
         *message = (struct msghdr){.msg_iov = vectors, .msg_iovlen = count};
         error = gy_ring_send_message(worker->ring, token, stream->descriptor, message);
@@ -209,8 +238,10 @@ static void stream_receive(struct gy_stream *stream)
         return;
     }
     const struct gy_pool_options *pool = gy_pool_options(stream->endpoint->pool);
+    bool once = worker->options.shares && gy_share_is_flood(stream->endpoint);
     if (gy_ring_receive(worker->ring, gy_stream_token(stream, GY_OPERATION_RECEIVE),
-                        stream->descriptor, pool->group, pool->mode, stream->was_empty) != 0) {
+                        stream->descriptor, pool->group, once ? GY_RECEIVE_ONE_SHOT : pool->mode,
+                        stream->was_empty) != 0) {
         gy_stream_flush_later(stream);
         return;
     }
@@ -218,6 +249,7 @@ static void stream_receive(struct gy_stream *stream)
         gy_stream_stop_waiting(stream);
     }
     stream->receiving = true;
+    stream->once = once;
     stream->cancelled &= (uint8_t) ~(1u << GY_OPERATION_RECEIVE);
 }
 
@@ -282,13 +314,15 @@ static void stream_output(struct gy_stream *stream)
 
 static void stream_progress_open(struct gy_stream *stream)
 {
+    const struct gy_worker *worker = stream->worker;
     stream_output(stream);
     if ((stream->wants & GY_WANT_SHUTDOWN) && gy_stream_unsent(stream) == 0 && !stream->sending &&
         !stream->write_shut) {
         stream->write_shut = true;
         shutdown(stream->descriptor, SHUT_WR);
     }
-    bool input = gy_stream_wants_input(stream);
+    bool input =
+        gy_stream_wants_input(stream) && !(worker->options.shares && gy_share_holds(stream));
     if (input && !stream->receiving && stream->cancelling == GY_OPERATION_NONE) {
         stream_receive(stream);
     } else if (!input && stream->receiving && !gy_stream_ended(stream)) {
@@ -352,8 +386,7 @@ static void stream_progress_closing(struct gy_stream *stream)
     bool cancelling = stream->cancelling != GY_OPERATION_NONE;
     if (!stream->receiving && !stream->sending && !cancelling && !stream->connecting) {
         if (stream->ready) {
-            gy_stream_flush_later(stream); /* it leaves the ready list first */
-            return;
+            return; /* it leaves that list first, and comes back here */
         }
         gy_stream_free(stream);
         return;

@@ -123,6 +123,7 @@ int gy_worker_open(struct gy_worker *worker, const struct gy_worker_options *opt
         options->mailbox_messages == 0 ? DEFAULT_MAILBOX : options->mailbox_messages;
     TAILQ_INIT(&worker->starved);
     TAILQ_INIT(&worker->retrying);
+    TAILQ_INIT(&worker->busy);
     gy_counters_init(&worker->counters);
     if (pthread_getcpuclockid(pthread_self(), &worker->cpu_clock) != 0) {
         worker->cpu_clock = CLOCK_PROCESS_CPUTIME_ID;
@@ -205,6 +206,9 @@ void gy_worker_take(struct gy_worker *worker, const struct gy_message *message)
     case GY_MESSAGE_STOP:
         worker->phase = GY_WORKER_STOPPED;
         break;
+    case GY_MESSAGE_CALL:
+        gy_worker_called(worker, message);
+        break;
     default:
         gy_assert(message->kind >= GY_MESSAGE_USER && worker->on_message != NULL);
         worker->on_message(worker, message);
@@ -285,7 +289,7 @@ void gy_worker_dispatch(struct gy_worker *worker, const struct gy_completion *co
         dispatch_stream(worker, completion);
         break;
     case GY_OPERATION_ACCEPT:
-        if (slot < worker->listener_count && worker->listeners[slot].armed) {
+        if (slot < worker->listener_count && worker->listeners[slot].armed > 0) {
             gy_listener_accepted(&worker->listeners[slot], completion);
         } else {
             drop_stale(worker, completion);
@@ -357,6 +361,10 @@ void gy_worker_ready(struct gy_worker *worker, struct gy_stream *stream)
     gy_assert(!stream->ready);
     stream->ready = true;
     stream->next_ready = NULL;
+    if (worker->options.shares) {
+        gy_share_ready(stream);
+        return;
+    }
     if (worker->ready_head == NULL) {
         worker->ready_head = stream;
     } else {
@@ -371,9 +379,8 @@ static void run_ready(struct gy_worker *worker)
 {
     struct gy_stream *stream = worker->ready_head;
     worker->ready_head = NULL;
-    if (worker->options.shares) {
-        gy_share_run(worker, stream);
-        return;
+    if (!TAILQ_EMPTY(&worker->busy)) {
+        gy_share_run(worker);
     }
     while (stream != NULL) {
         struct gy_stream *next = stream->next_ready;
@@ -391,6 +398,11 @@ static void flush(struct gy_worker *worker)
     }
     struct gy_stream *stream = worker->flush_head;
     worker->flush_head = NULL;
+    worker->turn_long_bytes = 0;
+    if (worker->options.shares) {
+        gy_share_flush(worker, stream);
+        return;
+    }
     while (stream != NULL) {
         struct gy_stream *next = stream->next_flush;
         stream->flush = false;
@@ -425,15 +437,15 @@ static void resume_retrying(struct gy_worker *worker)
 /* Whether there is something to do that no completion announces. */
 static bool must_not_sleep(const struct gy_worker *worker)
 {
-    if (worker->ready_head != NULL || worker->flush_head != NULL || !worker->wake_armed ||
-        gy_datagrams_busy(worker)) {
+    if (worker->ready_head != NULL || !TAILQ_EMPTY(&worker->busy) || worker->flush_head != NULL ||
+        !worker->wake_armed || gy_datagrams_busy(worker)) {
         return true;
     }
     if (!TAILQ_EMPTY(&worker->starved) && gy_pool_free(worker->pool) > 0) {
         return true; /* buffers came back as streams were flushed */
     }
     for (uint32_t i = 0; worker->phase != GY_WORKER_SERVING && i < worker->listener_count; i++) {
-        if (worker->listeners[i].armed && !worker->listeners[i].cancelled) {
+        if (worker->listeners[i].armed > 0 && !worker->listeners[i].cancelled) {
             return true; /* the ring had no room for the cancel */
         }
     }

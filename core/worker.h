@@ -27,9 +27,17 @@
 #include "stream.h"
 #include "timer.h"
 
-/* One gathered send. */
-#define GY_SEND_VECTORS_MAX 64
-#define GY_SEND_BYTES_MAX   131072
+/* One gathered send; of a layer's output, and where listeners share the worker, GY_SEND_BYTES_MAX.
+ * A long one ends with the output where less than that would be left over. */
+#define GY_SEND_VECTORS_MAX    64
+#define GY_SEND_BYTES_MAX      131072
+#define GY_SEND_LONG_BYTES     524288
+#define GY_SEND_LONG_MAX_BYTES (GY_SEND_LONG_BYTES + GY_SEND_BYTES_MAX)
+
+/* What the kernel copies in one turn of sends beyond GY_SEND_BYTES_MAX: from there on long sends
+ * wait for the next turn, in their order, and short ones do not, so that those who are asked for a
+ * little are not kept waiting by downloads. */
+#define GY_TURN_LONG_BYTES 1048576
 
 /* Vectors that one turn's sends can use together; streams beyond it are flushed in the next turn.
  */
@@ -84,6 +92,7 @@ enum gy_message_kind {
     GY_MESSAGE_DRAIN =
         1, /* numbers[0]: deadline in ms from now; numbers[1]: take what waits in the backlog */
     GY_MESSAGE_STOP,
+    GY_MESSAGE_CALL, /* what gy_worker_call posts */
     GY_MESSAGE_USER = 256,
 };
 
@@ -114,9 +123,13 @@ struct gy_worker {
     size_t memory_bytes;
 
     struct gy_stream *ready_head, *ready_tail;
+    struct gy_endpoint_queue busy; /* where listeners share it, in place of that list (share.h) */
     struct gy_stream *flush_head, *flush_tail;
-    struct gy_stream_queue starved;  /* want to receive, no buffer posted */
-    uint64_t turn_sent_bytes;        /* of this turn, where listeners share it */
+    struct gy_stream_queue starved; /* want to receive, no buffer posted */
+    uint64_t turn_sent_bytes;       /* of this turn, while listeners that share it are at work */
+    uint64_t turn_long_bytes;       /* of this turn's long sends, while one is */
+    struct gy_endpoint *last_at_work;
+    uint64_t crowded_until_ms;       /* several endpoints were at work of late (share.h) */
     bool others_starved;             /* the same of listeners with a pool of their own */
     struct gy_stream_queue retrying; /* want a turn when memory has come back */
 
@@ -177,6 +190,11 @@ void gy_worker_close(struct gy_worker *worker);
 /* Sends a message from worker `from` (NULL: the control thread) and sees that the receiver wakes
  * up. 0, or GY_ENOBUFS when its mailbox is full (counted by the sender). */
 int gy_worker_post(struct gy_worker *from, struct gy_worker *to, const struct gy_message *message);
+
+/* The same, for what belongs to no kind of message: `call` gets `argument` on the receiver's
+ * thread, in one of its turns; not when the receiver ends first. */
+int gy_worker_call(struct gy_worker *from, struct gy_worker *to,
+                   void (*call)(struct gy_worker *worker, void *argument), void *argument);
 
 /* On the worker's thread: takes what comes through an inlet, whose mailbox is initialised. */
 void gy_worker_add_inlet(struct gy_worker *worker, struct gy_inlet *inlet);

@@ -21,7 +21,7 @@
 
 void gy_plan_default_limits(struct gy_plan_block *block)
 {
-    block->limits = gy_h1_limits_defaults();
+    block->limits = gy_http_limits_defaults();
     block->visits =
         (struct gy_visitors_options){.entries = TABLE_DEFAULT, .v4_bits = 32, .v6_bits = 64};
 }

@@ -130,9 +130,10 @@ static uint32_t index_of(int descriptor)
     return (uint32_t)(descriptor - NULL_RING_DESCRIPTOR_FIRST);
 }
 
-int gy_ring_accept(struct gy_ring *ring, uint64_t token, int listener)
+int gy_ring_accept(struct gy_ring *ring, uint64_t token, int listener, bool multishot)
 {
     (void)listener;
+    (void)multishot;
     ring->accept_token = token;
     return queue(ring);
 }

@@ -114,6 +114,9 @@ struct gy_h1_limits {
     uint32_t body_window;           /* body bytes delivered and not given back: 65536 */
     uint32_t drain_bytes;           /* body read and discarded behind an early answer: 65536 */
     uint32_t output_high;           /* `out` longer than this: no parsing, no pulling: 65536 */
+    uint32_t output_memory;         /* the same, for pulling a body that is in memory in any case,
+                                       while at least half of the links are free, and where it is
+                                       more than output_high: 0 */
     uint32_t pipeline_bytes;        /* unparsed input kept while an answer is awaited: 16384 */
     uint32_t copy_bytes;            /* bodies up to this are copied behind their head: 512 */
     uint32_t header_timeout_ms;     /* from a request's first byte to its head's end: 10,000 */

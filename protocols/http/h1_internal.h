@@ -69,6 +69,7 @@ enum gy_h1_exchange_flag {
     GY_H1_X_HUNGRY = 1 << 9,     /* the body needs input to go on */
     GY_H1_X_IN_ENDED = 1 << 10,  /* tunnel: the peer's direction is closed */
     GY_H1_X_OUT_ENDED = 1 << 11, /* tunnel: ours is */
+    GY_H1_X_IN_MEMORY = 1 << 12, /* the response's body is, in any case */
 };
 
 struct gy_h1_exchange {

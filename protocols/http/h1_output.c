@@ -37,12 +37,24 @@ static int ask(struct gy_h1_exchange *exchange, struct gy_chain *piece, uint32_t
     return said;
 }
 
+/* How much may lie in the output. What is in memory in any case still takes links: only while they
+ * are plenty. */
+static uint32_t output_high(const struct gy_h1 *connection)
+{
+    const struct gy_h1_limits *limits = &connection->env->limits;
+    const struct gy_slab *links = connection->out->links;
+    bool longer = (connection->exchange->flags & GY_H1_X_IN_MEMORY) != 0 &&
+                  limits->output_memory > limits->output_high && links->used < links->capacity / 2;
+    return longer ? limits->output_memory : limits->output_high;
+}
+
 /* How much may be put into the output, with room for framing made sure of. 0: not now. */
 static uint32_t budget_of(struct gy_h1 *connection)
 {
     struct gy_h1_env *env = connection->env;
     const struct gy_slab *links = connection->out->links;
-    if (connection->out->length >= env->limits.output_high) {
+    uint32_t high = output_high(connection);
+    if (connection->out->length >= high) {
         connection->flags |= GY_H1_BLOCKED;
         return 0;
     }
@@ -51,7 +63,7 @@ static uint32_t budget_of(struct gy_h1 *connection)
         connection->flags |= GY_H1_STARVED;
         return 0;
     }
-    return env->limits.output_high - connection->out->length;
+    return high - connection->out->length;
 }
 
 bool gy_h1_pull_step(struct gy_h1 *connection)

@@ -344,7 +344,8 @@ static int answer_begun(struct gy_h1_exchange *exchange, const struct gy_http_re
     }
     if (response->kind == GY_HTTP_BODY_PULL) {
         exchange->answer_left = shape->length;
-        exchange->flags |= shape->chunked ? GY_H1_X_CHUNKED : 0;
+        exchange->flags |= (shape->chunked ? GY_H1_X_CHUNKED : 0) |
+                           (response->in_memory != 0 ? GY_H1_X_IN_MEMORY : 0);
         exchange->answer_state = shape->length == 0 ? GY_H1_ANSWER_DONE : GY_H1_ANSWER_PULL;
     } else if (append_body(connection, response) != 0) {
         exchange->answer_state = GY_H1_ANSWER_PULL; /* begun and cut off, not done */

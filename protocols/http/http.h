@@ -305,6 +305,9 @@ enum gy_http_body {
 struct gy_http_response {
     uint16_t status; /* 200 to 599 */
     uint8_t kind;    /* enum gy_http_body */
+    /* 1: all of a pulled body is in memory in any case, so that a peer who does not read holds
+     * nothing by it, and more of it may lie in the output, to leave in fewer, longer sends. */
+    uint8_t in_memory;
     uint32_t header_count;
     const struct gy_http_header *headers; /* used during the call only */
     union {

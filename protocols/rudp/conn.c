@@ -64,7 +64,7 @@ static int init(struct gy_rudp_conn *conn, const struct gy_rudp_config *config, 
     conn->env = *env;
     conn->self = *self;
     conn->began_ns = conn->heard_ns = conn->spoken_ns = now_ns;
-    conn->largest_acked = UINT64_MAX;
+    conn->largest_acked = conn->lost_low = conn->skipped = UINT64_MAX;
     conn->reordering = 3;
     conn->random = config->seed;
     conn->skip_number = 16 + config->seed % 256;
@@ -80,12 +80,12 @@ static int init(struct gy_rudp_conn *conn, const struct gy_rudp_config *config, 
     uint8_t *zeroed = at;
     conn->channels = (struct gy_rudp_channel *)at;
     at += aligned(config->channels * sizeof(struct gy_rudp_channel));
-    conn->packets = (struct gy_rudp_packet *)at;
-    at += aligned(config->packets * sizeof(struct gy_rudp_packet));
     conn->table = (struct gy_rudp_assembly **)at;
     conn->table_mask = table_size(config) - 1;
     at += aligned(table_size(config) * sizeof(struct gy_rudp_assembly *));
     memset(zeroed, 0, (size_t)(at - zeroed));
+    /* Written before it is read: a connection of few packets touches little of it. */
+    conn->packets = (struct gy_rudp_packet *)at;
 
     list_init(&conn->repeat);
     list_init(&conn->all);
@@ -99,6 +99,7 @@ static int init(struct gy_rudp_conn *conn, const struct gy_rudp_config *config, 
         list_init(&conn->channels[i].queue);
         list_init(&conn->channels[i].active);
         conn->channels[i].priority = GY_RUDP_PRIORITIES / 2;
+        conn->channels[i].weight = conn->channels[i].turn = 1;
     }
     return 0;
 }
@@ -113,6 +114,17 @@ int gy_rudp_connect(struct gy_rudp_conn *conn, const struct gy_rudp_config *conf
         conn->hello_ns = now_ns;
     }
     return code;
+}
+
+void gy_rudp_congestion_begin(struct gy_rudp_conn *conn)
+{
+    const struct gy_rudp_config *config = &conn->config;
+    if (config->fixed_rate != 0) {
+        gy_rudp_fixed_init(&conn->congestion, config->datagram_bytes, config->fixed_rate,
+                           (uint64_t)config->packets * config->datagram_bytes);
+    } else {
+        gy_rudp_cubic_init(&conn->congestion, config->datagram_bytes);
+    }
 }
 
 void gy_rudp_opened(struct gy_rudp_conn *conn, const struct gy_rudp_long *hello, uint64_t now_ns)
@@ -131,12 +143,7 @@ void gy_rudp_opened(struct gy_rudp_conn *conn, const struct gy_rudp_long *hello,
     if (theirs_ns != 0 && (config->idle_timeout_ns == 0 || theirs_ns < config->idle_timeout_ns)) {
         config->idle_timeout_ns = theirs_ns;
     }
-    if (config->fixed_rate != 0) {
-        gy_rudp_fixed_init(&conn->congestion, config->datagram_bytes, config->fixed_rate,
-                           (uint64_t)config->packets * config->datagram_bytes);
-    } else {
-        gy_rudp_cubic_init(&conn->congestion, config->datagram_bytes);
-    }
+    gy_rudp_congestion_begin(conn);
 }
 
 int gy_rudp_accept(struct gy_rudp_conn *conn, const struct gy_rudp_config *config, void *memory,
@@ -192,7 +199,7 @@ void gy_rudp_fail(struct gy_rudp_conn *conn, uint64_t code, const char *reason, 
 
 void gy_rudp_close(struct gy_rudp_conn *conn, uint64_t code, const char *reason, uint64_t now_ns)
 {
-    gy_assert(code == 0 || code >= GY_RUDP_CLOSE_APPLICATION);
+    gy_assert(code == 0 || code == GY_RUDP_CLOSE_GOING || code >= GY_RUDP_CLOSE_APPLICATION);
     gy_rudp_fail(conn, code, reason, now_ns);
 }
 
@@ -262,6 +269,7 @@ uint64_t gy_rudp_timeout(const struct gy_rudp_conn *conn)
             at = min64(at, conn->ack_ns);
         }
         at = min64(at, conn->paced ? conn->pace_ns : UINT64_MAX);
+        at = min64(at, gy_rudp_path_timeout(conn));
         at = min64(at, keepalive_at(conn));
         return min64(at, idle_end(conn));
     case GY_RUDP_CLOSING:
@@ -287,6 +295,7 @@ void gy_rudp_expire(struct gy_rudp_conn *conn, uint64_t now_ns)
             return;
         }
         gy_rudp_recovery_expire(conn, now_ns);
+        gy_rudp_path_expire(conn, now_ns);
         gy_rudp_messages_expire(conn, now_ns);
         if (now_ns >= keepalive_at(conn) && conn->probes == 0) {
             conn->probes = 1;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/error.h"
+#include "core/siphash.h"
 #include "protocols/rudp/rudp.h"
 
 #define MS 1000000ull
@@ -78,7 +79,8 @@ struct gy_rudp_packet {
 struct gy_rudp_channel {
     struct gy_rudp_link queue;  /* messages not wholly sent */
     struct gy_rudp_link active; /* in conn->active[priority] while the queue is not empty */
-    unsigned priority;
+    unsigned priority, weight;
+    unsigned turn; /* packets that it may still fill before the others of its priority */
     uint64_t next_id[4];
     struct gy_rudp_window out[2], in[2]; /* UNORDERED, ORDERED */
     uint64_t newest;                     /* sequenced: the lowest id still wanted */
@@ -133,6 +135,13 @@ void gy_rudp_dead(struct gy_rudp_conn *conn, uint64_t code, const char *reason);
 void gy_rudp_opened(struct gy_rudp_conn *conn, const struct gy_rudp_long *hello, uint64_t now_ns);
 void gy_rudp_drain(struct gy_rudp_conn *conn, const struct gy_rudp_frame *close, uint64_t now_ns);
 
+/* path.c */
+void gy_rudp_path_seen(struct gy_rudp_conn *conn, uint64_t where, size_t bytes);
+void gy_rudp_path_answered(struct gy_rudp_conn *conn, uint64_t proof);
+uint64_t gy_rudp_path_timeout(const struct gy_rudp_conn *conn);
+void gy_rudp_path_expire(struct gy_rudp_conn *conn, uint64_t now_ns);
+void gy_rudp_congestion_begin(struct gy_rudp_conn *conn); /* conn.c */
+
 /* recovery.c */
 uint64_t gy_rudp_pto_ns(const struct gy_rudp_conn *conn);
 /* 0, or GY_EPROTO: what was never sent cannot be acknowledged. */
@@ -167,6 +176,7 @@ void gy_rudp_assemblies_free(struct gy_rudp_conn *conn);
 /* Whether the ring of packets has room for one more, be it a mere acknowledgement. */
 bool gy_rudp_output_has_number(const struct gy_rudp_conn *conn);
 size_t gy_rudp_output_close(struct gy_rudp_conn *conn, uint8_t *out, uint64_t now_ns);
+size_t gy_rudp_output_challenge(struct gy_rudp_conn *conn, uint8_t *out, uint64_t now_ns);
 size_t gy_rudp_output_frames(struct gy_rudp_conn *conn, uint8_t *out, uint64_t now_ns);
 
 /* receive.c */

@@ -72,6 +72,12 @@ void gy_rudp_channel_priority(struct gy_rudp_conn *conn, uint8_t number, unsigne
     }
 }
 
+void gy_rudp_channel_weight(struct gy_rudp_conn *conn, uint8_t number, unsigned weight)
+{
+    gy_assert(number < conn->config.channels && weight >= 1 && weight <= 255);
+    conn->channels[number].weight = conn->channels[number].turn = weight;
+}
+
 static void piece_detach(struct gy_rudp_piece *piece)
 {
     list_remove(&piece->of_message);

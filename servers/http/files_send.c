@@ -369,6 +369,7 @@ static bool body_pulled(struct gy_http_exchange *exchange, struct gy_http_respon
     begin_part(request);
     response->kind = GY_HTTP_BODY_PULL;
     response->body.length = body_bytes(request);
+    response->in_memory = which->content->whole;
     if (!which->content->whole && gy_http_method(exchange) == GY_HTTP_GET) {
         read_ahead(request);
     }

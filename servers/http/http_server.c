@@ -20,9 +20,12 @@ _Static_assert((int)GY_WANT_READ == GY_H1_READ && (int)GY_WANT_ROOM == GY_H1_ROO
 #define DEFAULT_DRAIN_PATIENCE_MS 1000
 #define NANOSECONDS_PER_MS        1000000u
 
-/* Two of the stream's sends: while one is under way the next is ready. With 64 KiB a file of a
+/* Twice GY_SEND_BYTES_MAX: while one is under way the next is ready. With 64 KiB a file of a
  * mebibyte took 17.6 submissions and 304 to 359 us, with this 9.3 and 288 to 302. */
 #define OUTPUT_HIGH_BYTES 262144
+
+/* Of what is in memory in any case: two long sends, and the head and what came before it. */
+#define OUTPUT_MEMORY_BYTES (2 * GY_SEND_LONG_BYTES + 65536)
 
 /* What the connections of one worker share. */
 struct gy_http_worker {
@@ -39,8 +42,7 @@ struct gy_http_worker {
 
 struct http_session {
     struct gy_h1 h1;
-    struct gy_access_peer peer; /* looked up for limits, or for the first line of the access log */
-    uint32_t visitor;           /* of shared->visitors; GY_VISITOR_NONE: not limited */
+    struct gy_access_peer peer; /* looked up for the first line of the access log */
 };
 
 /* ---- per worker ---- */
@@ -183,10 +185,7 @@ static int http_worker_open(struct gy_worker *worker, const struct gy_server *se
                             server->name, shared->name);
     }
     http->env.heads = &http->heads;
-    http->env.limits.output_high = OUTPUT_HIGH_BYTES;
-    if (shared->limits != NULL) {
-        http->env.limits = *shared->limits;
-    }
+    http->env.limits = shared->limits != NULL ? *shared->limits : gy_http_limits_defaults();
     gy_assert(worker->options.number < GY_HTTP_WORKERS_MAX);
     http->counts = &shared->counts[worker->options.number];
     if (shared->access_log != NULL) {
@@ -238,19 +237,22 @@ static void follow_deadline(struct gy_stream *stream)
         stream, deadline_ns == GY_H1_NO_DEADLINE ? 0 : deadline_ns / NANOSECONDS_PER_MS + 1);
 }
 
-/* Counts the connection with its address. False: there are too many of them, and this one ends. */
-static bool let_in(struct gy_stream *stream, struct gy_visitors *visitors)
+/* Counts the connection with its address, whose number in the table is its ticket. False: there are
+ * too many of them. */
+static bool http_admit(struct gy_endpoint *endpoint, int descriptor, uint32_t *ticket)
 {
-    struct http_session *session = session_of(stream);
-    struct gy_http_counts *counts = http_of(stream)->counts;
-    gy_access_peer_of(&session->peer, stream->descriptor);
-    switch (gy_visitors_enter(visitors, session->peer.family, session->peer.address,
-                              &session->visitor)) {
+    const struct gy_http_worker *http = endpoint->state;
+    struct gy_http_counts *counts = http->counts;
+    struct gy_access_peer peer;
+    if (http->shared->visitors == NULL) {
+        return true;
+    }
+    gy_access_peer_of(&peer, descriptor);
+    switch (gy_visitors_enter(http->shared->visitors, peer.family, peer.address, ticket)) {
     case 0:
         return true;
     case GY_ELIMIT:
         gy_count(&counts->limited_connections, 1);
-        gy_stream_abort(stream, GY_CLOSE_LIMIT);
         return false;
     default:
         gy_count(&counts->limited_not, 1);
@@ -258,16 +260,18 @@ static bool let_in(struct gy_stream *stream, struct gy_visitors *visitors)
     }
 }
 
+static void http_left(struct gy_endpoint *endpoint, uint32_t ticket)
+{
+    const struct gy_http_worker *http = endpoint->state;
+    gy_visitors_leave(http->shared->visitors, ticket);
+}
+
 static uint32_t http_open(struct gy_stream *stream)
 {
     struct gy_http_worker *http = http_of(stream);
     session_of(stream)->peer.known = false;
-    session_of(stream)->visitor = GY_VISITOR_NONE;
     gy_h1_init(&session_of(stream)->h1, &http->env, &stream->out, stream, stream->layer != NULL,
                stream->worker->now_ns);
-    if (http->shared->visitors != NULL && !let_in(stream, http->shared->visitors)) {
-        return 0;
-    }
     follow_deadline(stream);
     return gy_h1_wants(&session_of(stream)->h1, &stream->in);
 }
@@ -344,9 +348,6 @@ static int close_code(enum gy_close_reason reason)
 static void http_closed(struct gy_stream *stream, enum gy_close_reason reason)
 {
     gy_h1_close(&session_of(stream)->h1, close_code(reason));
-    if (session_of(stream)->visitor != GY_VISITOR_NONE) {
-        gy_visitors_leave(http_of(stream)->shared->visitors, session_of(stream)->visitor);
-    }
     publish(stream, GY_H1_CLOSE);
 }
 
@@ -360,6 +361,14 @@ static const struct gy_stream_ops http_ops = {
 
 /* ---- what users call ---- */
 
+struct gy_h1_limits gy_http_limits_defaults(void)
+{
+    struct gy_h1_limits limits = gy_h1_limits_defaults();
+    limits.output_high = OUTPUT_HIGH_BYTES;
+    limits.output_memory = OUTPUT_MEMORY_BYTES;
+    return limits;
+}
+
 void gy_http_server_init(struct gy_server *server, struct gy_http_server *http,
                          const int *descriptors)
 {
@@ -372,6 +381,8 @@ void gy_http_server_init(struct gy_server *server, struct gy_http_server *http,
         .limits = http->stream,
         .worker_open = http_worker_open,
         .worker_close = http_worker_close,
+        .admit = http_admit,
+        .left = http_left,
         .layer = http->layer,
         .layer_context = http->layer_context,
         .descriptors = descriptors,
@@ -390,8 +401,8 @@ uint64_t gy_http_charge(const struct gy_http_exchange *exchange)
     if (http->shared->visitors == NULL) {
         return 0;
     }
-    uint64_t wait_ns = gy_visitors_charge(http->shared->visitors, session_of(stream)->visitor,
-                                          stream->worker->now_ns);
+    uint64_t wait_ns =
+        gy_visitors_charge(http->shared->visitors, stream->ticket, stream->worker->now_ns);
     if (wait_ns > 0) {
         gy_count(&http->counts->limited_requests, 1);
     }

@@ -48,7 +48,7 @@ struct gy_http_server {
     const struct gy_http_handler *handler;
     void *context;                     /* the handler's, the same for all workers */
     const char *name;                  /* the Server field; NULL: "gyre"; "": none */
-    const struct gy_h1_limits *limits; /* NULL: the defaults of h1.h */
+    const struct gy_h1_limits *limits; /* NULL: gy_http_limits_defaults() */
     const struct gy_layer_ops *layer;  /* gy_tls_layer for https; NULL: plain */
     const void *layer_context;
     bool early_data; /* the layer may hand over requests that could be copies of others' (RFC 8446
@@ -73,6 +73,10 @@ struct gy_http_server {
     /* What each worker counted; written by that worker. */
     struct gy_http_counts counts[GY_HTTP_WORKERS_MAX];
 };
+
+/* What gy_h1_limits_defaults() has, with as much output as the streams of the core send at once:
+ * for those who change some of them. */
+struct gy_h1_limits gy_http_limits_defaults(void);
 
 /* Fills a core server that serves `http` on `descriptors` (a listening socket for each worker). */
 void gy_http_server_init(struct gy_server *server, struct gy_http_server *http,

@@ -66,6 +66,8 @@ struct act {
     bool wake_itself;
     uint32_t burn_ms; /* a turn takes so long */
     bool saw_eof;
+    uint32_t saw_bytes; /* of `in`, in its last turn */
+    uint32_t saw_least; /* the fewest of any turn */
     uint32_t turns;
     uint32_t expired;
     uint32_t drained;

@@ -156,9 +156,14 @@ static struct fake_operation *queue(struct gy_ring *ring, enum fake_kind kind, u
     return operation;
 }
 
-int gy_ring_accept(struct gy_ring *ring, uint64_t token, int listener)
+int gy_ring_accept(struct gy_ring *ring, uint64_t token, int listener, bool multishot)
 {
-    return queue(ring, FAKE_ACCEPT, token, listener) != NULL ? 0 : GY_ENOBUFS;
+    struct fake_operation *operation = queue(ring, FAKE_ACCEPT, token, listener);
+    if (operation == NULL) {
+        return GY_ENOBUFS;
+    }
+    operation->multishot = multishot;
+    return 0;
 }
 
 int gy_ring_connect(struct gy_ring *ring, uint64_t token, int socket,

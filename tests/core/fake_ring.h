@@ -39,7 +39,7 @@ struct fake_operation {
     bool submitted;
     bool poll_first;
     enum gy_receive_mode mode;
-    bool multishot;        /* of a poll */
+    bool multishot;        /* of an accept or a poll */
     uint32_t events;       /* of a poll */
     uint16_t group;        /* of a receive of messages */
     struct msghdr room;    /* likewise: what was asked for in front of the payload */

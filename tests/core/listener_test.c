@@ -199,6 +199,101 @@ static void a_connection_above_the_workers_slots_is_refused_and_counted(void **s
     }
 }
 
+/* ---- who is let in ---- */
+
+static uint32_t asked, ticket_given, ticket_left, left_count;
+
+static bool admit(struct gy_endpoint *endpoint, int descriptor, uint32_t *ticket)
+{
+    assert_non_null(endpoint->worker);
+    assert_true(descriptor >= 0);
+    asked++;
+    *ticket = ticket_given;
+    return ticket_given != UINT32_MAX;
+}
+
+static void left(struct gy_endpoint *endpoint, uint32_t ticket)
+{
+    assert_non_null(endpoint->worker);
+    left_count++;
+    ticket_left = ticket;
+}
+
+static int set_up_door(void **state)
+{
+    set_up_few_slots(state);
+    struct stage *stage = *state;
+    stage->servers[0].admit = admit;
+    stage->servers[0].left = left;
+    stage->worker.listeners[0].endpoint.left = left;
+    asked = ticket_given = ticket_left = left_count = 0;
+    return 0;
+}
+
+static void a_connection_that_is_not_let_in_is_closed_before_anything_is_kept_for_it(void **state)
+{
+    struct stage *stage = *state;
+    int client;
+    ticket_given = UINT32_MAX;
+    assert_null(stage_connect(stage, 0, &client));
+    assert_true(client_sees_end(client));
+    assert_int_equal(asked, 1);
+    assert_int_equal(left_count, 0);
+    assert_int_equal(stage->worker.streams.used, 0);
+    assert_int_equal(stage_counter(stage, connections_accepted), 0);
+    assert_int_equal(stage_counter(stage, connections_refused), 1);
+    close(client);
+    assert_non_null(stage_connect(stage, 1, &client)); /* it is the other server's door */
+    assert_int_equal(asked, 1);
+    close(client);
+}
+
+static void a_ticket_comes_back_when_the_connection_is_gone(void **state)
+{
+    struct stage *stage = *state;
+    int client;
+    ticket_given = 7;
+    struct gy_stream *stream = stage_connect(stage, 0, &client);
+    assert_int_equal(stream->ticket, 7);
+    act_of(stream)->wants = GY_WANT_CLOSE;
+    assert_int_equal(left_count, 0);
+    stage_data(stage, stream, "x", 1, 0);
+    stage_turns(stage, 2);
+    assert_int_equal(left_count, 1);
+    assert_int_equal(ticket_left, 7);
+    close(client);
+}
+
+static void without_a_ticket_nobody_is_told_of_the_end(void **state)
+{
+    struct stage *stage = *state;
+    int client;
+    struct gy_stream *stream = stage_connect(stage, 0, &client);
+    act_of(stream)->wants = GY_WANT_CLOSE;
+    stage_data(stage, stream, "x", 1, 0);
+    stage_turns(stage, 2);
+    assert_int_equal(stage->closed_count, 1);
+    assert_int_equal(left_count, 0);
+    close(client);
+}
+
+static void a_ticket_comes_back_where_there_is_no_slot(void **state)
+{
+    struct stage *stage = *state;
+    int clients[3];
+    ticket_given = 9;
+    stage_connect(stage, 1, &clients[0]);
+    stage_connect(stage, 1, &clients[1]);
+    assert_null(stage_connect(stage, 0, &clients[2])); /* there are two slots in all */
+    assert_int_equal(asked, 1);
+    assert_int_equal(stage_counter(stage, connections_refused), 1);
+    assert_int_equal(left_count, 1);
+    assert_int_equal(ticket_left, 9);
+    for (int i = 0; i < 3; i++) {
+        close(clients[i]);
+    }
+}
+
 /* ---- drain ---- */
 
 static void a_drain_stops_listeners_tells_sessions_and_ends_when_they_have(void **state)
@@ -491,6 +586,7 @@ static void listeners_above_the_workers_bound_are_refused(void **state)
 
 int main(void)
 {
+#define DOOR(name) cmocka_unit_test_setup_teardown(name, set_up_door, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(an_accept_without_more_is_armed_again),
         TEST(other_accept_errors_arm_again_at_once),
@@ -501,6 +597,10 @@ int main(void)
                                         set_up_two, tear_down),
         cmocka_unit_test_setup_teardown(a_connection_above_the_workers_slots_is_refused_and_counted,
                                         set_up_few_slots, tear_down),
+        DOOR(a_connection_that_is_not_let_in_is_closed_before_anything_is_kept_for_it),
+        DOOR(a_ticket_comes_back_when_the_connection_is_gone),
+        DOOR(without_a_ticket_nobody_is_told_of_the_end),
+        DOOR(a_ticket_comes_back_where_there_is_no_slot),
         TEST(a_drain_stops_listeners_tells_sessions_and_ends_when_they_have),
         TEST(a_drain_cuts_what_is_left_at_its_deadline),
         TEST(a_second_drain_changes_nothing),

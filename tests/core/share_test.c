@@ -3,6 +3,7 @@
 /* How the servers of one worker share its turns (core/share.h). */
 
 #include <errno.h>
+#include <sys/socket.h>
 
 #include "core/share.h"
 #include "tests/core/core_harness.h"
@@ -12,7 +13,10 @@ static uint8_t input[3 * GY_SHARE_INPUT_BYTES];
 
 static int set_up(void **state)
 {
-    struct stage_options options = {.buffer_bytes = sizeof input};
+    struct stage_options options = {.buffer_bytes = sizeof input,
+                                    .buffers = 2 * GY_SHARE_FLOOD,
+                                    .posted = 2 * GY_SHARE_FLOOD,
+                                    .streams_max = 2 * GY_SHARE_FLOOD};
     deadline("share", 20);
     pattern_fill(input, sizeof input, 1, 0);
     struct stage *stage = stage_open(&options);
@@ -150,6 +154,27 @@ static void a_session_that_needs_more_than_a_piece_sees_all(void **state)
     close(client);
 }
 
+static void what_a_session_has_seen_is_shown_again_with_what_follows(void **state)
+{
+    struct stage *stage = *state;
+    int client;
+    struct gy_stream *stream = stage_connect(stage, 0, &client);
+    stage_turn(stage);
+    act_of(stream)->eat_bytes = 0;
+    arrive(stage, stream, 2 * GY_SHARE_INPUT_BYTES);
+    stage_turn(stage);
+    assert_int_equal(act_of(stream)->saw_bytes, 2 * GY_SHARE_INPUT_BYTES);
+    arrive(stage, stream, GY_SHARE_INPUT_BYTES - 1);
+    stage_turn(stage); /* a parser that goes on where it was must find that there */
+    assert_true(act_of(stream)->saw_least >= GY_SHARE_INPUT_BYTES);
+    assert_int_equal(act_of(stream)->saw_bytes, 3 * GY_SHARE_INPUT_BYTES - 1);
+    act_of(stream)->saw_least = UINT32_MAX;
+    gy_stream_wake(stream);
+    stage_turn(stage);
+    assert_int_equal(act_of(stream)->saw_least, 3 * GY_SHARE_INPUT_BYTES - 1);
+    close(client);
+}
+
 static void the_end_of_the_input_is_shown_with_its_last_piece(void **state)
 {
     struct stage *stage = *state;
@@ -184,45 +209,256 @@ static void a_session_that_ends_in_the_middle_of_its_input_drops_the_rest(void *
     close(client);
 }
 
-static void sends_past_the_bound_wait_and_those_of_other_servers_do_not(void **state)
+/* However many wait in its backlog. */
+static void a_listener_of_several_accepts_so_many_at_a_time(void **state)
 {
     struct stage *stage = *state;
-    enum { FLOOD = GY_SHARE_SEND_BYTES / GY_SEND_BYTES_MAX + 2 };
-    static uint8_t large[GY_SEND_BYTES_MAX];
+    struct gy_ring *ring = stage->worker.ring;
+    int clients[GY_LISTENER_ACCEPTS];
+    /* The stage armed it as one that is alone. */
+    fake_complete(ring, fake_of(ring, FAKE_ACCEPT, stage->listening[0]), -EINTR, 0);
+    stage_turns(stage, 2);
+    assert_int_equal(fake_in_flight(ring, FAKE_ACCEPT), GY_LISTENER_ACCEPTS + 1);
+    uint32_t before = fake_total(ring, FAKE_ACCEPT);
+    for (int i = 0; i < GY_LISTENER_ACCEPTS; i++) {
+        struct fake_operation *accept = fake_of(ring, FAKE_ACCEPT, stage->listening[0]);
+        assert_false(accept->multishot);
+        int ends[2];
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+        fake_complete(ring, accept, ends[0], 0);
+        clients[i] = ends[1];
+    }
+    stage_turn(stage);
+    assert_int_equal(stage->worker.streams_open, GY_LISTENER_ACCEPTS);
+    assert_int_equal(fake_in_flight(ring, FAKE_ACCEPT), GY_LISTENER_ACCEPTS + 1);
+    assert_int_equal(fake_total(ring, FAKE_ACCEPT), before + GY_LISTENER_ACCEPTS);
+    for (int i = 0; i < GY_LISTENER_ACCEPTS; i++) {
+        close(clients[i]);
+    }
+}
+
+static void accepts_in_flight_all_end_before_a_listener_closes(void **state)
+{
+    struct stage *stage = *state;
+    struct gy_ring *ring = stage->worker.ring;
+    int client;
+    stage_connect(stage, 0, &client);
+    struct gy_message drain = {.kind = GY_MESSAGE_DRAIN, .numbers = {1000}};
+    assert_int_equal(gy_worker_post(NULL, &stage->worker, &drain), 0);
+    stage_turn(stage);
+    for (int i = 0; i < GY_LISTENER_ACCEPTS; i++) {
+        assert_false(stage->worker.listeners[0].closed);
+        fake_complete(ring, fake_of(ring, FAKE_ACCEPT, stage->listening[0]), -ECANCELED, 0);
+        stage_turn(stage);
+    }
+    assert_true(stage->worker.listeners[0].closed);
+    close(client);
+}
+
+static void servers_take_turns_in_going_first(void **state)
+{
+    struct stage *stage = *state;
+    struct gy_stream *streams[2];
+    int clients[2];
+    for (uint32_t i = 0; i < 2; i++) {
+        streams[i] = stage_connect(stage, i, &clients[i]);
+        act_of(streams[i])->wake_itself = true;
+        gy_stream_wake(streams[i]);
+    }
+    stage->turn_count = 0;
+    stage_turns(stage, 4);
+    assert_int_equal(stage->turn_count, 8);
+    for (int turn = 0; turn < 4; turn++) {
+        assert_int_equal(stage->turn_order[2 * turn], streams[turn % 2]->slot);
+        assert_int_equal(stage->turn_order[2 * turn + 1], streams[1 - turn % 2]->slot);
+    }
+    for (int i = 0; i < 2; i++) {
+        act_of(streams[i])->wake_itself = false;
+        close(clients[i]);
+    }
+    stage_turns(stage, 2);
+}
+
+/* Streams of server 0, all of which have received and wait, but for the first, which has run. */
+static void flood(struct stage *stage, struct gy_stream **streams, int *clients, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        streams[i] = stage_connect(stage, 0, &clients[i]);
+        act_of(streams[i])->burn_ms = 1;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        arrive(stage, streams[i], 1);
+    }
+    stage_turn(stage);
+}
+
+static void unburdened(struct stage *stage, struct gy_stream **streams, int *clients,
+                       uint32_t count)
+{
+    fake_cancel_by_itself(stage->worker.ring);
+    for (uint32_t i = 0; i < count; i++) {
+        act_of(streams[i])->burn_ms = 0;
+        close(clients[i]);
+    }
+    stage_turns(stage, 4); /* all have run */
+}
+
+static void streams_of_a_flood_stop_receiving_and_then_receive_once_at_a_time(void **state)
+{
+    struct stage *stage = *state;
+    enum { COUNT = GY_SHARE_FLOOD + 4 };
+    struct gy_stream *streams[COUNT];
+    int clients[COUNT];
+    flood(stage, streams, clients, COUNT);
+    struct fake_operation *cancel = fake_first(stage->worker.ring, FAKE_CANCEL_TOKEN);
+    struct gy_stream *last = streams[GY_SHARE_FLOOD - 1];
+    assert_non_null(cancel); /* those that had found it to be one when they received */
+    assert_int_equal(cancel->target, stage_receive_of(stage, last)->token);
+    assert_int_equal(fake_in_flight(stage->worker.ring, FAKE_CANCEL_TOKEN),
+                     COUNT - GY_SHARE_FLOOD + 1);
+    stage_turn(stage);
+    /* Its receive ends, and none follows before it has run. */
+    fake_complete(stage->worker.ring, stage_receive_of(stage, last), -ECANCELED, 0);
+    fake_complete(stage->worker.ring, cancel, 1, 0);
+    stage_turn(stage);
+    assert_null(stage_receive_of(stage, last));
+    assert_int_equal(act_of(last)->turns, 0);
+    /* One that has run and receives anew does so once, as long as so many wait. */
+    for (uint32_t i = 0; i < 3; i++) {
+        arrive(stage, streams[i], 1); /* in place of those that have run */
+    }
+    fake_complete(stage->worker.ring, stage_receive_of(stage, streams[3]), -EINTR, 0);
+    stage_turn(stage);
+    assert_int_equal(act_of(streams[3])->turns, 1);
+    assert_int_equal(stage_receive_of(stage, streams[3])->mode, GY_RECEIVE_ONE_SHOT);
+    unburdened(stage, streams, clients, COUNT);
+    while (stage_receive_of(stage, last) == NULL) {
+        stage_turn(stage);
+    }
+    assert_int_equal(stage_receive_of(stage, last)->mode, GY_RECEIVE_MULTISHOT); /* it is over */
+}
+
+#define HALF (GY_SHARE_SEND_BYTES / 2)
+
+/* Half of what a turn sends, for each of the streams; and the turn. */
+static void send_halves(struct stage *stage, struct gy_stream **streams, int count)
+{
+    static uint8_t half[HALF];
     static struct gy_buffer buffer;
+    gy_buffer_wrap_constant(&buffer, half, sizeof half);
+    for (int i = 0; i < count; i++) {
+        assert_int_equal(gy_chain_append(&streams[i]->out, gy_slice_of(&buffer, 0, HALF)), 0);
+        gy_stream_wake(streams[i]);
+    }
+    stage_turn(stage);
+}
+
+static void sends_past_the_bound_wait_and_those_of_other_servers_go_first(void **state)
+{
+    struct stage *stage = *state;
+    enum { FLOOD = 4 };
     struct gy_stream *flood[FLOOD];
     int clients[FLOOD + 1];
-    gy_buffer_wrap_constant(&buffer, large, sizeof large);
     for (int i = 0; i < FLOOD; i++) {
         flood[i] = stage_connect(stage, 0, &clients[i]);
     }
     struct gy_stream *other = stage_connect(stage, 1, &clients[FLOOD]);
     stage_turn(stage);
-    for (int i = 0; i < FLOOD; i++) {
-        assert_int_equal(gy_chain_append(&flood[i]->out, gy_slice_of(&buffer, 0, sizeof large)), 0);
-        gy_stream_wake(flood[i]);
-    }
     stage_put(stage, other, "small", 5);
-    gy_stream_wake(other);
-    stage_turn(stage);
-    uint32_t sent = 0;
-    for (int i = 0; i < FLOOD; i++) {
-        sent += flood[i]->sending;
-    }
-    assert_int_equal(sent, FLOOD - 2);
-    assert_true(other->sending); /* it came last, and its server had sent nothing yet */
+    gy_stream_flush_later(other); /* behind those that turns left over, say */
+    send_halves(stage, flood, FLOOD);
+    assert_int_equal(fake_first(stage->worker.ring, FAKE_SEND)->descriptor, other->descriptor);
+    assert_int_equal(flood[0]->sending_bytes, HALF);
+    assert_int_equal(flood[1]->sending_bytes, HALF - 5);
+    assert_false(flood[2]->sending || flood[3]->sending);
     assert_int_equal(stage_counter(stage, put_off), 2);
     stage_turn(stage);
     assert_int_equal(fake_last_wait_ns(stage->worker.ring), 0);
-    assert_true(flood[FLOOD - 2]->sending); /* they kept their places */
-    stage_turn(stage);
-    assert_true(flood[FLOOD - 1]->sending);
+    assert_true(flood[2]->sending && flood[3]->sending); /* they kept their places */
     for (int i = 0; i < FLOOD; i++) {
-        stage_sent(stage, flood[i], sizeof large);
+        stage_sent(stage, flood[i], (int32_t)flood[i]->sending_bytes);
+    }
+    stage_turn(stage);
+    stage_sent(stage, flood[1], 5);
+    stage_sent(stage, other, 5);
+    for (int i = 0; i <= FLOOD; i++) {
         close(clients[i]);
     }
-    stage_sent(stage, other, 5);
-    close(clients[FLOOD]);
+}
+
+static void each_server_may_send_a_little_whatever_others_have_sent(void **state)
+{
+    struct stage *stage = *state;
+    struct gy_stream *streams[3];
+    int clients[3];
+    for (uint32_t i = 0; i < 3; i++) {
+        streams[i] = stage_connect(stage, i / 2, &clients[i]); /* two of one, one of the other */
+    }
+    stage_turn(stage);
+    send_halves(stage, streams, 3);
+    assert_int_equal(streams[0]->sending_bytes + streams[1]->sending_bytes, 2 * HALF);
+    assert_int_equal(streams[2]->sending_bytes, GY_SHARE_SEND_LEAST_BYTES);
+    stage_turn(stage);
+    for (int i = 0; i < 3; i++) {
+        stage_sent(stage, streams[i], (int32_t)streams[i]->sending_bytes);
+    }
+    stage_turn(stage);
+    stage_sent(stage, streams[2], HALF - GY_SHARE_SEND_LEAST_BYTES);
+    for (int i = 0; i < 3; i++) {
+        close(clients[i]);
+    }
+}
+
+static void a_server_that_is_alone_at_work_sends_as_if_the_worker_were_its_own(void **state)
+{
+    struct stage *stage = *state;
+    static uint8_t large[4 * GY_SEND_BYTES_MAX];
+    static struct gy_buffer buffer;
+    gy_buffer_wrap_constant(&buffer, large, sizeof large);
+    int client;
+    struct gy_stream *stream = stage_connect(stage, 0, &client);
+    stage_turn(stage);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(gy_chain_append(&stream->out, gy_slice_of(&buffer, 0, sizeof large)), 0);
+        gy_stream_wake(stream);
+        stage_turn(stage);
+        uint32_t sent = i == 0 ? sizeof large : GY_SHARE_SEND_BYTES;
+        assert_int_equal(stream->sending_bytes, sent);
+        stage_turn(stage);
+        stage->worker.crowded_until_ms = stage->worker.now_ms + 1; /* another was at work */
+        stage_sent(stage, stream, (int32_t)sent);
+    }
+    while (stream->sending) {
+        stage_turn(stage);
+        assert_int_equal(stream->sending_bytes, GY_SHARE_SEND_BYTES);
+        stage_sent(stage, stream, GY_SHARE_SEND_BYTES);
+        stage_turn(stage);
+    }
+    assert_int_equal(stream->out.length, 0);
+    close(client);
+}
+
+static void servers_at_work_together_are_known_for_a_while(void **state)
+{
+    struct stage *stage = *state;
+    int clients[2];
+    struct gy_stream *first = stage_connect(stage, 0, &clients[0]);
+    struct gy_stream *second = stage_connect(stage, 1, &clients[1]);
+    stage_turn(stage);
+    arrive(stage, first, 1);
+    stage_turn(stage);
+    arrive(stage, first, 1);
+    stage_turn(stage);
+    assert_int_equal(stage->worker.crowded_until_ms, 0);
+    arrive(stage, second, 1);
+    stage_turn(stage);
+    assert_int_equal(stage->worker.crowded_until_ms, stage->worker.now_ms + GY_SHARE_CROWD_MS);
+    fake_clock_advance(GY_SHARE_CROWD_MS);
+    arrive(stage, second, 1);
+    stage_turn(stage);
+    assert_true(stage->worker.crowded_until_ms <= stage->worker.now_ms);
+    close(clients[0]);
+    close(clients[1]);
 }
 
 int main(void)
@@ -234,9 +470,17 @@ int main(void)
         STAGED(input_is_shown_a_piece_at_a_time_and_all_of_it),
         STAGED(pieces_past_the_slice_wait_for_the_next_turn),
         STAGED(a_session_that_needs_more_than_a_piece_sees_all),
+        STAGED(what_a_session_has_seen_is_shown_again_with_what_follows),
+        STAGED(servers_take_turns_in_going_first),
+        STAGED(streams_of_a_flood_stop_receiving_and_then_receive_once_at_a_time),
         STAGED(the_end_of_the_input_is_shown_with_its_last_piece),
         STAGED(a_session_that_ends_in_the_middle_of_its_input_drops_the_rest),
-        STAGED(sends_past_the_bound_wait_and_those_of_other_servers_do_not),
+        STAGED(a_listener_of_several_accepts_so_many_at_a_time),
+        STAGED(accepts_in_flight_all_end_before_a_listener_closes),
+        STAGED(sends_past_the_bound_wait_and_those_of_other_servers_go_first),
+        STAGED(each_server_may_send_a_little_whatever_others_have_sent),
+        STAGED(a_server_that_is_alone_at_work_sends_as_if_the_worker_were_its_own),
+        STAGED(servers_at_work_together_are_known_for_a_while),
     };
     return cmocka_run_group_tests_name("share", tests, NULL, NULL);
 }

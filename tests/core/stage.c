@@ -50,6 +50,8 @@ static uint32_t act_turn(struct gy_stream *stream)
     struct act *act = stream->session;
     act->turns++;
     act->saw_eof = stream->eof;
+    act->saw_bytes = stream->in.length;
+    act->saw_least = act->saw_bytes < act->saw_least ? act->saw_bytes : act->saw_least;
     fake_clock_advance(act->burn_ms);
     stage->turn_order[stage->turn_count++ % 256] = stream->slot;
     eat(stage, stream, act);
@@ -121,7 +123,8 @@ struct stage *stage_open(const struct stage_options *options)
     struct stage *stage = aligned_alloc(64, sizeof *stage);
     assert_non_null(stage);
     memset(stage, 0, sizeof *stage);
-    stage->act = (struct act){.wants = GY_WANT_READ, .eat_bytes = UINT32_MAX};
+    stage->act =
+        (struct act){.wants = GY_WANT_READ, .eat_bytes = UINT32_MAX, .saw_least = UINT32_MAX};
     struct gy_worker_options worker = {
         .workers = options->workers != 0 ? options->workers : 1,
         .processor = -1,

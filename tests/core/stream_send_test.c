@@ -151,47 +151,110 @@ static void a_send_gathers_at_most_64_vectors(void **state)
     close(client);
 }
 
-static void a_send_gathers_at_most_128_kib(void **state)
+/* Has `bytes` of the pattern of stream 2 flushed, in slices of at most `slice` bytes. */
+static void put_pieces(struct stage *stage, struct gy_stream *stream, uint32_t bytes,
+                       uint32_t slice)
 {
-    struct stage *stage = *state;
-    int client;
-    struct gy_stream *stream = stage_connect(stage, 0, &client);
-    for (int i = 0; i < 4; i++) {
-        stage_put(stage, stream, block, 40000);
+    uint8_t *all = malloc(bytes);
+    assert_non_null(all);
+    pattern_fill(all, bytes, 2, 0);
+    for (uint32_t at = 0; at < bytes; at += slice) {
+        stage_put(stage, stream, all + at, bytes - at < slice ? bytes - at : slice);
     }
-    put_and_flush(stage, stream, 0, 40000);
-    assert_int_equal(stage_send_of(stage, stream)->bytes, 131072);
-    stage_sent(stage, stream, 131072);
-    stage_turn(stage);
-    struct fake_operation *send = stage_send_of(stage, stream);
-    assert_int_equal(send->bytes, 200000 - 131072);
-    assert_true(pattern_matches(send->content, 120000 - 131072 + 40000, 1, 131072 - 120000));
-    close(client);
+    free(all);
+    gy_stream_wake(stream);
 }
 
-static void one_slice_above_128_kib_is_cut_too(void **state)
+/* Sends of exactly these sizes follow, with these bytes. */
+static void sends_follow(struct stage *stage, struct gy_stream *stream, const uint32_t *sizes,
+                         size_t count)
 {
-    struct stage *stage = *state;
-    int client;
-    struct gy_stream *stream = stage_connect(stage, 0, &client);
-    uint8_t *large = malloc(300000);
-    assert_non_null(large);
-    pattern_fill(large, 300000, 2, 0);
-    stage_put(stage, stream, large, 300000);
-    free(large);
-    gy_stream_wake(stream);
-    stage_turns(stage, 2);
     uint32_t sent = 0;
-    while (sent < 300000) {
+    for (size_t i = 0; i < count; i++) {
         struct fake_operation *send = stage_send_of(stage, stream);
         assert_non_null(send);
-        assert_true(send->bytes <= 131072);
+        assert_int_equal(send->bytes, sizes[i]);
         assert_true(pattern_matches(send->content, send->bytes, 2, sent));
         sent += send->bytes;
         stage_sent(stage, stream, (int32_t)send->bytes);
         stage_turn(stage);
     }
+    assert_int_equal(stream->out.length, 0);
+}
+
+static void a_send_gathers_at_most_512_kib(void **state)
+{
+    struct stage *stage = *state;
+    int client;
+    struct gy_stream *stream = stage_connect(stage, 0, &client);
+    put_pieces(stage, stream, 1500000, 40000);
+    stage_turns(stage, 2);
+    static const uint32_t sizes[] = {524288, 524288, 1500000 - 2 * 524288};
+    sends_follow(stage, stream, sizes, 3);
     close(client);
+}
+
+static void one_slice_above_512_kib_is_cut_too(void **state)
+{
+    struct stage *stage = *state;
+    int client;
+    struct gy_stream *stream = stage_connect(stage, 0, &client);
+    put_pieces(stage, stream, 1500000, 1500000);
+    stage_turns(stage, 2);
+    static const uint32_t sizes[] = {524288, 524288, 1500000 - 2 * 524288};
+    sends_follow(stage, stream, sizes, 3);
+    close(client);
+}
+
+static void what_little_is_left_over_leaves_with_the_send_before_it(void **state)
+{
+    struct stage *stage = *state;
+    int client;
+    struct gy_stream *stream = stage_connect(stage, 0, &client);
+    put_pieces(stage, stream, 1048576 + 131072, 60000);
+    stage_turns(stage, 2);
+    static const uint32_t sizes[] = {524288, 655360};
+    sends_follow(stage, stream, sizes, 2);
+    put_pieces(stage, stream, 1048576 + 131073, 60000);
+    stage_turns(stage, 2);
+    static const uint32_t more[] = {524288, 524288, 131073};
+    sends_follow(stage, stream, more, 3);
+    close(client);
+}
+
+static void long_sends_past_a_turns_bound_wait_in_their_order_and_short_ones_do_not(void **state)
+{
+    struct stage *stage = *state;
+    enum { LONG = 5 };
+    struct gy_stream *longs[LONG];
+    int clients[LONG + 1];
+    for (int i = 0; i < LONG; i++) {
+        longs[i] = stage_connect(stage, 0, &clients[i]);
+    }
+    struct gy_stream *brief = stage_connect(stage, 0, &clients[LONG]);
+    for (int i = 0; i < LONG; i++) {
+        put_pieces(stage, longs[i], 524288, 65536);
+    }
+    stage_put(stage, brief, block, 65536);
+    stage_put(stage, brief, block, 65536);
+    gy_stream_wake(brief);
+    stage_turn(stage);
+    assert_true(longs[0]->sending && longs[1]->sending);
+    assert_false(longs[2]->sending || longs[3]->sending || longs[4]->sending);
+    assert_true(brief->sending); /* of 128 KiB, and it came last */
+    assert_int_equal(stage_counter(stage, put_off), 3);
+    stage_turn(stage);
+    assert_int_equal(fake_last_wait_ns(ring_of(stage)), 0);
+    assert_true(longs[2]->sending && longs[3]->sending);
+    assert_false(longs[4]->sending);
+    stage_turn(stage);
+    assert_true(longs[4]->sending);
+    assert_int_equal(stage_counter(stage, put_off), 4);
+    for (int i = 0; i < LONG; i++) {
+        stage_sent(stage, longs[i], 524288);
+        close(clients[i]);
+    }
+    close(clients[LONG]);
 }
 
 static void slices_sent_are_held_until_their_completion(void **state)
@@ -503,8 +566,10 @@ int main(void)
         TEST(one_send_is_in_flight_at_a_time),
         TEST(after_a_short_send_the_rest_is_sent_in_order),
         TEST(a_send_gathers_at_most_64_vectors),
-        TEST(a_send_gathers_at_most_128_kib),
-        TEST(one_slice_above_128_kib_is_cut_too),
+        TEST(a_send_gathers_at_most_512_kib),
+        TEST(one_slice_above_512_kib_is_cut_too),
+        TEST(what_little_is_left_over_leaves_with_the_send_before_it),
+        TEST(long_sends_past_a_turns_bound_wait_in_their_order_and_short_ones_do_not),
         TEST(slices_sent_are_held_until_their_completion),
         TEST(room_is_announced_when_out_has_drained_to_half_of_its_mark),
         TEST(room_with_nothing_to_send_is_not_forgotten),

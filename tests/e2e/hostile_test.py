@@ -97,6 +97,7 @@ def links_lead_anywhere_but_out():
             true(body is None or answer.body == body, name)
             true(b"secret" not in answer.body.replace(b"/secret", b""), name)
         equal(c.get("/to-dir").fields["location"], "/to-dir/")
+        until(lambda: b">to-file<" in c.get("/").body, "a page from before the links is not kept", 1.5)
         listing = c.get("/").body.decode()
         for name in ("dangling", "self", "out-file", "out-dir", "absolute", "root", "magic"):
             true(f">{name}<" not in listing and f">{name}/<" not in listing, f"{name} is not listed")
@@ -406,6 +407,21 @@ def a_file_of_a_tebibyte_is_served_from_where_one_asks():
         equal(answer.fields["content-range"], f"bytes {(1 << 40) - 4}-{(1 << 40) - 1}/{1 << 40}")
         equal(c.get("/huge", f"Range: bytes={1 << 39}-{(1 << 39) + 9}").body, bytes(10))
         begin(c, "/huge")  # and goes away
+
+
+# ---- heads in pieces ------------------------------------------------------------------------------------------------
+
+
+@test
+def a_long_head_in_many_pieces_is_answered_beside_another_listener():
+    """The sessions of a worker with several listeners are shown their input in pieces, but never less than before."""
+    with serving({"a": "a"}, "--admin", "127.0.0.1:0") as (server, _), Connection(server.port) as c:
+        c.send(b"GET /a HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 3000)
+        for _ in range(5):
+            time.sleep(0.02)
+            c.send(b"x" * 100)
+        c.send(b"\r\n\r\n")
+        equal(c.answer().status, 200)
 
 
 # ---- readers who are slow -------------------------------------------------------------------------------------------

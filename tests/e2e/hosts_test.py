@@ -368,7 +368,7 @@ def an_address_has_its_connections_whatever_worker_takes_them():
         until(free, "a place is free again")
         found = server.metrics()
         true(found['gyre_http_limited_total{what="connections",server="http"}'] >= 20, "they are counted")
-        true(found['gyre_connections_closed_total{reason="limit"}'] >= 20, "and why they ended")
+        true(found["gyre_connections_refused_total"] >= 20, "and by the worker")
 
 
 @test

@@ -59,6 +59,26 @@ def metrics_count_what_was_served():
 
 
 @test
+def a_large_file_in_memory_leaves_in_few_sends():
+    """Listeners that share a worker send 128 KiB at a time: nine sends for a mebibyte and its head, and what the requests need."""
+    with tempfile.TemporaryDirectory(prefix="gyre-sends-") as root:
+        os.chmod(root, 0o755)
+        for name, size in (("status.json", 1), ("large", 1 << 20)):
+            with open(f"{root}/{name}", "wb") as file:
+                file.write(bytes(size))
+        text = f"workers 1;\nadmin 127.0.0.1:{{admin}};\nhttp {{ listen 127.0.0.1:{{port}}; root {root}; }}\n"
+        with Configured(text) as server, Connection(server.port) as connection:
+            for _ in range(5):
+                equal(connection.get("/large").status, 200)
+            before = server.metrics()
+            for _ in range(20):
+                equal(len(connection.get("/large").body), 1 << 20)
+            after = server.metrics()
+            each = (after["gyre_submissions_total"] - before["gyre_submissions_total"]) / 20
+            true(each < 12, f"{each} submissions a request")
+
+
+@test
 def metrics_come_whole_with_many_servers_and_in_one_piece():
     blocks = "".join("http s%d { listen 127.0.0.1:0; }\n" % i for i in range(20))
     with Configured(PLAIN + blocks) as server:

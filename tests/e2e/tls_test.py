@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """https, as OpenSSL's clients meet it: certificates, names, versions, tickets, reload, and what is no TLS."""
 
+import contextlib
 import os
 import shutil
+import socket
 import ssl
 import subprocess
 import tempfile
@@ -181,6 +183,23 @@ def many_clients_shake_hands_at_once():
             thread.join()
         equal(failures, [])
         equal(server.counted('gyre_tls_handshakes_total{kind="full"}'), 160)
+
+
+@test
+def the_limit_of_connections_counts_before_the_handshake():
+    with Https("limit-connections 1;") as server:
+        with contextlib.closing(socket.create_connection(("127.0.0.1", server.port), 5)):  # and no hello
+            until(lambda: server.counted("gyre_connections_accepted_total") >= 1, "it is accepted")
+            try:
+                Secure(server.port)
+            except OSError:  # whatever the handshake calls the end of the connection
+                pass
+            else:
+                raise AssertionError("one more was let in")
+            equal(server.counted('gyre_http_limited_total{what="connections",server="http"}'), 1)
+        until(lambda: server.counted("gyre_connections_open") == 1, "it is gone, and the admin listener's is there")
+        with Secure(server.port) as connection:
+            equal(connection.get("/").status, 200, "its place is free")
 
 
 @test

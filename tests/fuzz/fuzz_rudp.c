@@ -141,12 +141,30 @@ static void begin(struct gy_rudp_conn *conn, void *memory, bool client,
     messages[3].tries_max = 2;
 }
 
+/* The packet's last byte says where it came from. What goes there asks, and is short. */
+static void feed_elsewhere(struct gy_rudp_conn *conn, uint8_t *packet, size_t bytes, uint8_t where)
+{
+    uint8_t out[1200];
+    gy_rudp_receive_elsewhere(conn, packet, bytes, where, now_ns);
+    size_t length = gy_rudp_output_elsewhere(conn, out, sizeof out, now_ns);
+    gy_assert(length == 0 || conn->path_tries > 0);
+    gy_assert(conn->path_sent <= 3 * conn->path_received);
+    if (gy_rudp_moved(conn)) {
+        gy_rudp_forget_path(conn);
+    }
+}
+
 static void feed(struct gy_rudp_conn *conn, const uint8_t *data, size_t bytes)
 {
     uint8_t *copy = malloc(bytes + (bytes == 0));
     gy_assert(copy != NULL);
     memcpy(copy, data, bytes);
-    gy_rudp_receive(conn, copy, bytes, now_ns);
+    uint8_t where = bytes > 0 ? copy[bytes - 1] & 3 : 0;
+    if (conn->client || where == 0) {
+        gy_rudp_receive(conn, copy, bytes, now_ns);
+    } else {
+        feed_elsewhere(conn, copy, bytes, where);
+    }
     free(copy);
     drain(conn);
     now_ns += 7 * MS;

@@ -307,6 +307,52 @@ static void cancel_after_a_whole_answer_is_nothing(void **state)
     assert_int_equal(probe.reason, 0);
 }
 
+/* ---- how much is pulled ahead of the peer
+ * -------------------------------------------------------- */
+
+/* A body that is in memory: the output then has `mark` bytes, and its head at most. */
+static void pulled_to(uint32_t mark, uint32_t output_memory)
+{
+    rig.env.limits.output_high = 4096;
+    rig.env.limits.output_memory = output_memory;
+    rig.holds_output = true;
+    probe.pull = pull_some;
+    probe.number = 200000;
+    struct gy_http_exchange *exchange = ask(GET(""));
+    struct gy_http_response response = {
+        .status = 200, .kind = GY_HTTP_BODY_PULL, .in_memory = 1, .body.length = 200000};
+    gy_http_respond(exchange, &response);
+    rig_turn(&rig);
+    assert_int_equal(rig.out.length, mark);
+    assert_true((rig.wants & GY_H1_ROOM) != 0);
+}
+
+static void of_a_body_in_memory_more_is_pulled_ahead(void **state)
+{
+    (void)state;
+    pulled_to(16384, 16384);
+}
+
+static void a_lower_mark_for_a_body_in_memory_changes_nothing(void **state)
+{
+    (void)state;
+    pulled_to(4096, 4095);
+}
+
+static void with_half_of_the_links_in_use_no_more_than_usual_is_pulled(void **state)
+{
+    (void)state;
+    struct gy_chain other;
+    gy_chain_init(&other, &rig.links);
+    while (rig.links.used < rig.links.capacity / 2) {
+        assert_int_equal(gy_chain_append(&other, rig_slice(&rig, "x", 1)), 0);
+    }
+    pulled_to(4096, 16384);
+    gy_chain_clear(&other);
+    rig_turn(&rig);
+    assert_int_equal(rig.out.length, 16384);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -323,6 +369,9 @@ int main(void)
         CASE(less_than_the_promised_length_cuts_the_connection),
         CASE(a_failing_pull_cuts_a_chunked_body_before_its_end),
         CASE(a_pulled_body_of_length_zero_is_not_pulled),
+        CASE(of_a_body_in_memory_more_is_pulled_ahead),
+        CASE(a_lower_mark_for_a_body_in_memory_changes_nothing),
+        CASE(with_half_of_the_links_in_use_no_more_than_usual_is_pulled),
         CASE(waking_within_pull_asks_again_in_another_turn),
         CASE(cancel_before_an_answer_is_a_500),
         CASE(cancel_within_an_answer_cuts_it),

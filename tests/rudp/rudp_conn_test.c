@@ -239,6 +239,29 @@ static void an_urgent_channel_goes_first(void **state)
     pair_end(&pair);
 }
 
+static void channels_share_by_their_weights(void **state)
+{
+    (void)state;
+    open_pair();
+    static uint8_t bulk[20000] = {'b'};
+    struct gy_rudp_message messages[2];
+    uint8_t out[PAIR_PACKET_MAX];
+    char order[9] = {0};
+    for (uint8_t i = 0; i < 2; i++) {
+        messages[i] = (struct gy_rudp_message){
+            .data = bulk, .length = sizeof bulk, .channel = i, .guarantee = GY_RUDP_ORDERED};
+        send(&messages[i]);
+    }
+    gy_rudp_channel_weight(&pair.client.conn, 0, 3);
+    for (unsigned i = 0; i < 8; i++) {
+        assert_true(output(out) > 0);
+        assert_int_equal(out[6] & 0xf0, 0x10); /* behind flags, id and number: MESSAGE */
+        order[i] = (char)('0' + out[7]);
+    }
+    assert_string_equal(order, "00010001");
+    pair_end(&pair);
+}
+
 static void a_message_of_16_mib_arrives(void **state)
 {
     (void)state;
@@ -463,6 +486,7 @@ int main(void)
         cmocka_unit_test(a_message_cancelled_before_it_began_leaves_no_trace),
         cmocka_unit_test(tries_are_counted),
         cmocka_unit_test(an_urgent_channel_goes_first),
+        cmocka_unit_test(channels_share_by_their_weights),
         cmocka_unit_test(a_message_of_16_mib_arrives),
         cmocka_unit_test(what_is_not_consumed_holds_the_sender_back),
         cmocka_unit_test(more_than_the_window_ends_the_connection),

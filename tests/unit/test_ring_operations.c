@@ -135,7 +135,7 @@ static void one_accept_yields_connection_after_connection(void **state)
     }
     struct sockaddr_in address;
     int listener = listen_anywhere(&address);
-    gy_ring_accept(ring, 4, listener);
+    gy_ring_accept(ring, 4, listener, true);
     for (int i = 0; i < 5; i++) {
         int client = dial(&address);
         struct gy_completion completion = await_one(ring);
@@ -149,15 +149,12 @@ static void one_accept_yields_connection_after_connection(void **state)
     gy_ring_close(ring);
 }
 
-static void an_accept_without_multishot_yields_one_connection(void **state)
+static void one_connection_is_accepted(struct gy_ring *ring, bool multishot)
 {
-    (void)state;
-    struct gy_ring *ring =
-        ring_open(&(struct gy_ring_options){.entries = 8, .without = GY_RING_MULTISHOT_ACCEPT});
     struct sockaddr_in address;
     int listener = listen_anywhere(&address);
     int clients[2] = {dial(&address), dial(&address)};
-    gy_ring_accept(ring, 4, listener);
+    gy_ring_accept(ring, 4, listener, multishot);
     struct gy_completion completion = await_one(ring);
     assert_false(completion.flags & GY_COMPLETION_MORE);
     assert_true(completion.result >= 0);
@@ -167,6 +164,20 @@ static void an_accept_without_multishot_yields_one_connection(void **state)
     close(clients[1]);
     close(listener);
     gy_ring_close(ring);
+}
+
+static void an_accept_without_multishot_yields_one_connection(void **state)
+{
+    (void)state;
+    one_connection_is_accepted(
+        ring_open(&(struct gy_ring_options){.entries = 8, .without = GY_RING_MULTISHOT_ACCEPT}),
+        true);
+}
+
+static void an_accept_of_one_yields_one_connection(void **state)
+{
+    (void)state;
+    one_connection_is_accepted(small_ring(), false);
 }
 
 static void a_send_that_waits_for_room_sends_all_of_it(void **state)
@@ -410,6 +421,7 @@ int main(void)
         TEST(closing_a_descriptor_tells_the_peer),
         TEST(one_accept_yields_connection_after_connection),
         TEST(an_accept_without_multishot_yields_one_connection),
+        TEST(an_accept_of_one_yields_one_connection),
         TEST(a_send_that_waits_for_room_sends_all_of_it),
         TEST(a_gathered_send_does_not_need_its_vectors_after_the_submission),
         TEST(a_send_to_a_peer_that_is_gone_is_a_result_and_no_signal),
