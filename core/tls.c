@@ -200,7 +200,7 @@ static int read_names(struct gy_tls_config *config, uint32_t identity, struct gy
     for (const char *name; (name = wolfSSL_X509_get_next_altname(certificate)) != NULL;) {
         add_name(config, identity, name);
     }
-    char common[GY_TLS_NAME_BYTES];
+    char common[GY_TLS_NAME_BYTES] = "";
     if (config->name_count == before) {
         add_name(config, identity, gy_tls_common_name(certificate, common));
     }

@@ -310,7 +310,7 @@ void gy_kinds_close(struct gy_kinds *kinds)
 
 int gy_kinds_listen_tls(struct gy_kinds_server *made, const char *address, struct gy_error *error)
 {
-    gy_assert(made->kind->fill_tls != NULL);
+    gy_assert(made->kind != NULL && made->kind->fill_tls != NULL);
     struct gy_serve_plan *plan = made->kinds->plan;
     if (made->secure == NULL && plan->server_count + 2 <= GY_SERVE_SERVERS_MAX) {
         made->secure = gy_serve_plan_add(plan, made->name, NULL, made);

@@ -28,11 +28,11 @@
 struct server {
     struct gy_dns_server dns;
     struct gy_dns_limit limit;
+    struct gy_tls_keys tls;
+    const char *tls_flag; /* --tls; NULL: not given */
     struct gy_dns_list list;
     struct gy_dns_set *set;
     struct gy_dns_keeper *keeper;
-    struct gy_tls_keys tls;
-    const char *tls_flag;           /* --tls; NULL: not given */
     struct gy_visitors_options tcp; /* connections_max 0: no limit */
     struct gy_visitors tcp_visitors;
     void *tcp_memory;
@@ -133,6 +133,13 @@ static int take_limit(void *context, const struct gy_config_directive *directive
     return gy_dns_limit_take(&server->limit, directive, error);
 }
 
+static int take_tls(void *context, const struct gy_config_directive *directive,
+                    struct gy_error *error)
+{
+    struct server *server = context;
+    return gy_tls_keys_take(&server->tls, directive, error);
+}
+
 static int take_list(void *context, const struct gy_config_directive *directive,
                      struct gy_error *error)
 {
@@ -168,13 +175,6 @@ static int take_query_log(void *context, const struct gy_config_directive *direc
     (void)error;
     server->query_log = directive->values[0];
     return 0;
-}
-
-static int take_tls(void *context, const struct gy_config_directive *directive,
-                    struct gy_error *error)
-{
-    struct server *server = context;
-    return gy_tls_keys_take(&server->tls, directive, error);
 }
 
 static const struct gy_config_key keys[] = {
@@ -266,10 +266,13 @@ static int dns_open(void *context, const struct gy_server_setup *setup, struct g
     }
     server->workers = setup->workers;
     server->counts = setup->counts;
+    int code = gy_tls_keys_open(&server->tls, server->tls_flag, "dot", error);
+    if (code != 0) {
+        return code;
+    }
     struct gy_access_options log = {
         .path = server->query_log, .format = GY_ACCESS_JSON, .workers = setup->workers};
-    int code = log.path != NULL ? gy_access_log_open(&server->dns.query_log, &log, error) : 0;
-    return code == 0 ? gy_tls_keys_open(&server->tls, server->tls_flag, "dot", error) : code;
+    return log.path != NULL ? gy_access_log_open(&server->dns.query_log, &log, error) : 0;
 }
 
 static int dns_load(void *context, struct gy_error *error)

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """https, as OpenSSL's clients meet it: certificates, names, versions, tickets, reload, and what is no TLS."""
 
+import contextlib
 import os
 import shutil
+import socket
 import ssl
 import subprocess
 import tempfile
