@@ -57,9 +57,10 @@ static int open_memory(struct gy_load_engine *engine, const void *plan)
     engine->service = gy_load_histogram_open();
     engine->lateness = gy_load_histogram_open();
     engine->state = calloc(1, engine->protocol->state_bytes);
+    engine->fan.waits = calloc(engine->options->pipeline, sizeof *engine->fan.waits);
     engine->worker = aligned_alloc(GY_CACHE_LINE_BYTES, sizeof(struct gy_worker));
     if (engine->latency == NULL || engine->service == NULL || engine->lateness == NULL ||
-        engine->state == NULL || engine->worker == NULL) {
+        engine->state == NULL || engine->fan.waits == NULL || engine->worker == NULL) {
         free(engine->worker);
         engine->worker = NULL;
         return gy_error_set(&engine->error, GY_ENOMEM, "starting thread %u: out of memory",
@@ -69,6 +70,11 @@ static int open_memory(struct gy_load_engine *engine, const void *plan)
     const void *data = engine->protocol->requests(plan, &engine->request_bytes);
     uint32_t copies = engine->protocol->datagrams ? 1 : engine->options->pipeline;
     gy_buffer_wrap_constant(&engine->requests, data, engine->request_bytes * copies);
+    if (engine->protocol->greeting != NULL) {
+        uint32_t bytes;
+        const void *greeting = engine->protocol->greeting(plan, &bytes);
+        gy_buffer_wrap_constant(&engine->greeting, greeting, bytes);
+    }
     return 0;
 }
 
@@ -169,7 +175,7 @@ int gy_load_engine_open(struct gy_load_engine *engine, const void *plan, enum gy
 
 /* ---- the schedule ---- */
 
-static void touch(struct gy_load_engine *engine, struct gy_load_connection *connection)
+void gy_load_connection_touch(struct gy_load_engine *engine, struct gy_load_connection *connection)
 {
     if (!connection->touched && connection->stream != NULL) {
         connection->touched = true;
@@ -217,7 +223,7 @@ static void send_due(struct gy_load_engine *engine, uint64_t now_ns)
         }
         gy_load_connection_busy(engine, connection);
         gy_load_connection_rest(engine, connection);
-        touch(engine, connection);
+        gy_load_connection_touch(engine, connection);
         if (due_ns >= engine->from_ns) {
             uint64_t could_ns = due_ns > engine->idle_since_ns ? due_ns : engine->idle_since_ns;
             gy_load_record(engine->lateness, now_ns - could_ns, 1);
@@ -251,7 +257,7 @@ static void start_closed_loop(struct gy_load_engine *engine, uint64_t now_ns)
         uint32_t room = engine->options->pipeline - connection->in_flight;
         gy_load_connection_busy(engine, connection);
         uint32_t sent = send_on(engine, connection, room, now_ns, now_ns);
-        touch(engine, connection);
+        gy_load_connection_touch(engine, connection);
         if (engine->protocol->datagrams && sent < room) {
             gy_load_connection_rest(engine, connection); /* when sends have ended */
             break;
@@ -405,6 +411,8 @@ void gy_load_engine_close(struct gy_load_engine *engine)
         free(engine->worker);
         engine->worker = NULL;
     }
+    free(engine->fan.waits);
+    engine->fan.waits = NULL;
     free(engine->udp_connections);
     engine->udp_connections = NULL;
     if (engine->state != NULL) {

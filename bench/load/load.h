@@ -92,6 +92,7 @@ struct gy_load_options {
     const char *headers[GY_LOAD_HEADERS_MAX];
     uint32_t header_count;
     uint32_t size_bytes; /* of one message of an echo */
+    bool broadcast;      /* ws: a message comes to all connections */
     bool trains;         /* udp: send and take trains (GSO, GRO) */
     int udp_mode;        /* enum gy_datagram_mode */
     enum gy_load_handshakes handshakes;
@@ -130,7 +131,13 @@ enum gy_load_progress {
     GY_LOAD_BAD_BODY,
     GY_LOAD_BAD_BYTES, /* no telling where the next answer begins: the connection is of no more use
                         */
+    GY_LOAD_READY,     /* the greeting was answered: requests may follow */
+    GY_LOAD_REFUSED,   /* likewise, with a no */
+    GY_LOAD_REPLY,     /* the peer wants an answer: see reply() */
 };
+
+/* The most that a reply takes, in bytes. */
+#define GY_LOAD_REPLY_MAX 256
 
 struct gy_load_protocol {
     const char *scheme; /* "http" */
@@ -140,6 +147,10 @@ struct gy_load_protocol {
     bool datagrams; /* over UDP (udp.c): it has no sessions, and of the calls below the first three
                        and those of the state */
 
+    bool numbered; /* requests differ: the n-th that is sent is the n-th of `requests`, round and
+                      round, and so is its answer */
+    bool unasked;  /* bytes may come that answer nothing */
+
     /* Encodes the request. The result is constant and shared by all workers; freed by `finish`. 0,
      * or GY_EINVAL, GY_ENOMEM with a sentence. */
     int (*prepare)(const struct gy_load_options *options, void **plan, struct gy_error *error);
@@ -148,6 +159,13 @@ struct gy_load_protocol {
     /* The bytes of one request, as many times over as a pipeline may have in flight: the engine
      * sends the first n requests of it as one slice. */
     const void *(*requests)(const void *plan, uint32_t *request_bytes);
+
+    /* For a protocol whose connections begin with an exchange; else all three NULL. What is sent
+     * first: requests wait until receive() has said READY. Why it said REFUSED, in words. What the
+     * peer wants when it said REPLY. */
+    const void *(*greeting)(const void *plan, uint32_t *bytes);
+    void (*refusal)(const void *session, char *text, size_t bytes);
+    uint32_t (*reply)(void *session, uint8_t reply[GY_LOAD_REPLY_MAX]);
 
     /* Of one worker: what the first answer was, for instance. */
     size_t state_bytes;
@@ -171,6 +189,8 @@ extern const struct gy_load_protocol gy_load_http;
 extern const struct gy_load_protocol gy_load_https;
 extern const struct gy_load_protocol gy_load_tcp;
 extern const struct gy_load_protocol gy_load_udp;
+extern const struct gy_load_protocol gy_load_ws;
+extern const struct gy_load_protocol gy_load_wss;
 
 /* NULL at the end. */
 extern const struct gy_load_protocol *const gy_load_protocols[];
@@ -195,6 +215,7 @@ struct gy_load_result {
     uint64_t sent_total;    /* in the whole run, warm-up included */
     uint64_t answered_total;
     uint64_t received_bytes;
+    uint64_t deliveries; /* --broadcast: messages that connections got within these seconds */
     uint64_t errors[GY_LOAD_ERROR_COUNT]; /* in the whole run */
     uint64_t connects;
 

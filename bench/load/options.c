@@ -11,8 +11,8 @@
 
 #define SECOND_NS UINT64_C(1000000000)
 
-const struct gy_load_protocol *const gy_load_protocols[] = {&gy_load_http, &gy_load_https,
-                                                            &gy_load_tcp, &gy_load_udp, NULL};
+const struct gy_load_protocol *const gy_load_protocols[] = {
+    &gy_load_http, &gy_load_https, &gy_load_tcp, &gy_load_udp, &gy_load_ws, &gy_load_wss, NULL};
 
 static void help(void)
 {
@@ -38,13 +38,14 @@ static void help(void)
         "  -t, --threads N         1\n"
         "      --timeout TIME      of a request, and of connecting (5s)\n"
         "      --check             http: bodies must equal the first one\n"
-        "      --header \"N: V\"     http: one more header; may be repeated\n"
-        "      --size BYTES        tcp, udp: of one message (64)\n"
+        "      --header \"N: V\"     http, ws: one more header; may be repeated\n"
+        "      --size BYTES        tcp, udp, ws: of one message (64)\n"
+        "      --broadcast         ws: one connection sends, all must get it\n"
         "      --trains            udp: send and take many datagrams at a time (GSO, GRO)\n"
         "      --udp-mode MODE     udp: ring or calls (what was measured to be better)\n"
         "      --handshakes KIND   https: a connection for each request, full or resumed\n"
-        "      --ca FILE           https: trust who FILE says (the system's authorities)\n"
-        "      --insecure          https: do not check who the server is\n"
+        "      --ca FILE           https, wss: trust who FILE says (the system's authorities)\n"
+        "      --insecure          https, wss: do not check who the server is\n"
         "      --server-pid PID    CPU time of that process and its children, per request\n"
         "      --server-admin ADDR CPU time and counters from a gyre's admin listener, ADDR:PORT,\n"
         "                          on whatever host it runs\n"
@@ -447,9 +448,10 @@ static int read_switch(struct gy_load_options *options, const char *argument)
         const char *name;
         bool *value;
     } switches[] = {
-        {"--poisson", &options->poisson},   {"--check", &options->check},
-        {"--find-max", &options->find_max}, {"--quiet", &options->quiet},
-        {"--trains", &options->trains},     {"--insecure", &options->insecure},
+        {"--poisson", &options->poisson},     {"--check", &options->check},
+        {"--find-max", &options->find_max},   {"--quiet", &options->quiet},
+        {"--trains", &options->trains},       {"--insecure", &options->insecure},
+        {"--broadcast", &options->broadcast},
     };
     for (size_t i = 0; i < sizeof switches / sizeof switches[0]; i++) {
         if (strcmp(argument, switches[i].name) == 0) {
@@ -529,7 +531,19 @@ static int complete(struct gy_load_options *options, const struct given *given,
     bool secure = options->protocol != NULL && options->protocol->secure;
     if (!secure && (options->handshakes != GY_LOAD_HANDSHAKES_KEPT || options->insecure ||
                     options->tls.authorities != NULL)) {
-        return gy_error_set(error, GY_EINVAL, "--handshakes, --ca and --insecure are for https://");
+        return gy_error_set(
+            error, GY_EINVAL,
+            "--handshakes is for https://, --ca and --insecure for https:// and wss://");
+    }
+    if (options->handshakes != GY_LOAD_HANDSHAKES_KEPT && options->protocol->greeting != NULL) {
+        return gy_error_set(error, GY_EINVAL, "--handshakes is for https://");
+    }
+    if (options->broadcast && (options->protocol->greeting == NULL || options->threads > 1)) {
+        return gy_error_set(error, GY_EINVAL,
+                            options->threads > 1
+                                ? "--broadcast has one sender, and one thread that sees who got "
+                                  "what: without --threads"
+                                : "--broadcast is for ws:// and wss://");
     }
     if (options->handshakes != GY_LOAD_HANDSHAKES_KEPT && options->pipeline > 1) {
         return gy_error_set(error, GY_EINVAL,
