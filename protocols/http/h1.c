@@ -471,6 +471,10 @@ void gy_h1_drain(struct gy_h1 *connection, uint64_t now_ns, uint32_t patience_ms
     gy_assert((connection->flags & GY_H1_IN_TURN) == 0);
     connection->flags |= GY_H1_DRAINING;
     connection->patience_ms = patience_ms;
+    if (connection->phase == GY_H1_PHASE_TUNNEL && gy_h1_active(connection) &&
+        connection->exchange->base.handler->drain != NULL) {
+        connection->exchange->base.handler->drain(&connection->exchange->base);
+    }
     if (connection->phase == GY_H1_PHASE_HEAD && (connection->flags & GY_H1_BEGUN) == 0) {
         be_patient(connection, now_ns);
     }

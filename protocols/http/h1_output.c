@@ -29,9 +29,12 @@ static int ask(struct gy_h1_exchange *exchange, struct gy_chain *piece, uint32_t
     } else if ((exchange->flags & GY_H1_X_WAITING) == 0 && piece->length == 0) {
         exchange->connection->env->wake(exchange->connection);
     }
+    if (said == GY_HTTP_RETRY) {
+        exchange->connection->flags |= GY_H1_STARVED;
+    }
     if (said < 0) {
         fail(exchange, said);
-    } else if (piece->length > budget || said < GY_HTTP_MORE || said > GY_HTTP_END) {
+    } else if (piece->length > budget || said < GY_HTTP_MORE || said > GY_HTTP_RETRY) {
         fail(exchange, GY_EINVAL);
     }
     return said;

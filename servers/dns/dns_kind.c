@@ -15,7 +15,7 @@
 #include "servers/dns/dns_limit.h"
 #include "servers/dns/dns_server.h"
 #include "servers/dns/dns_zone.h"
-#include "servers/sha1.h"
+#include "core/sha1.h"
 
 #define ZONES_MAX  100000
 #define NSID_BYTES 64
