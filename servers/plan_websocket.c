@@ -15,7 +15,7 @@
 #define CONNECTIONS_MAX   1000000
 #define TIME_MAX_MS       86400000
 
-/* For compression, of each worker: 200 connections' at the largest windows, or 6,000 at 2^10. */
+/* For compression, of each worker: 200 connections' with the largest windows, 2,300 with 2^10. */
 #define COMPRESS_BYTES     (UINT64_C(64) << 20)
 #define COMPRESS_BYTES_MAX (UINT64_C(1) << 40)
 

@@ -15,6 +15,12 @@ uint32_t gy_h1_exchange_bytes(void)
     return sizeof(struct gy_h1_exchange);
 }
 
+uint32_t gy_h1_tunnel_bytes(void)
+{
+    return offsetof(struct gy_h1_exchange, base.fields) +
+           GY_H1_SMALL_FIELDS * sizeof(struct gy_http_field);
+}
+
 static const struct gy_h1_limits default_limits = {
     .line_bytes = 8192,
     .head_bytes = GY_H1_HEAD_MAX,
@@ -188,11 +194,18 @@ void gy_h1_finish(struct gy_h1 *connection, uint64_t now_ns)
     }
 }
 
+void gy_h1_exchange_give(struct gy_h1 *connection)
+{
+    struct gy_h1_exchange *exchange = connection->exchange;
+    struct gy_h1_env *env = connection->env;
+    gy_slab_give(exchange->small ? env->tunnels : env->exchanges, exchange);
+    connection->exchange = NULL;
+}
+
 static void give_back(struct gy_h1 *connection)
 {
     if (connection->exchange != NULL && !gy_h1_active(connection)) {
-        gy_slab_give(connection->env->exchanges, connection->exchange);
-        connection->exchange = NULL;
+        gy_h1_exchange_give(connection);
     }
 }
 

@@ -170,7 +170,8 @@ bool gy_h1_tunnel_step(struct gy_h1 *connection, struct gy_chain *in)
     if ((exchange->flags & GY_H1_X_IN_ENDED) == 0) {
         progress = tunnel_in(connection, in);
     }
-    if ((exchange->flags & (GY_H1_X_OUT_ENDED | GY_H1_X_WAITING | GY_H1_X_CANCELLED)) == 0) {
+    if ((exchange->flags & (GY_H1_X_OUT_ENDED | GY_H1_X_WAITING | GY_H1_X_CANCELLED)) == 0 &&
+        (connection->flags & GY_H1_STARVED) == 0) {
         progress = tunnel_out(connection) || progress;
     }
     return progress || (exchange->flags & GY_H1_X_CANCELLED) != 0;

@@ -25,10 +25,50 @@ struct gy_websocket_worker {
     struct gy_worker *worker;
     struct gy_slab connections;
     struct gy_websocket_connection *first;
-    uint32_t users;          /* listeners */
-    uint64_t reserved_bytes; /* for compression, by its connections */
+    uint32_t users;                     /* listeners */
+    uint64_t reserved_bytes;            /* for compression, by its connections */
+    uint64_t declined;                  /* connections that found all of it taken */
+    struct gy_websocket_counts *counts; /* the server's; NULL: no connection yet */
+    struct published {
+#define PUBLISHED_MEMBER(member, name, label, kind, help) uint64_t member;
+        GY_WEBSOCKET_COUNTERS(PUBLISHED_MEMBER)
+#undef PUBLISHED_MEMBER
+    } published; /* of this path, in `counts` */
     size_t mapped_bytes;
 };
+
+/* Several paths share the server's counters, so that each adds what is new. */
+static void publish(struct gy_websocket_worker *own)
+{
+    const struct gy_ws_counters *ws = &own->env.counters;
+    const struct published now = {
+        .connections = own->connections.used,
+        .messages_in = ws->messages_in,
+        .messages_out = ws->messages_out,
+        .bytes_in = ws->bytes_in,
+        .bytes_out = ws->bytes_out,
+        .packed_in = ws->packed_in,
+        .packed_out = ws->packed_out,
+        .packed_bytes_in = ws->packed_bytes_in,
+        .packed_bytes_out = ws->packed_bytes_out,
+        .reserved_bytes = own->reserved_bytes,
+        .declined = own->declined,
+        .pings_in = ws->pings_in,
+        .pings_out = ws->pings_out,
+        .breaches = ws->breaches,
+        .not_text = ws->not_text,
+        .too_big = ws->too_big,
+        .timeouts = ws->timeouts,
+        .refused = ws->refused,
+    };
+#define PUBLISH(member, name, label, kind, help)                                                   \
+    if (now.member != own->published.member) {                                                     \
+        gy_count(&own->counts->member, now.member - own->published.member);                        \
+    }
+    GY_WEBSOCKET_COUNTERS(PUBLISH)
+#undef PUBLISH
+    own->published = now;
+}
 
 struct gy_ws_limits gy_websocket_limits_default(void)
 {
@@ -178,6 +218,7 @@ static void run(struct gy_websocket_connection *connection)
         tell_closed(connection, GY_WS_ABNORMAL);
     }
     follow(connection);
+    publish(connection->worker);
 }
 
 static void on_timer(struct gy_timer *timer, uint64_t now_ms)
@@ -191,13 +232,15 @@ static void on_timer(struct gy_timer *timer, uint64_t now_ms)
         tell_closed(connection, GY_WS_ABNORMAL);
     }
     follow(connection);
+    publish(connection->worker);
 }
 
 /* ---- compression ---- */
 
 /* What may be agreed on now; NULL: nothing. */
 static const struct gy_ws_terms *compression(const struct gy_websocket *socket,
-                                             const struct gy_websocket_worker *own)
+                                             struct gy_websocket_worker *own,
+                                             const struct gy_http_exchange *exchange)
 {
     if (!socket->compress || !gy_ws_have_deflate()) {
         return NULL;
@@ -205,7 +248,12 @@ static const struct gy_ws_terms *compression(const struct gy_websocket *socket,
     size_t most = gy_ws_deflate_bytes(&socket->terms, false);
     bool room = own->reserved_bytes <= socket->compress_bytes &&
                 most <= socket->compress_bytes - own->reserved_bytes;
-    return room ? &socket->terms : NULL;
+    if (!room) {
+        own->declined +=
+            gy_http_field_find(exchange, "Sec-WebSocket-Extensions", NULL).data != NULL;
+        return NULL;
+    }
+    return &socket->terms;
 }
 
 /* Without memory from the system the connection cannot be what it was said to be. */
@@ -245,10 +293,12 @@ bool gy_websocket_take(struct gy_websocket *socket, struct gy_http_exchange *exc
         gy_http_answer_error(exchange, 503, NULL);
         return false;
     }
-    if (gy_ws_upgrade(exchange, &socket->rules, compression(socket, own), &agreed) != 0) {
+    if (gy_ws_upgrade(exchange, &socket->rules, compression(socket, own, exchange), &agreed) != 0) {
         gy_slab_give(&own->connections, connection);
         return false;
     }
+    struct gy_http_server *server = gy_http_stream(exchange)->endpoint->context;
+    own->counts = &server->counts[worker->options.number].websocket;
     connection->socket = socket;
     connection->worker = own;
     connection->exchange = exchange;
@@ -270,6 +320,7 @@ bool gy_websocket_take(struct gy_websocket *socket, struct gy_http_exchange *exc
         socket->handler->open(connection, agreed.subprotocol);
     }
     follow(connection);
+    publish(own);
     return true;
 }
 
@@ -335,7 +386,9 @@ void gy_websocket_closed(struct gy_http_exchange *exchange, int reason)
         connection->next->link = connection->link;
     }
     gy_http_set_state(exchange, NULL);
-    gy_slab_give(&connection->worker->connections, connection);
+    struct gy_websocket_worker *own = connection->worker;
+    gy_slab_give(&own->connections, connection);
+    publish(own);
 }
 
 /* ---- for handlers ---- */
