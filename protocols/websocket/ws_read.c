@@ -225,17 +225,20 @@ static int inflate_some(const struct reading *reading, const uint8_t *data, uint
         return GY_ENOBUFS;
     }
     int code = gy_ws_deflate_unpack(ws->deflate, data, bytes, last, used, room, &made);
+    uint32_t left = env->limits.message_max - ws->message.length;
+    /* In the order of the bytes, so that what is said does not depend on the pieces they came in.
+     */
+    if (!check_text(ws, &ws->text, room, made < left ? made : left)) {
+        return fail(reading, GY_WS_NOT_TEXT, "a text message is not UTF-8");
+    }
+    if (made > left) {
+        return fail(reading, GY_WS_TOO_BIG, "a message is larger than allowed here");
+    }
     if (code == GY_ENOMEM) {
         return fail(reading, GY_WS_INTERNAL, "no memory for a compressed message");
     }
     if (code != 0) {
         return fail(reading, GY_WS_NOT_TEXT, "a message is not compressed as it says");
-    }
-    if (made > env->limits.message_max - ws->message.length) {
-        return fail(reading, GY_WS_TOO_BIG, "a message is larger than allowed here");
-    }
-    if (!check_text(ws, &ws->text, room, made)) {
-        return fail(reading, GY_WS_NOT_TEXT, "a text message is not UTF-8");
     }
     if (made > 0) {
         code = gy_bump_commit(env->bump, &ws->message, made);

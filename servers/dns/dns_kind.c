@@ -12,10 +12,10 @@
 #include <time.h>
 
 #include "core/log.h"
+#include "core/sha1.h"
 #include "servers/dns/dns_limit.h"
 #include "servers/dns/dns_server.h"
 #include "servers/dns/dns_zone.h"
-#include "core/sha1.h"
 
 #define ZONES_MAX  100000
 #define NSID_BYTES 64
