@@ -86,6 +86,8 @@ gy_interrupted() {
 		kill -TERM -- "-$gy_step_pid" 2>/dev/null || true
 		wait "$gy_step_pid" 2>/dev/null || true
 	fi
+	# Steps that run beside each other do the same with theirs.
+	jobs -rp | xargs -r kill -TERM 2>/dev/null || true
 	say ''
 	say "$gy_program: stopped"
 	exit "$1"

@@ -76,7 +76,7 @@ void gy_config_free(struct gy_config *config);
 struct gy_config_key {
     const char *name;
     uint8_t values_min, values_max;
-    enum { GY_CONFIG_PLAIN, GY_CONFIG_BLOCK } kind;
+    enum { GY_CONFIG_PLAIN, GY_CONFIG_BLOCK, GY_CONFIG_EITHER } kind; /* EITHER: `;` or a block */
     bool once; /* a second one in the same block is an error */
     /* Takes the directive in; a block's keys are applied by a call of gy_config_apply. 0, or what
      * gy_config_error returned. */

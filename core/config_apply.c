@@ -102,7 +102,7 @@ static int unknown(const struct gy_config_directive *directive, const struct gy_
 static int check(const struct gy_config_directive *directive, const struct gy_config_key *key,
                  struct gy_error *error)
 {
-    if (directive->has_block && key->kind != GY_CONFIG_BLOCK) {
+    if (directive->has_block && key->kind == GY_CONFIG_PLAIN) {
         return gy_config_error(directive, error, "it takes no block; write %s %s;", key->name,
                                key->values);
     }

@@ -180,15 +180,16 @@ static void fail_by_attempts(struct gy_dial *dial, bool late)
 
 /* ---- the race ---- */
 
-/* Families take turns, beginning with the first address's; within a family the order stays (RFC
- * 8305 §4). */
-static void interleave(struct gy_query *query)
+/* Families take turns; within a family the order stays (RFC 8305 §4). The first `begun` addresses
+ * are being tried, or were: what follows begins with the family that the last of them is not of;
+ * when there are none, with the first address's. */
+static void interleave(struct gy_query *query, uint32_t begun)
 {
     struct gy_address sorted[GY_QUERY_ADDRESSES];
-    uint32_t at[2] = {0, 0}; /* next of the first address's family, of the other */
-    sa_family_t family = query->addresses[0].any.sa_family;
-    for (uint32_t i = 0; i < query->count; i++) {
-        uint32_t turn = i % 2;
+    uint32_t at[2] = {begun, begun}; /* next of the family, of the other */
+    sa_family_t family = query->addresses[begun > 0 ? begun - 1 : 0].any.sa_family;
+    for (uint32_t i = begun; i < query->count; i++) {
+        uint32_t turn = begun > 0 ? (i - begun + 1) % 2 : i % 2;
         for (uint32_t tries = 0; tries < 2; tries++, turn ^= 1) {
             while (at[turn] < query->count &&
                    (query->addresses[at[turn]].any.sa_family != family) != (turn == 1)) {
@@ -201,7 +202,7 @@ static void interleave(struct gy_query *query)
         gy_assert(at[turn] < query->count);
         sorted[i] = query->addresses[at[turn]++];
     }
-    memcpy(query->addresses, sorted, sizeof sorted[0] * query->count);
+    memcpy(query->addresses + begun, sorted + begun, sizeof sorted[0] * (query->count - begun));
 }
 
 static void attempt_begin(struct gy_dial *dial)
@@ -254,12 +255,12 @@ static void step(struct gy_dial *dial)
         return;
     }
     uint64_t due = dial->until_ms;
-    if (!dial->resolving) {
+    if (!dial->resolving || dial->query.count > 0) {
         while (dial->begun < dial->query.count &&
                (dial->due_ms <= worker->now_ms || dial->over == dial->begun)) {
             attempt_begin(dial);
         }
-        if (dial->over == dial->query.count) {
+        if (dial->over == dial->query.count && !dial->resolving) {
             fail_by_attempts(dial, false);
             return;
         }
@@ -282,13 +283,13 @@ static void on_answer(struct gy_query *query)
 {
     struct gy_dial *dial = query->context;
     gy_assert(dial->active && dial->resolving && query->count <= GY_QUERY_ADDRESSES);
-    dial->resolving = false;
-    if (query->count == 0) {
+    dial->resolving = query->more;
+    if (query->count == 0 && !query->more) {
         gy_error_set(&dial->error, query->error.code != 0 ? query->error.code : GY_EREFUSED,
                      "connecting to %s port %u: %.200s", query->name, dial->port,
                      query->error.code != 0 ? query->error.message : "the name has no address");
-    } else {
-        interleave(query);
+    } else if (query->count > dial->begun) {
+        interleave(query, dial->begun);
     }
     step_soon(dial);
 }

@@ -8,7 +8,8 @@
  * A name is handed to the resolver that the connector was given. Its addresses are raced as RFC
  * 8305 says: IPv4 and IPv6 take turns, beginning with the family that the resolver put first; the
  * next attempt starts when the last one has failed, or attempt_delay_ms after it began; the first
- * to connect is it, and the others are given up. With a layer (TLS, say) its handshake is part of
+ * to connect is it, and the others are given up. Addresses that the resolver finds later join the
+ * race. With a layer (TLS, say) its handshake is part of
  * connecting.
  *
  *     static void connected(struct gy_dial *dial, struct gy_stream *stream)
@@ -97,7 +98,7 @@ struct gy_dial {
     uint64_t until_ms;  /* of all together */
     char insecure[256]; /* why the layer of the last attempt with EPROTO failed */
     uint16_t port;
-    bool resolving;
+    bool resolving; /* further addresses may come */
     bool active;
 };
 

@@ -90,6 +90,10 @@ struct gy_datagram_ops {
 
     /* The last call: the socket's memory is given back after it. May be NULL. */
     void (*closed)(struct gy_datagram_socket *socket);
+
+    /* The worker ends: a server's socket is about to be closed, and what is queued now is the last
+     * that its peers hear of it. May be NULL. */
+    void (*leaving)(struct gy_datagram_socket *socket);
 };
 
 /* How sockets and the kernel speak. */

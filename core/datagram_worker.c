@@ -145,6 +145,10 @@ void gy_datagrams_drain(struct gy_worker *worker, bool take_waiting)
     for (struct gy_datagram_service *service = table->services; service != NULL;
          service = service->next) {
         if (service->socket != NULL) {
+            if (service->endpoint.ops->leaving != NULL &&
+                service->socket->state == GY_DATAGRAM_OPEN) {
+                service->endpoint.ops->leaving(service->socket);
+            }
             /* What the kernel has put into our buffers already is nobody else's either way. */
             service->socket->take_left = take_waiting ? TAKE_MAX : 0;
             gy_datagram_end(service->socket, GY_DATAGRAM_TAKING);

@@ -4,7 +4,7 @@
 
 /*
  * A resolver, as the connector sees one: it is asked for a name and answers later with addresses.
- * core knows none by name; core/resolver_system.h is the one that asks the C library.
+ * core knows none by name; clients/dns/resolver.h is the one that asks name servers.
  */
 
 #include "address.h"
@@ -22,9 +22,12 @@ struct gy_query {
     void (*answered)(struct gy_query *query);
     void *context; /* the asker's */
 
-    /* The answer: in the order in which to try them (RFC 6724), ports 0. */
+    /* The answer: in the order in which to try them (RFC 6724), ports 0. With `more`, these are the
+     * first: `answered` is called again, with further ones behind them (RFC 8305 §3), of which
+     * there may be none. What is behind `count` of the call before is new. */
     struct gy_address addresses[GY_QUERY_ADDRESSES];
     uint32_t count;
+    bool more;
     struct gy_error error; /* why there is none: code and, as its message, a sentence's end */
 
     void *handle; /* the resolver's; NULL when it is not under way */

@@ -205,6 +205,9 @@ void gy_worker_take(struct gy_worker *worker, const struct gy_message *message)
     case GY_MESSAGE_STOP:
         worker->phase = GY_WORKER_STOPPED;
         break;
+    case GY_MESSAGE_CALL:
+        gy_worker_called(worker, message);
+        break;
     default:
         gy_assert(message->kind >= GY_MESSAGE_USER && worker->on_message != NULL);
         worker->on_message(worker, message);

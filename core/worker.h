@@ -82,6 +82,7 @@ enum gy_message_kind {
     GY_MESSAGE_DRAIN =
         1, /* numbers[0]: deadline in ms from now; numbers[1]: take what waits in the backlog */
     GY_MESSAGE_STOP,
+    GY_MESSAGE_CALL, /* what gy_worker_call posts */
     GY_MESSAGE_USER = 256,
 };
 
@@ -175,6 +176,11 @@ void gy_worker_close(struct gy_worker *worker);
 /* Sends a message from worker `from` (NULL: the control thread) and sees that the receiver wakes
  * up. 0, or GY_ENOBUFS when its mailbox is full (counted by the sender). */
 int gy_worker_post(struct gy_worker *from, struct gy_worker *to, const struct gy_message *message);
+
+/* The same, for what belongs to no kind of message: `call` gets `argument` on the receiver's
+ * thread, in one of its turns; not when the receiver ends first. */
+int gy_worker_call(struct gy_worker *from, struct gy_worker *to,
+                   void (*call)(struct gy_worker *worker, void *argument), void *argument);
 
 /* On the worker's thread: takes what comes through an inlet, whose mailbox is initialised. */
 void gy_worker_add_inlet(struct gy_worker *worker, struct gy_inlet *inlet);

@@ -18,6 +18,7 @@ void gy_worker_read_mailboxes(struct gy_worker *worker);
 void gy_worker_read_inlets(struct gy_worker *worker);
 
 /* Carries one message out. */
+void gy_worker_called(struct gy_worker *worker, const struct gy_message *message);
 void gy_worker_take(struct gy_worker *worker, const struct gy_message *message);
 
 bool gy_worker_mailboxes_empty(const struct gy_worker *worker);

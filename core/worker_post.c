@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -62,6 +63,32 @@ int gy_worker_post(struct gy_worker *from, struct gy_worker *to, const struct gy
         }
     }
     return 0;
+}
+
+/* A function's address is no object's: it goes by value. */
+struct call {
+    void (*function)(struct gy_worker *worker, void *argument);
+    void *argument;
+};
+
+_Static_assert(sizeof(struct call) <= GY_MESSAGE_BYTES, "a call fits a message");
+
+int gy_worker_call(struct gy_worker *from, struct gy_worker *to,
+                   void (*function)(struct gy_worker *worker, void *argument), void *argument)
+{
+    struct call call = {.function = function, .argument = argument};
+    struct gy_message message = {.kind = GY_MESSAGE_CALL};
+    memcpy(message.bytes, &call, sizeof call);
+    return gy_worker_post(from, to, &message);
+}
+
+void gy_worker_called(struct gy_worker *worker, const struct gy_message *message)
+{
+    struct call call;
+    gy_assert(message->kind == GY_MESSAGE_CALL);
+    memcpy(&call, message->bytes, sizeof call);
+    gy_assert(call.function != NULL);
+    call.function(worker, call.argument);
 }
 
 int gy_worker_post_inlet(struct gy_worker *worker, struct gy_inlet *inlet,

@@ -18,6 +18,7 @@
  *     begin          its memory is there, zeroed: put defaults in
  *     keys           each directive of the block, by struct gy_config_key
  *     open           all keys are read: check them together, open what is needed
+ *     load           of the program's kinds
  *     prepare        in the serving process, of the program's kinds
  *     fill           once for each address: what goes into the core's server
  *     worker_open    on each worker's thread, once for each address, before it accepts
@@ -103,8 +104,15 @@ struct gy_server_kind {
 
     /* A server of datagrams besides, on UDP sockets of the same addresses: what the core's server
      * has as `datagrams` (core/datagram.h), whose ops and context are the kind's business. NULL:
-     * streams alone. Only for kinds of the program. */
+     * streams alone. With `ops` of NULL there are no streams, and the calls above are those of the
+     * server of datagrams. Only for kinds of the program. */
     const struct gy_datagram_options *(*datagrams)(void *server);
+
+    /* In the process that keeps the sockets, before it opens any and forks the one that serves, and
+     * again for each reload; and for --check: reads what is large and changes in parts, so that
+     * both share it. 0, or a GY_E… code with a sentence. May be NULL. Only for kinds of the
+     * program. */
+    int (*load)(void *server, struct gy_error *error);
 
     /* In the process that is going to serve, with all its rights, before `fill`; and for --check:
      * reads what is not to be kept by the process that keeps the sockets. 0, or a GY_E… code with a

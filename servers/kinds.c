@@ -125,10 +125,22 @@ static int prepare_own(struct gy_serve_server *server, struct gy_error *error)
     return made->kind->prepare(made->memory, error);
 }
 
+static int load_own(struct gy_serve_server *server, struct gy_error *error)
+{
+    struct gy_kinds_server *made = server->context;
+    return made->kind->load(made->memory, error);
+}
+
+/* Over UDP and nothing else. */
+static bool is_of_datagrams(const struct gy_server_kind *kind)
+{
+    return kind->datagrams != NULL && kind->ops == NULL;
+}
+
 struct gy_kinds_server *gy_kinds_add(struct gy_kinds *kinds, const struct gy_server_kind *kind,
                                      const char *name)
 {
-    uint32_t places = kind != NULL && kind->datagrams != NULL ? 2 : 1;
+    uint32_t places = kind != NULL && kind->datagrams != NULL && kind->ops != NULL ? 2 : 1;
     /* One is for the admin listener. */
     if (kinds->plan->server_count + places + 1 > GY_SERVE_SERVERS_MAX) {
         return NULL;
@@ -146,6 +158,8 @@ struct gy_kinds_server *gy_kinds_add(struct gy_kinds *kinds, const struct gy_ser
     if (kind != NULL) {
         made->server->kind = kind->name;
         made->server->prepare = kind->prepare != NULL ? prepare_own : NULL;
+        made->server->load = kind->load != NULL ? load_own : NULL;
+        made->server->datagrams = is_of_datagrams(kind);
         if (places == 2) {
             made->twin = gy_serve_plan_add(kinds->plan, made->name, NULL, made);
             gy_assert(made->twin != NULL);
@@ -172,6 +186,7 @@ static void fill(struct gy_server *core, void *context, const int *descriptors)
         .worker_open = kind->worker_open,
         .worker_close = kind->worker_close,
         .descriptors = descriptors,
+        .datagrams = is_of_datagrams(kind) ? kind->datagrams(made->memory) : NULL,
     };
     if (kind->fill != NULL) {
         kind->fill(made->memory, core);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "clients/cert/cert_command.h"
+#include "clients/dig/dig_command.h"
 #include "clients/get/get_command.h"
 #include "clients/ws/ws_command.h"
 #include "servers/dns/dns_command.h"
@@ -11,6 +12,7 @@
 #include "servers/echo/echo_command.h"
 #include "servers/http/encoder.h"
 #include "servers/http/http_command.h"
+#include "servers/rudp/rudp_command.h"
 
 static const struct {
     const char *name;
@@ -22,6 +24,8 @@ static const struct {
     {"get", gy_get_main, "fetch URLs over HTTP/1.1"},
     {"ws", gy_ws_main, "talk over a WebSocket: lines, pipes, TLS"},
     {"dns", gy_dns_main, "an authoritative name server, over UDP and TCP"},
+    {"dig", gy_dig_main, "ask name servers, with dig's habits"},
+    {"rudp", gy_rudp_main, "reliable UDP: a server, and a ping"},
     {"echo", gy_echo_main, "sends back what it receives, over TCP and UDP"},
     {"serve", gy_serve_main, "what a configuration file says: any mix of servers"},
     {"cert", gy_cert_main, "certificates for development: an authority of your own"},

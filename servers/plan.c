@@ -218,6 +218,7 @@ static const struct gy_config_key keys[] = {
 static const struct gy_server_kind *const kinds[] = {
     &gy_plan_http_kind,
     &gy_dns_kind,
+    &gy_rudp_kind,
     NULL,
 };
 
@@ -242,13 +243,20 @@ static int serve_flags(struct gy_plan_making *making, const struct gy_plan_flags
                        struct gy_error *error)
 {
     const struct gy_serve_options *options = &making->plan->options;
-    const struct gy_server_kind *kind = flags->dns != NULL ? &gy_dns_kind : &gy_plan_http_kind;
+    const struct gy_server_kind *kind = flags->dns != NULL    ? &gy_dns_kind
+                                        : flags->rudp != NULL ? &gy_rudp_kind
+                                                              : &gy_plan_http_kind;
     struct gy_kinds_server *made = gy_kinds_add(&making->owned->kinds, kind, kind->name);
     if (made == NULL) {
         return gy_error_set(error, GY_ENOMEM, "out of memory");
     }
     if (flags->dns != NULL) {
         int code = gy_dns_kind_flags(made->memory, flags->dns, error);
+        if (code != 0) {
+            return code;
+        }
+    } else if (flags->rudp != NULL) {
+        int code = gy_rudp_kind_flags(made->memory, flags->rudp, error);
         if (code != 0) {
             return code;
         }
@@ -263,8 +271,9 @@ static int serve_flags(struct gy_plan_making *making, const struct gy_plan_flags
         server->address_count = gy_serve_inherited(server->addresses, GY_SERVE_ADDRESSES_MAX);
     }
     if (server->address_count == 0) {
-        server->addresses[server->address_count++] =
-            flags->dns != NULL ? "127.0.0.1:5300" : "127.0.0.1:8080";
+        server->addresses[server->address_count++] = flags->dns != NULL    ? "127.0.0.1:5300"
+                                                     : flags->rudp != NULL ? "127.0.0.1:7117"
+                                                                           : "127.0.0.1:8080";
     }
     return 0;
 }
@@ -379,6 +388,7 @@ int gy_plan_check(struct gy_plan_flags *flags)
     if (code == 0 && plan->options.user != NULL) {
         code = gy_identity_find(&identity, plan->options.user, &error);
     }
+    code = code == 0 ? gy_serve_plan_load(plan, &error) : code;
     code = code == 0 ? gy_serve_plan_prepare(plan, &error) : code;
     if (code != 0) {
         fprintf(stderr, "gyre: %s\n", error.message);

@@ -11,19 +11,21 @@
 #include "../protocols/http/http.h"
 #include "dns/dns_kind.h"
 #include "http/files.h"
+#include "rudp/rudp_kind.h"
 #include "serve.h"
 
 #define GY_PLAN_FLAGS_MAX 64
 
 /* What the command line said. */
 struct gy_plan_flags {
-    const char *config;             /* --config: a file, or NULL */
-    bool check;                     /* --check: say whether it could be served, and do not */
-    bool fixed;                     /* --fixed: one fixed answer */
-    const struct gy_dns_flags *dns; /* `gyre dns`: its zones; NULL: HTTP */
-    const char *tls;                /* --tls: a certificate, and its key behind a comma; or NULL */
-    struct gy_files_options files;  /* DIR, --no-listing, --no-precompressed, --cache */
-    uint32_t count;                 /* of the common flags, to be applied over what the file says */
+    const char *config;               /* --config: a file, or NULL */
+    bool check;                       /* --check: say whether it could be served, and do not */
+    bool fixed;                       /* --fixed: one fixed answer */
+    const struct gy_dns_flags *dns;   /* `gyre dns`: its zones; NULL: HTTP, or */
+    const struct gy_rudp_flags *rudp; /* `gyre rudp serve` */
+    const char *tls;               /* --tls: a certificate, and its key behind a comma; or NULL */
+    struct gy_files_options files; /* DIR, --no-listing, --no-precompressed, --cache */
+    uint32_t count;                /* of the common flags, to be applied over what the file says */
     struct {
         char name[32];
         const char *value;

@@ -62,6 +62,8 @@ struct gy_serve_server {
     const char *addresses[GY_SERVE_ADDRESSES_MAX];
     uint32_t address_count;
     bool secure; /* over TLS */
+    /* Called in the process that keeps the sockets, before it opens any; may be NULL. As below. */
+    int (*load)(struct gy_serve_server *server, struct gy_error *error);
     /* Called in the serving process, while it has all its rights, before `fill`; may be NULL. 0, or
      * a GY_E… code with the sentence: then nothing is served. */
     int (*prepare)(struct gy_serve_server *server, struct gy_error *error);
@@ -90,6 +92,9 @@ struct gy_serve_plan {
 /* Opens the access log that the options ask for, if they do: plan->access_log. Settles
  * plan->workers, where that is still 0. */
 int gy_serve_plan_log(struct gy_serve_plan *plan, struct gy_error *error);
+
+/* Calls every `load`. Before sockets are opened, and for --check. */
+int gy_serve_plan_load(struct gy_serve_plan *plan, struct gy_error *error);
 
 /* Calls every `prepare`. In the serving process, and for --check. `workers` is settled. */
 int gy_serve_plan_prepare(struct gy_serve_plan *plan, struct gy_error *error);

@@ -106,6 +106,16 @@ int gy_serve_plan_prepare(struct gy_serve_plan *plan, struct gy_error *error)
     return 0;
 }
 
+int gy_serve_plan_load(struct gy_serve_plan *plan, struct gy_error *error)
+{
+    int code = 0;
+    for (uint32_t s = 0; s < plan->server_count && code == 0; s++) {
+        struct gy_serve_server *server = &plan->servers[s];
+        code = server->load != NULL ? server->load(server, error) : 0;
+    }
+    return code;
+}
+
 int gy_serve_plan_log(struct gy_serve_plan *plan, struct gy_error *error)
 {
     if (plan->workers == 0) {
@@ -267,6 +277,7 @@ static int next_make(struct serve *serve, struct gy_error *error)
     if (serve->workers == 0) {
         serve->workers = serve->next->workers;
     }
+    code = gy_serve_plan_load(serve->next, error);
     for (uint32_t s = 0; s < serve->next->server_count && code == 0; s++) {
         const struct gy_serve_server *server = &serve->next->servers[s];
         for (uint32_t a = 0; a < server->address_count && code == 0; a++) {

@@ -20,7 +20,8 @@ static struct io_uring ring;
 static struct io_uring_buf_ring *buffers;
 static struct answer answers[LIMIT_BATCH];
 static struct msghdr room;
-static char *memory;
+static char *memory, *longer; /* answers to trains, which grow as they are made */
+static struct limit_options options;
 static size_t buffer_bytes;
 static int buffer_count, given_back, descriptor;
 
@@ -61,16 +62,26 @@ static void send_back(unsigned id, int bytes)
         give_back(id);
         return;
     }
-    answer->vector = (struct iovec){io_uring_recvmsg_payload(out, &room),
-                                    io_uring_recvmsg_payload_length(out, bytes, &room)};
+    char *payload = io_uring_recvmsg_payload(out, &room);
+    size_t length = io_uring_recvmsg_payload_length(out, bytes, &room);
+    char *control = (char *)io_uring_recvmsg_name(out) + room.msg_namelen;
+    if (options.dns) {
+        char *made = options.trains ? longer + id * 2 * buffer_bytes : payload;
+        if (!options.trains && length > LIMIT_BYTES / 2)
+            length = LIMIT_BYTES / 2; /* there must be room behind it */
+        length = limit_dns_answers(payload, length, limit_segment(control, out->controllen, length),
+                                   made);
+        payload = made;
+    }
+    answer->vector = (struct iovec){payload, length};
     answer->message = (struct msghdr){.msg_name = io_uring_recvmsg_name(out),
                                       .msg_namelen = out->namelen,
                                       .msg_iov = &answer->vector,
                                       .msg_iovlen = 1};
     if (out->controllen > 0) {
-        memcpy(answer->control, (char *)io_uring_recvmsg_name(out) + room.msg_namelen,
-               out->controllen);
-        answer->message.msg_controllen = limit_answer_control(answer->control, out->controllen);
+        memcpy(answer->control, control, out->controllen);
+        answer->message.msg_controllen = limit_answer_control(answer->control, out->controllen,
+                                                              options.dns ? LIMIT_DNS_MORE : 0);
         answer->message.msg_control = answer->control;
     }
     sqe = next_sqe();
@@ -90,7 +101,7 @@ static void on_completion(const struct io_uring_cqe *cqe)
         arm();
 }
 
-static void set_up(bool trains)
+static void set_up(void)
 {
     struct io_uring_params params = {.cq_entries = CQ_ENTRIES};
     int error;
@@ -100,14 +111,15 @@ static void set_up(bool trains)
     error = io_uring_queue_init_params(SQ_ENTRIES, &ring, &params);
     if (error == 0)
         io_uring_register_ring_fd(&ring);
-    buffer_count = trains ? LIMIT_BATCH / 4 : LIMIT_BATCH;
-    buffer_bytes = trains ? LIMIT_TRAIN_BYTES : LIMIT_BYTES;
+    buffer_count = options.trains ? LIMIT_BATCH / 4 : LIMIT_BATCH;
+    buffer_bytes = options.trains ? LIMIT_TRAIN_BYTES : LIMIT_BYTES;
     room = (struct msghdr){.msg_namelen = sizeof(struct sockaddr_in),
-                           .msg_controllen = trains ? LIMIT_CONTROL : 0};
+                           .msg_controllen = options.trains ? LIMIT_CONTROL : 0};
     memory = malloc((size_t)buffer_count * buffer_bytes);
+    longer = malloc(options.trains ? (size_t)buffer_count * 2 * buffer_bytes : 1);
     if (error == 0)
         buffers = io_uring_setup_buf_ring(&ring, (unsigned)buffer_count, BUFFER_GROUP, 0, &error);
-    if (!buffers || !memory) {
+    if (!buffers || !memory || !longer) {
         errno = -error;
         limit_die("creating the ring");
     }
@@ -117,10 +129,8 @@ static void set_up(bool trains)
 
 int main(int argc, char **argv)
 {
-    bool trains;
-
-    descriptor = limit_socket(argc, argv, &trains);
-    set_up(trains);
+    descriptor = limit_socket(argc, argv, &options);
+    set_up();
     arm();
     for (;;) {
         io_uring_buf_ring_advance(buffers, given_back);

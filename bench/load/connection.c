@@ -8,6 +8,7 @@
 
 #define REDIAL_NS     UINT64_C(100000000)
 #define GONE_AFTER_NS UINT64_C(1000000000)
+#define PREFIX_BYTES  2u
 
 static struct gy_load_engine *engine_of(const struct gy_stream *stream)
 {
@@ -16,9 +17,10 @@ static struct gy_load_engine *engine_of(const struct gy_stream *stream)
 
 uint32_t gy_load_connection_bytes(const struct gy_load_engine *engine)
 {
-    size_t bytes = sizeof(struct gy_load_connection) +
-                   engine->options->pipeline * sizeof(struct gy_load_stamp) +
-                   engine->protocol->session_bytes;
+    uint32_t pipeline = engine->options->pipeline;
+    size_t bytes = sizeof(struct gy_load_connection) + pipeline * sizeof(struct gy_load_stamp) +
+                   (engine->protocol->make != NULL ? gy_load_window_bytes(pipeline)
+                                                   : engine->protocol->session_bytes);
     return (uint32_t)((bytes + 63) & ~(size_t)63);
 }
 
@@ -61,15 +63,49 @@ static uint64_t milliseconds(uint64_t ns)
     return ns / 1000000 + 1;
 }
 
+static uint32_t oldest_of(const struct gy_load_connection *connection)
+{
+    return connection->window != NULL ? connection->window->oldest : connection->first;
+}
+
 /* The oldest request's. */
 static void set_deadline(const struct gy_load_engine *engine, struct gy_load_connection *connection)
 {
     uint64_t deadline_ms = 0;
     if (connection->in_flight > 0) {
-        deadline_ms = milliseconds(connection->stamps[connection->first].sent_ns +
+        deadline_ms = milliseconds(connection->stamps[oldest_of(connection)].sent_ns +
                                    engine->options->timeout_ns);
     }
     gy_stream_set_deadline(connection->stream, deadline_ms);
+}
+
+/* ---- requests ---- */
+
+void gy_load_connection_sent(struct gy_load_engine *engine, struct gy_load_connection *connection,
+                             uint32_t number, struct gy_load_stamp stamp)
+{
+    gy_assert(number < engine->options->pipeline && engine->budget > 0);
+    connection->stamps[number] = stamp;
+    connection->in_flight++;
+    engine->in_flight++;
+    engine->budget--;
+    engine->sent_total++;
+}
+
+struct gy_load_stamp gy_load_connection_settle(struct gy_load_engine *engine,
+                                               struct gy_load_connection *connection,
+                                               uint32_t number)
+{
+    gy_assert(connection->in_flight > 0 && engine->in_flight > 0);
+    if (connection->window != NULL) {
+        gy_load_window_give(connection->window, number);
+    } else {
+        gy_assert(number == connection->first);
+        connection->first = number + 1 < engine->options->pipeline ? number + 1 : 0;
+    }
+    connection->in_flight--;
+    engine->in_flight--;
+    return connection->stamps[number];
 }
 
 /* Appends `count` requests to what is to be sent, numbered ones from `at` on. Returns how many
@@ -94,32 +130,60 @@ static uint32_t append_requests(struct gy_load_engine *engine,
     return done;
 }
 
+/* Encoded in advance: a slice or two. Returns how many. */
+static uint32_t send_alike(struct gy_load_engine *engine, struct gy_load_connection *connection,
+                           uint32_t count, struct gy_load_stamp stamp)
+{
+    uint32_t pipeline = engine->options->pipeline;
+    uint32_t first = connection->first + connection->in_flight;
+    count = append_requests(engine, connection, first < pipeline ? first : first - pipeline, count);
+    if (engine->options->broadcast) {
+        gy_load_fan_sent(engine, count);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t at = connection->first + connection->in_flight;
+        gy_load_connection_sent(engine, connection, at < pipeline ? at : at - pipeline, stamp);
+    }
+    return count;
+}
+
+/* Each made by the protocol. Returns how many there was memory for. */
+static uint32_t send_made(struct gy_load_engine *engine, struct gy_load_connection *connection,
+                          uint32_t count, struct gy_load_stamp stamp)
+{
+    const struct gy_load_protocol *protocol = engine->protocol;
+    struct gy_load_window *window = connection->window;
+    struct gy_bump *bump = &engine->worker->bump;
+    uint32_t sent = 0;
+    uint8_t *room;
+    while (sent < count && (room = gy_bump_reserve(bump, protocol->make_room)) != NULL) {
+        uint32_t number = gy_load_window_take(window);
+        uint32_t bytes = protocol->make(engine->state, &window->places[number], number, room);
+        gy_assert(bytes > 0 && bytes <= protocol->make_room);
+        if (gy_bump_commit(bump, &connection->stream->out, bytes) != 0) {
+            gy_load_window_give(window, number);
+            break;
+        }
+        gy_load_connection_sent(engine, connection, number, stamp);
+        sent++;
+    }
+    return sent;
+}
+
 uint32_t gy_load_connection_send(struct gy_load_engine *engine,
                                  struct gy_load_connection *connection, uint32_t count,
                                  uint64_t intended_ns, uint64_t now_ns)
 {
-    uint32_t pipeline = engine->options->pipeline;
-    gy_assert(connection->in_flight + count <= pipeline);
+    struct gy_load_stamp stamp = {intended_ns, now_ns};
+    gy_assert(connection->in_flight + count <= engine->options->pipeline);
     if (count > engine->budget) {
         count = (uint32_t)engine->budget;
     }
-    if (count == 0) {
-        return 0;
+    if (count > 0) {
+        count = connection->window != NULL ? send_made(engine, connection, count, stamp)
+                                           : send_alike(engine, connection, count, stamp);
+        set_deadline(engine, connection);
     }
-    uint32_t at = connection->first + connection->in_flight;
-    count = append_requests(engine, connection, at < pipeline ? at : at - pipeline, count);
-    if (engine->options->broadcast) {
-        gy_load_fan_sent(engine, count);
-    }
-    for (uint32_t i = 0; i < count; i++, at++) {
-        connection->stamps[at < pipeline ? at : at - pipeline] =
-            (struct gy_load_stamp){intended_ns, now_ns};
-    }
-    connection->in_flight += count;
-    engine->in_flight += count;
-    engine->budget -= count;
-    engine->sent_total += count;
-    set_deadline(engine, connection);
     return count;
 }
 
@@ -133,14 +197,34 @@ static bool within_window(const struct gy_load_engine *engine, uint64_t ns)
 static struct gy_load_stamp take_stamp(struct gy_load_engine *engine,
                                        struct gy_load_connection *connection)
 {
-    gy_assert(connection->in_flight > 0 && engine->in_flight > 0);
-    struct gy_load_stamp stamp = connection->stamps[connection->first];
-    if (++connection->first == engine->options->pipeline) {
-        connection->first = 0;
+    return gy_load_connection_settle(engine, connection, oldest_of(connection));
+}
+
+/* What an answer that is none to be glad of counts as; COUNT: it is right. */
+static enum gy_load_error error_of(enum gy_load_progress progress)
+{
+    switch (progress) {
+    case GY_LOAD_BAD_STATUS:
+        return GY_LOAD_ERROR_STATUS;
+    case GY_LOAD_BAD_BODY:
+        return GY_LOAD_ERROR_WRONG_BODY;
+    case GY_LOAD_BAD_QUESTION:
+        return GY_LOAD_ERROR_QUESTION;
+    case GY_LOAD_CUT:
+        return GY_LOAD_ERROR_SHORT;
+    case GY_LOAD_BAD_FORM:
+        return GY_LOAD_ERROR_PROTOCOL;
+    case GY_LOAD_MORE:
+    case GY_LOAD_ANSWER:
+    case GY_LOAD_ANSWER_LAST:
+    case GY_LOAD_STRAY:
+    case GY_LOAD_BAD_BYTES:
+    case GY_LOAD_READY:
+    case GY_LOAD_REFUSED:
+    case GY_LOAD_REPLY:
+        break;
     }
-    connection->in_flight--;
-    engine->in_flight--;
-    return stamp;
+    return GY_LOAD_ERROR_COUNT;
 }
 
 /* A whole answer. Latencies are those of right ones: an error that comes fast must not improve
@@ -152,10 +236,9 @@ void gy_load_count_answer(struct gy_load_engine *engine, struct gy_load_stamp st
     engine->answered_total++;
     engine->answered += within_window(engine, now_ns);
     engine->last_answer_ns = now_ns;
-    if (progress == GY_LOAD_BAD_STATUS) {
-        engine->errors[GY_LOAD_ERROR_STATUS]++;
-    } else if (progress == GY_LOAD_BAD_BODY) {
-        engine->errors[GY_LOAD_ERROR_WRONG_BODY]++;
+    enum gy_load_error error = error_of(progress);
+    if (error != GY_LOAD_ERROR_COUNT) {
+        engine->errors[error]++;
     } else if (within_window(engine, stamp.intended_ns)) {
         gy_load_record(engine->service, now_ns - stamp.sent_ns, 1);
         if (engine->rate > 0) {
@@ -201,7 +284,7 @@ static uint32_t fill(struct gy_load_engine *engine, struct gy_load_connection *c
     if (engine->options->broadcast && engine->fan.sender != connection) {
         return GY_WANT_READ;
     }
-    if (engine->rate > 0 || !engine->running) {
+    if (engine->rate > 0 || engine->outstanding > 0 || !engine->running) {
         gy_load_connection_rest(engine, connection);
     } else if (!engine->ending && room > 0) {
         uint64_t now_ns = engine->worker->now_ns;
@@ -272,6 +355,47 @@ static bool break_off(struct gy_load_engine *engine, struct gy_load_connection *
     return false;
 }
 
+/* One message; false: the connection is of no more use. */
+static bool take_message(struct gy_load_engine *engine, struct gy_load_connection *connection,
+                         const uint8_t *message, uint32_t bytes)
+{
+    uint32_t number;
+    enum gy_load_progress progress =
+        engine->protocol->match(engine->state, connection->window, message, bytes, &number);
+    if (progress == GY_LOAD_STRAY || progress == GY_LOAD_BAD_BYTES) {
+        engine->errors[GY_LOAD_ERROR_PROTOCOL]++; /* no stream brings one late, or twice */
+        lose_all(engine, connection, GY_LOAD_ERROR_CLOSED);
+        return false;
+    }
+    gy_load_count_answer(engine, gy_load_connection_settle(engine, connection, number), progress);
+    return true;
+}
+
+/* Messages, each behind its length. A part of one waits in the stream. */
+static bool take_messages(struct gy_load_engine *engine, struct gy_load_connection *connection)
+{
+    struct gy_chain *in = &connection->stream->in;
+    while (in->length >= PREFIX_BYTES) {
+        uint8_t prefix[PREFIX_BYTES];
+        gy_chain_copy(in, 0, PREFIX_BYTES, prefix);
+        uint32_t bytes = (uint32_t)prefix[0] << 8 | prefix[1];
+        if (in->length - PREFIX_BYTES < bytes) {
+            break;
+        }
+        uint32_t front_bytes;
+        const uint8_t *message = gy_chain_front(in, &front_bytes) + PREFIX_BYTES;
+        if (front_bytes < PREFIX_BYTES + bytes) {
+            gy_chain_copy(in, PREFIX_BYTES, bytes, engine->gather);
+            message = engine->gather;
+        }
+        if (!take_message(engine, connection, message, bytes)) {
+            return false;
+        }
+        gy_chain_consume(in, PREFIX_BYTES + bytes);
+    }
+    return true;
+}
+
 /* Beside answers. false: the connection is of no more use. */
 static bool take_other(struct gy_load_engine *engine, struct gy_load_connection *connection,
                        enum gy_load_progress progress)
@@ -331,6 +455,9 @@ static bool take_bytes(struct gy_load_engine *engine, struct gy_load_connection 
 static bool take_input(struct gy_load_engine *engine, struct gy_load_connection *connection)
 {
     struct gy_chain *in = &connection->stream->in;
+    if (connection->window != NULL) {
+        return take_messages(engine, connection);
+    }
     uint32_t bytes;
     const uint8_t *data;
     while ((data = gy_chain_front(in, &bytes)) != NULL) {
@@ -347,6 +474,13 @@ static void take_end(struct gy_load_engine *engine, struct gy_load_connection *c
     if (connection->in_flight == 0) {
         return; /* an idle connection may be closed at any time */
     }
+    if (connection->window != NULL) {
+        if (connection->stream->in.length > 0) {
+            lose_one(engine, connection, GY_LOAD_ERROR_SHORT);
+        }
+        lose_all(engine, connection, GY_LOAD_ERROR_CLOSED);
+        return;
+    }
     switch (engine->protocol->ended(engine->state, connection->session)) {
     case GY_LOAD_MORE:
         lose_one(engine, connection, GY_LOAD_ERROR_SHORT);
@@ -361,6 +495,10 @@ static void take_end(struct gy_load_engine *engine, struct gy_load_connection *c
     case GY_LOAD_BAD_BODY:
         count_answer(engine, connection, GY_LOAD_BAD_BODY);
         break;
+    case GY_LOAD_BAD_QUESTION:
+    case GY_LOAD_BAD_FORM:
+    case GY_LOAD_CUT:
+    case GY_LOAD_STRAY:
     case GY_LOAD_BAD_BYTES:
     case GY_LOAD_READY:
     case GY_LOAD_REFUSED:
@@ -512,8 +650,14 @@ int gy_load_connection_dial(struct gy_load_engine *engine)
     struct gy_load_connection *connection = stream->session;
     engine->refusal[0] = '\0';
     *connection = (struct gy_load_connection){.stream = stream};
-    connection->session = &connection->stamps[options->pipeline];
-    engine->protocol->session_open(connection->session);
+    void *behind = &connection->stamps[options->pipeline];
+    if (engine->protocol->make != NULL) {
+        connection->window = behind;
+        gy_load_window_open(connection->window, options->pipeline);
+    } else {
+        connection->session = behind;
+        engine->protocol->session_open(connection->session);
+    }
     engine->missing--;
     if (engine->protocol->secure && gy_tls_expect(stream, options->host) != 0) {
         gy_stream_abort(stream, GY_CLOSE_ERROR);

@@ -23,14 +23,16 @@ struct gy_load_connection {
     struct gy_datagram_socket *socket; /* over UDP */
     TAILQ_ENTRY(gy_load_connection) entry;
     struct gy_load_connection *next_touched;
-    void *session;  /* the protocol's */
-    uint32_t first; /* in stamps: the oldest request in flight */
+    void *session;                 /* the protocol's */
+    struct gy_load_window *window; /* NULL: answers come in order, and the stamps are a queue */
+    uint32_t first;                /* in stamps, without a window: the oldest request in flight */
     uint32_t in_flight;
-    uint64_t got;                  /* --broadcast: messages */
-    bool opened;                   /* it takes requests */
-    bool idle;                     /* in engine->idle */
-    bool touched;                  /* in engine->touched */
-    struct gy_load_stamp stamps[]; /* options->pipeline; then the protocol's session */
+    uint64_t got; /* --broadcast: messages */
+    bool opened;  /* it takes requests */
+    bool idle;    /* in engine->idle */
+    bool touched; /* in engine->touched */
+    /* options->pipeline; then the protocol's session, or the window */
+    struct gy_load_stamp stamps[];
 };
 
 extern const struct gy_stream_ops gy_load_connection_ops;
@@ -53,6 +55,14 @@ void gy_load_connection_touch(struct gy_load_engine *engine, struct gy_load_conn
 /* Takes it off engine->idle, or puts it there at the end while it has room. */
 void gy_load_connection_busy(struct gy_load_engine *engine, struct gy_load_connection *connection);
 void gy_load_connection_rest(struct gy_load_engine *engine, struct gy_load_connection *connection);
+
+/* The request with this number (without a window: the oldest) was sent; it is not in flight any
+ * more. */
+void gy_load_connection_sent(struct gy_load_engine *engine, struct gy_load_connection *connection,
+                             uint32_t number, struct gy_load_stamp stamp);
+struct gy_load_stamp gy_load_connection_settle(struct gy_load_engine *engine,
+                                               struct gy_load_connection *connection,
+                                               uint32_t number);
 
 /* A whole answer to what was sent at `stamp`; or none. */
 void gy_load_count_answer(struct gy_load_engine *engine, struct gy_load_stamp stamp,

@@ -44,9 +44,11 @@ static const void *echo_requests(const void *plan, uint32_t *request_bytes)
     return made->data;
 }
 
-static void echo_state_open(void *state, const void *plan, const struct gy_load_options *options)
+static void echo_state_open(void *state, const void *plan, const struct gy_load_options *options,
+                            uint32_t thread)
 {
     (void)options;
+    (void)thread;
     *(const struct echo_plan **)state = plan;
 }
 

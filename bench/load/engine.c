@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "bench/load/connection.h"
+#include "bench/load/rudp.h"
 #include "bench/load/udp.h"
 
 #define DIALS_PER_TURN 256
@@ -17,6 +18,8 @@
 #define GRACE_NS       UINT64_C(50000000)
 #define CONNECT_NS_MIN UINT64_C(1000000000)
 #define SLOTS_APART    64
+/* What a length of two bytes can say. */
+#define MESSAGE_BYTES_MAX 65535
 /* How soon `stop` is seen by a thread that nothing else wakes. */
 #define NAP_NS UINT64_C(100000000)
 
@@ -51,6 +54,12 @@ static uint64_t thread_delay_ns(void)
 
 /* ---- opening ---- */
 
+static int out_of_memory(struct gy_load_engine *engine)
+{
+    return gy_error_set(&engine->error, GY_ENOMEM, "starting thread %u: out of memory",
+                        engine->number);
+}
+
 static int open_memory(struct gy_load_engine *engine, const void *plan)
 {
     engine->latency = gy_load_histogram_open();
@@ -63,16 +72,23 @@ static int open_memory(struct gy_load_engine *engine, const void *plan)
         engine->state == NULL || engine->fan.waits == NULL || engine->worker == NULL) {
         free(engine->worker);
         engine->worker = NULL;
-        return gy_error_set(&engine->error, GY_ENOMEM, "starting thread %u: out of memory",
-                            engine->number);
+        return out_of_memory(engine);
     }
-    engine->protocol->state_open(engine->state, plan, engine->options);
-    const void *data = engine->protocol->requests(plan, &engine->request_bytes);
-    uint32_t copies = engine->protocol->datagrams ? 1 : engine->options->pipeline;
-    gy_buffer_wrap_constant(&engine->requests, data, engine->request_bytes * copies);
-    if (engine->protocol->greeting != NULL) {
+    const struct gy_load_protocol *protocol = engine->protocol;
+    if (protocol->make != NULL && !protocol->datagrams &&
+        (engine->gather = malloc(MESSAGE_BYTES_MAX)) == NULL) {
+        return out_of_memory(engine);
+    }
+    protocol->state_open(engine->state, plan, engine->options, engine->number);
+    engine->state_open = true;
+    if (protocol->requests != NULL) {
+        const void *data = protocol->requests(plan, &engine->request_bytes);
+        uint32_t copies = protocol->datagrams ? 1 : engine->options->pipeline;
+        gy_buffer_wrap_constant(&engine->requests, data, engine->request_bytes * copies);
+    }
+    if (protocol->greeting != NULL) {
         uint32_t bytes;
-        const void *greeting = engine->protocol->greeting(plan, &bytes);
+        const void *greeting = protocol->greeting(plan, &bytes);
         gy_buffer_wrap_constant(&engine->greeting, greeting, bytes);
     }
     return 0;
@@ -95,7 +111,7 @@ static int open_worker(struct gy_load_engine *engine, enum gy_receive_mode mode)
         return code;
     }
     if (engine->protocol->datagrams) {
-        return gy_load_udp_open(engine);
+        return engine->protocol->reliable ? gy_load_rudp_open(engine) : gy_load_udp_open(engine);
     }
     struct gy_endpoint_options endpoint = {
         .name = engine->protocol->scheme,
@@ -125,7 +141,9 @@ static int dial_missing(struct gy_load_engine *engine, uint64_t now_ns)
         if (!datagrams && !gy_endpoint_has_room(&engine->endpoint)) {
             return 0; /* those that are closing have not gone yet */
         }
-        int code = datagrams ? gy_load_udp_dial(engine) : gy_load_connection_dial(engine);
+        int code = engine->protocol->reliable ? gy_load_rudp_dial(engine)
+                   : datagrams                ? gy_load_udp_dial(engine)
+                                              : gy_load_connection_dial(engine);
         if (code != 0) {
             engine->gave_up = true;
             return code;
@@ -187,6 +205,9 @@ void gy_load_connection_touch(struct gy_load_engine *engine, struct gy_load_conn
 /* Hands what was written between two turns to the ring, so that the next enter takes it along. */
 static void flush_touched(struct gy_load_engine *engine)
 {
+    if (engine->protocol->reliable) {
+        gy_load_rudp_flush(engine);
+    }
     gy_datagrams_flush(engine->worker);
     struct gy_load_connection *connection = engine->touched;
     engine->touched = NULL;
@@ -203,6 +224,9 @@ static void flush_touched(struct gy_load_engine *engine)
 static uint32_t send_on(struct gy_load_engine *engine, struct gy_load_connection *connection,
                         uint32_t count, uint64_t intended_ns, uint64_t now_ns)
 {
+    if (engine->protocol->reliable) {
+        return gy_load_rudp_send(engine, connection, count, intended_ns, now_ns);
+    }
     return engine->protocol->datagrams
                ? gy_load_udp_send(engine, connection, count, intended_ns, now_ns)
                : gy_load_connection_send(engine, connection, count, intended_ns, now_ns);
@@ -250,16 +274,35 @@ static void count_unsent(struct gy_load_engine *engine, uint64_t now_ns)
     }
 }
 
+/* How many more a closed loop may have in flight on this connection. */
+static uint32_t closed_room(const struct gy_load_engine *engine,
+                            const struct gy_load_connection *connection)
+{
+    uint32_t room = engine->options->pipeline - connection->in_flight;
+    if (engine->outstanding == 0) {
+        return room;
+    }
+    uint64_t left =
+        engine->in_flight < engine->outstanding ? engine->outstanding - engine->in_flight : 0;
+    return left < room ? (uint32_t)left : room;
+}
+
+/* Those that are idle in turns: the one that has waited longest first. */
 static void start_closed_loop(struct gy_load_engine *engine, uint64_t now_ns)
 {
     struct gy_load_connection *connection;
     while (engine->budget > 0 && (connection = TAILQ_FIRST(&engine->idle)) != NULL) {
-        uint32_t room = engine->options->pipeline - connection->in_flight;
+        uint32_t room = closed_room(engine, connection);
+        if (room == 0) {
+            break;
+        }
         gy_load_connection_busy(engine, connection);
         uint32_t sent = send_on(engine, connection, room, now_ns, now_ns);
         gy_load_connection_touch(engine, connection);
-        if (engine->protocol->datagrams && sent < room) {
-            gy_load_connection_rest(engine, connection); /* when sends have ended */
+        if (engine->outstanding > 0 || (engine->protocol->datagrams && sent < room)) {
+            gy_load_connection_rest(engine, connection); /* in its turn, or when sends have ended */
+        }
+        if (sent < room && (engine->outstanding > 0 || engine->protocol->datagrams)) {
             break;
         }
     }
@@ -377,8 +420,8 @@ int gy_load_engine_run(struct gy_load_engine *engine)
         }
         if (engine->rate > 0 && !engine->ending) {
             send_due(engine, now_ns);
-        } else if (engine->protocol->datagrams && !engine->ending) {
-            start_closed_loop(engine, now_ns); /* those that found no room before */
+        } else if ((engine->protocol->datagrams || engine->outstanding > 0) && !engine->ending) {
+            start_closed_loop(engine, now_ns); /* those that found no room before, or in turns */
         }
         flush_touched(engine);
         int code = gy_worker_turn(engine->worker, sleep_ns(engine, now_ns));
@@ -391,6 +434,20 @@ int gy_load_engine_run(struct gy_load_engine *engine)
         now_ns = engine->rate > 0 ? gy_load_now_ns() : engine->worker->now_ns;
     }
     return engine->gave_up ? engine->error.code : 0;
+}
+
+static void close_state(struct gy_load_engine *engine)
+{
+    const struct gy_load_protocol *protocol = engine->protocol;
+    if (protocol->tallies != NULL) {
+        const uint64_t *tallies = protocol->tallies(engine->state);
+        for (uint32_t i = 0; protocol->tally_name(i) != NULL; i++) {
+            gy_assert(i < GY_LOAD_TALLIES_MAX);
+            engine->tallies[i] = tallies[i];
+        }
+    }
+    protocol->state_close(engine->state);
+    engine->state_open = false;
 }
 
 void gy_load_engine_close(struct gy_load_engine *engine)
@@ -406,7 +463,11 @@ void gy_load_engine_close(struct gy_load_engine *engine)
         if (engine->endpoint_open && engine->endpoint.connections == 0) {
             gy_endpoint_close(&engine->endpoint);
         }
-        gy_load_udp_close(engine);
+        if (engine->protocol->reliable) {
+            gy_load_rudp_close(engine);
+        } else {
+            gy_load_udp_close(engine);
+        }
         gy_worker_close(engine->worker);
         free(engine->worker);
         engine->worker = NULL;
@@ -415,9 +476,11 @@ void gy_load_engine_close(struct gy_load_engine *engine)
     engine->fan.waits = NULL;
     free(engine->udp_connections);
     engine->udp_connections = NULL;
-    if (engine->state != NULL) {
-        engine->protocol->state_close(engine->state);
-        free(engine->state);
-        engine->state = NULL;
+    free(engine->gather);
+    engine->gather = NULL;
+    if (engine->state_open) {
+        close_state(engine);
     }
+    free(engine->state);
+    engine->state = NULL;
 }

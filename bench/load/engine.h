@@ -24,6 +24,7 @@
 #include "load.h"
 
 struct gy_load_connection;
+struct rudp;
 TAILQ_HEAD(gy_load_connections, gy_load_connection);
 
 /* --broadcast: one connection sends; a request is answered when all have got it. */
@@ -39,6 +40,7 @@ struct gy_load_engine {
     const struct gy_load_protocol *protocol;
     uint32_t number;
     uint32_t connections; /* of this thread */
+    uint32_t outstanding; /* likewise: in flight at most; 0: what connections and pipeline allow */
     double rate;          /* of this thread; 0: closed loop */
 
     struct gy_worker *worker; /* NULL before it is opened */
@@ -47,11 +49,14 @@ struct gy_load_engine {
     struct gy_datagram_endpoint datagrams; /* over UDP */
     bool datagrams_open;
     void *udp_connections;     /* likewise: all of them */
+    struct rudp *rudp;         /* over reliable UDP: rudp.c's */
     struct gy_buffer requests; /* the protocol's, for this worker's slices */
     uint32_t request_bytes;
     struct gy_buffer greeting; /* likewise, where it has one */
     char refusal[192];         /* why the last connection was refused */
     void *state;               /* the protocol's */
+    bool state_open;
+    uint8_t *gather; /* a message of a stream that lies in several buffers */
 
     /* Set by the control thread between open and run. */
     uint64_t start_ns;
@@ -86,6 +91,7 @@ struct gy_load_engine {
     uint64_t answered_total;
     uint64_t connects;
     uint64_t errors[GY_LOAD_ERROR_COUNT];
+    uint64_t tallies[GY_LOAD_TALLIES_MAX];
     uint64_t last_answer_ns;
     uint64_t began_ns; /* the window, as it was */
     uint64_t ended_ns;

@@ -105,8 +105,10 @@ static const void *http_requests(const void *plan, uint32_t *request_bytes)
     return made->data;
 }
 
-static void http_state_open(void *state, const void *plan, const struct gy_load_options *options)
+static void http_state_open(void *state, const void *plan, const struct gy_load_options *options,
+                            uint32_t thread)
 {
+    (void)thread;
     (void)plan;
     gy_load_expected_open(state, options->check);
 }
@@ -172,6 +174,7 @@ const struct gy_load_protocol gy_load_https = {
     .help = "likewise over TLS",
     .port = 443,
     .secure = true,
+    .alpn = "http/1.1",
     .prepare = http_prepare,
     .finish = free,
     .requests = http_requests,

@@ -23,6 +23,7 @@
 #include "../../core/slice.h"
 #include "../../core/tls_files.h"
 #include "admin.h"
+#include "window.h"
 
 /* ---- what went wrong with a request ---- */
 
@@ -30,11 +31,13 @@
 #define GY_LOAD_ERRORS(X)                                                                          \
     X(CONNECT, connect, "connections that could not be made")                                      \
     X(RESET, reset, "requests lost to a reset connection")                                         \
+    X(REFUSED, refused, "requests refused by the host: nothing listens at that port")              \
     X(CLOSED, closed, "requests that the server closed the connection on, unanswered")             \
     X(TIMEOUT, timeout, "requests without a whole answer in time")                                 \
     X(SHORT, short_answer, "answers cut short")                                                    \
-    X(STATUS, status, "answers whose status was not 2xx or 3xx")                                   \
+    X(STATUS, status, "answers that say that the server failed or refused")                        \
     X(WRONG_BODY, wrong_body, "answers with another body than the first")                          \
+    X(QUESTION, wrong_question, "answers to another question than was asked")                      \
     X(PROTOCOL, protocol, "answers that broke the protocol")
 
 enum gy_load_error {
@@ -75,6 +78,7 @@ struct gy_load_options {
 
     uint32_t connections;
     uint32_t pipeline;
+    uint32_t outstanding; /* of all connections, in a closed loop; 0: no such bound */
     uint32_t threads;
     enum gy_load_arrivals arrivals;
     double rate; /* requests a second, of all threads; 0: closed loop */
@@ -91,10 +95,15 @@ struct gy_load_options {
 
     const char *headers[GY_LOAD_HEADERS_MAX];
     uint32_t header_count;
-    uint32_t size_bytes; /* of one message of an echo */
-    bool broadcast;      /* ws: a message comes to all connections */
-    bool trains;         /* udp: send and take trains (GSO, GRO) */
-    int udp_mode;        /* enum gy_datagram_mode */
+    uint32_t size_bytes;      /* of one message of an echo */
+    bool broadcast;           /* ws: a message comes to all connections */
+    const char *queries_file; /* dns: NULL for the name in the path; "-": standard input */
+    uint32_t edns_bytes;      /* dns: said in an OPT record; 0: without one */
+    bool dnssec;              /* dns: DO */
+    bool trains;              /* udp, dns: send and take trains (GSO, GRO) */
+    int udp_mode;             /* enum gy_datagram_mode */
+    uint32_t datagram_bytes;  /* rudp: of the longest datagram sent; 0: the usual */
+    bool acked;               /* rudp: a request is done when it is acknowledged */
     enum gy_load_handshakes handshakes;
     struct gy_tls_files tls; /* --ca */
     bool insecure;
@@ -129,8 +138,12 @@ enum gy_load_progress {
     GY_LOAD_ANSWER_LAST, /* likewise, and the server closes the connection behind it */
     GY_LOAD_BAD_STATUS,  /* one whole answer of these kinds; the connection goes on */
     GY_LOAD_BAD_BODY,
-    GY_LOAD_BAD_BYTES, /* no telling where the next answer begins: the connection is of no more use
-                        */
+    GY_LOAD_BAD_QUESTION,
+    GY_LOAD_BAD_FORM,  /* likewise: it breaks the protocol, but it is known where it ends */
+    GY_LOAD_CUT,       /* likewise: it promises more than it has */
+    GY_LOAD_STRAY,     /* of match: an answer that nobody waits for (any more) */
+    GY_LOAD_BAD_BYTES, /* no telling where the next answer begins, or whose this one is: a stream is
+                          of no more use */
     GY_LOAD_READY,     /* the greeting was answered: requests may follow */
     GY_LOAD_REFUSED,   /* likewise, with a no */
     GY_LOAD_REPLY,     /* the peer wants an answer: see reply() */
@@ -139,6 +152,9 @@ enum gy_load_progress {
 /* The most that a reply takes, in bytes. */
 #define GY_LOAD_REPLY_MAX 256
 
+/* Counts of answers by a kind of the protocol's own (rcodes), of the whole run. */
+#define GY_LOAD_TALLIES_MAX 32
+
 struct gy_load_protocol {
     const char *scheme; /* "http" */
     const char *help;
@@ -146,6 +162,8 @@ struct gy_load_protocol {
     bool secure;    /* over TLS */
     bool datagrams; /* over UDP (udp.c): it has no sessions, and of the calls below the first three
                        and those of the state */
+    bool reliable;  /* over UDP, by rudp.c */
+    const char *alpn; /* over TLS: what is spoken in it */
 
     bool numbered; /* requests differ: the n-th that is sent is the n-th of `requests`, round and
                       round, and so is its answer */
@@ -157,7 +175,7 @@ struct gy_load_protocol {
     void (*finish)(void *plan);
 
     /* The bytes of one request, as many times over as a pipeline may have in flight: the engine
-     * sends the first n requests of it as one slice. */
+     * sends the first n requests of it as one slice. NULL where `make` writes all of a request. */
     const void *(*requests)(const void *plan, uint32_t *request_bytes);
 
     /* For a protocol whose connections begin with an exchange; else all three NULL. What is sent
@@ -166,10 +184,31 @@ struct gy_load_protocol {
     const void *(*greeting)(const void *plan, uint32_t *bytes);
     void (*refusal)(const void *session, char *text, size_t bytes);
     uint32_t (*reply)(void *session, uint8_t reply[GY_LOAD_REPLY_MAX]);
+    /*
+     * Where requests differ, or answers may come in any order (DNS, and whatever goes over UDP):
+     * `make` and `match` stand in the place of `requests` and `receive`, and there are no sessions.
+     *
+     * make writes a request for `place`, which has the number `number` in its window, into
+     * `make_room` bytes, and returns how many it took. Over UDP, with `requests` too, it writes the
+     * head of a datagram, and the rest is that of the request there.
+     *
+     * match is handed one whole message, and says which place it answers (`number`), and how
+     * well; STRAY and BAD_BYTES name no place. On a stream each message comes behind its length
+     * in two bytes (RFC 1035 §4.2.2), which `make` writes and match is not shown.
+     */
+    uint32_t make_room;
+    uint32_t (*make)(void *state, struct gy_load_place *place, uint32_t number, uint8_t *room);
+    enum gy_load_progress (*match)(void *state, const struct gy_load_window *window,
+                                   const uint8_t *message, uint32_t bytes, uint32_t *number);
+
+    /* What is counted besides: the name of each kind, up to NULL; and the counts. NULL: nothing. */
+    const char *(*tally_name)(uint32_t number);
+    const uint64_t *(*tallies)(const void *state);
 
     /* Of one worker: what the first answer was, for instance. */
     size_t state_bytes;
-    void (*state_open)(void *state, const void *plan, const struct gy_load_options *options);
+    void (*state_open)(void *state, const void *plan, const struct gy_load_options *options,
+                       uint32_t thread);
     void (*state_close)(void *state);
 
     /* Of one connection; a new one begins with session_open. */
@@ -191,6 +230,10 @@ extern const struct gy_load_protocol gy_load_tcp;
 extern const struct gy_load_protocol gy_load_udp;
 extern const struct gy_load_protocol gy_load_ws;
 extern const struct gy_load_protocol gy_load_wss;
+extern const struct gy_load_protocol gy_load_dns;
+extern const struct gy_load_protocol gy_load_dns_tcp;
+extern const struct gy_load_protocol gy_load_dns_tls;
+extern const struct gy_load_protocol gy_load_rudp;
 
 /* NULL at the end. */
 extern const struct gy_load_protocol *const gy_load_protocols[];
@@ -217,6 +260,7 @@ struct gy_load_result {
     uint64_t received_bytes;
     uint64_t deliveries; /* --broadcast: messages that connections got within these seconds */
     uint64_t errors[GY_LOAD_ERROR_COUNT]; /* in the whole run */
+    uint64_t tallies[GY_LOAD_TALLIES_MAX];
     uint64_t connects;
 
     double generator_cpu_s; /* of the workers, within the seconds measured */

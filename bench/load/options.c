@@ -12,7 +12,13 @@
 #define SECOND_NS UINT64_C(1000000000)
 
 const struct gy_load_protocol *const gy_load_protocols[] = {
-    &gy_load_http, &gy_load_https, &gy_load_tcp, &gy_load_udp, &gy_load_ws, &gy_load_wss, NULL};
+    &gy_load_http,    &gy_load_https,   &gy_load_tcp, &gy_load_udp, &gy_load_rudp, &gy_load_dns,
+    &gy_load_dns_tcp, &gy_load_dns_tls, &gy_load_ws,  &gy_load_wss, NULL};
+
+static bool is_dns(const struct gy_load_protocol *protocol)
+{
+    return protocol == &gy_load_dns || protocol == &gy_load_dns_tcp || protocol == &gy_load_dns_tls;
+}
 
 static void help(void)
 {
@@ -20,15 +26,20 @@ static void help(void)
            "Loads a server and measures it. Every answer is checked; every error is counted.\n\n"
            "  gyre-load http://127.0.0.1:8080/ -c 64 -d 10s          as fast as it answers\n"
            "  gyre-load http://127.0.0.1:8080/ --rate 20000          at a rate, answered or not\n"
-           "  gyre-load http://127.0.0.1:8080/ --find-max --slo p99=5ms\n\n");
+           "  gyre-load http://127.0.0.1:8080/ --find-max --slo p99=5ms\n"
+           "  gyre-load dns://127.0.0.1:53/example.com?type=MX -c 1000\n\n");
     for (const struct gy_load_protocol *const *each = gy_load_protocols; *each != NULL; each++) {
         printf("  %s://%-*s %s\n", (*each)->scheme, (int)(23 - strlen((*each)->scheme)),
-               (*each)->port != 0 ? "HOST[:PORT]/PATH" : "HOST:PORT", (*each)->help);
+               (*each)->port == 0 ? "HOST:PORT"
+               : is_dns(*each)    ? "HOST[:PORT]"
+                                  : "HOST[:PORT]/PATH",
+               (*each)->help);
     }
     printf(
         "\n"
         "  -c, --connections N     64\n"
         "      --pipeline N        requests in flight on each connection (1)\n"
+        "      --outstanding N     requests in flight in all, the connections in turns\n"
         "      --rate R            open loop: R requests a second, whatever the answers do\n"
         "      --poisson           with random gaps; --seed N repeats them (1)\n"
         "      --find-max          the highest rate that keeps --slo pNN=TIME (p99=5ms)\n"
@@ -37,15 +48,20 @@ static void help(void)
         "  -n, --requests N        end after N requests\n"
         "  -t, --threads N         1\n"
         "      --timeout TIME      of a request, and of connecting (5s)\n"
-        "      --check             http: bodies must equal the first one\n"
+        "      --check             http, dns: answers must equal the first one\n"
         "      --header \"N: V\"     http, ws: one more header; may be repeated\n"
-        "      --size BYTES        tcp, udp, ws: of one message (64)\n"
+        "      --size BYTES        tcp, udp, ws, rudp: of one message (64)\n"
         "      --broadcast         ws: one connection sends, all must get it\n"
-        "      --trains            udp: send and take many datagrams at a time (GSO, GRO)\n"
-        "      --udp-mode MODE     udp: ring or calls (what was measured to be better)\n"
+        "      --queries FILE      dns: lines of a name and a type, as dnsperf has them; all are\n"
+        "                          asked, again and again (-: standard input)\n"
+        "      --edns BYTES        dns: with an OPT record that says so; --dnssec sets DO in it\n"
+        "      --acked             rudp: a message is done when it is acknowledged (a sink)\n"
+        "      --datagram BYTES    rudp: of the longest datagram sent (1200)\n"
+        "      --trains            udp, dns: send and take many datagrams at a time (GSO, GRO)\n"
+        "      --udp-mode MODE     udp, dns: ring or calls (what was measured to be better)\n"
         "      --handshakes KIND   https: a connection for each request, full or resumed\n"
-        "      --ca FILE           https, wss: trust who FILE says (the system's authorities)\n"
-        "      --insecure          https, wss: do not check who the server is\n"
+        "      --ca FILE           TLS: trust who FILE says (the system's authorities)\n"
+        "      --insecure          TLS: do not check who the server is; rudp: unencrypted\n"
         "      --server-pid PID    CPU time of that process and its children, per request\n"
         "      --server-admin ADDR CPU time and counters from a gyre's admin listener, ADDR:PORT,\n"
         "                          on whatever host it runs\n"
@@ -160,7 +176,7 @@ static int read_slo(struct gy_load_options *options, const char *value, struct g
 
 static int unknown_scheme(const char *url, struct gy_error *error)
 {
-    char known[128] = "";
+    char known[256] = "";
     for (const struct gy_load_protocol *const *each = gy_load_protocols; *each != NULL; each++) {
         size_t fill = strlen(known);
         snprintf(known + fill, sizeof known - fill, "%s%s://", fill > 0 ? ", " : "",
@@ -269,6 +285,7 @@ int gy_load_resolve(struct gy_load_options *options, struct gy_error *error)
 enum flag {
     FLAG_CONNECTIONS,
     FLAG_PIPELINE,
+    FLAG_OUTSTANDING,
     FLAG_RATE,
     FLAG_SEED,
     FLAG_SLO,
@@ -279,12 +296,15 @@ enum flag {
     FLAG_TIMEOUT,
     FLAG_HEADER,
     FLAG_SIZE,
+    FLAG_QUERIES,
+    FLAG_EDNS,
     FLAG_SERVER_PID,
     FLAG_SERVER_ADMIN,
     FLAG_JSON,
     FLAG_HDR,
     FLAG_RECEIVE_MODE,
     FLAG_UDP_MODE,
+    FLAG_DATAGRAM,
     FLAG_HANDSHAKES,
     FLAG_CA,
     FLAG_COUNT,
@@ -296,6 +316,7 @@ static const struct {
 } valued[FLAG_COUNT] = {
     [FLAG_CONNECTIONS] = {"connections", 'c'},
     [FLAG_PIPELINE] = {"pipeline", 0},
+    [FLAG_OUTSTANDING] = {"outstanding", 0},
     [FLAG_RATE] = {"rate", 0},
     [FLAG_SEED] = {"seed", 0},
     [FLAG_SLO] = {"slo", 0},
@@ -306,12 +327,15 @@ static const struct {
     [FLAG_TIMEOUT] = {"timeout", 0},
     [FLAG_HEADER] = {"header", 0},
     [FLAG_SIZE] = {"size", 0},
+    [FLAG_QUERIES] = {"queries", 0},
+    [FLAG_EDNS] = {"edns", 0},
     [FLAG_SERVER_PID] = {"server-pid", 0},
     [FLAG_SERVER_ADMIN] = {"server-admin", 0},
     [FLAG_JSON] = {"json", 0},
     [FLAG_HDR] = {"hdr", 0},
     [FLAG_RECEIVE_MODE] = {"receive-mode", 0},
     [FLAG_UDP_MODE] = {"udp-mode", 0},
+    [FLAG_DATAGRAM] = {"datagram", 0},
     [FLAG_HANDSHAKES] = {"handshakes", 0},
     [FLAG_CA] = {"ca", 0},
 };
@@ -394,6 +418,8 @@ static int read_flag(struct gy_load_options *options, enum flag flag, const char
         return read_u32("--connections", value, 1, 1000000, &options->connections, error);
     case FLAG_PIPELINE:
         return read_u32("--pipeline", value, 1, GY_LOAD_PIPELINE_MAX, &options->pipeline, error);
+    case FLAG_OUTSTANDING:
+        return read_u32("--outstanding", value, 1, UINT32_MAX, &options->outstanding, error);
     case FLAG_RATE:
         return read_rate(value, &options->rate, error);
     case FLAG_SEED:
@@ -414,6 +440,11 @@ static int read_flag(struct gy_load_options *options, enum flag flag, const char
         return read_header(options, value, error);
     case FLAG_SIZE:
         return read_u32("--size", value, 1, 1u << 24, &options->size_bytes, error);
+    case FLAG_QUERIES:
+        options->queries_file = value;
+        return 0;
+    case FLAG_EDNS:
+        return read_u32("--edns", value, 512, 65535, &options->edns_bytes, error);
     case FLAG_SERVER_PID:
         code = read_u32("--server-pid", value, 1, INT32_MAX, &number, error);
         options->server_pid = (int)number;
@@ -430,6 +461,8 @@ static int read_flag(struct gy_load_options *options, enum flag flag, const char
         return read_mode(options, value, error);
     case FLAG_UDP_MODE:
         return read_udp_mode(options, value, error);
+    case FLAG_DATAGRAM:
+        return read_u32("--datagram", value, 1200, 16000, &options->datagram_bytes, error);
     case FLAG_HANDSHAKES:
         return read_handshakes(options, value, error);
     case FLAG_CA:
@@ -451,6 +484,7 @@ static int read_switch(struct gy_load_options *options, const char *argument)
         {"--poisson", &options->poisson},     {"--check", &options->check},
         {"--find-max", &options->find_max},   {"--quiet", &options->quiet},
         {"--trains", &options->trains},       {"--insecure", &options->insecure},
+        {"--dnssec", &options->dnssec},       {"--acked", &options->acked},
         {"--broadcast", &options->broadcast},
     };
     for (size_t i = 0; i < sizeof switches / sizeof switches[0]; i++) {
@@ -489,6 +523,29 @@ static enum flag find_flag(const char *argument, const char **value)
     return FLAG_COUNT;
 }
 
+static int complete_dns(const struct gy_load_options *options, struct gy_error *error)
+{
+    bool named = options->path[0] != '\0' && options->path[1] != '\0';
+    if (!is_dns(options->protocol)) {
+        return options->queries_file == NULL && options->edns_bytes == 0 && !options->dnssec
+                   ? 0
+                   : gy_error_set(error, GY_EINVAL,
+                                  "--queries, --edns and --dnssec are for dns://, dns+tcp:// and "
+                                  "dns+tls://");
+    }
+    if (options->queries_file != NULL && named) {
+        return gy_error_set(error, GY_EINVAL,
+                            "%s: what is asked is in --queries; without a name here", options->url);
+    }
+    if (options->queries_file == NULL && !named) {
+        return gy_error_set(error, GY_EINVAL,
+                            "%s: what is to be asked? Write %s://HOST/NAME?type=A, or --queries "
+                            "FILE",
+                            options->url, options->protocol->scheme);
+    }
+    return 0;
+}
+
 /* What does not go together, and the defaults that depend on others. */
 static int complete(struct gy_load_options *options, const struct given *given,
                     struct gy_error *error)
@@ -512,6 +569,18 @@ static int complete(struct gy_load_options *options, const struct given *given,
                             "%u threads for %u connections: each thread needs one",
                             options->threads, options->connections);
     }
+    if (options->outstanding > 0 && (options->rate > 0 || options->find_max)) {
+        return gy_error_set(error, GY_EINVAL,
+                            "--outstanding is for a closed loop: without --rate and --find-max");
+    }
+    if (options->outstanding > 0 && options->outstanding < options->threads) {
+        return gy_error_set(error, GY_EINVAL, "--outstanding %u: %u threads need one each",
+                            options->outstanding, options->threads);
+    }
+    int code = complete_dns(options, error);
+    if (code != 0) {
+        return code;
+    }
     bool bounded = options->requests > 0;
     if (!given->flag[FLAG_DURATION]) {
         options->duration_ns = (bounded ? 0 : options->find_max ? 3 : 10) * SECOND_NS;
@@ -526,16 +595,18 @@ static int complete(struct gy_load_options *options, const struct given *given,
         return gy_error_set(error, GY_EINVAL, "--warmup and --requests exclude each other");
     }
     if (options->trains && options->protocol != NULL && !options->protocol->datagrams) {
-        return gy_error_set(error, GY_EINVAL, "--trains is for udp://");
+        return gy_error_set(error, GY_EINVAL, "--trains is for udp:// and dns://");
     }
     bool secure = options->protocol != NULL && options->protocol->secure;
-    if (!secure && (options->handshakes != GY_LOAD_HANDSHAKES_KEPT || options->insecure ||
-                    options->tls.authorities != NULL)) {
-        return gy_error_set(
-            error, GY_EINVAL,
-            "--handshakes is for https://, --ca and --insecure for https:// and wss://");
+    bool reliable = options->protocol != NULL && options->protocol->reliable;
+    if (!reliable && (options->acked || options->datagram_bytes != 0)) {
+        return gy_error_set(error, GY_EINVAL, "--acked and --datagram are for rudp://");
     }
-    if (options->handshakes != GY_LOAD_HANDSHAKES_KEPT && options->protocol->greeting != NULL) {
+    if (!secure && ((options->insecure && !reliable) || options->tls.authorities != NULL)) {
+        return gy_error_set(error, GY_EINVAL,
+                            "--ca and --insecure are for https://, wss:// and dns+tls://");
+    }
+    if (options->handshakes != GY_LOAD_HANDSHAKES_KEPT && options->protocol != &gy_load_https) {
         return gy_error_set(error, GY_EINVAL, "--handshakes is for https://");
     }
     if (options->broadcast && (options->protocol->greeting == NULL || options->threads > 1)) {

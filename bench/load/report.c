@@ -135,6 +135,22 @@ static void print_errors(FILE *out, const struct gy_load_result *result)
     }
 }
 
+/* "answers: 9,120 NOERROR, 880 NXDOMAIN" */
+static void print_tallies(FILE *out, const struct gy_load_options *options,
+                          const struct gy_load_result *result)
+{
+    const struct gy_load_protocol *protocol = options->protocol;
+    const char *before = "  answers: ";
+    for (uint32_t i = 0; protocol->tally_name != NULL && protocol->tally_name(i) != NULL; i++) {
+        if (result->tallies[i] > 0) {
+            fprintf(out, "%s%llu %s", before, (unsigned long long)result->tallies[i],
+                    protocol->tally_name(i));
+            before = ", ";
+        }
+    }
+    fputs(before[0] == ',' ? "\n" : "", out);
+}
+
 static void print_cpu(FILE *out, const struct gy_load_options *options,
                       const struct gy_load_result *result)
 {
@@ -168,6 +184,9 @@ void gy_load_report(FILE *out, const struct gy_load_options *options,
     if (options->pipeline > 1) {
         fprintf(out, " x %u in flight", options->pipeline);
     }
+    if (options->outstanding > 0) {
+        fprintf(out, ", %u in flight in all", options->outstanding);
+    }
     if (options->threads > 1) {
         fprintf(out, ", %u threads", options->threads);
     }
@@ -193,6 +212,7 @@ void gy_load_report(FILE *out, const struct gy_load_options *options,
                     (unsigned long long)result->unsent);
         }
     }
+    print_tallies(out, options, result);
     print_errors(out, result);
     print_latencies(out, options, result);
     if (result->seconds > 0) {

@@ -70,6 +70,11 @@ static void write_asked(FILE *out, const struct gy_load_options *options)
     } else {
         fprintf(out, "  \"rate_asked\": null,\n  \"seed\": null,\n");
     }
+    if (options->outstanding > 0) {
+        fprintf(out, "  \"outstanding\": %u,\n", options->outstanding);
+    } else {
+        fprintf(out, "  \"outstanding\": null,\n");
+    }
     fprintf(out, "  \"bodies_compared\": %s,\n", boolean(options->check));
     if (options->find_max) {
         fprintf(out, "  \"slo\": {\"percentile\": %g, \"ns\": %llu},\n", options->slo_percentile,
@@ -89,6 +94,23 @@ static void write_errors(FILE *out, const struct gy_load_result *result)
     fprintf(out, "  \"errors\": {\"total\": %llu", (unsigned long long)gy_load_errors(result));
     for (unsigned i = 0; i < GY_LOAD_ERROR_COUNT; i++) {
         fprintf(out, ", \"%s\": %llu", keys[i], (unsigned long long)result->errors[i]);
+    }
+    fprintf(out, "},\n");
+}
+
+/* By kinds of the protocol's own. */
+static void write_tallies(FILE *out, const struct gy_load_options *options,
+                          const struct gy_load_result *result)
+{
+    const struct gy_load_protocol *protocol = options->protocol;
+    if (protocol->tally_name == NULL) {
+        fprintf(out, "  \"tallies\": null,\n");
+        return;
+    }
+    fprintf(out, "  \"tallies\": {");
+    for (uint32_t i = 0; protocol->tally_name(i) != NULL; i++) {
+        fprintf(out, "%s\"%s\": %llu", i > 0 ? ", " : "", protocol->tally_name(i),
+                (unsigned long long)result->tallies[i]);
     }
     fprintf(out, "},\n");
 }
@@ -144,6 +166,7 @@ static void write_all(FILE *out, const struct gy_load_options *options,
             (unsigned long long)result->sent_total, (unsigned long long)result->answered_total,
             (unsigned long long)result->connects);
     write_errors(out, result);
+    write_tallies(out, options, result);
     write_histogram(out, "latency", result->latency);
     write_histogram(out, "service", result->service);
     write_histogram(out, "lateness", result->lateness);

@@ -229,6 +229,7 @@ static int start_threads(struct run *run, struct gy_error *error)
                     .protocol = options->protocol,
                     .number = i,
                     .connections = connections,
+                    .outstanding = (uint32_t)share_of(options->outstanding, options->threads, i),
                     .rate = options->rate / options->threads,
                     .budget = options->requests != 0
                                   ? share_of(options->requests, options->threads, i)
@@ -298,6 +299,9 @@ static void add_engine(struct gy_load_result *result, const struct gy_load_engin
     result->connects += engine->connects;
     for (unsigned i = 0; i < GY_LOAD_ERROR_COUNT; i++) {
         result->errors[i] += engine->errors[i];
+    }
+    for (unsigned i = 0; i < GY_LOAD_TALLIES_MAX; i++) {
+        result->tallies[i] += engine->tallies[i];
     }
     if (engine->latency != NULL && engine->service != NULL && engine->lateness != NULL) {
         hdr_add(result->latency, engine->latency);

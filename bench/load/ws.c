@@ -191,9 +191,11 @@ static const void *ws_greeting(const void *plan, uint32_t *bytes)
     return made->greeting;
 }
 
-static void ws_state_open(void *state, const void *plan, const struct gy_load_options *options)
+static void ws_state_open(void *state, const void *plan, const struct gy_load_options *options,
+                          uint32_t thread)
 {
     (void)options;
+    (void)thread;
     *(const struct ws_plan **)state = plan;
 }
 
@@ -439,5 +441,9 @@ static enum gy_load_progress ws_ended(void *state, void *session)
 const struct gy_load_protocol gy_load_ws = {
     .scheme = "ws", .help = "messages to an echo, or --broadcast", .port = 80, WS_CALLS};
 
-const struct gy_load_protocol gy_load_wss = {
-    .scheme = "wss", .help = "likewise over TLS", .port = 443, .secure = true, WS_CALLS};
+const struct gy_load_protocol gy_load_wss = {.scheme = "wss",
+                                             .help = "likewise over TLS",
+                                             .port = 443,
+                                             .secure = true,
+                                             .alpn = "http/1.1",
+                                             WS_CALLS};

@@ -2,9 +2,13 @@
 """Shows gyre-load's figures beside wrk's and h2load's, on the same server under the same load, in interleaved windows: do they
 see the same server, and what does each generator cost itself?
 
-    bench/agree                          the built-in site's /status.json, where the server is what limits
-    bench/agree --server nginx           the same of nginx's greeting
+    bench/agree                          a folder's listing, which nginx makes anew for each request: the server is what limits
+    bench/agree --server gyre            the built-in site's /status.json
     bench/agree --seconds 1              a quicker look
+
+A generator whose core is busy all the time measures its own queue, so its latencies and its rate are not compared; what a
+request costs the server still is. In a closed loop the mean latency must be connections ÷ rate: what a generator's own mean
+is of that says how much of the time it accounts for.
 
 Exit status: 0 they agree, 1 they do not, 2 it could not be measured or told.
 """
@@ -18,6 +22,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 from gate import pairs
@@ -30,6 +35,9 @@ TOLD = {"rate": "requests a second", "p50_us": "p50", "p99_us": "p99", "server_u
         "own_us": "generator's own CPU a request"}
 MOST = 0.95  # of wrk's CPU a request, for gyre-load's own
 COMPARED = ("rate", "p50_us", "p99_us", "server_us")
+SATURATED = 0.9  # of its core
+VOID_IF_SATURATED = ("rate", "p50_us", "p99_us")
+LISTED = 64  # entries of the listing
 
 
 def children_cpu_s():
@@ -65,7 +73,8 @@ def by_gyre_load(options, server, pinned, url):
     if found["errors"]["total"]:
         raise Failed(f"gyre-load counted errors: {found['errors']}")
     answers = found["answered_total"]
-    return {"rate": found["rate"], "p50_us": found["latency_ns"]["p50"] / 1000, "p99_us": found["latency_ns"]["p99"] / 1000,
+    latency = {key: found["latency_ns"][key] / 1000 for key in ("mean", "p50", "p99")}
+    return {"rate": found["rate"], "mean_us": latency["mean"], "p50_us": latency["p50"], "p99_us": latency["p99"],
             "server_us": cpu / answers * 1e6, "own_us": own / answers * 1e6}
 
 
@@ -83,8 +92,8 @@ def wrk_figures(out, cpu, own):
     found = {name: int(value) for name, value in (word.split("=") for word in line[1].split())}
     if found["errors"] or not found["requests"]:
         raise Failed(f"wrk counted {found['errors']} errors in {found['requests']} requests")
-    return {"rate": found["requests"] / found["duration_us"] * 1e6, "p50_us": found["p50_us"], "p99_us": found["p99_us"],
-            "server_us": cpu / found["requests"] * 1e6, "own_us": own / found["requests"] * 1e6}
+    return {"rate": found["requests"] / found["duration_us"] * 1e6, "mean_us": found["mean_us"], "p50_us": found["p50_us"],
+            "p99_us": found["p99_us"], "server_us": cpu / found["requests"] * 1e6, "own_us": own / found["requests"] * 1e6}
 
 
 def by_h2load(options, server, pinned, url):
@@ -105,31 +114,44 @@ def h2load_figures(out, lines, cpu, own):
         raise Failed(f"h2load said: {out}")
     times = sorted(int(line.split()[2]) for line in lines if len(line.split()) == 3)
     done = int(counted[1])
-    return {"rate": float(rate[1]), "p50_us": times[len(times) // 2], "p99_us": times[int(len(times) * 0.99)],
-            "server_us": cpu / done * 1e6, "own_us": own / done * 1e6}
+    return {"rate": float(rate[1]), "mean_us": statistics.fmean(times), "p50_us": times[len(times) // 2],
+            "p99_us": times[int(len(times) * 0.99)], "server_us": cpu / done * 1e6, "own_us": own / done * 1e6}
 
 
 GENERATORS = {"gyre-load": by_gyre_load, "wrk": by_wrk, "h2load": by_h2load}
 PACKAGES = {"wrk": "wrk", "h2load": "nghttp2-client"}
 
 
+def work_of(options, folder):
+    """(command, path): something that takes the server longer than it takes a generator."""
+    if options.server == "gyre":
+        return f"{options.build}/gyre http --listen 127.0.0.1:{{port}} --workers 1 --log-level error", "/status.json"
+    for number in range(LISTED):
+        with open(f"{folder}/file-{number:03}.txt", "w", encoding="ascii") as file:
+            file.write("x" * number)
+    return f"env NGINX_LISTING=on {HERE}/peers/nginx run {{port}} {{dir}} {folder}", "/"
+
+
 def measure(options, names):
-    commands = {
-        "gyre": (f"{options.build}/gyre http --listen 127.0.0.1:{{port}} --workers 1 --log-level error", "/status.json"),
-        "nginx": (f"{HERE}/peers/nginx run {{port}} {{dir}}", "/"),
-    }
-    command, path = commands[options.server]
     pinned = ["taskset", "-c", str(options.client_core)]
     results = {name: [] for name in names}
-    with Server(options.server, command, options.server_core) as server:
-        url = f"http://127.0.0.1:{server.port}{path}"
-        for number in range(options.rounds + 1):  # the first warms up and does not count
-            for name in names[number % len(names):] + names[:number % len(names)]:
-                with locked(options.lock):
-                    window = GENERATORS[name](options, server, pinned, url)
-                if number > 0:
-                    results[name].append(window)
+    with tempfile.TemporaryDirectory(prefix="gyre-agree-") as folder:
+        os.chmod(folder, 0o755)  # nginx's worker is nobody
+        command, path = work_of(options, folder)
+        with Server(options.server, command, options.server_core) as server:
+            url = f"http://127.0.0.1:{server.port}{path}"
+            for number in range(options.rounds + 1):  # the first warms up and does not count
+                for name in names[number % len(names):] + names[:number % len(names)]:
+                    with locked(options.lock):
+                        window = GENERATORS[name](options, server, pinned, url)
+                    if number > 0:
+                        results[name].append(window)
     return results
+
+
+def busy(windows):
+    """The share of its core that a generator used, of the whole time."""
+    return statistics.median(window["own_us"] * window["rate"] / 1e6 for window in windows)
 
 
 def agrees(ratio):
@@ -156,8 +178,10 @@ def compare(results):
     return found
 
 
-def verdict_of(name, key, ratio):
-    """(words, whether it is as it must be; None where that cannot be told)."""
+def verdict_of(name, key, ratio, saturated=()):
+    """(words, whether it is as it must be; None where that cannot be told). `saturated` generators are named."""
+    if key in VOID_IF_SATURATED and saturated:
+        return f"void: {' and '.join(saturated)} had no time left", True
     if key in COMPARED:
         agreed = agrees(ratio)
         return {True: "within the noise", False: "THEY DIFFER", None: "too few rounds to tell"}[agreed], agreed
@@ -168,22 +192,28 @@ def verdict_of(name, key, ratio):
     return f"not shown to be at most {MOST}", False if ratio[1] > MOST else None
 
 
-def show(options, results, found):
-    print(f"{options.server}, {options.connections} connections, {options.rounds} rounds of {options.seconds} s, interleaved; "
-          "medians")
-    print(f"  {'':30}" + "".join(f"{name:>14}" for name in results))
-    for key, told in TOLD.items():
-        unit = "" if key == "rate" else " µs"
-        print(f"  {told:30}" + "".join(f"{statistics.median(w[key] for w in windows):>{14 - len(unit)}.2f}{unit}"
+def show_windows(options, results):
+    def row(told, unit, figure):
+        print(f"  {told:38}" + "".join(f"{statistics.median(figure(w) for w in windows):>{14 - len(unit)}.2f}{unit}"
                                        for windows in results.values()))
-    print(f"  {'connections ÷ rate':30}" + "".join(
-        f"{statistics.median(options.connections / w['rate'] * 1e6 for w in windows):>11.2f} µs" for windows in results.values())
-        + "   (what the mean latency of a closed loop must be)")
+
+    print(f"{options.server}, {options.connections} connections, {options.rounds} rounds of "
+          f"{options.seconds} s, interleaved; medians")
+    print(f"  {'':38}" + "".join(f"{name:>14}" for name in results))
+    for key, told in TOLD.items():
+        row(told, "" if key == "rate" else " µs", lambda w, key=key: w[key])
+    row("share of its core that it used", "", lambda w: w["own_us"] * w["rate"] / 1e6)
+    row("mean latency × rate ÷ connections", "", lambda w: w["mean_us"] * w["rate"] / 1e6 / options.connections)
+
+
+def show(options, results, found):
+    show_windows(options, results)
+    saturated = [name for name, windows in results.items() if busy(windows) > SATURATED]
     verdicts = []
     for name, ratios in found.items():
         print(f"\n  gyre-load ÷ {name}, with intervals that hold together in 95 % of runs")
         for key, (ratio, lower, upper) in ratios.items():
-            words, fine = verdict_of(name, key, ratios[key])
+            words, fine = verdict_of(name, key, ratios[key], [s for s in saturated if s in (name, "gyre-load")])
             verdicts.append(fine)
             print(f"    {TOLD[key]:30}{ratio:7.3f}  ({lower:.3f} – {upper:.3f})  {words}")
     return 1 if False in verdicts else 2 if None in verdicts else 0
@@ -192,7 +222,7 @@ def show(options, results, found):
 def main():
     parser = argparse.ArgumentParser(prog="bench/agree", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default=HERE.parent / "build" / "release", help="build folder (build/release)")
-    parser.add_argument("--server", choices=("gyre", "nginx"), default="gyre")
+    parser.add_argument("--server", choices=("nginx", "gyre"), default="nginx")
     parser.add_argument("--rounds", type=int, default=11, help="ten or more, else nothing can be told (11)")
     parser.add_argument("--seconds", type=int, default=2)
     parser.add_argument("--connections", type=int, default=64)

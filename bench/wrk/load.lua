@@ -44,6 +44,14 @@ local function measured(latency, interval)
     return values, counts, total
 end
 
+local function mean(values, counts, total)
+    local sum = 0
+    for i = 1, #values do
+        sum = sum + values[i] * counts[i]
+    end
+    return total > 0 and sum / total or 0
+end
+
 local function percentile(values, counts, total, percent)
     local seen = 0
     for i = 1, #values do
@@ -63,7 +71,7 @@ done = function(summary, latency, requests)
     local each = math.floor(summary.requests / connections)
     local interval = each > 0 and math.floor(summary.duration / each) or summary.duration
     local values, counts, total = measured(latency, interval)
-    print(string.format("figures requests=%d duration_us=%d errors=%d samples=%d p50_us=%d p99_us=%d",
-                        summary.requests, summary.duration, errors, total,
+    print(string.format("figures requests=%d duration_us=%d errors=%d samples=%d mean_us=%d p50_us=%d p99_us=%d",
+                        summary.requests, summary.duration, errors, total, mean(values, counts, total),
                         percentile(values, counts, total, 50), percentile(values, counts, total, 99)))
 end

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "clients/dns/resolver.h"
 #include "clients/get/get_internal.h"
-#include "core/resolver_system.h"
 
 #define NANOSECONDS_PER_MS 1000000u
 
@@ -431,7 +431,7 @@ static void close_all(struct gy_get *get)
 {
     close_origins(&get->plain);
     close_origins(&get->secure);
-    gy_resolver_system_close(get->resolver);
+    gy_dns_resolver_close(get->resolver);
     gy_worker_close(&get->worker);
     gy_tls_config_close(get->tls);
 }
@@ -445,7 +445,7 @@ int gy_get_open(struct gy_get *get, const struct gy_get_options *options, struct
     if (code != 0) {
         return code;
     }
-    code = gy_resolver_system_open(&get->resolver, &get->worker, error);
+    code = gy_dns_resolver_open(&get->resolver, &get->worker, NULL, error);
     if (code != 0) {
         gy_worker_close(&get->worker);
         return code;

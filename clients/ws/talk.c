@@ -8,7 +8,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#include "core/resolver_system.h"
+#include "clients/dns/resolver.h"
 #include "core/sha1.h"
 
 #define NANOSECONDS_PER_MS UINT64_C(1000000)
@@ -490,7 +490,7 @@ int gy_talk_open(struct gy_talk *talk, const struct gy_talk_options *options,
     if (code != 0) {
         return code;
     }
-    code = gy_resolver_system_open(&talk->resolver, &talk->worker, error);
+    code = gy_dns_resolver_open(&talk->resolver, &talk->worker, NULL, error);
     code = code == 0 ? gy_talk_input_open(talk, error) : code;
     code = code == 0 ? open_connector(talk, error) : code;
     if (code != 0) {
@@ -537,7 +537,7 @@ void gy_talk_close(struct gy_talk *talk)
         gy_connector_close(&talk->connector);
     }
     if (talk->resolver != NULL) {
-        gy_resolver_system_close(talk->resolver);
+        gy_dns_resolver_close(talk->resolver);
     }
     gy_worker_close(&talk->worker);
     gy_tls_config_close(talk->tls);

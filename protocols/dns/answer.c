@@ -162,6 +162,8 @@ static void read_type(struct work *work)
     } else if (work->zone == NULL || query->class != GY_DNS_CLASS_IN) {
         work->rcode = GY_DNS_RCODE_REFUSED;
         query->zone = NULL;
+    } else if (gy_dns_zone_is_absent(work->zone)) {
+        work->rcode = GY_DNS_RCODE_SERVFAIL;
     } else if (!transfer) {
         work->resolve = true;
     }
@@ -313,18 +315,31 @@ void gy_dns_answer(struct gy_dns_answerer *answerer, struct gy_dns_query *querie
     }
 }
 
-void gy_dns_answer_slip(struct gy_dns_query *query)
+/* The header with `flags`, and the question. */
+static void answer_shortly(struct gy_dns_query *query, unsigned flags)
 {
     uint32_t bytes = GY_DNS_HEADER_BYTES + query->question_bytes;
     const uint8_t *asked = query->message;
     gy_assert(query->answer_bytes >= bytes && query->bytes >= bytes);
     struct gy_dns_header header = {
         .id = (uint16_t)(asked[0] << 8 | asked[1]),
-        .flags = (uint16_t)(GY_DNS_FLAG_QR | GY_DNS_FLAG_TC |
+        .flags = (uint16_t)(GY_DNS_FLAG_QR | flags |
                             ((asked[2] << 8 | asked[3]) & (0x7800 | GY_DNS_FLAG_RD)))};
     header.count[GY_DNS_QUESTION] = query->question_bytes > 0;
     gy_dns_header_write(&header, query->answer);
     memcpy(query->answer + GY_DNS_HEADER_BYTES, asked + GY_DNS_HEADER_BYTES, query->question_bytes);
     query->answer_bytes = bytes;
+}
+
+void gy_dns_answer_slip(struct gy_dns_query *query)
+{
+    answer_shortly(query, GY_DNS_FLAG_TC);
     query->truncated = true;
+}
+
+void gy_dns_answer_replace(struct gy_dns_query *query, uint16_t rcode, bool authoritative)
+{
+    answer_shortly(query, (authoritative ? GY_DNS_FLAG_AA : 0) | (rcode & 15u));
+    query->rcode = rcode;
+    query->truncated = false;
 }

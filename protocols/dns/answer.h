@@ -16,7 +16,8 @@
  *     … send queries[i].answer_bytes, if not 0, of queries[i].answer
  *
  * What comes of a message: nothing at all (shorter than a header, or itself a response); FORMERR;
- * NOTIMP; BADVERS; REFUSED for what is in no zone, never longer than the query; else an answer,
+ * NOTIMP; BADVERS; REFUSED for what is in no zone, never longer than the query; SERVFAIL for what
+ * is in a zone that is absent; else an answer,
  * which is truncated (TC) when an rrset that belongs to it does not fit.
  */
 
@@ -85,6 +86,7 @@ struct gy_dns_query {
     uint16_t class;
     uint16_t tsig_at; /* where a TSIG record begins; 0: none */
     uint16_t question_bytes;
+    uint32_t limit; /* bytes that the answer may have, an EDNS client's size included */
     const struct gy_dns_zone *zone;
 };
 
@@ -97,6 +99,10 @@ struct gy_dns_answerer *gy_dns_answerer_init(void *memory,
                                              const struct gy_dns_answer_settings *settings);
 
 void gy_dns_answer(struct gy_dns_answerer *answerer, struct gy_dns_query *queries, uint32_t count);
+
+/* Instead of the answer that was made: one with this code (0 to 15), the question, and no record.
+ * AA where `authoritative`. For servers that know more than this does (NOTIFY, transfers, TSIG). */
+void gy_dns_answer_replace(struct gy_dns_query *query, uint16_t rcode, bool authoritative);
 
 /* For rate limiting: the shortest answer to a query, truncated, without records (slip). Writes it
  * to `query->answer`; the query has been through gy_dns_answer. */

@@ -47,7 +47,8 @@ static void refer(struct work *work, const struct zone_node *cut)
         work->flags &= (uint16_t)~GY_DNS_FLAG_AA;
     }
     add_ancestor(work, GY_DNS_AUTHORITY, cut, zone_set_of(cut, GY_DNS_TYPE_NS));
-    if (work->dnssec && ds != NULL) {
+    /* Without signatures of it there is no chain of trust that it could be a link of. */
+    if (work->dnssec && ds != NULL && ds->signatures > 0) {
         add_ancestor(work, GY_DNS_AUTHORITY, cut, ds);
     } else if (work->dnssec) {
         work_prove_no_data(work, cut);
@@ -115,14 +116,18 @@ static bool follow_dname(struct work *work, const struct zone_node *node)
                                                        .owner = OWNER_CURRENT,
                                                        .flags = PIECE_ALIAS | PIECE_SYNTH,
                                                        .parent = parent};
+    if (work->type == GY_DNS_TYPE_CNAME || work->type == GY_DNS_TYPE_ANY) {
+        return false; /* the alias is what was asked for */
+    }
     return go_to(work, name, (size_t)bytes);
 }
 
-static void add_signatures(struct work *work, const struct zone_node *node)
+/* A wildcard's NSEC is its own, and not expanded (RFC 4592 §4.7). */
+static void add_signatures(struct work *work, const struct zone_node *node, bool wildcard)
 {
     const struct zone_set *set = zone_first_set(node);
     for (uint32_t i = 0; i < node->sets; i++, set = zone_next_set(set)) {
-        if (set->signatures > 0) {
+        if (set->signatures > 0 && !(wildcard && set->type == GY_DNS_TYPE_NSEC)) {
             struct piece *piece = work_add(work, GY_DNS_ANSWER, node, set, OWNER_CURRENT);
             if (piece != NULL) {
                 piece->flags |= PIECE_SIGNATURES_ONLY;
@@ -157,8 +162,11 @@ static bool answer_node(struct work *work, const struct zone_node *node, bool wi
     const struct zone_set *set = wanted_set(node, type);
     if (type == GY_DNS_TYPE_RRSIG) {
         uint32_t before = work->piece_count;
-        add_signatures(work, node);
+        add_signatures(work, node, wildcard);
         if (work->piece_count > before) {
+            if (wildcard) {
+                work_prove_wildcard(work, labels);
+            }
             return false;
         }
     }

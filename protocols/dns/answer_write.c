@@ -286,6 +286,7 @@ void work_write(struct work *work)
     memcpy(header.count, out.count, sizeof header.count);
     gy_dns_header_write(&header, out.bytes);
     query->answer_bytes = out.at;
+    query->limit = limit_of(work);
     query->truncated = out.truncated;
     query->rcode = work->rcode;
 }

@@ -12,6 +12,10 @@
  *   zonefile.h  zone files (RFC 1035 §5)
  *   zone.h      a zone, laid out to be answered from
  *   answer.h    answers, for a batch of queries at once
+ *   tsig.h      signatures under a shared key (RFC 8945)
+ *   transfer_out.h, transfer_in.h   zones sent to secondaries, and fetched from primaries
+ *   resolv.h    the texts of resolv.conf and hosts
+ *   stub.h      a stub resolver: addresses of hosts' names
  *
  * All of it is bytes in and bytes out: memory comes from the caller, nothing is kept between calls
  * but what the caller holds, and no input makes a function read or write outside of what it was

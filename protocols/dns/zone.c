@@ -75,10 +75,41 @@ void gy_dns_zone_facts(const struct gy_dns_zone *zone, struct gy_dns_zone_facts 
                                         .apex = zone->apex};
 }
 
+/* ---- absent ones ---- */
+
+size_t gy_dns_zone_absent_bytes(void)
+{
+    return (sizeof(struct gy_dns_zone) + 63) & ~(size_t)63;
+}
+
+const struct gy_dns_zone *gy_dns_zone_write_absent(void *memory, const uint8_t *origin,
+                                                   uint64_t seed)
+{
+    struct gy_dns_zone *zone = memory;
+    memset(zone, 0, sizeof *zone);
+    zone->magic = ZONE_MAGIC;
+    zone->seed = seed;
+    zone->bytes = gy_dns_zone_absent_bytes();
+    zone->apex_bytes = (uint8_t)gy_dns_name_lower(origin, zone->apex);
+    zone->apex_labels = (uint8_t)gy_dns_name_labels(origin);
+    return zone;
+}
+
+bool gy_dns_zone_is_absent(const struct gy_dns_zone *zone)
+{
+    return zone->nodes == 0;
+}
+
+const uint8_t *gy_dns_zone_apex(const struct gy_dns_zone *zone)
+{
+    return zone->apex;
+}
+
 /* ---- going through it ---- */
 
 void gy_dns_zone_walk(struct gy_dns_zone_walk *walk, const struct gy_dns_zone *zone)
 {
+    gy_assert(!gy_dns_zone_is_absent(zone));
     walk->zone = zone;
     walk->node = zone->nodes;
     walk->set = walk->record = walk->at = 0;

@@ -81,6 +81,17 @@ struct gy_dns_zone;
 /* Writes the zone into `memory`, aligned to 64, of the bytes that finish() told. */
 const struct gy_dns_zone *gy_dns_zone_write(struct gy_dns_zone_builder *builder, void *memory);
 
+/* A zone of which the name alone is known (a secondary's that has not come yet, or is expired): all
+ * questions for names in it are answered by SERVFAIL. Into `memory`, aligned to 64, of
+ * gy_dns_zone_absent_bytes(). */
+size_t gy_dns_zone_absent_bytes(void);
+const struct gy_dns_zone *gy_dns_zone_write_absent(void *memory, const uint8_t *origin,
+                                                   uint64_t seed);
+bool gy_dns_zone_is_absent(const struct gy_dns_zone *zone);
+
+/* Its name, in lower case. */
+const uint8_t *gy_dns_zone_apex(const struct gy_dns_zone *zone);
+
 /* ---- looking at one ---- */
 
 struct gy_dns_zone_facts {
@@ -109,6 +120,7 @@ struct gy_dns_zone_walk {
     uint8_t rdata[GY_DNS_RDATA_MAX];
 };
 
+/* Of a zone that is not absent. */
 void gy_dns_zone_walk(struct gy_dns_zone_walk *walk, const struct gy_dns_zone *zone);
 
 /* The next record, uncompressed, valid until the next call. False behind the last. */

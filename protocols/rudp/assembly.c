@@ -89,7 +89,7 @@ static struct gy_rudp_window *in_window(struct gy_rudp_conn *conn, uint8_t chann
 static void drain(struct gy_rudp_conn *conn, uint8_t channel)
 {
     struct gy_rudp_window *window = in_window(conn, channel, GY_RUDP_ORDERED);
-    for (;;) {
+    while (conn->assemblies.used > 0) {
         struct gy_rudp_assembly **slot = slot_of(conn, channel, GY_RUDP_ORDERED, window->base);
         struct gy_rudp_assembly *assembly = *slot;
         if (assembly == NULL) {
@@ -227,7 +227,8 @@ static bool take_reliable(struct gy_rudp_conn *conn, const struct gy_rudp_frame 
     if (window_has(window, id)) {
         return true;
     }
-    struct gy_rudp_assembly *assembly = *slot_of(conn, channel, guarantee, id);
+    struct gy_rudp_assembly *assembly =
+        conn->assemblies.used > 0 ? *slot_of(conn, channel, guarantee, id) : NULL;
     bool whole = frame->message.length == frame->message.total;
     if (assembly == NULL && whole && (guarantee == GY_RUDP_UNORDERED || id == window->base)) {
         if (count(conn, frame->message.total, now_ns)) {

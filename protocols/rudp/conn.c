@@ -64,7 +64,7 @@ static int init(struct gy_rudp_conn *conn, const struct gy_rudp_config *config, 
     conn->env = *env;
     conn->self = *self;
     conn->began_ns = conn->heard_ns = conn->spoken_ns = now_ns;
-    conn->largest_acked = UINT64_MAX;
+    conn->largest_acked = conn->lost_low = conn->skipped = UINT64_MAX;
     conn->reordering = 3;
     conn->random = config->seed;
     conn->skip_number = 16 + config->seed % 256;
@@ -115,6 +115,17 @@ int gy_rudp_connect(struct gy_rudp_conn *conn, const struct gy_rudp_config *conf
     return code;
 }
 
+void gy_rudp_congestion_begin(struct gy_rudp_conn *conn)
+{
+    const struct gy_rudp_config *config = &conn->config;
+    if (config->fixed_rate != 0) {
+        gy_rudp_fixed_init(&conn->congestion, config->datagram_bytes, config->fixed_rate,
+                           (uint64_t)config->packets * config->datagram_bytes);
+    } else {
+        gy_rudp_cubic_init(&conn->congestion, config->datagram_bytes);
+    }
+}
+
 void gy_rudp_opened(struct gy_rudp_conn *conn, const struct gy_rudp_long *hello, uint64_t now_ns)
 {
     struct gy_rudp_config *config = &conn->config;
@@ -131,12 +142,7 @@ void gy_rudp_opened(struct gy_rudp_conn *conn, const struct gy_rudp_long *hello,
     if (theirs_ns != 0 && (config->idle_timeout_ns == 0 || theirs_ns < config->idle_timeout_ns)) {
         config->idle_timeout_ns = theirs_ns;
     }
-    if (config->fixed_rate != 0) {
-        gy_rudp_fixed_init(&conn->congestion, config->datagram_bytes, config->fixed_rate,
-                           (uint64_t)config->packets * config->datagram_bytes);
-    } else {
-        gy_rudp_cubic_init(&conn->congestion, config->datagram_bytes);
-    }
+    gy_rudp_congestion_begin(conn);
 }
 
 int gy_rudp_accept(struct gy_rudp_conn *conn, const struct gy_rudp_config *config, void *memory,
@@ -192,7 +198,7 @@ void gy_rudp_fail(struct gy_rudp_conn *conn, uint64_t code, const char *reason, 
 
 void gy_rudp_close(struct gy_rudp_conn *conn, uint64_t code, const char *reason, uint64_t now_ns)
 {
-    gy_assert(code == 0 || code >= GY_RUDP_CLOSE_APPLICATION);
+    gy_assert(code == 0 || code == GY_RUDP_CLOSE_GOING || code >= GY_RUDP_CLOSE_APPLICATION);
     gy_rudp_fail(conn, code, reason, now_ns);
 }
 
@@ -262,6 +268,7 @@ uint64_t gy_rudp_timeout(const struct gy_rudp_conn *conn)
             at = min64(at, conn->ack_ns);
         }
         at = min64(at, conn->paced ? conn->pace_ns : UINT64_MAX);
+        at = min64(at, gy_rudp_path_timeout(conn));
         at = min64(at, keepalive_at(conn));
         return min64(at, idle_end(conn));
     case GY_RUDP_CLOSING:
@@ -287,6 +294,7 @@ void gy_rudp_expire(struct gy_rudp_conn *conn, uint64_t now_ns)
             return;
         }
         gy_rudp_recovery_expire(conn, now_ns);
+        gy_rudp_path_expire(conn, now_ns);
         gy_rudp_messages_expire(conn, now_ns);
         if (now_ns >= keepalive_at(conn) && conn->probes == 0) {
             conn->probes = 1;

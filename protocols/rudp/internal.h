@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/error.h"
+#include "core/siphash.h"
 #include "protocols/rudp/rudp.h"
 
 #define MS 1000000ull
@@ -133,6 +134,13 @@ void gy_rudp_dead(struct gy_rudp_conn *conn, uint64_t code, const char *reason);
 void gy_rudp_opened(struct gy_rudp_conn *conn, const struct gy_rudp_long *hello, uint64_t now_ns);
 void gy_rudp_drain(struct gy_rudp_conn *conn, const struct gy_rudp_frame *close, uint64_t now_ns);
 
+/* path.c */
+void gy_rudp_path_seen(struct gy_rudp_conn *conn, uint64_t where);
+void gy_rudp_path_answered(struct gy_rudp_conn *conn, uint64_t proof);
+uint64_t gy_rudp_path_timeout(const struct gy_rudp_conn *conn);
+void gy_rudp_path_expire(struct gy_rudp_conn *conn, uint64_t now_ns);
+void gy_rudp_congestion_begin(struct gy_rudp_conn *conn); /* conn.c */
+
 /* recovery.c */
 uint64_t gy_rudp_pto_ns(const struct gy_rudp_conn *conn);
 /* 0, or GY_EPROTO: what was never sent cannot be acknowledged. */
@@ -167,6 +175,7 @@ void gy_rudp_assemblies_free(struct gy_rudp_conn *conn);
 /* Whether the ring of packets has room for one more, be it a mere acknowledgement. */
 bool gy_rudp_output_has_number(const struct gy_rudp_conn *conn);
 size_t gy_rudp_output_close(struct gy_rudp_conn *conn, uint8_t *out, uint64_t now_ns);
+size_t gy_rudp_output_challenge(struct gy_rudp_conn *conn, uint8_t *out, uint64_t now_ns);
 size_t gy_rudp_output_frames(struct gy_rudp_conn *conn, uint8_t *out, uint64_t now_ns);
 
 /* receive.c */

@@ -10,30 +10,25 @@ struct build {
     struct gy_writer writer;
     struct gy_rudp_piece *pieces, **tail; /* in their order */
     bool ack, eliciting, credit, full, probing;
-    /* The frame written last, to be written again without its length. */
-    bool message_last;
-    struct gy_rudp_frame last;
+    /* The message written last, if nothing follows it: to be written again without its length. */
+    struct gy_rudp_piece *last;
     struct gy_writer before_last;
 };
 
-/* What a piece may have so that it fits into a packet beside a CREDIT, however long the number. */
+/* What a piece may have so that it fits into a packet beside a CREDIT and a RESPONSE, however long
+ * the number. */
 static uint32_t piece_max(const struct gy_rudp_conn *conn)
 {
     return conn->config.datagram_bytes - 1 - conn->peer.length - 4 -
-           (uint32_t)conn->config.seal->tag_bytes - 9 - 24;
+           (uint32_t)conn->config.seal->tag_bytes - 9 - 9 - 24;
 }
 
 static bool put(struct build *build, const struct gy_rudp_frame *frame)
 {
-    struct gy_writer before = build->writer;
     if (!gy_rudp_frame_write(&build->writer, frame, false)) {
         return false;
     }
-    build->message_last = frame->type == GY_RUDP_FRAME_MESSAGE;
-    if (build->message_last) {
-        build->last = *frame;
-        build->before_last = before;
-    }
+    build->last = NULL;
     build->eliciting |= frame->type != GY_RUDP_FRAME_ACK && frame->type != GY_RUDP_FRAME_CLOSE;
     return true;
 }
@@ -62,11 +57,14 @@ static void frame_of(const struct gy_rudp_piece *piece, struct gy_rudp_frame *fr
 static bool put_piece(struct gy_rudp_conn *conn, struct build *build, struct gy_rudp_piece *piece)
 {
     struct gy_rudp_frame frame;
+    struct gy_writer before = build->writer;
     (void)conn;
     frame_of(piece, &frame);
     if (!put(build, &frame)) {
         return false;
     }
+    build->last = piece->skip ? NULL : piece;
+    build->before_last = before;
     piece->tries++;
     piece->next = NULL;
     *build->tail = piece;
@@ -220,6 +218,7 @@ static void pace(struct gy_rudp_conn *conn, uint64_t bytes, uint64_t now_ns)
         return;
     }
     uint64_t burst = (uint64_t)((double)BURST * conn->config.datagram_bytes * 1e9 / (double)rate);
+    burst = burst > 2 * conn->config.timer_ns ? burst : 2 * conn->config.timer_ns;
     if (conn->pace_ns + burst < now_ns) {
         conn->pace_ns = now_ns - burst;
     }
@@ -248,6 +247,7 @@ static uint64_t number_take(struct gy_rudp_conn *conn)
     if (conn->number == conn->skip_number) {
         *packet_at(conn, conn->number) =
             (struct gy_rudp_packet){.number = conn->number, .state = PACKET_OMITTED};
+        conn->skipped = conn->number;
         conn->number++;
         conn->random = conn->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
         conn->skip_number = conn->number + 16 + (conn->random >> 33) % 512;
@@ -273,13 +273,15 @@ static size_t finish(struct gy_rudp_conn *conn, struct build *build, uint8_t *ou
     const struct gy_rudp_seal *seal = conn->config.seal;
     while (gy_writer_length(&build->writer) < 4) {
         gy_writer_u8(&build->writer, GY_RUDP_FRAME_PADDING);
-        build->message_last = false;
+        build->last = NULL;
     }
     /* Without its length, the last message may not make the packet too short. */
-    if (build->message_last &&
-        gy_writer_length(&build->writer) >= 4 + gy_rudp_varint_bytes(build->last.message.length)) {
+    if (build->last != NULL &&
+        gy_writer_length(&build->writer) >= 4 + gy_rudp_varint_bytes(build->last->length)) {
+        struct gy_rudp_frame frame;
+        frame_of(build->last, &frame);
         build->writer = build->before_last;
-        gy_rudp_frame_write(&build->writer, &build->last, true);
+        gy_rudp_frame_write(&build->writer, &frame, true);
     }
     size_t body = gy_writer_length(&build->writer);
     uint64_t number = number_take(conn);
@@ -353,6 +355,15 @@ size_t gy_rudp_output_close(struct gy_rudp_conn *conn, uint8_t *out, uint64_t no
     return finish(conn, &build, out, now_ns);
 }
 
+size_t gy_rudp_output_challenge(struct gy_rudp_conn *conn, uint8_t *out, uint64_t now_ns)
+{
+    struct build build;
+    struct gy_rudp_frame frame = {.type = GY_RUDP_FRAME_CHALLENGE, .proof = conn->path_proof};
+    build_begin(conn, &build, out);
+    put(&build, &frame);
+    return finish(conn, &build, out, now_ns);
+}
+
 bool gy_rudp_output_has_number(const struct gy_rudp_conn *conn)
 {
     /* Two: one may be left out. */
@@ -368,7 +379,7 @@ size_t gy_rudp_output_frames(struct gy_rudp_conn *conn, uint8_t *out, uint64_t n
         return 0;
     }
     bool may = may_send(conn, now_ns);
-    if (!may && !ack_due && !conn->grant_due) {
+    if (!may && !ack_due && !conn->grant_due && !conn->response_due) {
         return 0;
     }
     build_begin(conn, &build, out);
@@ -380,6 +391,10 @@ size_t gy_rudp_output_frames(struct gy_rudp_conn *conn, uint8_t *out, uint64_t n
         struct gy_rudp_frame frame = {.type = GY_RUDP_FRAME_CREDIT, .credit = conn->granted};
         build.credit = put(&build, &frame);
         conn->grant_due = !build.credit;
+    }
+    if (conn->response_due) {
+        struct gy_rudp_frame frame = {.type = GY_RUDP_FRAME_RESPONSE, .proof = conn->response};
+        conn->response_due = !put(&build, &frame);
     }
     if (may) {
         put_repeats(conn, &build);

@@ -163,12 +163,17 @@ static bool open_short(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes, u
     return true;
 }
 
+static bool is_unreliable(const struct gy_rudp_frame *frame)
+{
+    return frame->type == GY_RUDP_FRAME_MESSAGE && !is_reliable(frame->message.guarantee);
+}
+
 /* The whole packet is read before any of it counts. */
-static int check_frames(struct gy_reader frames, bool *eliciting)
+static int check_frames(struct gy_reader frames, bool *eliciting, bool *unreliable)
 {
     struct gy_rudp_frame frame;
     int code = GY_EPROTO; /* of a packet without frames */
-    *eliciting = false;
+    *eliciting = *unreliable = false;
     while (gy_reader_left(&frames) > 0) {
         code = gy_rudp_frame_read(&frames, &frame);
         if (code < 0) {
@@ -176,6 +181,7 @@ static int check_frames(struct gy_reader frames, bool *eliciting)
         }
         *eliciting |= frame.type != GY_RUDP_FRAME_PADDING && frame.type != GY_RUDP_FRAME_ACK &&
                       frame.type != GY_RUDP_FRAME_CLOSE;
+        *unreliable |= is_unreliable(&frame);
     }
     return code < 0 ? code : 0;
 }
@@ -198,17 +204,19 @@ static bool take_frame(struct gy_rudp_conn *conn, const struct gy_rudp_frame *fr
         return true;
     case GY_RUDP_FRAME_MESSAGE:
         return gy_rudp_message_take(conn, frame, now_ns);
+    case GY_RUDP_FRAME_CHALLENGE:
+        conn->response = frame->proof;
+        conn->response_due = true;
+        return true;
+    case GY_RUDP_FRAME_RESPONSE:
+        gy_rudp_path_answered(conn, frame->proof);
+        return true;
     case GY_RUDP_FRAME_CLOSE:
         gy_rudp_drain(conn, frame, now_ns);
         return true;
     default:
         return true;
     }
-}
-
-static bool is_unreliable(const struct gy_rudp_frame *frame)
-{
-    return frame->type == GY_RUDP_FRAME_MESSAGE && !is_reliable(frame->message.guarantee);
 }
 
 /* The unreliable messages last: they must not be delivered out of a packet that is then refused,
@@ -245,17 +253,29 @@ static void note_received(struct gy_rudp_conn *conn, uint64_t number, bool elici
     conn->ack_now |= conn->ack_pending >= 2 || !in_order;
 }
 
-static void receive_short(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes, uint64_t now_ns)
+/* Repeats a CLOSE ever more rarely, RFC 9000 §10.2.1; or the peer has said its own. */
+static void receive_closing(struct gy_rudp_conn *conn, struct gy_reader frames, uint64_t now_ns)
+{
+    struct gy_rudp_frame frame;
+    while (gy_rudp_frame_read(&frames, &frame) > 0) {
+        if (frame.type == GY_RUDP_FRAME_CLOSE) {
+            gy_rudp_drain(conn, &frame, now_ns);
+            return;
+        }
+    }
+    conn->close_asked++;
+    conn->close_due |= (conn->close_asked & (conn->close_asked - 1)) == 0;
+}
+
+/* `where`: the address it came from, 0 for the connection's. */
+static void receive_short(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes, uint64_t where,
+                          uint64_t now_ns)
 {
     uint64_t number;
     struct gy_reader frames;
-    bool eliciting;
+    bool eliciting, unreliable;
     if (conn->state == GY_RUDP_CONNECTING || conn->state >= GY_RUDP_DRAINING) {
         conn->stats.dropped++;
-        return;
-    }
-    if (is_reset(conn, data, bytes)) {
-        gy_rudp_dead(conn, GY_RUDP_CLOSE_RESET, "the peer has forgotten this connection");
         return;
     }
     if (!open_short(conn, data, bytes, &number, &frames)) {
@@ -269,21 +289,12 @@ static void receive_short(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes
     conn->stats.packets_received++;
     conn->stats.bytes_received += bytes;
     conn->heard_ns = now_ns;
-    if (check_frames(frames, &eliciting) != 0) {
+    if (check_frames(frames, &eliciting, &unreliable) != 0) {
         gy_rudp_fail(conn, GY_RUDP_CLOSE_PROTOCOL, "a malformed frame", now_ns);
         return;
     }
     if (conn->state == GY_RUDP_CLOSING) {
-        struct gy_rudp_frame frame;
-        while (gy_rudp_frame_read(&frames, &frame) > 0) {
-            if (frame.type == GY_RUDP_FRAME_CLOSE) {
-                gy_rudp_drain(conn, &frame, now_ns);
-                return;
-            }
-        }
-        /* Said again ever more rarely, RFC 9000 §10.2.1. */
-        conn->close_asked++;
-        conn->close_due |= (conn->close_asked & (conn->close_asked - 1)) == 0;
+        receive_closing(conn, frames, now_ns);
         return;
     }
     if (!take_frames(conn, frames, false, now_ns)) {
@@ -293,11 +304,18 @@ static void receive_short(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes
         conn->ack_now = conn->ack_pending > 0;
         return;
     }
+    if (where != 0 && conn->state == GY_RUDP_OPEN &&
+        (conn->seen_count == 0 || number > conn->seen[0].high)) {
+        gy_rudp_path_seen(conn, where);
+    }
     note_received(conn, number, eliciting, now_ns);
-    take_frames(conn, frames, true, now_ns);
+    if (unreliable) {
+        take_frames(conn, frames, true, now_ns);
+    }
 }
 
-void gy_rudp_receive(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes, uint64_t now_ns)
+static void receive(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes, uint64_t where,
+                    uint64_t now_ns)
 {
     struct gy_rudp_long packet;
     if (conn->state == GY_RUDP_DEAD ||
@@ -309,9 +327,29 @@ void gy_rudp_receive(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes, uin
         receive_long(conn, data, bytes, now_ns);
         return;
     }
+    /* A reset has no connection id: what lies in its place is random. */
+    if ((conn->state == GY_RUDP_OPEN || conn->state == GY_RUDP_CLOSING) &&
+        is_reset(conn, data, bytes)) {
+        gy_rudp_dead(conn, GY_RUDP_CLOSE_RESET, "the peer has forgotten this connection");
+        return;
+    }
     if (!same_cid(&packet.to, &conn->self)) {
         conn->stats.dropped++;
         return;
     }
-    receive_short(conn, data, bytes, now_ns);
+    receive_short(conn, data, bytes, where, now_ns);
+}
+
+void gy_rudp_receive(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes, uint64_t now_ns)
+{
+    receive(conn, data, bytes, 0, now_ns);
+}
+
+bool gy_rudp_receive_elsewhere(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes,
+                               uint64_t where, uint64_t now_ns)
+{
+    gy_assert(where != 0);
+    uint64_t proof = conn->path_proof;
+    receive(conn, data, bytes, conn->client ? 0 : where, now_ns);
+    return conn->path_due && conn->path_where == where && conn->path_proof != proof;
 }

@@ -74,6 +74,8 @@ static void packet_acked(struct gy_rudp_conn *conn, struct gy_rudp_packet *packe
 static void packet_lost(struct gy_rudp_conn *conn, struct gy_rudp_packet *packet)
 {
     packet_land(conn, packet, PACKET_LOST);
+    conn->lost_low = packet->number < conn->lost_low ? packet->number : conn->lost_low;
+    conn->lost_high = max64(conn->lost_high, packet->number);
     conn->stats.lost++;
     conn->grant_due |= packet->credit;
     struct gy_rudp_piece *piece = packet->pieces;
@@ -138,10 +140,23 @@ static void packet_spurious(struct gy_rudp_conn *conn, struct gy_rudp_packet *pa
     conn->congestion.ops->spurious(&conn->congestion, packet->sent_ns);
 }
 
-int gy_rudp_acked(struct gy_rudp_conn *conn, const struct gy_rudp_ack *ack, uint64_t now_ns)
+/* The lowest number that an acknowledgement can say anything new about: below, all are done with.
+ * `before` is the largest that was acknowledged until now. */
+static uint64_t news_from(struct gy_rudp_conn *conn, uint64_t before)
 {
     uint64_t ring = conn->config.packets;
     uint64_t oldest = conn->number > ring ? conn->number - ring : 0;
+    uint64_t from = before + 1 < conn->unacked ? before + 1 : conn->unacked; /* UINT64_MAX: none */
+    if (conn->lost_high < oldest) {
+        conn->lost_low = UINT64_MAX;
+    }
+    from = conn->lost_low < from ? conn->lost_low : from;
+    return max64(from, oldest);
+}
+
+int gy_rudp_acked(struct gy_rudp_conn *conn, const struct gy_rudp_ack *ack, uint64_t now_ns)
+{
+    uint64_t oldest = news_from(conn, conn->largest_acked);
     uint64_t largest = ack->ranges[0].high;
     bool any = false;
     if (largest >= conn->number) {
@@ -151,6 +166,9 @@ int gy_rudp_acked(struct gy_rudp_conn *conn, const struct gy_rudp_ack *ack, uint
         conn->largest_acked == UINT64_MAX ? largest : max64(conn->largest_acked, largest);
     for (uint32_t i = 0; i < ack->count; i++) {
         uint64_t low = max64(ack->ranges[i].low, oldest);
+        if (conn->skipped >= ack->ranges[i].low && conn->skipped <= ack->ranges[i].high) {
+            return GY_EPROTO;
+        }
         for (uint64_t number = ack->ranges[i].high; number >= low && number != UINT64_MAX;
              number--) {
             struct gy_rudp_packet *packet = packet_at(conn, number);

@@ -94,6 +94,7 @@ struct gy_rudp_config {
     uint64_t idle_timeout_ns; /* 0: none; the smaller of the two ends' holds */
     uint64_t keepalive_ns;    /* a PING after so long a silence; 0: never */
     uint64_t handshake_timeout_ns;
+    uint64_t timer_ns;   /* how late gy_rudp_expire() may come: what the pacing makes up for */
     uint64_t fixed_rate; /* bytes a second; 0: CUBIC */
     const struct gy_rudp_seal *seal;
     uint64_t seed; /* unpredictable: which numbers are left out against optimistic acks */
@@ -112,6 +113,7 @@ enum gy_rudp_close_code {
     GY_RUDP_CLOSE_NONE = 0,
     GY_RUDP_CLOSE_PROTOCOL = 1,
     GY_RUDP_CLOSE_FLOW = 2,
+    GY_RUDP_CLOSE_GOING = 3,     /* this end goes away; connect again */
     GY_RUDP_CLOSE_IDLE = 4,      /* never on the wire */
     GY_RUDP_CLOSE_HANDSHAKE = 5, /* never on the wire: no answer */
     GY_RUDP_CLOSE_VERSION = 6,   /* never on the wire */
@@ -156,6 +158,24 @@ int gy_rudp_accept(struct gy_rudp_conn *conn, const struct gy_rudp_config *confi
 /* A datagram, which is changed. Whatever it holds is dealt with and counted. */
 void gy_rudp_receive(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes, uint64_t now_ns);
 
+/* The same, of a server's connection and a datagram that came from another address than the
+ * connection's; `where` is any number, not 0, that tells addresses apart. true: the peer seems to
+ * be there now, and the owner is to remember that address, for what gy_rudp_output_elsewhere() will
+ * have. Until gy_rudp_moved() says so, all else goes to the old one. */
+bool gy_rudp_receive_elsewhere(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes,
+                               uint64_t where, uint64_t now_ns);
+
+/* As gy_rudp_output(), for the address that the last gy_rudp_receive_elsewhere() that returned true
+ * came from. Asked for whenever gy_rudp_output() is, of a server's connections. */
+size_t gy_rudp_output_elsewhere(struct gy_rudp_conn *conn, void *out, size_t room, uint64_t now_ns);
+
+/* Whether the peer has proved to be there: true once, and then that address is the connection's. */
+bool gy_rudp_moved(struct gy_rudp_conn *conn);
+
+/* After it, where more than the port is another one: what was learnt of the path no longer holds.
+ */
+void gy_rudp_forget_path(struct gy_rudp_conn *conn);
+
 /* When gy_rudp_expire() is to be called next; UINT64_MAX: no need. May be in the past. */
 uint64_t gy_rudp_timeout(const struct gy_rudp_conn *conn);
 void gy_rudp_expire(struct gy_rudp_conn *conn, uint64_t now_ns);
@@ -181,7 +201,8 @@ struct gy_rudp_message *gy_rudp_finished(struct gy_rudp_conn *conn);
 
 void gy_rudp_consumed(struct gy_rudp_conn *conn, uint64_t bytes);
 
-/* `code` is 0 or GY_RUDP_CLOSE_APPLICATION and above; `reason` is cut at GY_RUDP_REASON_MAX. */
+/* `code` is 0, GY_RUDP_CLOSE_GOING, or GY_RUDP_CLOSE_APPLICATION and above; `reason` is cut at
+ * GY_RUDP_REASON_MAX. */
 void gy_rudp_close(struct gy_rudp_conn *conn, uint64_t code, const char *reason, uint64_t now_ns);
 
 /* Gives back what reassembly holds and finishes every message. The struct and its memory are the

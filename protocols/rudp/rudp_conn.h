@@ -38,8 +38,10 @@ struct gy_rudp_conn {
     /* Sending: packets by number in a ring, all below `unacked` done with. */
     struct gy_rudp_packet *packets;
     uint64_t number, unacked, largest_acked;
+    uint64_t lost_low, lost_high; /* what is in the ring and taken for lost lies between */
     uint64_t random;
     uint64_t skip_number; /* the next number that is left out */
+    uint64_t skipped;     /* the last one that was; UINT64_MAX: none yet */
     uint64_t in_flight;   /* bytes */
     uint32_t eliciting;   /* packets in flight */
     uint64_t eliciting_ns, loss_ns;
@@ -56,6 +58,14 @@ struct gy_rudp_conn {
     struct gy_rudp_channel *channels;
     struct gy_rudp_link active[GY_RUDP_PRIORITIES];
     uint64_t credit, credit_used;
+
+    /* The peer's address: another one that is being looked at, and what the other end asks. */
+    uint64_t path_where; /* 0: none was seen */
+    uint64_t path_proof, path_ns;
+    uint32_t path_tries; /* CHALLENGEs that may still be sent; 0: nothing is being looked at */
+    bool path_due, path_proved;
+    bool response_due;
+    uint64_t response;
 
     /* Receiving. */
     struct gy_rudp_range seen[GY_RUDP_RANGES_MAX]; /* highest first */

@@ -286,6 +286,10 @@ int gy_rudp_frame_read(struct gy_reader *reader, struct gy_rudp_frame *frame)
         return reader->failed ? GY_EPROTO : 1;
     case GY_RUDP_FRAME_SKIP:
         return skip_read(reader, frame);
+    case GY_RUDP_FRAME_CHALLENGE:
+    case GY_RUDP_FRAME_RESPONSE:
+        frame->proof = gy_reader_u64(reader);
+        return reader->failed ? GY_EPROTO : 1;
     default:
         if (type >> 4 != 1) {
             return GY_EPROTO;
@@ -377,6 +381,11 @@ bool gy_rudp_frame_write(struct gy_writer *writer, const struct gy_rudp_frame *f
         gy_writer_u8(writer, frame->skip.channel);
         gy_rudp_varint_write(writer, frame->skip.id);
         gy_rudp_varint_write(writer, frame->skip.total);
+        break;
+    case GY_RUDP_FRAME_CHALLENGE:
+    case GY_RUDP_FRAME_RESPONSE:
+        gy_writer_u8(writer, (uint8_t)frame->type);
+        gy_writer_u64(writer, frame->proof);
         break;
     default:
         gy_assert(frame->type == GY_RUDP_FRAME_PADDING || frame->type == GY_RUDP_FRAME_PING);

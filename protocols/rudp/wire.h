@@ -68,6 +68,8 @@ enum gy_rudp_frame_type {
     GY_RUDP_FRAME_CLOSE = 0x03,
     GY_RUDP_FRAME_CREDIT = 0x04,
     GY_RUDP_FRAME_SKIP = 0x05,
+    GY_RUDP_FRAME_CHALLENGE = 0x06,
+    GY_RUDP_FRAME_RESPONSE = 0x07,
     GY_RUDP_FRAME_MESSAGE = 0x10, /* to 0x1f */
 };
 #define GY_RUDP_MESSAGE_PART 0x04 /* total length and offset are there */
@@ -101,6 +103,7 @@ struct gy_rudp_frame {
             size_t reason_bytes;
         } close;
         uint64_t credit; /* bytes of reliable messages since the beginning */
+        uint64_t proof;  /* CHALLENGE and RESPONSE: random, and the same sent back */
         struct {
             enum gy_rudp_guarantee guarantee; /* UNORDERED or ORDERED */
             uint8_t channel;

@@ -21,8 +21,10 @@ static void help(FILE *out)
         "  --trains                for clients that send many datagrams at a time (UDP GRO and\n"
         "                          GSO)\n"
         "%s%s"
-        "\nSIGHUP reads the zones again and loses no query; a zone that is wrong is said to be,\n"
-        "and what was served before goes on being served.\n",
+        "\nSIGHUP reads the zones that have changed and loses no query; a zone that is wrong is "
+        "said\n"
+        "to be, and stays as it was. Keys, transfers and secondary zones: in a file, --config "
+        "FILE.\n",
         gy_plan_flags_help, gy_serve_flags_help);
 }
 

@@ -5,36 +5,39 @@
 #include "servers/dns/dns_kind.h"
 
 #include <errno.h>
-#include <stdio.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 
 #include "core/log.h"
 #include "core/sha1.h"
+#include "servers/dns/dns_hmac.h"
+#include "servers/dns/dns_keeper.h"
 #include "servers/dns/dns_limit.h"
+#include "servers/dns/dns_list.h"
 #include "servers/dns/dns_server.h"
 #include "servers/dns/dns_zone.h"
+#include "servers/http/access_log.h"
 
-#define ZONES_MAX  100000
-#define NSID_BYTES 64
-#define IDLE_MAX   3600000
-
-struct zone {
-    const struct gy_config_directive *at; /* NULL: of the command line */
-    const char *path;
-    const struct gy_dns_zone *zone; /* once it is loaded */
-    uint8_t name[GY_DNS_NAME_PADDED];
-};
+#define NSID_BYTES      64
+#define IDLE_MAX        3600000
+#define TRANSFERS_MAX   1024
+#define CONNECTIONS_MAX 1000000
+#define TCP_ENTRIES     65536
 
 struct server {
     struct gy_dns_server dns;
     struct gy_dns_limit limit;
-    struct gy_dns_zones zones;
-    void *zones_memory;
-    struct zone *list;
-    uint32_t count, room;
+    struct gy_dns_list list;
+    struct gy_dns_set *set;
+    struct gy_dns_keeper *keeper;
+    struct gy_visitors_options tcp; /* connections_max 0: no limit */
+    struct gy_visitors tcp_visitors;
+    void *tcp_memory;
+    const char *query_log; /* file; NULL: none */
+    pthread_mutex_t lock;  /* of the next one */
+    uint32_t joined;       /* listeners of workers */
     uint32_t workers;
     struct gy_dns_counts *counts;
 };
@@ -43,43 +46,8 @@ struct server {
 static uint8_t cookie_secret[GY_DNS_COOKIE_SECRET_BYTES];
 static bool cookie_secret_made;
 
-/* ---- zones ---- */
-
-/* Adds one. 0, or a GY_E… code and why. */
-static int add_zone(struct server *server, const char *name, size_t name_bytes, const char *path,
-                    const struct gy_config_directive *at, struct gy_error *error)
-{
-    const char *why = "";
-    if (server->count == ZONES_MAX) {
-        return gy_error_set(error, GY_ELIMIT, "a server has at most %d zones", ZONES_MAX);
-    }
-    if (server->count == server->room) {
-        uint32_t room = server->room == 0 ? 8 : server->room * 2;
-        struct zone *list = realloc(server->list, room * sizeof *list);
-        if (list == NULL) {
-            return gy_error_set(error, GY_ENOMEM, "out of memory");
-        }
-        server->list = list;
-        server->room = room;
-    }
-    struct zone *zone = &server->list[server->count];
-    *zone = (struct zone){.at = at, .path = path};
-    if (gy_dns_name_from_text(name, name_bytes, NULL, zone->name, &why) < 0) {
-        return gy_error_set(error, GY_EINVAL, "%.*s is no name of a zone: %s", (int)name_bytes,
-                            name, why);
-    }
-    server->count++;
-    return 0;
-}
-
-static int take_zone(void *context, const struct gy_config_directive *directive,
-                     struct gy_error *error)
-{
-    struct gy_error why = {0};
-    const char *name = directive->values[0];
-    int code = add_zone(context, name, strlen(name), directive->values[1], directive, &why);
-    return code == 0 ? 0 : gy_config_error(directive, error, "%s", why.message);
-}
+/* Of the hash of names: of all zones that this process reads (zone.h). */
+static uint64_t zone_seed;
 
 int gy_dns_kind_flags(void *context, const struct gy_dns_flags *flags, struct gy_error *error)
 {
@@ -95,45 +63,12 @@ int gy_dns_kind_flags(void *context, const struct gy_dns_flags *flags, struct gy
                                 "--zone example.com=example.com.zone",
                                 given);
         }
-        int code = add_zone(server, given, (size_t)(equals - given), equals + 1, NULL, &why);
+        int code =
+            gy_dns_list_add(&server->list, given, (size_t)(equals - given), equals + 1, NULL, &why);
         if (code != 0) {
             return gy_error_set(error, code, "--zone %s: %s", given, why.message);
         }
     }
-    return 0;
-}
-
-/* Says where a zone that cannot be served was asked for. */
-static int blame(const struct zone *zone, int code, const char *sentence, struct gy_error *error)
-{
-    return zone->at != NULL ? gy_config_error(zone->at, error, "%s", sentence)
-                            : gy_error_set(error, code, "%s", sentence);
-}
-
-static int load_zone(struct server *server, struct zone *zone, struct gy_error *error)
-{
-    struct gy_error why = {0};
-    struct gy_dns_zone_facts facts;
-    struct timespec before, after;
-    char name[GY_DNS_NAME_TEXT_BYTES];
-    clock_gettime(CLOCK_MONOTONIC, &before);
-    int code = gy_dns_zone_load(&zone->zone, zone->name, zone->path, server->zones.seed, &why);
-    if (code != 0) {
-        return blame(zone, code, why.message, error);
-    }
-    gy_dns_name_to_text(zone->name, name);
-    if (gy_dns_zones_add(&server->zones, zone->zone) != 0) {
-        char sentence[GY_ERROR_MESSAGE_BYTES];
-        snprintf(sentence, sizeof sentence, "the zone %.300s is there twice; leave one out", name);
-        return blame(zone, GY_EINVAL, sentence, error);
-    }
-    clock_gettime(CLOCK_MONOTONIC, &after);
-    gy_dns_zone_facts(zone->zone, &facts);
-    int64_t ms = (after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1000000;
-    gy_log(GY_LOG_INFO, "dns",
-           "zone %s serial %u: %llu records of %llu names in %llu bytes, read in %lld ms from %s",
-           name, facts.serial, (unsigned long long)facts.records, (unsigned long long)facts.names,
-           (unsigned long long)facts.bytes, (long long)ms, zone->path);
     return 0;
 }
 
@@ -196,8 +131,53 @@ static int take_limit(void *context, const struct gy_config_directive *directive
     return gy_dns_limit_take(&server->limit, directive, error);
 }
 
+static int take_list(void *context, const struct gy_config_directive *directive,
+                     struct gy_error *error)
+{
+    struct server *server = context;
+    return gy_dns_list_take(&server->list, directive, error);
+}
+
+/* Connections of one address. */
+static int take_connections(void *context, const struct gy_config_directive *directive,
+                            struct gy_error *error)
+{
+    struct server *server = context;
+    uint64_t number = 0;
+    int code = gy_config_number(directive, 0, 1, CONNECTIONS_MAX, &number, error);
+    server->tcp.connections_max = (uint32_t)number;
+    return code;
+}
+
+static int take_transfers(void *context, const struct gy_config_directive *directive,
+                          struct gy_error *error)
+{
+    struct server *server = context;
+    uint64_t number = 0;
+    int code = gy_config_number(directive, 0, 1, TRANSFERS_MAX, &number, error);
+    server->dns.transfers_max = (uint32_t)number;
+    return code;
+}
+
+static int take_query_log(void *context, const struct gy_config_directive *directive,
+                          struct gy_error *error)
+{
+    struct server *server = context;
+    (void)error;
+    server->query_log = directive->values[0];
+    return 0;
+}
+
 static const struct gy_config_key keys[] = {
-    {"zone", 2, 2, GY_CONFIG_PLAIN, false, take_zone, "NAME FILE"},
+    {"zone", 2, 2, GY_CONFIG_EITHER, false, take_list, "NAME FILE"},
+    {"secondary", 2, 2, GY_CONFIG_BLOCK, false, take_list, "NAME FILE"},
+    {"key", 3, 3, GY_CONFIG_PLAIN, false, take_list, "NAME ALGORITHM FILE"},
+    {"allow-transfer", 1, GY_CONFIG_VALUES_MAX, GY_CONFIG_PLAIN, false, take_list,
+     "192.0.2.0/24... [key NAME]"},
+    {"notify", 1, 3, GY_CONFIG_PLAIN, false, take_list, "ADDRESS [key NAME]"},
+    {"transfers", 1, 1, GY_CONFIG_PLAIN, true, take_transfers, "N"},
+    {"connections-per-address", 1, 1, GY_CONFIG_PLAIN, true, take_connections, "N"},
+    {"query-log", 1, 1, GY_CONFIG_PLAIN, true, take_query_log, "FILE"},
     {"udp-size", 1, 1, GY_CONFIG_PLAIN, true, take_udp_size, "1232"},
     {"idle-timeout", 1, 1, GY_CONFIG_PLAIN, true, take_idle, "10s"},
     {"trains", 1, 1, GY_CONFIG_PLAIN, true, take_trains, "on or off"},
@@ -230,30 +210,35 @@ static int dns_begin(void *context, void *owner)
 {
     struct server *server = context;
     (void)owner;
+    pthread_mutex_init(&server->lock, NULL);
     server->dns.answers.udp_bytes = GY_DNS_UDP_USUAL;
     server->dns.answers.sha1 = sha1;
     gy_dns_limit_defaults(&server->limit);
+    server->tcp =
+        (struct gy_visitors_options){.entries = TCP_ENTRIES, .v4_bits = 32, .v6_bits = 64};
     return 0;
 }
 
 static int dns_settle(void *context, const struct gy_server_setup *setup,
                       const struct gy_config_directive *at, struct gy_error *error)
 {
-    const struct server *server = context;
+    struct server *server = context;
     (void)setup;
     (void)at;
-    return gy_dns_limit_settle(&server->limit, error);
+    int code = gy_dns_limit_settle(&server->limit, error);
+    return code == 0 ? gy_dns_list_settle(&server->list, error) : code;
 }
 
 static int dns_open(void *context, const struct gy_server_setup *setup, struct gy_error *error)
 {
     struct server *server = context;
-    if (server->count == 0) {
+    if (server->list.count == 0) {
         return gy_error_set(error, GY_EINVAL, "the server %s has no zone to answer for; %s",
                             setup->name, "write zone NAME FILE; or --zone NAME=FILE");
     }
     if (!cookie_secret_made) {
         int code = random_bytes(cookie_secret, sizeof cookie_secret, error);
+        code = code == 0 ? random_bytes(&zone_seed, sizeof zone_seed, error) : code;
         if (code != 0) {
             return code;
         }
@@ -261,6 +246,37 @@ static int dns_open(void *context, const struct gy_server_setup *setup, struct g
     }
     server->workers = setup->workers;
     server->counts = setup->counts;
+    struct gy_access_options log = {
+        .path = server->query_log, .format = GY_ACCESS_JSON, .workers = setup->workers};
+    return log.path != NULL ? gy_access_log_open(&server->dns.query_log, &log, error) : 0;
+}
+
+static int dns_load(void *context, struct gy_error *error)
+{
+    struct server *server = context;
+    return gy_dns_list_load(&server->list, zone_seed, error);
+}
+
+/* The table of addresses with connections, if there is a limit. */
+static int open_connections(struct server *server, struct gy_error *error)
+{
+    struct gy_visitors_options *options = &server->tcp;
+    if (options->connections_max == 0) {
+        return 0;
+    }
+    int code = random_bytes(&options->key, sizeof options->key, error);
+    if (code != 0) {
+        return code;
+    }
+    size_t bytes = (gy_visitors_bytes(options->entries) + 63) & ~(size_t)63;
+    server->tcp_memory = aligned_alloc(64, bytes);
+    if (server->tcp_memory == NULL) {
+        return gy_error_set(error, GY_ENOMEM, "no memory for a table of %u addresses",
+                            options->entries);
+    }
+    memset(server->tcp_memory, 0, bytes);
+    gy_visitors_init(&server->tcp_visitors, options, server->tcp_memory);
+    server->dns.tcp_visitors = &server->tcp_visitors;
     return 0;
 }
 
@@ -268,46 +284,72 @@ static int dns_prepare(void *context, struct gy_error *error)
 {
     struct server *server = context;
     struct gy_dns_answer_settings *answers = &server->dns.answers;
-    uint64_t seed;
-    int code = random_bytes(&seed, sizeof seed, error);
-    if (code != 0) {
-        return code;
-    }
-    server->zones_memory =
-        aligned_alloc(64, (gy_dns_zones_bytes(server->count) + 63) & ~(size_t)63);
-    if (server->zones_memory == NULL) {
-        return gy_error_set(error, GY_ENOMEM, "preparing %u zones: out of memory", server->count);
-    }
-    gy_dns_zones_init(&server->zones, server->zones_memory, server->count, seed);
-    for (uint32_t i = 0; i < server->count && code == 0; i++) {
-        code = load_zone(server, &server->list[i], error);
-    }
-    if (code != 0) {
-        return code;
-    }
-    code = gy_dns_limit_open(&server->limit, error);
+    int code = gy_dns_list_prepare(&server->list, zone_seed, &server->set, error);
+    code = code == 0 ? gy_dns_limit_open(&server->limit, error) : code;
+    code = code == 0 ? open_connections(server, error) : code;
     if (code != 0) {
         return code;
     }
     server->dns.visitors = server->limit.memory != NULL ? &server->limit.visitors : NULL;
     server->dns.slip = server->limit.slip;
-    answers->zones = &server->zones;
+    server->dns.set = server->set;
+    server->dns.catalog = &server->list.catalog;
+    server->dns.keys = &server->list.keys;
+    server->dns.hmac = &gy_dns_hmac_wolfcrypt;
     answers->secrets = 1;
     memcpy(answers->secret[0], cookie_secret, sizeof cookie_secret);
     code = gy_dns_server_open(&server->dns, server->workers, server->counts);
+    if (code == 0 && gy_dns_list_needs_keeper(&server->list)) {
+        code = gy_dns_keeper_make(&server->keeper, &server->dns, &server->list);
+        server->dns.keeper = server->keeper;
+    }
     return code == 0 ? 0 : gy_error_set(error, code, "preparing a name server: out of memory");
 }
 
 static void dns_close(void *context)
 {
     struct server *server = context;
+    /* The keeper's set is the newest; without one it is the first. */
+    if (server->keeper != NULL) {
+        gy_dns_keeper_free(server->keeper);
+    } else {
+        gy_dns_set_free(server->set);
+    }
     gy_dns_server_close(&server->dns);
     gy_dns_limit_close(&server->limit);
-    for (uint32_t i = 0; i < server->count; i++) {
-        gy_dns_zone_free(server->list[i].zone);
+    gy_access_log_close(server->dns.query_log);
+    pthread_mutex_destroy(&server->lock);
+    free(server->tcp_memory);
+    gy_dns_list_close(&server->list);
+}
+
+static int dns_worker_open(struct gy_worker *worker, const struct gy_server *core, void **state,
+                           struct gy_error *error)
+{
+    struct server *server = core->context;
+    struct gy_access_log *log = server->dns.query_log;
+    int code = 0;
+    *state = core->context;
+    pthread_mutex_lock(&server->lock);
+    if (server->joined++ == 0 && log != NULL) {
+        code = gy_access_log_start(log, error);
     }
-    free(server->list);
-    free(server->zones_memory);
+    pthread_mutex_unlock(&server->lock);
+    return code == 0 && server->keeper != NULL ? gy_dns_keeper_join(server->keeper, worker, error)
+                                               : code;
+}
+
+static void dns_worker_close(struct gy_worker *worker, void *state)
+{
+    struct server *server = state;
+    if (server->keeper != NULL) {
+        gy_dns_keeper_leave(server->keeper, worker);
+    }
+    pthread_mutex_lock(&server->lock);
+    if (--server->joined == 0 && server->dns.query_log != NULL) {
+        gy_access_log_stop(server->dns.query_log);
+    }
+    pthread_mutex_unlock(&server->lock);
 }
 
 static const struct gy_datagram_options *dns_datagrams(void *context)
@@ -334,6 +376,9 @@ const struct gy_server_kind gy_dns_kind = {
     .close = dns_close,
     .ops = &gy_dns_stream_ops,
     .session_bytes = GY_DNS_SESSION_BYTES,
+    .worker_open = dns_worker_open,
+    .worker_close = dns_worker_close,
+    .load = dns_load,
     .datagrams = dns_datagrams,
     .prepare = dns_prepare,
     .metrics = &metrics,

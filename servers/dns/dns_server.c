@@ -45,6 +45,32 @@ const struct gy_metric_description gy_dns_rows[GY_DNS_ROWS] = {
      GY_METRIC_COUNTER, COUNTS(dropped)},
     {"dns_rate_limited", "how=\"slipped\"", "Queries over the rate limit of their network.",
      GY_METRIC_COUNTER, COUNTS(slipped)},
+    {"dns_transfers", "how=\"begun\"", "Zones sent to secondaries.", GY_METRIC_COUNTER,
+     COUNTS(transfers_begun)},
+    {"dns_transfers", "how=\"sent\"", "Zones sent to secondaries.", GY_METRIC_COUNTER,
+     COUNTS(transfers_sent)},
+    {"dns_signatures", "how=\"right\"", "Queries with a TSIG record.", GY_METRIC_COUNTER,
+     COUNTS(signatures_right)},
+    {"dns_signatures", "how=\"wrong\"", "Queries with a TSIG record.", GY_METRIC_COUNTER,
+     COUNTS(signatures_wrong)},
+    {"dns_notifies_in", "how=\"taken\"", "NOTIFY messages that came.", GY_METRIC_COUNTER,
+     COUNTS(notifies_taken)},
+    {"dns_notifies_in", "how=\"refused\"", "NOTIFY messages that came.", GY_METRIC_COUNTER,
+     COUNTS(notifies_refused)},
+    {"dns_connections_refused", "", "Connections beyond what one address may have.",
+     GY_METRIC_COUNTER, COUNTS(connections_refused)},
+    {"dns_secondary_checks", "", "Questions to primaries for a zone's serial.", GY_METRIC_COUNTER,
+     COUNTS(keeper.checks)},
+    {"dns_secondary_fetched", "", "Zones fetched from primaries.", GY_METRIC_COUNTER,
+     COUNTS(keeper.fetched)},
+    {"dns_secondary_failed", "", "Questions to primaries, and fetches, that failed.",
+     GY_METRIC_COUNTER, COUNTS(keeper.failed)},
+    {"dns_secondary_expired", "", "Zones that are not answered for any more.", GY_METRIC_COUNTER,
+     COUNTS(keeper.expired)},
+    {"dns_notifies_out", "how=\"sent\"", "NOTIFY messages to secondaries.", GY_METRIC_COUNTER,
+     COUNTS(keeper.notifies_sent)},
+    {"dns_notifies_out", "how=\"failed\"", "NOTIFY messages to secondaries.", GY_METRIC_COUNTER,
+     COUNTS(keeper.notifies_failed)},
     {"dns_idle_timeouts", "", "Connections closed because no query came.", GY_METRIC_COUNTER,
      COUNTS(timeouts)},
 };
@@ -81,7 +107,7 @@ static void count_rcode(struct gy_dns_counts *counts, uint16_t rcode)
     }
 }
 
-void dns_count(const struct gy_dns_worker *worker, uint32_t count)
+void dns_count(struct gy_dns_worker *worker, uint32_t count)
 {
     struct gy_dns_counts *counts = worker->counts;
     uint64_t answered = 0;
@@ -106,12 +132,26 @@ void dns_count(const struct gy_dns_worker *worker, uint32_t count)
         if (query->outcome == GY_DNS_TRANSFER) {
             gy_count(&counts->transfers_refused, 1);
         }
+        if (worker->log != NULL) {
+            dns_log(worker, query);
+        }
     }
     gy_count(&counts->queries, answered);
     gy_count(&counts->udp, udp);
     gy_count(&counts->tcp, answered - udp);
     gy_count(&counts->edns, edns);
     gy_count(&counts->dnssec, dnssec);
+}
+
+void dns_count_transfer(struct gy_dns_worker *worker, const struct gy_dns_query *query)
+{
+    struct gy_dns_counts *counts = worker->counts;
+    gy_count(&counts->queries, 1);
+    gy_count(&counts->tcp, 1);
+    gy_count(&counts->edns, query->has_edns);
+    gy_count(&counts->transfers_begun, 1);
+    count_type(counts, query->type);
+    count_rcode(counts, GY_DNS_RCODE_NOERROR);
 }
 
 /* ---- answering ---- */
@@ -144,6 +184,7 @@ static void worker_free(struct gy_dns_worker *worker)
         free(worker->answerer);
         free(worker->answers);
         free(worker->gather);
+        free(worker->inlet_messages);
         free(worker);
     }
 }
@@ -151,10 +192,11 @@ static void worker_free(struct gy_dns_worker *worker)
 /* Large pieces, of which pages are used as answers are that long. */
 static struct gy_dns_worker *worker_make(const struct gy_dns_server *server)
 {
-    struct gy_dns_worker *worker = calloc(1, sizeof *worker);
+    struct gy_dns_worker *worker = aligned_alloc(64, (sizeof *worker + 63) & ~(size_t)63);
     if (worker == NULL) {
         return NULL;
     }
+    memset(worker, 0, sizeof *worker);
     void *memory = aligned_alloc(64, (gy_dns_answerer_bytes() + 63) & ~(size_t)63);
     worker->answers = malloc((size_t)ANSWER_STRIDE * GY_DNS_BATCH);
     worker->gather = malloc(GATHER_BYTES);
@@ -163,14 +205,17 @@ static struct gy_dns_worker *worker_make(const struct gy_dns_server *server)
         worker_free(worker);
         return NULL;
     }
-    worker->answerer = gy_dns_answerer_init(memory, &server->answers);
+    worker->settings = server->answers;
+    worker->settings.zones = &server->set->zones;
+    worker->answerer = gy_dns_answerer_init(memory, &worker->settings);
     gy_assert((void *)worker->answerer == memory);
     return worker;
 }
 
 int gy_dns_server_open(struct gy_dns_server *server, uint32_t workers, struct gy_dns_counts *counts)
 {
-    gy_assert(workers <= GY_DNS_SERVER_WORKERS_MAX && server->worker_count == 0);
+    gy_assert(server->set != NULL && workers <= GY_DNS_SERVER_WORKERS_MAX &&
+              server->worker_count == 0);
     server->counts = counts;
     for (; server->worker_count < workers; server->worker_count++) {
         struct gy_dns_worker *worker = worker_make(server);
@@ -178,6 +223,9 @@ int gy_dns_server_open(struct gy_dns_server *server, uint32_t workers, struct gy
             return GY_ENOMEM;
         }
         worker->counts = &counts[server->worker_count];
+        if (server->query_log != NULL) {
+            worker->log = gy_access_log_queue(server->query_log, server->worker_count);
+        }
         server->workers[server->worker_count] = worker;
     }
     return 0;

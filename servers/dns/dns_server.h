@@ -13,6 +13,10 @@
  * it at once. When the process is replaced, a connection is served until it is quiet, so that a
  * reload costs no query, and three seconds at most.
  *
+ * Zones are sent to those who may have them (AXFR, over TCP, signed where the request was): a piece
+ * in each turn, as the connection takes it, from the zone as it was when the transfer began. What
+ * was sent before it on the connection is answered before it, what comes behind, after it.
+ *
  * Nothing here is larger than it was asked to be: over UDP never more than `udp_bytes`.
  */
 
@@ -20,6 +24,7 @@
 #include "../../core/listener.h"
 #include "../../core/metrics.h"
 #include "../../protocols/dns/answer.h"
+#include "dns_served.h"
 
 #define GY_DNS_SERVER_WORKERS_MAX 1024
 #define GY_DNS_SERVER_UDP_MAX     4096
@@ -58,6 +63,16 @@
     X(YXDOMAIN)                                                                                    \
     X(BADVERS)
 
+/* What the keeper counted; kept beside the first worker's, and written by the keeper alone. */
+struct gy_dns_keeper_counts {
+    _Atomic uint64_t checks;  /* of a primary's serial */
+    _Atomic uint64_t fetched; /* zones, whole */
+    _Atomic uint64_t failed;  /* checks and fetches */
+    _Atomic uint64_t expired; /* zones that became so */
+    _Atomic uint64_t notifies_sent;
+    _Atomic uint64_t notifies_failed; /* given up after all tries */
+} __attribute__((aligned(64)));
+
 /* What one worker counted. */
 struct gy_dns_counts {
     _Atomic uint64_t queries; /* answered, with whatever code */
@@ -77,21 +92,39 @@ struct gy_dns_counts {
     _Atomic uint64_t malformed; /* no query: cut, too short, or an answer */
     _Atomic uint64_t lost;      /* answers for which there was no memory */
     _Atomic uint64_t transfers_refused;
-    _Atomic uint64_t dropped;  /* answers held back by the rate limit */
-    _Atomic uint64_t slipped;  /* of those that would have been, answered truncated */
-    _Atomic uint64_t timeouts; /* connections closed because they were idle */
+    _Atomic uint64_t transfers_begun;
+    _Atomic uint64_t transfers_sent;   /* whole */
+    _Atomic uint64_t signatures_right; /* queries signed by a key of ours */
+    _Atomic uint64_t signatures_wrong; /* by none of ours, wrongly, or at another time */
+    _Atomic uint64_t notifies_taken;
+    _Atomic uint64_t notifies_refused;
+    _Atomic uint64_t connections_refused; /* its address has as many as it may */
+    _Atomic uint64_t dropped;             /* answers held back by the rate limit */
+    _Atomic uint64_t slipped;             /* of those that would have been, answered truncated */
+    _Atomic uint64_t timeouts;            /* connections closed because they were idle */
+    struct gy_dns_keeper_counts keeper;
 } __attribute__((aligned(64)));
 
+struct gy_access_log;
+struct gy_dns_keeper;
 struct gy_visitors;
 struct gy_dns_worker; /* what a worker answers with */
 
 /* Read-only while workers run. Zero it, fill the first part, gy_dns_server_open, serve,
  * gy_dns_server_close. */
 struct gy_dns_server {
-    struct gy_dns_answer_settings answers; /* zones, and what answers have in common */
-    struct gy_datagram_options datagrams;  /* gso, gro and modes; the rest is filled in */
-    uint32_t idle_ms;                      /* of TCP; 0: 10 s */
-    struct gy_visitors *visitors;          /* the rate limit of UDP (core/visitors.h); NULL: none */
+    struct gy_dns_answer_settings answers; /* what they have in common, but `zones` */
+    struct gy_dns_set *set;                /* the zones at first */
+    const struct gy_dns_catalog *catalog;
+    const struct gy_dns_keys *keys;
+    const struct gy_dns_hmac *hmac;       /* NULL: signatures are not looked at */
+    struct gy_dns_keeper *keeper;         /* of secondary zones; NULL: there are none */
+    uint32_t transfers_max;               /* at once, of one worker; 0: 16 */
+    struct gy_access_log *query_log;      /* a line for each query; NULL: none */
+    struct gy_visitors *tcp_visitors;     /* connections of one address; NULL: any number */
+    struct gy_datagram_options datagrams; /* gso, gro and modes; the rest is filled in */
+    uint32_t idle_ms;                     /* of TCP; 0: 10 s */
+    struct gy_visitors *visitors;         /* the rate limit of UDP (core/visitors.h); NULL: none */
     uint32_t slip; /* of queries over it every slip-th gets a truncated answer; 0: none does */
 
     struct gy_dns_counts *counts; /* of each worker */
@@ -113,7 +146,7 @@ void gy_dns_server_datagrams(struct gy_dns_server *server);
 
 /* Rows of struct gy_dns_counts. */
 #define GY_DNS_ROW(name) +1
-#define GY_DNS_ROWS      (14 GY_DNS_COUNTED_TYPES(GY_DNS_ROW) GY_DNS_COUNTED_RCODES(GY_DNS_ROW))
+#define GY_DNS_ROWS      (27 GY_DNS_COUNTED_TYPES(GY_DNS_ROW) GY_DNS_COUNTED_RCODES(GY_DNS_ROW))
 extern const struct gy_metric_description gy_dns_rows[GY_DNS_ROWS];
 
 #endif

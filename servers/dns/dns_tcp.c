@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "core/stream.h"
+#include "core/visitors.h"
 #include "servers/dns/dns_internal.h"
 
 #define IDLE_MS  10000u
@@ -13,9 +14,11 @@
 #define LEAVE_MS 3000u /* and at most */
 
 struct session {
-    uint64_t leave_ms; /* when it has to be gone; 0: the process stays */
-    bool broken;       /* what came is no query: it ends */
+    uint64_t leave_ms;             /* when it has to be gone; 0: the process stays */
+    struct dns_transfer *transfer; /* NULL: none is under way */
     struct gy_address peer;
+    uint32_t visitor;
+    bool broken; /* what came is no query: it ends */
 };
 
 _Static_assert(sizeof(struct session) <= GY_DNS_SESSION_BYTES, "a session has its room");
@@ -36,6 +39,27 @@ static void rest(struct gy_stream *stream)
     gy_stream_set_deadline(stream, deadline);
 }
 
+/* One connection more of its address. GY_ELIMIT: it has as many as it may. */
+static int enter(struct gy_stream *stream)
+{
+    const struct gy_dns_server *server = stream->endpoint->context;
+    struct session *session = stream->session;
+    const struct gy_address *peer = &session->peer;
+    session->visitor = GY_VISITOR_NONE;
+    if (server->tcp_visitors == NULL) {
+        return 0;
+    }
+    const void *address = peer->any.sa_family == AF_INET ? (const void *)&peer->v4.sin_addr
+                                                         : (const void *)&peer->v6.sin6_addr;
+    int code =
+        gy_visitors_enter(server->tcp_visitors, peer->any.sa_family, address, &session->visitor);
+    if (code == GY_ELIMIT) {
+        gy_count(&dns_worker(server, stream->worker)->counts->connections_refused, 1);
+        return code;
+    }
+    return 0;
+}
+
 static uint32_t dns_open(struct gy_stream *stream)
 {
     struct session *session = stream->session;
@@ -43,6 +67,9 @@ static uint32_t dns_open(struct gy_stream *stream)
     memset(session, 0, sizeof *session);
     if (getpeername(stream->descriptor, &session->peer.any, &length) != 0) {
         session->peer.any.sa_family = AF_UNSPEC; /* it is gone, as the next send will tell */
+    }
+    if (enter(stream) != 0) {
+        return GY_WANT_CLOSE;
     }
     rest(stream);
     return GY_WANT_READ;
@@ -90,7 +117,7 @@ static uint32_t take_batch(struct gy_stream *stream, struct gy_dns_worker *worke
         query->transport = GY_DNS_TCP;
         dns_query_from(query, &session->peer, now);
         *used += 2 + bytes;
-        taken++;
+        worker->query_end[taken++] = *used;
     }
     return taken;
 }
@@ -122,33 +149,101 @@ static int put_answers(struct gy_stream *stream, const struct gy_dns_worker *wor
     return 0;
 }
 
+/* What takes more than zones, of a batch that was answered. Where a transfer begins the batch ends
+ * before it; how many are left is returned. */
+static uint32_t finish_batch(struct gy_stream *stream, struct gy_dns_worker *worker, uint32_t count,
+                             uint32_t *used, struct dns_transfer **transfer)
+{
+    const struct gy_dns_server *server = stream->endpoint->context;
+    const struct session *session = stream->session;
+    for (uint32_t i = 0; i < count; i++) {
+        struct gy_dns_query *query = &worker->queries[i];
+        if (query->outcome == GY_DNS_TRANSFER && query->zone != NULL) {
+            *transfer = dns_transfer_make(server, worker, query, &session->peer);
+            if (*transfer != NULL) {
+                *used = worker->query_end[i];
+                query->answer_bytes = 0;
+                return i;
+            }
+        } else if (dns_is_special(query)) {
+            dns_special(server, worker, query, stream->worker->options.number);
+        }
+    }
+    return count;
+}
+
+/* Queries, until there are no more, the answers are many, or a transfer begins. */
+static int answer_queries(struct gy_stream *stream, struct gy_dns_worker *worker)
+{
+    struct session *session = stream->session;
+    uint32_t high = stream->endpoint->limits.send_high_bytes;
+    bool answered = false;
+    while (stream->out.length < high && session->transfer == NULL) {
+        struct dns_transfer *transfer = NULL;
+        uint32_t used = 0;
+        uint32_t count = take_batch(stream, worker, &used);
+        if (count == 0) {
+            break;
+        }
+        gy_dns_answer(worker->answerer, worker->queries, count);
+        count = finish_batch(stream, worker, count, &used, &transfer);
+        if (put_answers(stream, worker, count) != 0) {
+            dns_transfer_free(worker, transfer);
+            return GY_ENOBUFS; /* they are answered again */
+        }
+        dns_count(worker, count);
+        gy_chain_consume(&stream->in, used);
+        session->transfer = transfer;
+        answered = true;
+    }
+    if (answered) {
+        rest(stream);
+    }
+    return 0;
+}
+
+/* Goes on with the transfer, if there is one. 0: it is over, or there is none; 1: it is not. */
+static int go_on(struct gy_stream *stream, struct gy_dns_worker *worker)
+{
+    struct session *session = stream->session;
+    if (session->transfer == NULL) {
+        return 0;
+    }
+    int code = dns_transfer_turn(stream, worker, session->transfer);
+    if (code < 0) {
+        return code;
+    }
+    rest(stream);
+    if (code == 1) {
+        dns_transfer_free(worker, session->transfer);
+        session->transfer = NULL;
+    }
+    return code == 0;
+}
+
 static uint32_t dns_turn(struct gy_stream *stream)
 {
     const struct gy_dns_server *server = stream->endpoint->context;
     struct gy_dns_worker *worker = dns_worker(server, stream->worker);
     const struct session *session = stream->session;
     uint32_t high = stream->endpoint->limits.send_high_bytes;
-    uint32_t used = 0;
-    bool answered = false;
-    while (stream->out.length < high) {
-        uint32_t count = take_batch(stream, worker, &used);
-        if (count == 0) {
-            break;
-        }
-        gy_dns_answer(worker->answerer, worker->queries, count);
-        if (put_answers(stream, worker, count) != 0) {
-            return GY_WANT_RETRY; /* they are answered again */
-        }
-        dns_count(worker, count);
-        gy_chain_consume(&stream->in, used);
-        answered = true;
+    int code = go_on(stream, worker);
+    if (code == 0) {
+        code = answer_queries(stream, worker);
+        code = code == 0 ? go_on(stream, worker) : code;
     }
-    if (answered) {
-        rest(stream);
+    if (code < 0) {
+        return GY_WANT_RETRY;
+    }
+    if (code > 0) {
+        return GY_WANT_READ | GY_WANT_ROOM;
     }
     if (session->broken) {
         gy_count(&worker->counts->malformed, 1);
         return GY_WANT_CLOSE | GY_WANT_LINGER;
+    }
+    if (stream->in.length >= 2 && stream->out.length < high) {
+        gy_stream_wake(stream); /* what came behind a transfer that was short */
     }
     if (stream->out.length >= high) {
         return GY_WANT_READ | GY_WANT_ROOM;
@@ -160,6 +255,10 @@ static uint32_t dns_expire(struct gy_stream *stream)
 {
     const struct session *session = stream->session;
     const struct gy_dns_server *server = stream->endpoint->context;
+    if (session->transfer != NULL) { /* a peer that takes nothing is the core's business */
+        rest(stream);
+        return GY_WANT_READ | GY_WANT_ROOM;
+    }
     if (session->leave_ms == 0) {
         gy_count(&dns_worker(server, stream->worker)->counts->timeouts, 1);
         gy_count(&stream->worker->counters.timeouts_idle, 1);
@@ -177,8 +276,13 @@ static uint32_t dns_drain(struct gy_stream *stream)
 
 static void dns_closed(struct gy_stream *stream, enum gy_close_reason reason)
 {
-    (void)stream;
+    const struct gy_dns_server *server = stream->endpoint->context;
+    struct session *session = stream->session;
     (void)reason;
+    dns_transfer_free(dns_worker(server, stream->worker), session->transfer);
+    if (server->tcp_visitors != NULL) {
+        gy_visitors_leave(server->tcp_visitors, session->visitor);
+    }
 }
 
 const struct gy_stream_ops gy_dns_stream_ops = {dns_open, dns_turn, dns_expire, dns_drain,

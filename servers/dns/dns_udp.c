@@ -84,6 +84,11 @@ static void dns_datagrams(struct gy_datagram_socket *socket, const struct gy_dat
     for (uint32_t next = 0; next < count;) {
         uint32_t batch = take_batch(server, worker, datagrams, count, &next, now);
         gy_dns_answer(worker->answerer, worker->queries, batch);
+        for (uint32_t i = 0; i < batch; i++) {
+            if (dns_is_special(&worker->queries[i])) {
+                dns_special(server, worker, &worker->queries[i], socket->worker->options.number);
+            }
+        }
         dns_count(worker, batch);
         for (uint32_t i = 0; i < batch && server->visitors != NULL; i++) {
             apply_limit(server, worker, &worker->queries[i], socket->worker->now_ns);

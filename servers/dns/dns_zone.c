@@ -10,31 +10,23 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "core/log.h"
 #include "protocols/dns/zonefile.h"
+#include "servers/dns/dns_zone_internal.h"
 
 #define PATH_BYTES  4096
 #define NOT_REGULAR (-1) /* beside errnos */
-#define BLOCK_ALIGN 64
-
-/* Memory of the builder. */
-struct piece {
-    struct piece *next;
-    uint64_t unused; /* what is behind it is aligned to 16 */
-    uint8_t data[];
-};
 
 struct load {
-    struct gy_dns_zone_builder *builder;
-    struct piece *pieces;
-    const char *name; /* of the zone, as text */
-    int folder;       /* of its file */
+    struct gy_dns_zone_maker maker;
+    struct dns_zone_file *files;
+    int folder; /* of its file */
+    char folder_path[PATH_BYTES];
 };
 
 /* ---- files ---- */
 
 /* All of a file. The text is the caller's to free. 0, an errno, or NOT_REGULAR. */
-static int read_all(int descriptor, char **text, size_t *bytes)
+static int read_all(int descriptor, char **text, size_t *bytes, struct stat *at_first)
 {
     struct stat status;
     if (fstat(descriptor, &status) != 0) {
@@ -43,6 +35,7 @@ static int read_all(int descriptor, char **text, size_t *bytes)
     if (!S_ISREG(status.st_mode)) {
         return NOT_REGULAR;
     }
+    *at_first = status;
     /* One byte more, so that the read after the last one need not make room. */
     size_t room = (size_t)status.st_size + 1;
     char *read_into = malloc(room);
@@ -84,11 +77,18 @@ static int cause_code(int cause)
     return cause == NOT_REGULAR ? GY_EINVAL : gy_error_from_errno(cause);
 }
 
-static int read_text(int descriptor, char **text, size_t *bytes)
+/* The same of a file that was just opened as `path` in `folder`, and is noted. */
+static int read_text(struct load *load, int descriptor, const char *folder, const char *path,
+                     char **text, size_t *bytes)
 {
-    int cause = descriptor < 0 ? errno : read_all(descriptor, text, bytes);
+    struct stat status;
+    int cause = descriptor < 0 ? errno : read_all(descriptor, text, bytes, &status);
     if (descriptor >= 0) {
         close(descriptor);
+    }
+    if (cause == 0 && dns_zone_files_add(&load->files, folder, path, &status) != 0) {
+        free(*text);
+        cause = ENOMEM;
     }
     return cause;
 }
@@ -107,7 +107,7 @@ static int take_record(void *context, struct gy_dns_zonefile *file,
 {
     struct load *load = context;
     struct gy_error why = {0};
-    int code = gy_dns_zone_add(load->builder, record, &why);
+    int code = gy_dns_zone_add(load->maker.builder, record, &why);
     return code == 0
                ? 0
                : gy_dns_zonefile_error(file, error, code, "%s",
@@ -133,8 +133,8 @@ static int take_include(void *context, struct gy_dns_zonefile *file, const char 
     }
     struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
                            .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
-    int cause =
-        read_text((int)syscall(SYS_openat2, load->folder, path, &how, sizeof how), &text, &bytes);
+    int descriptor = (int)syscall(SYS_openat2, load->folder, path, &how, sizeof how);
+    int cause = read_text(load, descriptor, load->folder_path, path, &text, &bytes);
     if (cause == EXDEV) {
         return gy_dns_zonefile_error(file, error, GY_EREFUSED,
                                      "$INCLUDE %.200s lies outside of the zone file's folder; only "
@@ -152,47 +152,6 @@ static int take_include(void *context, struct gy_dns_zonefile *file, const char 
 
 /* ---- the zone ---- */
 
-static void *take_memory(void *context, size_t bytes)
-{
-    struct load *load = context;
-    struct piece *piece = malloc(sizeof *piece + bytes);
-    if (piece == NULL) {
-        return NULL;
-    }
-    piece->next = load->pieces;
-    load->pieces = piece;
-    return piece->data;
-}
-
-static void report(void *context, enum gy_dns_severity severity, const char *text)
-{
-    const struct load *load = context;
-    gy_log(severity == GY_DNS_ERROR ? GY_LOG_ERROR : GY_LOG_WARN, "dns", "zone %s %s", load->name,
-           text);
-}
-
-/* Everything is collected: the checks, and the zone as it will be served. */
-static int write_zone(const struct load *load, const struct gy_dns_zone **zone, const char *path,
-                      struct gy_error *error)
-{
-    struct gy_error why = {0};
-    size_t bytes = 0;
-    int code = gy_dns_zone_finish(load->builder, &bytes, &why);
-    if (code != 0) {
-        return gy_error_set(error, code, "%s: the zone %s: %s", path, load->name,
-                            why.message[0] != '\0' ? why.message : gy_error_text(code));
-    }
-    void *memory =
-        aligned_alloc(BLOCK_ALIGN, (bytes + BLOCK_ALIGN - 1) & ~(size_t)(BLOCK_ALIGN - 1));
-    if (memory == NULL) {
-        return gy_error_set(error, GY_ENOMEM,
-                            "%s: the zone %s needs %zu bytes, which there are not", path,
-                            load->name, bytes);
-    }
-    *zone = gy_dns_zone_write(load->builder, memory);
-    return 0;
-}
-
 static int read_zone(struct load *load, const uint8_t *origin, const char *path,
                      struct gy_error *error)
 {
@@ -201,10 +160,11 @@ static int read_zone(struct load *load, const uint8_t *origin, const char *path,
     struct gy_dns_zonefile file;
     char *text = NULL;
     size_t bytes = 0;
-    int cause = read_text(open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), &text, &bytes);
+    int cause = read_text(load, open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), "", path,
+                          &text, &bytes);
     if (cause != 0) {
-        return gy_error_set(error, cause_code(cause), "reading the zone %s from %s: %s", load->name,
-                            path, cause_text(cause));
+        return gy_error_set(error, cause_code(cause), "reading the zone %s from %s: %s",
+                            load->maker.name, path, cause_text(cause));
     }
     gy_dns_zonefile_init(&file, &reading, path, origin);
     int code = feed(&file, text, bytes, error);
@@ -212,51 +172,56 @@ static int read_zone(struct load *load, const uint8_t *origin, const char *path,
     return code;
 }
 
-static int open_folder(const char *path)
+static int open_folder(struct load *load, const char *path)
 {
-    char folder[PATH_BYTES];
     const char *slash = strrchr(path, '/');
     size_t length = slash != NULL ? (size_t)(slash - path) + 1 : 0;
-    if (length >= sizeof folder) {
+    if (length >= sizeof load->folder_path) {
         errno = ENAMETOOLONG;
         return -1;
     }
-    memcpy(folder, path, length);
-    memcpy(folder + length, length > 0 ? "" : ".", length > 0 ? 1 : 2);
-    return open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    memcpy(load->folder_path, path, length);
+    load->folder_path[length] = '\0';
+    return open(length > 0 ? load->folder_path : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+static int load_zone(struct load *load, const struct gy_dns_zone **zone, const uint8_t *origin,
+                     const char *path, struct gy_error *error)
+{
+    struct gy_error why = {0};
+    int code = read_zone(load, origin, path, error);
+    if (code != 0) {
+        return code;
+    }
+    code = gy_dns_zone_maker_finish(&load->maker, zone, &why);
+    if (code != 0) {
+        return gy_error_set(error, code, "%.200s: %s", path, why.message);
+    }
+    dns_zone_set_files(*zone, load->files);
+    load->files = NULL;
+    return 0;
 }
 
 int gy_dns_zone_load(const struct gy_dns_zone **zone, const uint8_t *origin, const char *path,
                      uint64_t seed, struct gy_error *error)
 {
     char name[GY_DNS_NAME_TEXT_BYTES];
-    struct load load = {.name = name, .folder = open_folder(path)};
-    struct gy_dns_zone_settings settings = {
-        .context = &load, .memory = take_memory, .report = report, .seed = seed};
+    struct load load = {.files = NULL};
     gy_dns_name_to_text(origin, name);
+    load.folder = open_folder(&load, path);
     if (load.folder < 0) {
         return gy_error_set(error, gy_error_from_errno(errno),
                             "reading the zone %s from %s: its folder: %s", name, path,
                             strerror(errno));
     }
-    int code = GY_ENOMEM;
-    load.builder = gy_dns_zone_begin(&settings, origin);
-    if (load.builder == NULL) {
+    int code = dns_zone_maker_begin(&load.maker, origin, seed, 0);
+    if (code != 0) {
         gy_error_set(error, code, "reading the zone %s: out of memory", name);
     } else {
-        code = read_zone(&load, origin, path, error);
-        code = code == 0 ? write_zone(&load, zone, path, error) : code;
+        code = load_zone(&load, zone, origin, path, error);
     }
     close(load.folder);
-    while (load.pieces != NULL) {
-        struct piece *next = load.pieces->next;
-        free(load.pieces);
-        load.pieces = next;
-    }
+    dns_zone_maker_end(&load.maker);
+    dns_zone_files_free(load.files);
     return code;
-}
-
-void gy_dns_zone_free(const struct gy_dns_zone *zone)
-{
-    free((void *)(uintptr_t)zone);
 }

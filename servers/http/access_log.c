@@ -176,6 +176,18 @@ static bool push(struct gy_access_queue *queue, const char *line, size_t length)
     return true;
 }
 
+int gy_access_queue_put(struct gy_access_queue *queue, const char *line, size_t length)
+{
+    gy_assert(length <= GY_ACCESS_LINE_BYTES);
+    bool taken = push(queue, line, length);
+    if (!taken) {
+        uint64_t dropped = atomic_load_explicit(&queue->dropped, memory_order_relaxed);
+        atomic_store_explicit(&queue->dropped, dropped + 1, memory_order_relaxed);
+    }
+    wake_writer(queue->log);
+    return taken ? 0 : GY_ENOBUFS;
+}
+
 int gy_access_queue_write(struct gy_access_queue *queue, const struct gy_access_entry *entry,
                           uint64_t now_ms)
 {
@@ -186,14 +198,8 @@ int gy_access_queue_write(struct gy_access_queue *queue, const struct gy_access_
         gy_access_time(log->format, wall_ms / 1000, queue->time);
         queue->second_over_ms = now_ms + 1000 - wall_ms % 1000;
     }
-    size_t length = gy_access_format_line(line, log->format, queue->time, entry);
-    bool taken = push(queue, line, length);
-    if (!taken) {
-        uint64_t dropped = atomic_load_explicit(&queue->dropped, memory_order_relaxed);
-        atomic_store_explicit(&queue->dropped, dropped + 1, memory_order_relaxed);
-    }
-    wake_writer(log);
-    return taken ? 0 : GY_ENOBUFS;
+    return gy_access_queue_put(queue, line,
+                               gy_access_format_line(line, log->format, queue->time, entry));
 }
 
 /* ---- the writer ---- */

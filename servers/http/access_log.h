@@ -104,6 +104,10 @@ struct gy_access_queue *gy_access_log_queue(struct gy_access_log *log, uint32_t 
 int gy_access_queue_write(struct gy_access_queue *queue, const struct gy_access_entry *entry,
                           uint64_t now_ms);
 
+/* The same of a line that somebody else has made, for other protocols: `length` bytes (at most
+ * GY_ACCESS_LINE_BYTES) with the newline. */
+int gy_access_queue_put(struct gy_access_queue *queue, const char *line, size_t length);
+
 /* Lines dropped so far, by all workers. Any thread. */
 uint64_t gy_access_log_dropped(const struct gy_access_log *log);
 

@@ -78,6 +78,7 @@ static int files_worker_open(void *context, struct gy_worker *worker, struct gy_
     own->worker = worker;
     own->users = 1;
     TAILQ_INIT(&own->starved);
+    TAILQ_INIT(&own->listings);
     size_t bytes = gy_slab_bytes(sizeof(struct gy_files_request), REQUESTS_MAX);
     void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -120,6 +121,7 @@ static void files_worker_close(void *context, struct gy_worker *worker)
     }
     gy_assert(own->requests.used == 0 && TAILQ_EMPTY(&own->starved));
     gy_helper_close(own->helper);
+    gy_files_listings_close(own);
     gy_coded_cache_close(&own->coded);
     gy_file_cache_close(&own->cache);
     gy_file_memory_close(&own->windows);

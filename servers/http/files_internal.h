@@ -41,7 +41,8 @@ struct gy_files_request {
     uint32_t waits;
     bool starved;
     TAILQ_ENTRY(gy_files_request) starved_link;
-    struct gy_listing_job *listing;
+    struct gy_listing_job *listing; /* whose page it waits for */
+    TAILQ_ENTRY(gy_files_request) listing_link;
     uint16_t error_status; /* whose page is waited for; 0: none */
     struct gy_http_text extra_name;
     struct gy_coded_waiter coding;
@@ -75,6 +76,8 @@ struct gy_files_request {
 };
 
 TAILQ_HEAD(gy_files_requests, gy_files_request);
+TAILQ_HEAD(gy_listing_waiters, gy_files_request);
+TAILQ_HEAD(gy_listing_jobs, gy_listing_job);
 
 struct gy_files_worker {
     struct gy_files *files;
@@ -86,7 +89,8 @@ struct gy_files_worker {
     void *requests_memory;
     struct gy_files_requests starved; /* want a window */
     struct gy_helper *helper;         /* reads directories; NULL: none was asked for yet */
-    uint64_t page_bytes;              /* listings that peers have not yet taken */
+    struct gy_listing_jobs listings;  /* being read, or kept for those who ask next */
+    uint64_t page_bytes;              /* their pages, and those that peers have not yet taken */
     uint32_t users;                   /* listeners */
 };
 
@@ -154,5 +158,8 @@ void gy_files_answer_listing(struct gy_http_exchange *exchange, const struct gy_
 
 /* The request goes away. */
 void gy_files_listing_forget(struct gy_files_request *request);
+
+/* The worker ends; nobody waits and nothing is being read or sent. */
+void gy_files_listings_close(struct gy_files_worker *files);
 
 #endif

@@ -293,6 +293,9 @@ def generators_agree_within_the_noise_or_nearly():
         equal(agreement.agrees(told), wanted, f"the verdict of {told}")
     equal([agreement.verdict_of("wrk", "own_us", told)[1] for told in ((0.7, 0.6, 0.8), (0.9, 0.8, 1.0), (1.1, 1.0, 1.2))],
           [True, None, False], "of its own cost against wrk's")
+    for key, wanted in (("p50_us", True), ("rate", True), ("server_us", False)):
+        equal(agreement.verdict_of("h2load", key, (1.5, 1.4, 1.6), ["h2load"])[1], wanted, f"{key} of one without time left")
+    equal(agreement.busy([{"own_us": 8.0, "rate": 100000.0}]), 0.8, "the share of a core")
 
 
 @test
@@ -312,15 +315,15 @@ def noise_is_no_disagreement_and_a_bias_is_one():
 
 @test
 def figures_of_other_generators_are_read():
-    out = "x\nfigures requests=1000 duration_us=500000 errors=0 samples=1000 p50_us=300 p99_us=900\n"
+    out = "x\nfigures requests=1000 duration_us=500000 errors=0 samples=1000 mean_us=350 p50_us=300 p99_us=900\n"
     equal(agreement.wrk_figures(out, 0.005, 0.004),
-          {"rate": 2000.0, "p50_us": 300, "p99_us": 900, "server_us": 5.0, "own_us": 4.0}, "of wrk")
+          {"rate": 2000.0, "mean_us": 350, "p50_us": 300, "p99_us": 900, "server_us": 5.0, "own_us": 4.0}, "of wrk")
     out = """finished in 2.00s, 76177.00 req/s, 8.00MB/s
 requests: 152354 total, 152354 started, 4 done, 4 succeeded, 0 failed, 0 errored, 0 timeout
 """
     lines = [f"1700000000000{i}\t200\t{time}\n" for i, time in enumerate((400, 100, 300, 200))]
     equal(agreement.h2load_figures(out, lines, 8e-6, 4e-6),
-          {"rate": 76177.0, "p50_us": 300, "p99_us": 400, "server_us": 2.0, "own_us": 1.0}, "of h2load")
+          {"rate": 76177.0, "mean_us": 250, "p50_us": 300, "p99_us": 400, "server_us": 2.0, "own_us": 1.0}, "of h2load")
     for bad in (out.replace("0 failed", "2 failed"), "nothing of the kind"):
         try:
             agreement.h2load_figures(bad, lines, 1, 1)

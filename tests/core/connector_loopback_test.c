@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-/* Names dialled on the real ring: the system's resolver, and races over the loopback interface. */
+/* Names dialled on the real ring: races over the loopback interface. */
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -9,7 +9,6 @@
 #include <sys/socket.h>
 
 #include "core/connector.h"
-#include "core/resolver_system.h"
 #include "tests/core/core_harness.h"
 
 #define CROWD 16
@@ -17,7 +16,6 @@
 struct scene {
     struct gy_worker worker;
     struct gy_worker *peers[1];
-    struct gy_resolver *system;
     struct gy_resolver scripted;
     const char *const *addresses; /* what the scripted one answers */
     struct gy_query *asked;
@@ -56,13 +54,13 @@ static void cancel(struct gy_resolver *resolver, struct gy_query *query)
     ((struct scene *)((char *)resolver - offsetof(struct scene, scripted)))->asked = NULL;
 }
 
-static void open_connector(struct scene *scene, bool system)
+static void open_connector(struct scene *scene)
 {
     struct gy_connector_options options = {
         .name = "test",
         .ops = &ops,
         .session_bytes = 8,
-        .resolver = system ? scene->system : &scene->scripted,
+        .resolver = &scene->scripted,
         .timeout_ms = 20000,
     };
     assert_int_equal(gy_connector_open(&scene->connector, &scene->worker, &options, NULL), 0);
@@ -88,7 +86,6 @@ static int set_up(void **state)
     if (gy_worker_open(&scene->worker, &options, scene->peers, &error) != 0) {
         fail_msg("%s", error.message);
     }
-    assert_int_equal(gy_resolver_system_open(&scene->system, &scene->worker, &error), 0);
     *state = scene;
     return 0;
 }
@@ -101,7 +98,6 @@ static int tear_down(void **state)
     }
     gy_worker_finish(&scene->worker);
     gy_connector_close(&scene->connector);
-    gy_resolver_system_close(scene->system);
     gy_worker_close(&scene->worker);
     for (uint32_t i = 0; i < 2; i++) {
         if (scene->listening[i] >= 0) {
@@ -178,59 +174,10 @@ static void begin(struct scene *scene, uint32_t number, const char *host, uint16
     gy_dial_begin(&scene->dials[number], &scene->connector, host, port, on_done);
 }
 
-static void localhost_is_resolved_by_the_system(void **state)
-{
-    struct scene *scene = *state;
-    open_connector(scene, true);
-    uint16_t port = listen_on(scene, 0, "127.0.0.1", 0, 16);
-    begin(scene, 0, "localhost", port);
-    await_done(scene, 1);
-    if (scene->stream == NULL) {
-        fail_msg("%s", scene->dials[0].error.message);
-    }
-    assert_int_equal(gy_address_port(&gy_connection_of(scene->stream)->peer), port);
-}
-
-static void many_names_are_resolved_in_turn(void **state)
-{
-    struct scene *scene = *state;
-    open_connector(scene, true);
-    uint16_t port = listen_on(scene, 0, "127.0.0.1", 0, 64);
-    for (uint32_t i = 0; i < CROWD; i++) {
-        begin(scene, i, "localhost", port);
-    }
-    await_done(scene, CROWD);
-    assert_int_equal(scene->connector.endpoint.connections, CROWD);
-}
-
-static void a_name_that_does_not_exist_is_an_error(void **state)
-{
-    struct scene *scene = *state;
-    open_connector(scene, true);
-    begin(scene, 0, "no-such-host.invalid", 80);
-    await_done(scene, 1);
-    assert_null(scene->stream);
-    assert_non_null(strstr(scene->dials[0].error.message, "no-such-host.invalid"));
-    assert_non_null(strstr(scene->dials[0].error.message, "could not be resolved"));
-}
-
-static void a_question_that_is_cancelled_is_not_answered(void **state)
-{
-    struct scene *scene = *state;
-    open_connector(scene, true);
-    uint16_t port = listen_on(scene, 0, "127.0.0.1", 0, 16);
-    begin(scene, 0, "localhost", port);
-    gy_dial_cancel(&scene->dials[0]);
-    begin(scene, 1, "localhost", port);
-    await_done(scene, 1);
-    assert_false(scene->dials[0].active);
-    assert_int_equal(scene->connector.endpoint.connections, 1);
-}
-
 static void a_silent_address_costs_a_quarter_of_a_second(void **state)
 {
     struct scene *scene = *state;
-    open_connector(scene, false);
+    open_connector(scene);
     uint16_t port = listen_on(scene, 0, "127.0.0.2", 0, 0);
     listen_on(scene, 1, "127.0.0.3", port, 16);
     crowd(scene, "127.0.0.2", port);
@@ -252,7 +199,7 @@ static void a_silent_address_costs_a_quarter_of_a_second(void **state)
 static void a_refused_address_costs_nothing(void **state)
 {
     struct scene *scene = *state;
-    open_connector(scene, false);
+    open_connector(scene);
     uint16_t port = listen_on(scene, 0, "127.0.0.3", 0, 16);
     scene->addresses = (const char *const[]){"[::1]:0", "127.0.0.2:0", "127.0.0.3:0", NULL};
     begin(scene, 0, "raced.example", port);
@@ -264,7 +211,7 @@ static void a_refused_address_costs_nothing(void **state)
 static void addresses_that_all_refuse_are_named(void **state)
 {
     struct scene *scene = *state;
-    open_connector(scene, false);
+    open_connector(scene);
     uint16_t port = listen_on(scene, 0, "127.0.0.3", 0, 16);
     scene->addresses = (const char *const[]){"127.0.0.2:0", "127.0.0.4:0", NULL};
     begin(scene, 0, "raced.example", port);
@@ -280,10 +227,6 @@ int main(void)
 {
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        CASE(localhost_is_resolved_by_the_system),
-        CASE(many_names_are_resolved_in_turn),
-        CASE(a_name_that_does_not_exist_is_an_error),
-        CASE(a_question_that_is_cancelled_is_not_answered),
         CASE(a_silent_address_costs_a_quarter_of_a_second),
         CASE(a_refused_address_costs_nothing),
         CASE(addresses_that_all_refuse_are_named),

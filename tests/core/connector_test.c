@@ -180,6 +180,23 @@ static void resolve(struct scene *scene, const char *const *addresses)
     stage_turns(scene->stage, 2);
 }
 
+/* Answers with some addresses, and says whether more may come. */
+static void resolve_some(struct scene *scene, const char *const *addresses, bool more)
+{
+    struct gy_query *query = scene->asked;
+    assert_non_null(query);
+    for (; *addresses != NULL; addresses++) {
+        assert_int_equal(gy_address_parse(&query->addresses[query->count++], *addresses, NULL), 0);
+    }
+    query->more = more;
+    if (!more) {
+        query->handle = NULL;
+        scene->asked = NULL;
+    }
+    query->answered(query);
+    stage_turns(scene->stage, 2);
+}
+
 static void pass(struct scene *scene, uint64_t ms)
 {
     fake_clock_advance(ms);
@@ -367,6 +384,46 @@ static void a_resolver_that_does_not_answer_is_given_up(void **state)
     assert_int_equal(scene->done, 1);
     assert_int_equal(scene->cancels, 1);
     assert_said(scene, "the name was not resolved in time");
+}
+
+/* RFC 8305 §3: who has one address does not wait for the others. */
+static void the_race_begins_with_what_is_known_and_others_join(void **state)
+{
+    struct scene *scene = *state;
+    begin(scene, NAME);
+    resolve_some(scene, (const char *const[]){"[::1]:0", "[::2]:0", NULL}, true);
+    assert_int_equal(scene->dial.begun, 1);
+    resolve_some(scene, (const char *const[]){"127.0.0.1:0", NULL}, false);
+    attempt_ends(scene, 0, -ECONNREFUSED);
+    assert_int_equal(scene->dial.begun, 2);
+    assert_int_equal(scene->dial.query.addresses[1].any.sa_family, AF_INET);
+    attempt_ends(scene, 1, 0);
+    assert_int_equal(scene->done, 1);
+    assert_non_null(scene->stream);
+}
+
+static void who_has_failed_with_all_that_is_known_waits_for_more(void **state)
+{
+    struct scene *scene = *state;
+    begin(scene, NAME);
+    resolve_some(scene, (const char *const[]){"[::1]:0", NULL}, true);
+    attempt_ends(scene, 0, -ENETUNREACH);
+    assert_int_equal(scene->done, 0);
+    resolve_some(scene, (const char *const[]){NULL}, false);
+    pass(scene, 1);
+    assert_int_equal(scene->done, 1);
+    assert_null(scene->stream);
+    assert_said(scene, "[::1]:80: Network is unreachable");
+}
+
+static void a_connection_ends_the_question_for_more(void **state)
+{
+    struct scene *scene = *state;
+    begin(scene, NAME);
+    resolve_some(scene, (const char *const[]){"[::1]:0", NULL}, true);
+    attempt_ends(scene, 0, 0);
+    assert_non_null(scene->stream);
+    assert_int_equal(scene->cancels, 1);
 }
 
 static void a_name_without_an_address_is_an_error(void **state)
@@ -743,6 +800,9 @@ int main(void)
         CASE(an_attempt_has_its_own_deadline),
         CASE(all_together_have_a_deadline),
         CASE(a_resolver_that_does_not_answer_is_given_up),
+        CASE(the_race_begins_with_what_is_known_and_others_join),
+        CASE(who_has_failed_with_all_that_is_known_waits_for_more),
+        CASE(a_connection_ends_the_question_for_more),
         CASE(a_name_without_an_address_is_an_error),
         CASE(what_cannot_be_asked_is_an_error),
         CASE(a_dial_that_is_cancelled_says_nothing),

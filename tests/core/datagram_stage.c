@@ -77,7 +77,8 @@ static void closed(struct gy_datagram_socket *socket)
     gy_datagram_set_deadline(socket, socket->worker->now_ms + 1);
 }
 
-static const struct gy_datagram_ops ops = {receive, failed, expire, drain, closed};
+static const struct gy_datagram_ops ops = {
+    .receive = receive, .failed = failed, .expire = expire, .drain = drain, .closed = closed};
 
 /* ---- the stage ---- */
 

@@ -64,6 +64,26 @@ static int post_to_other(struct stage *stage)
     return gy_worker_post(&stage->worker, stage->peers[1], &message);
 }
 
+static void note_call(struct gy_worker *worker, void *argument)
+{
+    *(struct gy_worker **)argument = worker;
+}
+
+static void a_call_runs_on_the_worker_it_is_for(void **state)
+{
+    struct stage *stage = *state;
+    struct gy_worker *called = NULL;
+    assert_int_equal(gy_worker_call(NULL, &stage->worker, note_call, &called), 0);
+    assert_null(called);
+    stage_turns(stage, 2);
+    assert_ptr_equal(called, &stage->worker);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(gy_worker_call(&stage->worker, stage->peers[1], note_call, &called), 0);
+    }
+    assert_int_equal(gy_worker_call(&stage->worker, stage->peers[1], note_call, &called),
+                     GY_ENOBUFS);
+}
+
 /* ---- helper threads ---- */
 
 struct letterbox {
@@ -205,6 +225,7 @@ static void a_post_to_a_full_mailbox_is_refused_counted_and_rings_nobody(void **
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(a_call_runs_on_the_worker_it_is_for),
         TEST(what_a_helper_posts_is_handed_over_in_order),
         TEST(a_sleeping_worker_is_rung_by_a_helper),
         TEST(an_inlet_may_be_removed_by_what_it_brings),

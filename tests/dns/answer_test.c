@@ -112,6 +112,17 @@ static void aliases_are_followed_within_the_zone(void **state)
            "= web.example. A 192.0.2.2\n");
 }
 
+static void ds_without_a_signature_is_not_in_a_referral(void **state)
+{
+    (void)state;
+    static const char text[] = "$TTL 1h\n@ SOA ns h 1 1h 5m 1w 1m\n@ NS ns\nns A 192.0.2.1\n"
+                               "cut NS ns\ncut DS 1 13 2 00\n";
+    serve("example.", text);
+    expect("x.cut.example.", GY_DNS_TYPE_A, RIG_EDNS | RIG_DO,
+           "NOERROR\n? x.cut.example. A\n! cut.example. NS ns.example.\n"
+           "+ ns.example. A 192.0.2.1\n+ OPT\n");
+}
+
 static void circles_of_aliases_end(void **state)
 {
     (void)state;
@@ -140,6 +151,13 @@ static void dnames_make_cnames(void **state)
     expect("x.far.example.", GY_DNS_TYPE_A, 0,
            "NOERROR aa\n? x.far.example. A\n= far.example. DNAME example.net.\n"
            "= x.far.example. CNAME x.example.net.\n");
+    /* Asked for the alias itself: it is the answer, as any CNAME is (RFC 1034 §4.3.2 3a). */
+    expect("X.d.example.", GY_DNS_TYPE_CNAME, 0,
+           "NOERROR aa\n? X.d.example. CNAME\n= d.example. DNAME target.example.\n"
+           "= X.d.example. CNAME X.target.example.\n");
+    expect("lost.d.example.", GY_DNS_TYPE_ANY, 0,
+           "NOERROR aa\n? lost.d.example. ANY\n= d.example. DNAME target.example.\n"
+           "= lost.d.example. CNAME lost.target.example.\n");
     /* The name itself is not redirected (RFC 6672 §2.3). */
     expect("d.example.", GY_DNS_TYPE_A, 0, "NOERROR aa\n? d.example. A\n" SOA_ALIASES);
 }
@@ -477,6 +495,7 @@ int main(void)
         cmocka_unit_test_teardown(wildcards_of_rfc_4592, shut),
         cmocka_unit_test_teardown(aliases_are_followed_within_the_zone, shut),
         cmocka_unit_test_teardown(circles_of_aliases_end, shut),
+        cmocka_unit_test_teardown(ds_without_a_signature_is_not_in_a_referral, shut),
         cmocka_unit_test_teardown(dnames_make_cnames, shut),
         cmocka_unit_test_teardown(a_name_too_long_for_its_dname_is_yxdomain, shut),
         cmocka_unit_test_teardown(long_chains_are_cut_short, shut),

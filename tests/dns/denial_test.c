@@ -189,6 +189,11 @@ static void rrsig_asked_for_gives_all_of_a_name(void **state)
     expect("ns1.example.", GY_DNS_TYPE_RRSIG,
            "NOERROR aa\n? ns1.example. RRSIG\n" SEEN("=", "ns1.example.", "A", "2")
                SEEN("=", "ns1.example.", "NSEC", "2") "+ OPT\n");
+    /* Of a wildcard with the proof that nothing is closer, and without its own NSEC. */
+    expect("a.z.w.example.", GY_DNS_TYPE_RRSIG,
+           "NOERROR aa\n? a.z.w.example. RRSIG\n" SEEN("=", "a.z.w.example.", "MX", "2")
+               "! x.y.w.example. NSEC xx.example. MX RRSIG NSEC\n"
+               SEEN("!", "x.y.w.example.", "NSEC", "4") "+ OPT\n");
 }
 
 /* clang-format on */

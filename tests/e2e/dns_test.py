@@ -299,12 +299,12 @@ def a_connection_is_served_until_it_is_quiet_when_the_process_is_replaced():
 def a_broken_zone_changes_nothing_and_is_told_with_its_place():
     with Dns() as server:
         server.write(ZONE.format(serial=2) + "oops A 192.0.2.999\n")
-        server.reload("not reloaded")
+        server.reload("stays as it was")
         lines = ZONE.count("\n") + 1
         true(re.search(rf"example\.zone:{lines}:\d+: ", server.log()), f"file, line and column: {server.log()}")
         equal(serial(server), 1, "the serial that is served")
         server.write("@ 60 NS ns1.example.com.\n")
-        server.reload("not reloaded")
+        server.reload("stays as it was")
         true("SOA" in server.log(), f"what is missing: {server.log()}")
         server.write(ZONE.format(serial=3))
         server.reload()
@@ -323,7 +323,7 @@ def files_are_included_from_below_the_zones_folder_alone():
                            ("more.inc/x", "Not a directory"), ("example.zone", "include each other")):
             count = len(server.log())
             server.write(ZONE.format(serial=3) + f"$INCLUDE {path}\n")
-            server.reload("not reloaded")
+            server.reload("stays as it was")
             true(text in server.log()[count:], f"{path}: {text}: {server.log()[count:]}")
         equal(server.ask("host.sub.example.com").answers, 1, "the old zone is served")
         server.write(ZONE.format(serial=4))

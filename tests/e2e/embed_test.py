@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What an embedder gets: the installed headers, libraries and gyre.pc, and nothing of the source folder."""
 
+import json
 import os
 import re
 import shlex
@@ -11,7 +12,7 @@ import tempfile
 import threading
 import time
 
-from harness import ALARMS, Connection, equal, free_ports, output_of, run, test, true
+from harness import ALARMS, PROGRAM, Connection, equal, free_ports, output_of, run, test, true
 from installed import CC, FOLDER, WARNINGS, installed
 
 EMBED = os.environ.get("GYRE_EMBED", "")
@@ -103,6 +104,15 @@ def a_protocol_of_ones_own_is_built_from_what_is_installed_and_serves():
         equal(connection.exactly(len(text)) == text, True, "what comes back")
         sender.join(10)
         true(connection.closed(), "and the connection ends")
+
+@test
+def a_server_of_reliable_udp_is_built_from_what_is_installed_and_serves():
+    with Embedder("rudp") as embedder:
+        status, text, errors = output_of([PROGRAM, "rudp", "ping", f"127.0.0.1:{embedder.port}", "--insecure", "--json",
+                                          "--guarantee", "ordered", "--count", "3", "--interval", "1"])
+        equal(status, 0, errors)
+        equal(json.loads(text)["guarantees"]["ordered"]["received"], 3)
+
 
 
 run()

@@ -129,6 +129,7 @@ def listings_escape_names_and_sort():
         os.symlink("/etc/passwd", root + "/escapes")
         os.symlink("b9", root + "/within")
         os.mkfifo(root + "/fifo")
+        until(lambda: b">within<" in c.get("/").body, "a page from before they were there is not kept", 1.5)
         page = c.get("/").body.decode()
         equal(c.get("/").fields["content-type"], "text/html; charset=utf-8")
         true("default-src 'none'" in c.get("/").fields["content-security-policy"], "a strict policy")
@@ -156,6 +157,19 @@ def listings_can_be_turned_off():
     with serving({"d/a": "x"}, "--no-listing") as (server, _), Connection(server.port) as c:
         equal(c.get("/d/").status, 404)
         equal(c.get("/d/a").body, b"x")
+
+
+@test
+def many_ask_for_one_listing_at_once_and_a_change_shows_within_a_second():
+    with serving({f"{i}": "" for i in range(500)}) as (server, root), contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(Connection(server.port)) for _ in range(100)]
+        for number, connection in enumerate(connections):  # the bound is on readings under way, and they share one
+            connection.request("GET", f"/?sort=name&order={'desc' if number % 2 else 'asc'}")
+        pages = [connection.answer() for connection in connections]
+        equal({page.status for page in pages}, {200}, "the answers' statuses")
+        equal(len({page.body for page in pages}), 2, "pages in two orders")
+        with open(root + "/new-one", "w", encoding="ascii"):
+            until(lambda: b"new-one" in connections[0].get("/").body, "a new file is listed", 1.5)
 
 
 @test

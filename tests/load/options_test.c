@@ -74,6 +74,26 @@ static void https_has_its_own_flags(void **state)
     refused(URL " --insecure", "https://");
 }
 
+static void dns_has_its_own_flags(void **state)
+{
+    (void)state;
+    struct gy_load_options options =
+        taken("dns://[::1]:5300 --queries q.txt --edns 4096 --dnssec --trains --outstanding 100");
+    assert_ptr_equal(options.protocol, &gy_load_dns);
+    assert_string_equal(options.queries_file, "q.txt");
+    assert_int_equal(options.edns_bytes, 4096);
+    assert_true(options.dnssec && options.trains);
+    assert_int_equal(options.outstanding, 100);
+    assert_ptr_equal(taken("dns+tls://localhost/example.com?type=MX --insecure").protocol,
+                     &gy_load_dns_tls);
+    refused("dns://localhost", "what is to be asked");
+    refused("dns://localhost/a --queries q.txt", "without a name here");
+    refused(URL " --dnssec", "dns://");
+    refused("dns+tcp://localhost/a --trains", "--trains is for");
+    refused("dns+tls://localhost/a --handshakes full", "--handshakes is for https://");
+    refused("dns://localhost/a --outstanding 5 --rate 1", "closed loop");
+}
+
 static void urls_are_taken_apart(void **state)
 {
     (void)state;
@@ -240,6 +260,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_url_alone_is_enough),
         cmocka_unit_test(https_has_its_own_flags),
+        cmocka_unit_test(dns_has_its_own_flags),
         cmocka_unit_test(urls_are_taken_apart),
         cmocka_unit_test(urls_that_cannot_be_are_refused_with_a_reason),
         cmocka_unit_test(flags_are_taken_in_every_spelling),

@@ -30,7 +30,7 @@ static struct rig rig_open(uint32_t size, uint32_t pipeline)
     rig.state = calloc(1, gy_load_ws.state_bytes);
     rig.session = calloc(1, gy_load_ws.session_bytes);
     assert_true(rig.state != NULL && rig.session != NULL);
-    gy_load_ws.state_open(rig.state, rig.plan, &options);
+    gy_load_ws.state_open(rig.state, rig.plan, &options, 0);
     gy_load_ws.session_open(rig.session);
     return rig;
 }

@@ -164,7 +164,7 @@ static void a_length_past_the_packet_is_refused(void **state)
     assert_int_equal(READ(&frame, 0x03, 0x00, 0x02, 'x'), GY_EPROTO);
     assert_int_equal(READ(&frame, 0x13, 0x00), GY_EPROTO);
     assert_int_equal(READ(&frame, 0x04), GY_EPROTO);
-    assert_int_equal(READ(&frame, 0x06), GY_EPROTO);
+    assert_int_equal(READ(&frame, 0x08), GY_EPROTO);
     assert_int_equal(READ(&frame, 0x20), GY_EPROTO);
 }
 

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GY_CLIENTS_RUDP_PING_H
+#define GY_CLIENTS_RUDP_PING_H
+
+/*
+ * Round trips of messages over one reliable-UDP connection to a server that echoes: of each
+ * guarantee asked for, `count` messages, one every `interval_ns`, or the next as soon as the last
+ * one is back.
+ */
+
+#include <stdatomic.h>
+
+#include "../../core/address.h"
+#include "../../core/error.h"
+#include "../../protocols/rudp/rudp.h"
+
+#define GY_RUDP_PING_COUNT_MAX 10000000u
+#define GY_RUDP_PING_BYTES_MIN 16
+#define GY_RUDP_PING_BYTES_MAX 65536
+#define GY_RUDP_GUARANTEES     4
+
+struct gy_rudp_ping_options {
+    struct gy_address address;
+    uint32_t count;
+    uint32_t bytes;       /* of one message */
+    uint64_t interval_ns; /* 0: the next when the last one is back */
+    uint64_t timeout_ns;  /* of connecting, and of an answer */
+    uint32_t datagram_bytes;
+    bool guarantees[GY_RUDP_GUARANTEES];
+    const atomic_bool *stop; /* set by a signal */
+};
+
+struct gy_rudp_ping_result {
+    uint64_t *rtt_ns; /* `received`, sorted */
+    uint32_t sent, received;
+};
+
+/* 0 with the results, which gy_rudp_ping_free frees, also when some messages did not come back; a
+ * code with the sentence when there was no connection, or it ended. */
+int gy_rudp_ping(const struct gy_rudp_ping_options *options,
+                 struct gy_rudp_ping_result results[GY_RUDP_GUARANTEES], struct gy_error *error);
+void gy_rudp_ping_free(struct gy_rudp_ping_result results[GY_RUDP_GUARANTEES]);
+
+#endif

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "clients/rudp/ping_command.h"
+
+#include <netdb.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clients/rudp/ping.h"
+#include "servers/rudp/rudp_kind.h"
+
+#define MS 1000000ull
+
+static const char *const names[GY_RUDP_GUARANTEES] = {"unreliable", "sequenced", "unordered",
+                                                      "ordered"};
+static atomic_bool stop;
+
+struct command {
+    struct gy_rudp_ping_options ping;
+    const char *target;
+    bool insecure, json;
+};
+
+static void help(FILE *out)
+{
+    fprintf(out,
+            "Usage: gyre rudp ping HOST:PORT [FLAGS]\n"
+            "How long messages take to a server that echoes them (`gyre rudp serve --echo`), "
+            "and back,\nby guarantee.\n\n"
+            "  gyre rudp ping 127.0.0.1:7117 --insecure\n"
+            "  gyre rudp ping example.com:7117 --insecure --guarantee ordered --count 100\n"
+            "  gyre rudp ping 127.0.0.1:7117 --insecure --interval 0 --count 100000\n\n"
+            "  --count N               messages of each guarantee (default: 10)\n"
+            "  --interval MS           between two; 0: the next when the last one is back\n"
+            "                          (default: 200)\n"
+            "  --size BYTES            of one message (default: 64)\n"
+            "  --guarantee NAME        unreliable, sequenced, unordered or ordered; may be\n"
+            "                          repeated (default: all)\n"
+            "  --timeout MS            of connecting, and of the last answers (default: 5000)\n"
+            "  --datagram BYTES        of the longest datagram sent (default: 1200)\n"
+            "  --insecure              without encryption; there is no other mode yet\n"
+            "  --json                  one object\n\n"
+            "Exit status: 0 when all reliable messages came back.\n");
+}
+
+static int read_number(const char *flag, const char *text, uint64_t min, uint64_t max,
+                       uint64_t *number, struct gy_error *error)
+{
+    char *end = NULL;
+    unsigned long long value = text != NULL ? strtoull(text, &end, 10) : 0;
+    if (text == NULL || text[0] < '0' || text[0] > '9' || *end != '\0' || value < min ||
+        value > max) {
+        return gy_error_set(error, GY_EINVAL, "%s %s: not a number from %llu to %llu", flag,
+                            text != NULL ? text : "", (unsigned long long)min,
+                            (unsigned long long)max);
+    }
+    *number = value;
+    return 0;
+}
+
+static int read_guarantee(struct command *command, const char *text, struct gy_error *error)
+{
+    for (int i = 0; i < GY_RUDP_GUARANTEES; i++) {
+        if (text != NULL && strcmp(text, names[i]) == 0) {
+            command->ping.guarantees[i] = true;
+            return 0;
+        }
+    }
+    return gy_error_set(error, GY_EINVAL,
+                        "--guarantee %s: not unreliable, sequenced, unordered or ordered",
+                        text != NULL ? text : "");
+}
+
+static int read_valued(struct command *command, const char *flag, const char *value,
+                       struct gy_error *error)
+{
+    struct gy_rudp_ping_options *ping = &command->ping;
+    uint64_t number = 0;
+    int code;
+    if (strcmp(flag, "--guarantee") == 0) {
+        return read_guarantee(command, value, error);
+    }
+    if (strcmp(flag, "--count") == 0) {
+        code = read_number(flag, value, 1, GY_RUDP_PING_COUNT_MAX, &number, error);
+        ping->count = (uint32_t)number;
+    } else if (strcmp(flag, "--interval") == 0) {
+        code = read_number(flag, value, 0, 3600000, &number, error);
+        ping->interval_ns = number * MS;
+    } else if (strcmp(flag, "--timeout") == 0) {
+        code = read_number(flag, value, 1, 3600000, &number, error);
+        ping->timeout_ns = number * MS;
+    } else if (strcmp(flag, "--size") == 0) {
+        code = read_number(flag, value, GY_RUDP_PING_BYTES_MIN, GY_RUDP_PING_BYTES_MAX, &number,
+                           error);
+        ping->bytes = (uint32_t)number;
+    } else if (strcmp(flag, "--datagram") == 0) {
+        code = read_number(flag, value, GY_RUDP_DATAGRAM_MIN, GY_RUDP_DATAGRAM_MAX, &number, error);
+        ping->datagram_bytes = (uint32_t)number;
+    } else {
+        code = gy_error_set(error, GY_EINVAL, "unknown flag or argument %s", flag);
+    }
+    return code;
+}
+
+/* -1: go on; otherwise the exit status. */
+static int read_flags(struct command *command, int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        struct gy_error error = {0};
+        char *equals = strncmp(argv[i], "--", 2) == 0 ? strchr(argv[i], '=') : NULL;
+        char flag[32];
+        snprintf(flag, sizeof flag, "%.*s", equals != NULL ? (int)(equals - argv[i]) : 31, argv[i]);
+        if (strcmp(flag, "--help") == 0 || strcmp(flag, "-h") == 0) {
+            help(stdout);
+            return 0;
+        }
+        if (strcmp(argv[i], "--insecure") == 0) {
+            command->insecure = true;
+        } else if (strcmp(argv[i], "--json") == 0) {
+            command->json = true;
+        } else if (argv[i][0] != '-' && command->target == NULL) {
+            command->target = argv[i];
+        } else {
+            const char *value = equals != NULL ? equals + 1 : i + 1 < argc ? argv[i + 1] : NULL;
+            if (read_valued(command, flag, value, &error) != 0) {
+                fprintf(stderr, "gyre rudp ping: %s\nTry `gyre rudp ping --help`.\n",
+                        error.message);
+                return 2;
+            }
+            i += equals == NULL;
+        }
+    }
+    if (command->target == NULL || !command->insecure) {
+        fprintf(stderr, "gyre rudp ping: %s\nTry `gyre rudp ping --help`.\n",
+                command->target == NULL
+                    ? "HOST:PORT is needed"
+                    : "there is no encryption yet; --insecure says that this is all right");
+        return 2;
+    }
+    return -1;
+}
+
+/* "HOST:PORT", "[ADDRESS]:PORT". */
+static int resolve(struct command *command, struct gy_error *error)
+{
+    char host[256];
+    const char *colon = strrchr(command->target, ':');
+    uint64_t port = 0;
+    struct gy_error why = {0};
+    if (gy_address_parse(&command->ping.address, command->target, &why) == 0 &&
+        command->target[0] != ':') {
+        return 0;
+    }
+    if (colon == NULL || colon == command->target ||
+        read_number("port", colon + 1, 1, 65535, &port, &why) != 0 ||
+        (size_t)(colon - command->target) >= sizeof host) {
+        return gy_error_set(error, GY_EINVAL, "%.200s: write HOST:PORT", command->target);
+    }
+    snprintf(host, sizeof host, "%.*s", (int)(colon - command->target), command->target);
+    struct addrinfo hints = {.ai_socktype = SOCK_DGRAM};
+    struct addrinfo *found = NULL;
+    int result = getaddrinfo(host, NULL, &hints, &found);
+    if (result != 0) {
+        return gy_error_set(error, GY_EINVAL, "no address for %s: %s", host, gai_strerror(result));
+    }
+    int code = gy_address_from_sockaddr(&command->ping.address, found->ai_addr, found->ai_addrlen);
+    freeaddrinfo(found);
+    gy_address_set_port(&command->ping.address, (uint16_t)port);
+    return code == 0 ? 0 : gy_error_set(error, code, "%s has no address that can be used", host);
+}
+
+static double us(const struct gy_rudp_ping_result *result, double quantile)
+{
+    uint32_t last = result->received - 1;
+    return (double)result->rtt_ns[(uint32_t)(quantile * last + 0.5)] / 1e3;
+}
+
+static void report_json(const struct command *command, const struct gy_rudp_ping_result *results)
+{
+    const char *comma = "";
+    printf("{\"target\":\"%s\",\"bytes\":%u,\"guarantees\":{", command->target,
+           command->ping.bytes);
+    for (int i = 0; i < GY_RUDP_GUARANTEES; i++) {
+        const struct gy_rudp_ping_result *result = &results[i];
+        if (!command->ping.guarantees[i]) {
+            continue;
+        }
+        printf("%s\"%s\":{\"sent\":%u,\"received\":%u", comma, names[i], result->sent,
+               result->received);
+        if (result->received > 0) {
+            printf(",\"min_us\":%.1f,\"p50_us\":%.1f,\"p99_us\":%.1f,\"max_us\":%.1f",
+                   us(result, 0), us(result, 0.5), us(result, 0.99), us(result, 1));
+        }
+        printf("}");
+        comma = ",";
+    }
+    printf("}}\n");
+}
+
+static void report(const struct command *command, const struct gy_rudp_ping_result *results)
+{
+    printf("%u bytes to %s and back, in microseconds\n\n", command->ping.bytes, command->target);
+    printf("%-12s %9s %9s %9s %9s %9s %9s\n", "guarantee", "sent", "back", "min", "p50", "p99",
+           "max");
+    for (int i = 0; i < GY_RUDP_GUARANTEES; i++) {
+        const struct gy_rudp_ping_result *result = &results[i];
+        if (!command->ping.guarantees[i]) {
+            continue;
+        }
+        printf("%-12s %9u %9u", names[i], result->sent, result->received);
+        if (result->received > 0) {
+            printf(" %9.1f %9.1f %9.1f %9.1f", us(result, 0), us(result, 0.5), us(result, 0.99),
+                   us(result, 1));
+        }
+        printf("\n");
+    }
+}
+
+static void on_signal(int number)
+{
+    (void)number;
+    atomic_store_explicit(&stop, true, memory_order_relaxed);
+}
+
+int gy_rudp_ping_main(int argc, char **argv)
+{
+    struct command command = {.ping = {.count = 10,
+                                       .bytes = 64,
+                                       .interval_ns = 200 * MS,
+                                       .timeout_ns = 5000 * MS,
+                                       .datagram_bytes = GY_RUDP_DATAGRAM_MIN,
+                                       .stop = &stop}};
+    struct gy_rudp_ping_result results[GY_RUDP_GUARANTEES] = {0};
+    struct gy_error error = {0};
+    bool any = false;
+    int status = read_flags(&command, argc, argv);
+    if (status >= 0) {
+        return status;
+    }
+    for (int i = 0; i < GY_RUDP_GUARANTEES; i++) {
+        any |= command.ping.guarantees[i];
+    }
+    for (int i = 0; i < GY_RUDP_GUARANTEES && !any; i++) {
+        command.ping.guarantees[i] = true;
+    }
+    struct sigaction action = {.sa_handler = on_signal};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    int code = resolve(&command, &error);
+    code = code == 0 ? gy_rudp_ping(&command.ping, results, &error) : code;
+    if (code != 0) {
+        fprintf(stderr, "gyre rudp ping: %s\n", error.message);
+    } else if (command.json) {
+        report_json(&command, results);
+    } else {
+        report(&command, results);
+    }
+    status = code == 0 ? 0 : 1;
+    for (int i = GY_RUDP_UNORDERED; i <= GY_RUDP_ORDERED; i++) {
+        status = results[i].received < results[i].sent ? 1 : status;
+    }
+    gy_rudp_ping_free(results);
+    return status;
+}

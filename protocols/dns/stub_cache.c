@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <string.h>
+
+#include "protocols/dns/stub_internal.h"
+
+#define WAYS          4
+#define SETS          (GY_DNS_STUB_CACHED / WAYS)
+#define FOUND_MAX_S   86400u
+#define ABSENT_MAX_S  10800u /* RFC 2308 §5 */
+#define MS_PER_SECOND 1000u
+
+_Static_assert((SETS & (SETS - 1)) == 0, "a mask finds the set");
+
+/* All types of a name are in one set, so that one look finds them. */
+static struct gy_dns_cached *set_of(struct gy_dns_stub *stub, const uint8_t *name)
+{
+    return &stub->cache[(gy_dns_name_hash(name, stub->seed) & (SETS - 1)) * WAYS];
+}
+
+const struct gy_dns_cached *stub_cache_find(struct gy_dns_stub *stub, const uint8_t *name,
+                                            uint16_t type, uint64_t now_ms)
+{
+    const struct gy_dns_cached *set = set_of(stub, name);
+    for (uint32_t i = 0; i < WAYS; i++) {
+        if (set[i].until_ms > now_ms && (set[i].type == type || set[i].type == 0) &&
+            gy_dns_name_equal(set[i].name, name)) {
+            stub->counts.hits++;
+            return &set[i];
+        }
+    }
+    stub->counts.misses++;
+    return NULL;
+}
+
+void stub_cache_put(struct gy_dns_stub *stub, const uint8_t *name, uint16_t type,
+                    enum gy_dns_stub_result outcome, const struct gy_dns_address *addresses,
+                    uint32_t count, uint32_t ttl, uint64_t now_ms)
+{
+    uint32_t max = outcome == GY_DNS_STUB_FOUND ? FOUND_MAX_S : ABSENT_MAX_S;
+    if (ttl == 0 || ttl > INT32_MAX) { /* RFC 2181 §8: as if it were 0 */
+        return;
+    }
+    struct gy_dns_cached *set = set_of(stub, name);
+    struct gy_dns_cached *entry = &set[0];
+    type = outcome == GY_DNS_STUB_NO_NAME ? 0 : type;
+    for (uint32_t i = 0; i < WAYS; i++) {
+        if (set[i].until_ms != 0 && set[i].type == type && gy_dns_name_equal(set[i].name, name)) {
+            entry = &set[i];
+            break;
+        }
+        if (set[i].until_ms < entry->until_ms) {
+            entry = &set[i]; /* free, over, or the first that will be */
+        }
+    }
+    stub->counts.evicted += entry->until_ms > now_ms;
+    entry->until_ms = now_ms + (uint64_t)(ttl < max ? ttl : max) * MS_PER_SECOND;
+    gy_dns_name_lower(name, entry->name);
+    entry->outcome = (uint8_t)outcome;
+    entry->type = type;
+    entry->count = (uint8_t)count;
+    gy_assert(count <= GY_DNS_STUB_ADDRESSES);
+    for (uint32_t i = 0; i < count; i++) {
+        memcpy(entry->addresses[i], addresses[i].bytes, sizeof entry->addresses[i]);
+    }
+}

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/* The memory of zones: while they are collected, and as they are served. */
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "core/log.h"
+#include "servers/dns/dns_zone_internal.h"
+
+#define BLOCK_ALIGN 64
+#define RECENT_NS   2000000000 /* coarser than any file system's times */
+#define SECOND_NS   1000000000
+
+/* ---- files ---- */
+
+int dns_zone_files_add(struct dns_zone_file **files, const char *folder, const char *path,
+                       const struct stat *status)
+{
+    size_t folder_bytes = strlen(folder);
+    size_t path_bytes = strlen(path) + 1;
+    struct dns_zone_file *file = malloc(sizeof *file + folder_bytes + path_bytes);
+    struct timespec now;
+    if (file == NULL) {
+        return GY_ENOMEM;
+    }
+    clock_gettime(CLOCK_REALTIME, &now);
+    int64_t age = (now.tv_sec - status->st_mtim.tv_sec) * (int64_t)SECOND_NS + now.tv_nsec -
+                  status->st_mtim.tv_nsec;
+    *file = (struct dns_zone_file){.next = *files,
+                                   .device = status->st_dev,
+                                   .inode = status->st_ino,
+                                   .bytes = status->st_size,
+                                   .modified = status->st_mtim,
+                                   .changed = status->st_ctim,
+                                   .recent = age < RECENT_NS};
+    memcpy(file->path, folder, folder_bytes);
+    memcpy(file->path + folder_bytes, path, path_bytes);
+    *files = file;
+    return 0;
+}
+
+void dns_zone_files_free(struct dns_zone_file *files)
+{
+    while (files != NULL) {
+        struct dns_zone_file *next = files->next;
+        free(files);
+        files = next;
+    }
+}
+
+static bool same_time(const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+/* ---- blocks ---- */
+
+/* In front of each zone. */
+struct block {
+    _Atomic uint32_t owners;
+    struct dns_zone_file *files;
+    uint8_t padding[BLOCK_ALIGN - 16];
+};
+
+_Static_assert(sizeof(struct block) == BLOCK_ALIGN, "a zone behind it is aligned");
+
+static struct block *block_of(const struct gy_dns_zone *zone)
+{
+    return (struct block *)((uintptr_t)zone - sizeof(struct block));
+}
+
+void *dns_zone_block(size_t bytes)
+{
+    size_t all = (sizeof(struct block) + bytes + BLOCK_ALIGN - 1) & ~(size_t)(BLOCK_ALIGN - 1);
+    struct block *block = aligned_alloc(BLOCK_ALIGN, all);
+    if (block == NULL) {
+        return NULL;
+    }
+    memset(block, 0, sizeof *block);
+    atomic_init(&block->owners, 1);
+    return block + 1;
+}
+
+void dns_zone_set_files(const struct gy_dns_zone *zone, struct dns_zone_file *files)
+{
+    block_of(zone)->files = files;
+}
+
+bool gy_dns_zone_unchanged(const struct gy_dns_zone *zone)
+{
+    const struct dns_zone_file *file = block_of(zone)->files;
+    bool unchanged = file != NULL;
+    for (; file != NULL && unchanged; file = file->next) {
+        struct stat now;
+        unchanged = !file->recent && stat(file->path, &now) == 0 && now.st_dev == file->device &&
+                    now.st_ino == file->inode && now.st_size == file->bytes &&
+                    same_time(&now.st_mtim, &file->modified) &&
+                    same_time(&now.st_ctim, &file->changed);
+    }
+    return unchanged;
+}
+
+const struct gy_dns_zone *gy_dns_zone_keep(const struct gy_dns_zone *zone)
+{
+    uint32_t before = atomic_fetch_add_explicit(&block_of(zone)->owners, 1, memory_order_relaxed);
+    gy_assert(before > 0);
+    return zone;
+}
+
+void gy_dns_zone_free(const struct gy_dns_zone *zone)
+{
+    if (zone == NULL) {
+        return;
+    }
+    struct block *block = block_of(zone);
+    uint32_t before = atomic_fetch_sub_explicit(&block->owners, 1, memory_order_acq_rel);
+    gy_assert(before > 0);
+    if (before == 1) {
+        dns_zone_files_free(block->files);
+        free(block);
+    }
+}
+
+const struct gy_dns_zone *gy_dns_zone_absent(const uint8_t *origin, uint64_t seed)
+{
+    void *memory = dns_zone_block(gy_dns_zone_absent_bytes());
+    return memory != NULL ? gy_dns_zone_write_absent(memory, origin, seed) : NULL;
+}
+
+/* ---- makers ---- */
+
+/* Memory of the builder. */
+struct dns_zone_piece {
+    struct dns_zone_piece *next;
+    uint64_t unused; /* what is behind it is aligned to 16 */
+    uint8_t data[];
+};
+
+static void *take_memory(void *context, size_t bytes)
+{
+    struct gy_dns_zone_maker *maker = context;
+    if (maker->bytes_max != 0 && maker->bytes + bytes > maker->bytes_max) {
+        return NULL;
+    }
+    struct dns_zone_piece *piece = malloc(sizeof *piece + bytes);
+    if (piece == NULL) {
+        return NULL;
+    }
+    maker->bytes += bytes;
+    piece->next = maker->pieces;
+    maker->pieces = piece;
+    return piece->data;
+}
+
+static void report(void *context, enum gy_dns_severity severity, const char *text)
+{
+    const struct gy_dns_zone_maker *maker = context;
+    gy_log(severity == GY_DNS_ERROR ? GY_LOG_ERROR : GY_LOG_WARN, "dns", "zone %s %s", maker->name,
+           text);
+}
+
+int dns_zone_maker_begin(struct gy_dns_zone_maker *maker, const uint8_t *origin, uint64_t seed,
+                         uint64_t bytes_max)
+{
+    memset(maker, 0, sizeof *maker);
+    maker->settings = (struct gy_dns_zone_settings){
+        .context = maker, .memory = take_memory, .report = report, .seed = seed};
+    maker->bytes_max = bytes_max;
+    gy_dns_name_to_text(origin, maker->name);
+    maker->builder = gy_dns_zone_begin(&maker->settings, origin);
+    return maker->builder != NULL ? 0 : GY_ENOMEM;
+}
+
+void dns_zone_maker_end(struct gy_dns_zone_maker *maker)
+{
+    while (maker->pieces != NULL) {
+        struct dns_zone_piece *next = maker->pieces->next;
+        free(maker->pieces);
+        maker->pieces = next;
+    }
+}
+
+struct gy_dns_zone_maker *gy_dns_zone_maker_open(const uint8_t *origin, uint64_t seed,
+                                                 uint64_t bytes_max)
+{
+    struct gy_dns_zone_maker *maker = malloc(sizeof *maker);
+    if (maker != NULL && dns_zone_maker_begin(maker, origin, seed, bytes_max) != 0) {
+        gy_dns_zone_maker_close(maker);
+        return NULL;
+    }
+    return maker;
+}
+
+struct gy_dns_zone_builder *gy_dns_zone_maker_builder(struct gy_dns_zone_maker *maker)
+{
+    return maker->builder;
+}
+
+int gy_dns_zone_maker_finish(struct gy_dns_zone_maker *maker, const struct gy_dns_zone **zone,
+                             struct gy_error *error)
+{
+    struct gy_error why = {0};
+    size_t bytes = 0;
+    int code = gy_dns_zone_finish(maker->builder, &bytes, &why);
+    if (code != 0) {
+        return gy_error_set(error, code, "the zone %s: %s", maker->name,
+                            why.message[0] != '\0' ? why.message : gy_error_text(code));
+    }
+    void *memory = dns_zone_block(bytes);
+    if (memory == NULL) {
+        return gy_error_set(error, GY_ENOMEM, "the zone %s needs %zu bytes, which there are not",
+                            maker->name, bytes);
+    }
+    *zone = gy_dns_zone_write(maker->builder, memory);
+    return 0;
+}
+
+void gy_dns_zone_maker_close(struct gy_dns_zone_maker *maker)
+{
+    if (maker != NULL) {
+        dns_zone_maker_end(maker);
+        free(maker);
+    }
+}

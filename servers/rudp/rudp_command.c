@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "servers/rudp/rudp_command.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clients/rudp/ping_command.h"
+#include "servers/plan.h"
+#include "servers/rudp/rudp_kind.h"
+#include "servers/serve.h"
+
+static void help(FILE *out)
+{
+    fprintf(out, "Usage: gyre rudp COMMAND\n"
+                 "Reliable UDP: messages whose guarantees are chosen one by one.\n\n"
+                 "  gyre rudp serve --echo --insecure    on 127.0.0.1:7117\n"
+                 "  gyre rudp ping 127.0.0.1:7117 --insecure\n\n"
+                 "Commands:\n"
+                 "  serve     a server that sends messages back, or takes them all\n"
+                 "  ping      how long messages take to such a server and back, by guarantee\n\n"
+                 "`gyre rudp COMMAND --help` tells more.\n");
+}
+
+static void serve_help(FILE *out)
+{
+    fprintf(out,
+            "Usage: gyre rudp serve --echo | --sink [FLAGS]\n"
+            "A reliable-UDP server: what `gyre rudp ping` and gyre-load measure with.\n\n"
+            "  gyre rudp serve --echo --insecure             on 127.0.0.1:7117\n"
+            "  gyre rudp serve --sink --insecure --listen :7117 --workers 2\n\n"
+            "  --echo                  send every message back, with its guarantee\n"
+            "  --sink                  take them all\n"
+            "  --insecure              without encryption: whoever sees the packets can read and\n"
+            "                          forge them. There is no other mode yet\n"
+            "  --datagram BYTES        of the longest datagram sent (default: 1200)\n"
+            "%s%s",
+            gy_plan_flags_help, gy_serve_flags_help);
+}
+
+static int read_datagram(struct gy_rudp_flags *rudp, const char *text, struct gy_error *error)
+{
+    char *end = NULL;
+    unsigned long bytes = text != NULL ? strtoul(text, &end, 10) : 0;
+    if (text == NULL || text[0] < '0' || text[0] > '9' || *end != '\0' ||
+        bytes < GY_RUDP_DATAGRAM_MIN || bytes > GY_RUDP_DATAGRAM_MAX) {
+        return gy_error_set(error, GY_EINVAL, "--datagram %s: not a number from %d to %d",
+                            text != NULL ? text : "", GY_RUDP_DATAGRAM_MIN, GY_RUDP_DATAGRAM_MAX);
+    }
+    rudp->datagram_bytes = (uint32_t)bytes;
+    return 1;
+}
+
+/* 1: taken; 0: not one of these; negative: GY_EINVAL. */
+static int own_flag(struct gy_rudp_flags *rudp, int argc, char **argv, int *index,
+                    struct gy_error *error)
+{
+    const char *argument = argv[*index];
+    if (strcmp(argument, "--echo") == 0) {
+        rudp->echo = true;
+    } else if (strcmp(argument, "--sink") == 0) {
+        rudp->sink = true;
+    } else if (strcmp(argument, "--insecure") == 0) {
+        rudp->insecure = true;
+    } else if (strncmp(argument, "--datagram=", 11) == 0) {
+        return read_datagram(rudp, argument + 11, error);
+    } else if (strcmp(argument, "--datagram") == 0) {
+        return read_datagram(rudp, *index + 1 < argc ? argv[++*index] : NULL, error);
+    } else {
+        return 0;
+    }
+    return 1;
+}
+
+/* -1: go on; otherwise the exit status. */
+static int read_flags(struct gy_plan_flags *flags, struct gy_rudp_flags *rudp, int argc,
+                      char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        struct gy_error error = {0};
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            serve_help(stdout);
+            return 0;
+        }
+        int taken = own_flag(rudp, argc, argv, &i, &error);
+        if (taken == 0) {
+            taken = gy_plan_flag(flags, argc, argv, &i, &error);
+        }
+        if (taken <= 0) {
+            fprintf(stderr, "gyre rudp serve: %s%s\nTry `gyre rudp serve --help`.\n",
+                    taken < 0 ? error.message : "unknown flag or argument ",
+                    taken < 0 ? "" : argv[i]);
+            return 2;
+        }
+    }
+    if (flags->config == NULL && rudp->echo == rudp->sink) {
+        fprintf(stderr, "gyre rudp serve: one of --echo and --sink is needed\n"
+                        "Try `gyre rudp serve --help`.\n");
+        return 2;
+    }
+    return -1;
+}
+
+static void listening(void *context, const struct gy_serve_place *places, uint32_t count,
+                      uint32_t workers)
+{
+    (void)context;
+    for (uint32_t i = 0; i < count; i++) {
+        printf("gyre %s (%s): listening on %s with %u worker%s\n", places[i].server,
+               places[i].datagrams ? "UDP" : "TCP", places[i].address, workers,
+               workers == 1 ? "" : "s");
+    }
+    fflush(stdout);
+}
+
+static int serve_main(int argc, char **argv)
+{
+    static struct gy_rudp_flags rudp; /* SIGHUP reads them again */
+    struct gy_plan_flags flags = {.rudp = &rudp};
+    int status = read_flags(&flags, &rudp, argc, argv);
+    if (status >= 0) {
+        return status;
+    }
+    if (flags.check) {
+        return gy_plan_check(&flags);
+    }
+    struct gy_serve_hooks hooks = {
+        .listening = listening, .make = gy_plan_make, .make_context = &flags};
+    return gy_serve(&hooks);
+}
+
+int gy_rudp_main(int argc, char **argv)
+{
+    if (argc >= 2 && strcmp(argv[1], "serve") == 0) {
+        return serve_main(argc - 1, argv + 1);
+    }
+    if (argc >= 2 && strcmp(argv[1], "ping") == 0) {
+        return gy_rudp_ping_main(argc - 1, argv + 1);
+    }
+    if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+        help(stdout);
+        return 0;
+    }
+    if (argc >= 2) {
+        fprintf(stderr, "gyre rudp: there is no command `%s`\n\n", argv[1]);
+    }
+    help(stderr);
+    return 2;
+}

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/* A `rudp` block: its keys. */
+
+#include "servers/rudp/rudp_kind.h"
+
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "core/datagram.h"
+#include "servers/rudp/rudp_server.h"
+
+#define WINDOW_MIN (64u << 10)
+#define WINDOW_MAX (1u << 30)
+#define MEMORY_MAX (1u << 30)
+#define IDLE_MAX   3600000
+#define MS         1000000ull
+
+/* Made by the process that keeps the sockets, so that a connection of a process that has ended
+ * gets its reset from the next one. */
+static struct gy_siphash_key door_key;
+static bool door_key_made;
+
+struct server {
+    struct gy_rudp_server rudp;
+    const struct gy_config_directive *service_at;
+    bool insecure;
+};
+
+/* ---- keys ---- */
+
+static int take_service(void *context, const struct gy_config_directive *directive,
+                        struct gy_error *error)
+{
+    struct server *server = context;
+    if (strcmp(directive->values[0], "echo") != 0 && strcmp(directive->values[0], "sink") != 0) {
+        return gy_config_error(directive, error, "%.64s is no service; write echo or sink",
+                               directive->values[0]);
+    }
+    server->service_at = directive;
+    server->rudp.ops = directive->values[0][0] == 'e' ? &gy_rudp_echo : &gy_rudp_sink;
+    return 0;
+}
+
+static int take_bytes(void *context, const struct gy_config_directive *directive,
+                      struct gy_error *error)
+{
+    struct server *server = context;
+    struct gy_rudp_config *config = &server->rudp.host.config;
+    uint64_t bytes = 0;
+    int code;
+    if (strcmp(directive->key, "datagram") == 0) {
+        code = gy_config_bytes(directive, 0, GY_RUDP_DATAGRAM_MIN, GY_RUDP_DATAGRAM_MAX, &bytes,
+                               error);
+        config->datagram_bytes = (uint32_t)bytes;
+    } else if (strcmp(directive->key, "window") == 0) {
+        code = gy_config_bytes(directive, 0, WINDOW_MIN, WINDOW_MAX, &bytes, error);
+        config->window_bytes = bytes;
+    } else if (strcmp(directive->key, "max-message") == 0) {
+        code = gy_config_bytes(directive, 0, 1, GY_RUDP_MESSAGE_LIMIT, &bytes, error);
+        config->message_max = bytes;
+    } else {
+        code = gy_config_bytes(directive, 0, 1u << 20, MEMORY_MAX, &bytes, error);
+        server->rudp.host.memory_bytes = (size_t)bytes;
+    }
+    return code;
+}
+
+static int take_count(void *context, const struct gy_config_directive *directive,
+                      struct gy_error *error)
+{
+    struct server *server = context;
+    bool channels = strcmp(directive->key, "channels") == 0;
+    uint64_t count = 0;
+    int code =
+        gy_config_number(directive, 0, 1, channels ? 256 : GY_RUDP_SESSIONS_MAX, &count, error);
+    if (code == 0 && channels) {
+        server->rudp.host.config.channels = (uint32_t)count;
+    } else if (code == 0) {
+        server->rudp.host.connections_max = (uint32_t)count;
+    }
+    return code;
+}
+
+static int take_idle(void *context, const struct gy_config_directive *directive,
+                     struct gy_error *error)
+{
+    struct server *server = context;
+    uint64_t ms = 0;
+    int code = gy_config_time(directive, 0, IDLE_MAX, &ms, error);
+    if (code == 0 && ms < 1000) {
+        return gy_config_error(directive, error, "at least 1s");
+    }
+    server->rudp.host.config.idle_timeout_ns = ms * MS;
+    return code;
+}
+
+static int take_switch(void *context, const struct gy_config_directive *directive,
+                       struct gy_error *error)
+{
+    struct server *server = context;
+    bool on = false;
+    int code = gy_config_switch(directive, 0, &on, error);
+    if (strcmp(directive->key, "steer") == 0) {
+        server->rudp.host.unsteered = !on;
+    } else {
+        server->insecure = on;
+    }
+    return code;
+}
+
+static const struct gy_config_key keys[] = {
+    {"service", 1, 1, GY_CONFIG_PLAIN, true, take_service, "echo or sink"},
+    {"insecure", 1, 1, GY_CONFIG_PLAIN, true, take_switch, "on"},
+    {"steer", 1, 1, GY_CONFIG_PLAIN, true, take_switch, "on or off"},
+    {"datagram", 1, 1, GY_CONFIG_PLAIN, true, take_bytes, "1200"},
+    {"window", 1, 1, GY_CONFIG_PLAIN, true, take_bytes, "1m"},
+    {"max-message", 1, 1, GY_CONFIG_PLAIN, true, take_bytes, "512k"},
+    {"memory", 1, 1, GY_CONFIG_PLAIN, true, take_bytes, "64m"},
+    {"channels", 1, 1, GY_CONFIG_PLAIN, true, take_count, "16"},
+    {"connections", 1, 1, GY_CONFIG_PLAIN, true, take_count, "1024"},
+    {"idle-timeout", 1, 1, GY_CONFIG_PLAIN, true, take_idle, "30s"},
+};
+
+/* ---- the kind ---- */
+
+static int rudp_begin(void *context, void *owner)
+{
+    struct server *server = context;
+    (void)owner;
+    gy_rudp_server_init(&server->rudp, &gy_rudp_echo, NULL);
+    return 0;
+}
+
+int gy_rudp_kind_flags(void *context, const struct gy_rudp_flags *flags, struct gy_error *error)
+{
+    struct server *server = context;
+    (void)error;
+    server->rudp.ops = flags->sink ? &gy_rudp_sink : &gy_rudp_echo;
+    server->insecure = flags->insecure;
+    if (flags->datagram_bytes != 0) {
+        server->rudp.host.config.datagram_bytes = flags->datagram_bytes;
+    }
+    return 0;
+}
+
+static int rudp_settle(void *context, const struct gy_server_setup *setup,
+                       const struct gy_config_directive *at, struct gy_error *error)
+{
+    const struct server *server = context;
+    const struct gy_rudp_config *config = &server->rudp.host.config;
+    (void)setup;
+    if (server->service_at == NULL) {
+        return gy_config_error(at, error,
+                               "it says nothing of what to do with messages; write service echo; "
+                               "or service sink;");
+    }
+    if (config->message_max > config->window_bytes - config->window_bytes / 4) {
+        return gy_config_error(at, error,
+                               "max-message is more than three quarters of the window; write a "
+                               "larger window");
+    }
+    return 0;
+}
+
+static int rudp_open(void *context, const struct gy_server_setup *setup, struct gy_error *error)
+{
+    struct server *server = context;
+    if (!server->insecure) {
+        return gy_error_set(error, GY_EINVAL,
+                            "the server %s: reliable UDP is not encrypted yet, so that whoever "
+                            "sees its packets can read and forge them; where that is all right, "
+                            "write insecure on; or --insecure",
+                            setup->name);
+    }
+    if (!door_key_made && getrandom(&door_key, sizeof door_key, 0) != sizeof door_key) {
+        return gy_error_set(error, GY_EIO, "asking the system for random bytes");
+    }
+    door_key_made = true;
+    server->rudp.host.key = door_key;
+    server->rudp.counts = setup->counts;
+    if (setup->workers > GY_RUDP_WORKERS_MAX) {
+        return gy_error_set(error, GY_EINVAL, "the server %s: at most %d workers", setup->name,
+                            GY_RUDP_WORKERS_MAX);
+    }
+    return 0;
+}
+
+static int rudp_prepare(void *context, struct gy_error *error)
+{
+    struct server *server = context;
+    (void)error;
+    server->rudp.host.process = (uint32_t)getpid(); /* another one than its predecessor's */
+    return 0;
+}
+
+static const struct gy_datagram_options *rudp_datagrams(void *context)
+{
+    (void)context;
+    return &gy_rudp_host_datagrams;
+}
+
+static const struct gy_server_metrics metrics = {
+    .rows = gy_rudp_rows,
+    .row_count = GY_RUDP_ROWS,
+    .counts_bytes = sizeof(struct gy_rudp_counts),
+};
+
+const struct gy_server_kind gy_rudp_kind = {
+    .name = "rudp",
+    .server_bytes = sizeof(struct server),
+    .keys = keys,
+    .key_count = sizeof keys / sizeof keys[0],
+    .begin = rudp_begin,
+    .settle = rudp_settle,
+    .open = rudp_open,
+    .worker_open = gy_rudp_server_worker_open,
+    .worker_close = gy_rudp_server_worker_close,
+    .datagrams = rudp_datagrams,
+    .prepare = rudp_prepare,
+    .metrics = &metrics,
+};

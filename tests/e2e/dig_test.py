@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""gyre dig against gyre dns, against name servers that misbehave, and beside dig where there is one."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import socket
+import ssl
+import struct
+import subprocess
+import tempfile
+import threading
+
+from harness import PROGRAM, Skip, equal, free_ports, output_of, run, test, true, until
+
+ZONE = """$TTL 300
+@ SOA ns1 hostmaster 1 7200 900 1209600 60
+@ NS ns1
+ns1 A 127.0.0.1
+www A 192.0.2.80
+www AAAA 2001:db8::80
+alias CNAME www
+mx MX 10 www
+a-rather-long-name-that-leaves-no-room A 192.0.2.3
+text TXT "two words" "quote\\"d"
+""" + "".join(f"many A 198.51.100.{i}\n" for i in range(200))
+
+
+@contextlib.contextmanager
+def served(*zones, host="127.0.0.1", port=None):
+    """`gyre dns` with zones (name, text); its port."""
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        port = port or free_ports(1)[0]
+        flags = []
+        for number, (name, text) in enumerate(zones):
+            path = os.path.join(folder, f"zone{number}")
+            with open(path, "w", encoding="ascii") as file:
+                file.write(text)
+            flags += ["--zone", f"{name}={path}"]
+        log = stack.enter_context(open(os.path.join(folder, "log"), "w+b"))
+        process = subprocess.Popen([PROGRAM, "dns", "--workers", "1", "--listen", f"{host}:{port}", *flags],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log,
+                                   start_new_session=True)
+
+        def text_of_log():
+            log.seek(0)
+            return log.read().decode(errors="replace")
+
+        try:
+            until(lambda: ") serves" in text_of_log(), "it serves")
+            yield port
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def dig(port, *words, server="127.0.0.1", data=""):
+    """(status, what it printed); nothing on stderr."""
+    status, out, err = output_of([PROGRAM, "dig", f"@{server}", "-p", str(port), *words], data=data)
+    equal(err, "", f"stderr of dig {' '.join(words)}")
+    return status, out
+
+
+@test
+def an_answer_is_laid_out_as_dig_does_it():
+    with served(("example.com", ZONE)) as port:
+        status, out = dig(port, "www.example.com")
+        equal(status, 0, "the exit status")
+        for part in (r"^; <<>> gyre dig \S+ <<>> @127\.0\.0\.1 -p \d+ www\.example\.com\n; \(1 server found\)\n",
+                     r"^;; ->>HEADER<<- opcode: QUERY, status: NOERROR, id: \d+\n"
+                     r";; flags: qr aa rd; QUERY: 1, ANSWER: 1, AUTHORITY: 0, ADDITIONAL: 1\n",
+                     r"^;; OPT PSEUDOSECTION:\n; EDNS: version: 0, flags:; udp: \d+\n; COOKIE: [0-9a-f]{48} \(good\)\n",
+                     r"^;; QUESTION SECTION:\n;www\.example\.com\.\t\tIN\tA\n\n;; ANSWER SECTION:\n"
+                     r"www\.example\.com\.\t300\tIN\tA\t192\.0\.2\.80\n\n",
+                     rf"^;; Query time: \d+ msec\n;; SERVER: 127\.0\.0\.1#{port}\(127\.0\.0\.1\) \(UDP\)\n;; WHEN: ",
+                     r"^;; MSG SIZE  rcvd: 88$"):
+            true(re.search(part, out, re.MULTILINE), f"{part} is in {out}")
+        status, out = dig(port, "no.example.com")
+        equal(status, 0, "what does not exist is an answer too")
+        true("status: NXDOMAIN" in out and ";; AUTHORITY SECTION:" in out, out)
+
+
+@test
+def what_dig_prints_is_printed():
+    program = shutil.which("dig")
+    if not program:
+        raise Skip("dig is not installed")
+    with served(("example.com", ZONE)) as port:
+        for words in (["+noall", "+answer", "mx.example.com", "MX"],
+                      ["+short", "alias.example.com", "www.example.com", "AAAA"],
+                      ["+nocmd", "+nostats", "+nocookie", "www.example.com", "AAAA"],
+                      ["+nocmd", "+nostats", "+nocookie", "no.example.com"],
+                      ["+nocmd", "+nostats", "+noedns", "+norec", "+noadflag", "mx", "mx.example.com"],
+                      ["+nocmd", "+noall", "+question", "+answer", "+authority", "www.example.com", "x.example.com"],
+                      ["+nocmd", "+nottlid", "+noclass", "+nocomments", "+nostats", "mx.example.com", "MX"],
+                      ["+noall", "+answer", "+nottlid", "mx.example.com", "MX"],
+                      ["+noall", "+answer", "a-rather-long-name-that-leaves-no-room.example.com"],
+                      ["+noall", "+answer", "text.example.com", "TXT"],
+                      ["+noall", "+answer", "+tcp", "many.example.com"],
+                      ["+noall", "+question", "-x", "2001:db8::7"],
+                      ["+noall", "+question", "-x", "192.0.2.7"],
+                      ["+nocmd", "+nostats", "+nocookie", "-t", "txt", "-c", "CH", "version.bind"]):
+            _, theirs, _ = output_of([program, "@127.0.0.1", "-p", str(port), *words])
+            _, ours = dig(port, *words)
+            theirs, ours = (re.sub(r"id: \d+", "id:", text) for text in (theirs, ours))
+            equal(ours, theirs, f"what is printed for {' '.join(words)}")
+
+
+@test
+def names_types_and_options_come_in_any_order():
+    with served(("example.com", ZONE)) as port:
+        equal(dig(port, "+short", "AAAA", "www.example.com", "mx", "mx.example.com")[1],
+              "2001:db8::80\n10 www.example.com.\n", "two queries, types first")
+        equal(dig(port, "www.example.com", "+short", "mx.example.com", "MX", "+short")[1],
+              "192.0.2.80\n10 www.example.com.\n", "options behind each name")
+        equal(dig(port, "+short", "-q", "www.example.com", "-t", "AAAA", "-c", "IN", "-4")[1], "2001:db8::80\n", "flags")
+        equal(dig(port, "-f", "-", "+short", data="www.example.com\n\n; no\nmx.example.com MX\n")[1],
+              "192.0.2.80\n10 www.example.com.\n", "a batch")
+
+
+@test
+def a_cut_answer_is_asked_for_by_tcp():
+    with served(("example.com", ZONE)) as port:
+        status, out = dig(port, "many.example.com")
+        true(";; Truncated, retrying in TCP mode." in out and "(TCP)" in out, out)
+        equal((status, out.count("198.51.100.")), (0, 200), "all of it")
+        _, out = dig(port, "+ignore", "many.example.com")
+        true(" tc " in out and "(UDP)" in out, "what is cut stays cut")
+
+
+@test
+def json_is_one_line_an_answer():
+    with served(("example.com", ZONE)) as port:
+        status, out = dig(port, "+json", "+dnssec", "alias.example.com", "text.example.com", "TXT", "+json")
+        first, second = (json.loads(line) for line in out.splitlines())
+        equal((status, first["transport"], first["server"]), (0, "UDP", f"127.0.0.1#{port}"), "where from")
+        message = first["responseMessage"]
+        equal((message["QNAME"], message["QTYPEname"], message["RCODE"], message["AA"], message["ANCOUNT"]),
+              ("alias.example.com.", "A", 0, 1, 2), "the head")
+        equal([(rr["TYPEname"], rr["TTL"], rr.get("rdataCNAME"), rr.get("rdataA")) for rr in message["answerRRs"]],
+              [("CNAME", 300, "www.example.com.", None), ("A", 300, None, "192.0.2.80")], "the answer")
+        equal(second["responseMessage"]["answerRRs"][0]["rdataTXT"], '"two words" "quote\\"d"', "text")
+    status, out = dig(free_ports(1)[0], "+json", "+tries=1", "www.example.com")
+    equal((status, json.loads(out)["error"]), (9, "connection refused"), "no server")
+
+
+@test
+def exit_statuses_are_those_of_dig():
+    port = free_ports(1)[0]
+    status, out = dig(port, "+tries=2", "www.example.com")
+    equal((status, out.count(f"communications error to 127.0.0.1#{port}: connection refused")), (9, 2), "nobody there")
+    true(out.endswith(";; no servers could be reached\n"), out)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", port))
+        status, out = dig(port, "+time=1", "+tries=1", "www.example.com")
+        true(status == 9 and ": timed out" in out, f"a server that is silent: {status} {out}")
+    for words, wanted in ((["+bogus", "x"], 1), (["-t", "NOSUCH", "x"], 1), (["a..b"], 1), (["-x", "nonsense"], 1),
+                          (["@", "x"], 1), (["-p"], 1), (["+cookie=abc", "x"], 1), (["-f", "/nonexistent"], 8),
+                          (["-h"], 0)):
+        status, _, err = output_of([PROGRAM, "dig", *words])
+        equal((status, bool(err)), (wanted, wanted != 0), f"the status of {words}")
+    status, _, err = output_of([PROGRAM, "dig", "@no.such.invalid", "x"])
+    true(status == 1 and "there is no such name" in err, f"a server that does not exist: {status} {err}")
+
+
+@test
+def a_trace_goes_from_the_root_down():
+    port = free_ports(1)[0]
+    root = ("$TTL 300\n@ SOA ns. . 1 2 3 4 5\n@ NS ns.\nns. A 127.0.0.1\ncom. NS ns.com.\nns.com. A 127.0.0.2\n")
+    com = ("$TTL 300\n@ SOA ns hostmaster 1 2 3 4 5\n@ NS ns\nns A 127.0.0.2\n"
+           "example NS ns1.example\nns1.example A 127.0.0.3\n")
+    with served((".", root), port=port), served(("com", com), host="127.0.0.2", port=port), \
+            served(("example.com", ZONE), host="127.0.0.3", port=port):
+        status, out = dig(port, "+trace", "www.example.com")
+        equal(status, 0, out)
+        equal(re.findall(r"Received \d+ bytes from (\S+)#", out), ["127.0.0.1", "127.0.0.1", "127.0.0.2", "127.0.0.3"],
+              "who was asked")
+        true(re.search(r"^com\.\t\t\t300\tIN\tNS\tns\.com\.\n", out, re.MULTILINE), out)
+        true(re.search(r"^www\.example\.com\.\t300\tIN\tA\t192\.0\.2\.80\n", out, re.MULTILINE), out)
+
+
+# ---- a name server of the test's -------------------------------------------------------------------------------------
+
+
+def name(text):
+    return b"".join(bytes([len(label)]) + label.encode() for label in text.split(".") if label) + b"\0"
+
+
+def record(owner, kind, data, ttl=60):
+    return name(owner) + struct.pack("!HHIH", kind, 1, ttl, len(data)) + data
+
+
+def soa(serial):
+    return record("example.com", 6, name("ns.example.com") + name("h.example.com") + struct.pack("!5I", serial, 2, 3, 4, 5))
+
+
+@contextlib.contextmanager
+def streaming(*messages, cut=False, secure=None):
+    """A TCP server, or one of TLS, that answers each query with messages (lists of records)."""
+    with socket.create_server(("127.0.0.1", free_ports(1)[0])) as server:
+        def serve():
+            while True:
+                try:
+                    client, _ = server.accept()
+                except OSError:
+                    return
+                with contextlib.suppress(OSError, ValueError), client:
+                    with secure.wrap_socket(client, server_side=True) if secure else client as client:
+                        query = client.recv(4096)[2:]
+                        end = query.index(b"\0", 12) + 5
+                        for number, records in enumerate(messages):
+                            question = query[12:end] if number == 0 else b""
+                            data = query[:2] + struct.pack("!5H", 0x8400, number == 0, len(records), 0, 0) + question
+                            data += b"".join(records)
+                            client.sendall(struct.pack("!H", len(data)) + data)
+                        if not cut:
+                            client.recv(1)
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join(5)
+
+
+@test
+def transfers_of_many_messages_are_printed_whole():
+    rest = [record(f"h{i}.example.com", 1, bytes([10, 0, i // 256, i % 256])) for i in range(1000)]
+    with streaming([soa(7)] + rest[:500], rest[500:], [soa(7)]) as port:
+        status, out = dig(port, "example.com", "AXFR")
+        equal(status, 0, out[-300:])
+        equal(len(re.findall(r"^h\d+\.example\.com\.", out, re.MULTILINE)), 1000, "records")
+        equal(len(re.findall(r"\tSOA\t", out)), 2, "its ends")
+        true(re.search(r"^;; XFR size: 1002 records \(messages 3, bytes \d+\)$", out, re.MULTILINE), out[-300:])
+        equal(dig(port, "example.com", "AXFR", "+onesoa", "+noall", "+answer")[1].count("\tSOA\t"), 1, "one SOA")
+    with streaming([soa(7)] + rest, cut=True) as port:
+        status, out = dig(port, "example.com", "AXFR")
+        true(status != 0 and "Transfer failed" in out and "end of file" in out, f"one that is cut: {status}")
+    differences = [soa(7), soa(5), rest[0], soa(6), rest[1], soa(6), rest[1], soa(7), rest[2], soa(7)]
+    with streaming(differences[:4], differences[4:]) as port:
+        status, out = dig(port, "example.com", "IXFR=5")
+        true(status == 0 and "XFR size: 10 records (messages 2" in out, out)
+    with streaming([soa(7)]) as port:
+        status, out = dig(port, "example.com", "IXFR=7")
+        true(status == 0 and "XFR size: 1 records" in out, "nothing new")
+
+
+@test
+def tls_believes_anybody_unless_it_is_told_whom():
+    with tempfile.TemporaryDirectory() as folder:
+        for words in (["localhost", "127.0.0.1"], ["--dir", os.path.join(folder, "stranger"), "elsewhere.example"]):
+            subprocess.run([PROGRAM, "cert", "--dir", folder, *words], check=True, stdout=subprocess.DEVNULL)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(os.path.join(folder, "localhost.pem"), os.path.join(folder, "localhost.key"))
+        context.set_alpn_protocols(["dot"])
+        ours, stranger = (os.path.join(folder, name) for name in ("authority.pem", "stranger/authority.pem"))
+        with streaming([record("www.example.com", 1, bytes([192, 0, 2, 80]))], secure=context) as port:
+            status, out = dig(port, "+tls", "www.example.com")
+            true(status == 0 and "(TLS)" in out and "192.0.2.80" in out, f"opportunistic: {status} {out}")
+            for words, wanted in (([f"+tls-ca={ours}"], 0), ([f"+tls-ca={ours}", "+tls-hostname=localhost"], 0),
+                                  ([f"+tls-ca={ours}", "+tls-hostname=elsewhere.example"], 9),
+                                  ([f"+tls-ca={stranger}"], 9), (["+tls-hostname=localhost"], 9)):
+                status, out = dig(port, *words, "+short", "www.example.com")
+                equal((status, out.endswith("192.0.2.80\n")), (wanted, wanted == 0), f"{words}: {out}")
+            true("certificate" in out, f"why it is refused: {out}")
+
+
+@test
+def forged_answers_are_told_and_passed_over():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", free_ports(1)[0]))
+
+        def serve():
+            query, client = server.recvfrom(4096)
+            end = query.index(b"\0", 12) + 5
+            head = struct.pack("!5H", 0x8400, 1, 1, 0, 0)
+            for number, address in ((b"\0\0" if query[:2] != b"\0\0" else b"\1\1", 66), (query[:2], 80)):
+                server.sendto(number + head + query[12:end] + record("www.example.com", 1, bytes([192, 0, 2, address])), client)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        status, out = dig(server.getsockname()[1], "+noedns", "www.example.com")
+        thread.join(5)
+        true(status == 0 and "Warning: ID mismatch" in out and "192.0.2.80" in out and "192.0.2.66" not in out, out)
+
+
+run()

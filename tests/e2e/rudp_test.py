@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""gyre rudp: a server that echoes, pinged directly and through a translator of addresses that forgets."""
+
+import json
+import os
+import random
+import re
+import select
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+
+from configured import Configured
+from harness import ALARMS, PROGRAM, Server, Skip, equal, free_ports, output_of, run, test, true, until
+
+LOAD = os.path.abspath(os.environ.get("GYRE_LOAD", "build/debug/gyre-load"))
+
+CONFIG = """workers {workers};
+admin 127.0.0.1:{admin};
+rudp {
+    listen 127.0.0.1:{port};
+    service echo;
+    insecure on;
+    steer {steer};
+}
+"""
+
+
+class Rudp(Server):
+    """`gyre rudp serve`."""
+
+    def __init__(self, *flags, workers=2, **more):  # pylint: disable=super-init-not-called
+        self.port = free_ports(1)[0]
+        self.errors = tempfile.TemporaryFile()
+        self.process = subprocess.Popen([PROGRAM, "rudp", "serve", "--insecure", "--workers", str(workers), "--listen",
+                                         f"127.0.0.1:{self.port}", *flags], stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.PIPE, stderr=self.errors, start_new_session=True, **more)
+        self.pid = self.process.pid
+        line = self.process.stdout.readline().decode()
+        if not re.match(r"gyre rudp \(UDP\): listening on .*:\d+ with", line):
+            self.end()
+            raise AssertionError(f"gyre rudp did not begin to listen: {line}{self.log()}")
+        until(lambda: " serves" in self.log(), "it serves")
+
+    def __enter__(self):
+        return self
+
+
+class Block(Configured):
+    """A server of a file, which answers at its admin listener."""
+
+    def answers(self):
+        try:
+            return self.fetch("admin", "/metrics").status == 200
+        except OSError:
+            return False
+
+
+def configured(workers=2, steer="on"):
+    return Block(CONFIG.replace("{workers}", str(workers)).replace("{steer}", steer))
+
+
+def ping(port, *flags, status=0):
+    done = subprocess.run([PROGRAM, "rudp", "ping", f"127.0.0.1:{port}", "--insecure", "--json", *flags],
+                          capture_output=True, text=True, timeout=60, check=False)
+    true(not ALARMS.search(done.stderr), f"nothing complains: {done.stderr[-3000:]}")
+    equal(done.returncode, status, f"the exit status; {done.stderr}")
+    return json.loads(done.stdout)["guarantees"] if status == 0 else done.stderr
+
+
+class Translator:
+    """Relays datagrams of one client; from time to time the server sees it come from another port, and what is under
+    way to the old one is lost."""
+
+    def __init__(self, port, every):
+        self.server = ("127.0.0.1", port)
+        self.every = every
+        self.changes = 0
+        self.inner = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.inner.bind(("127.0.0.1", 0))
+        self.port = self.inner.getsockname()[1]
+        self.ended = threading.Event()
+        self.thread = threading.Thread(target=self.relay)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.thread.join()
+        self.inner.close()
+
+    def fresh(self):
+        outer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        outer.connect(self.server)
+        return outer
+
+    def relay(self):
+        outer, client, passed = self.fresh(), None, 0
+        while not self.ended.is_set():
+            for ready in select.select([self.inner, outer], [], [], 0.05)[0]:
+                if ready is outer:
+                    self.inner.sendto(outer.recv(65536), client)
+                    continue
+                data, client = self.inner.recvfrom(65536)
+                passed += 1
+                if passed % self.every == 0:
+                    outer.close()
+                    outer = self.fresh()
+                    self.changes += 1
+                outer.send(data)
+        outer.close()
+
+
+@test
+def messages_of_every_guarantee_come_back():
+    with Rudp("--echo") as server:
+        found = ping(server.port, "--count", "50", "--interval", "2")
+        equal(sorted(found), ["ordered", "sequenced", "unordered", "unreliable"])
+        for name, result in found.items():
+            equal((result["sent"], result["received"]), (50, 50), name)
+
+
+@test
+def large_messages_come_back():
+    with Rudp("--echo") as server:
+        found = ping(server.port, "--count", "20", "--interval", "0", "--size", "65536", "--guarantee", "ordered")
+        equal(found["ordered"]["received"], 20)
+
+
+@test
+def a_sink_keeps_what_it_gets():
+    with Rudp("--sink") as server:
+        text = ping(server.port, "--count", "2", "--interval", "1", "--timeout", "300", "--guarantee", "unordered", status=1)
+        equal(text, "", "messages that do not come back are no error of the connection")
+
+
+@test
+def a_client_that_changes_its_port_goes_on_with_four_workers():
+    for steer in ("on", "off"):
+        with configured(workers=4, steer=steer) as server, Translator(server.port, 25) as translator:
+            found = ping(translator.port, "--count", "200", "--interval", "1", "--guarantee", "ordered", "--guarantee",
+                         "unordered")
+            equal((found["ordered"]["received"], found["unordered"]["received"]), (200, 200))
+            true(translator.changes >= 5, f"it changed {translator.changes} times")
+            metrics = server.metrics()
+            true(metrics['gyre_rudp_paths_changed_total{server="rudp"}'] >= 3, "the server follows")
+            forwarded = metrics['gyre_rudp_forwarded_total{server="rudp"}']
+            true(steer == "on" or forwarded > 0, f"what other workers got was forwarded: {forwarded}")
+
+
+@test
+def nobody_there_is_said_in_time():
+    began = time.monotonic()
+    text = ping(free_ports(1)[0], "--timeout", "400", status=1)
+    true("did not answer" in text and "running there?" in text, text)
+    true(time.monotonic() - began < 5, "it does not wait for long")
+
+
+@test
+def noise_gets_no_more_than_it_sends_and_harms_nobody():
+    with configured() as server:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as noise:
+            noise.connect(("127.0.0.1", server.port))
+            noise.settimeout(0.2)
+            chance = random.Random(7)
+            sent = received = 0
+            for length in [1, 2, 8, 9, 20, 22, 64, 1200, 1400] * 20:
+                data = bytearray(chance.randbytes(length))
+                noise.send(data)
+                sent += length
+            try:
+                while True:
+                    received += len(noise.recv(65536))
+            except TimeoutError:
+                pass
+            true(received < sent, f"{received} bytes for {sent}")
+        equal(ping(server.port, "--count", "3", "--interval", "1")["ordered"]["received"], 3)
+        true(server.metrics()['gyre_rudp_dropped_total{reason="stranger",server="rudp"}'] > 0, "it was counted")
+
+
+@test
+def a_packet_of_a_connection_that_is_gone_is_reset():
+    with Rudp("--echo") as server, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.connect(("127.0.0.1", server.port))
+        peer.settimeout(5)
+        packet = b"\x40" + bytes(8) + bytes(40)
+        tokens = set()
+        for _ in range(2):
+            peer.send(packet)
+            answer = peer.recv(2048)
+            equal(len(answer), 21)
+            tokens.add(answer[-16:])
+        equal(len(tokens), 1, "the token is that of the id")
+
+
+@test
+def who_stops_says_so():
+    with Rudp("--echo") as server:
+        client = subprocess.Popen([PROGRAM, "rudp", "ping", f"127.0.0.1:{server.port}", "--insecure", "--count", "100000",
+                                   "--interval", "5"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        time.sleep(0.5)
+        equal(server.stop(), 0)
+        text = client.communicate(timeout=20)[1]
+        true("goes away" in text, text)
+        equal(client.returncode, 1)
+
+
+@test
+def a_client_of_a_process_that_died_is_told_by_the_next_one():
+    with Rudp("--echo") as server:
+        client = subprocess.Popen([PROGRAM, "rudp", "ping", f"127.0.0.1:{server.port}", "--insecure", "--count", "100000",
+                                   "--interval", "5"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        time.sleep(0.5)
+        os.kill(int(re.search(r"process (\d+) \(generation 1\) serves", server.log())[1]), signal.SIGKILL)
+        text = client.communicate(timeout=20)[1]
+        true("forgotten" in text, text)
+
+
+@test
+def a_full_table_takes_nobody_in_until_somebody_leaves():
+    text = CONFIG.replace("{workers}", "1").replace("steer {steer};", "connections 1; idle-timeout 1s;")
+    with Block(text) as server:
+        first = subprocess.Popen([PROGRAM, "rudp", "ping", f"127.0.0.1:{server.port}", "--insecure", "--count", "200",
+                                  "--interval", "5"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until(lambda: server.metrics()['gyre_rudp_connections{server="rudp"}'] == 1, "it is connected")
+        true("did not answer" in ping(server.port, "--timeout", "700", status=1), "the second one is not")
+        true(server.metrics()['gyre_rudp_connections_refused_total{server="rudp"}'] >= 1, "that was counted")
+        equal(first.wait(20), 0)
+        until(lambda: server.metrics()['gyre_rudp_connections{server="rudp"}'] == 0, "it is gone")
+        equal(ping(server.port, "--count", "1")["ordered"]["received"], 1)
+
+
+def load(port, *flags):
+    if not os.path.exists(LOAD):
+        raise Skip("gyre-load is not built here")
+    done = subprocess.run([LOAD, f"rudp://127.0.0.1:{port}", "--insecure", "--quiet", "--json", "-", *flags],
+                          capture_output=True, text=True, timeout=60, check=False)
+    true(not ALARMS.search(done.stderr), f"nothing complains: {done.stderr[-3000:]}")
+    equal(done.returncode, 0, done.stderr)
+    return json.loads(done.stdout)
+
+
+@test
+def the_load_generator_counts_echoes():
+    with Rudp("--echo") as server:
+        found = load(server.port, "-n", "5000", "-c", "3", "--pipeline", "40")
+        equal((found["errors"]["total"], found["answered"]), (0, 5000))
+        found = load(server.port, "-d", "300ms", "--warmup", "0", "-c", "2", "--rate", "500", "--size", "20000")
+        equal(found["errors"]["total"], 0)
+
+
+@test
+def the_load_generator_counts_what_is_acknowledged():
+    with Rudp("--sink", "--datagram", "1452") as server:
+        found = load(server.port, "-n", "20000", "-c", "2", "--pipeline", "1500", "--acked", "--datagram", "1452")
+        equal((found["errors"]["total"], found["answered"]), (0, 20000))
+        found = load(server.port, "-n", "40", "-c", "1", "--pipeline", "4", "--acked", "--size", "500000")
+        equal((found["errors"]["total"], found["answered"]), (0, 40))
+
+
+@test
+def without_a_word_about_encryption_nothing_is_served():
+    done = subprocess.run([PROGRAM, "rudp", "serve", "--echo", "--check"], capture_output=True, text=True, timeout=20,
+                          check=False)
+    equal(done.returncode, 1)
+    true("--insecure" in done.stderr, done.stderr)
+    done = subprocess.run([PROGRAM, "rudp", "serve", "--insecure"], capture_output=True, text=True, timeout=20, check=False)
+    equal(done.returncode, 2)
+    true("--echo" in done.stderr, done.stderr)
+
+
+@test
+def a_block_that_makes_no_sense_is_refused_by_line():
+    for block, wanted in (("insecure on;", "service"), ("service both;", "echo or sink"),
+                          ("service echo; insecure on; window 64k; max-message 64k;", "window")):
+        with tempfile.TemporaryDirectory() as folder:
+            file = os.path.join(folder, "gyre.conf")
+            with open(file, "w", encoding="utf-8") as out:
+                out.write(f"rudp {{\n    listen 127.0.0.1:7117;\n    {block}\n}}\n")
+            done = subprocess.run([PROGRAM, "serve", "--config", file, "--check"], capture_output=True, text=True,
+                                  timeout=20, check=False)
+            equal(done.returncode, 1)
+            true(wanted in done.stderr and "gyre.conf:" in done.stderr, done.stderr)
+
+
+@test
+def the_help_shows_what_there_is():
+    for command in (["rudp"], ["rudp", "serve"], ["rudp", "ping"]):
+        status, text, _ = output_of([PROGRAM, *command, "--help"])
+        equal(status, 0)
+        true("Usage: gyre rudp" in text, " ".join(command))
+
+
+run()
