@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/sha1.h"
 #include "servers/plan_internal.h"
-#include "servers/sha1.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
@@ -14,6 +14,10 @@
 #define MESSAGE_BYTES_MAX (UINT64_C(1) << 26)
 #define CONNECTIONS_MAX   1000000
 #define TIME_MAX_MS       86400000
+
+/* For compression, of each worker: 200 connections' with the largest windows, 2,300 with 2^10. */
+#define COMPRESS_BYTES     (UINT64_C(64) << 20)
+#define COMPRESS_BYTES_MAX (UINT64_C(1) << 40)
 
 /* One `websocket` block. */
 struct gy_plan_socket {
@@ -97,6 +101,32 @@ static int take_limit(void *context, const struct gy_config_directive *directive
     return code;
 }
 
+static int take_compression(void *context, const struct gy_config_directive *directive,
+                            struct gy_error *error)
+{
+    struct gy_websocket *socket = &((struct gy_plan_socket *)context)->socket;
+    uint64_t number = 0;
+    bool on = false;
+    int code;
+    if (strcmp(directive->key, "compress-window") == 0) {
+        code = gy_config_number(directive, 0, GY_WS_BITS_MIN, GY_WS_BITS_MAX, &number, error);
+        socket->terms.server_bits = socket->terms.client_bits = (uint8_t)number;
+        return code;
+    }
+    if (strcmp(directive->key, "compress-memory") == 0) {
+        return gy_config_bytes(directive, 0, 1, COMPRESS_BYTES_MAX, &socket->compress_bytes, error);
+    }
+    code = gy_config_switch(directive, 0, &on, error);
+    if (strcmp(directive->key, "compress-context") == 0) {
+        socket->terms.server_no_takeover = socket->terms.client_no_takeover = !on;
+        return code;
+    }
+    socket->compress = on;
+    return code == 0 && on && !gy_ws_have_deflate()
+               ? gy_config_error(directive, error, "this gyre was built without zlib")
+               : code;
+}
+
 int gy_plan_take_websocket(void *context, const struct gy_config_directive *directive,
                            struct gy_error *error)
 {
@@ -107,6 +137,10 @@ int gy_plan_take_websocket(void *context, const struct gy_config_directive *dire
         {"subprotocol", 1, NAMES_MAX, GY_CONFIG_PLAIN, false, take_names, "NAME..."},
         {"max-message", 1, 1, GY_CONFIG_PLAIN, true, take_limit, "1m"},
         {"max-connections", 1, 1, GY_CONFIG_PLAIN, true, take_limit, "N"},
+        {"compress", 1, 1, GY_CONFIG_PLAIN, true, take_compression, "on | off"},
+        {"compress-window", 1, 1, GY_CONFIG_PLAIN, true, take_compression, "9 to 15"},
+        {"compress-context", 1, 1, GY_CONFIG_PLAIN, true, take_compression, "on | off"},
+        {"compress-memory", 1, 1, GY_CONFIG_PLAIN, true, take_compression, "64m"},
         {"ping", 1, 1, GY_CONFIG_PLAIN, true, take_limit, "30s"},
         {"ping-timeout", 1, 1, GY_CONFIG_PLAIN, true, take_limit, "20s"},
     };
@@ -134,6 +168,9 @@ int gy_plan_take_websocket(void *context, const struct gy_config_directive *dire
     host->sockets = made;
     made->socket.path = path;
     made->socket.limits = gy_websocket_limits_default();
+    made->socket.terms =
+        (struct gy_ws_terms){.server_bits = GY_WS_BITS_MAX, .client_bits = GY_WS_BITS_MAX};
+    made->socket.compress_bytes = COMPRESS_BYTES;
     made->socket.rules.sha1 = gy_sha1;
     made->socket.rules.origins = made->origins;
     made->socket.rules.subprotocols = made->subprotocols;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "bench/load/connection.h"
+#include "bench/load/fan.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -108,16 +108,37 @@ struct gy_load_stamp gy_load_connection_settle(struct gy_load_engine *engine,
     return connection->stamps[number];
 }
 
-/* All alike: one slice. Returns how many. */
+/* Appends `count` requests to what is to be sent, numbered ones from `at` on. Returns how many
+ * there were links for: the others are tried again when sends have ended. */
+static uint32_t append_requests(struct gy_load_engine *engine,
+                                struct gy_load_connection *connection, uint32_t at, uint32_t count)
+{
+    uint32_t bytes = engine->request_bytes;
+    uint32_t done = 0;
+    while (done < count) {
+        uint32_t from = engine->protocol->numbered ? at : 0;
+        uint32_t room = engine->options->pipeline - from;
+        uint32_t now = count - done < room ? count - done : room;
+        struct gy_slice slice = gy_slice_of(&engine->requests, from * bytes, now * bytes);
+        if (gy_chain_append(&connection->stream->out, slice) != 0) {
+            gy_slice_drop(slice);
+            break;
+        }
+        done += now;
+        at = 0;
+    }
+    return done;
+}
+
+/* Encoded in advance: a slice or two. Returns how many. */
 static uint32_t send_alike(struct gy_load_engine *engine, struct gy_load_connection *connection,
                            uint32_t count, struct gy_load_stamp stamp)
 {
     uint32_t pipeline = engine->options->pipeline;
-    struct gy_slice slice =
-        gy_slice_of(&engine->requests, 0, (uint32_t)(count * engine->request_bytes));
-    if (gy_chain_append(&connection->stream->out, slice) != 0) {
-        gy_slice_drop(slice); /* no link: it is tried again when sends have ended */
-        return 0;
+    uint32_t first = connection->first + connection->in_flight;
+    count = append_requests(engine, connection, first < pipeline ? first : first - pipeline, count);
+    if (engine->options->broadcast) {
+        gy_load_fan_sent(engine, count);
     }
     for (uint32_t i = 0; i < count; i++) {
         uint32_t at = connection->first + connection->in_flight;
@@ -198,6 +219,9 @@ static enum gy_load_error error_of(enum gy_load_progress progress)
     case GY_LOAD_ANSWER_LAST:
     case GY_LOAD_STRAY:
     case GY_LOAD_BAD_BYTES:
+    case GY_LOAD_READY:
+    case GY_LOAD_REFUSED:
+    case GY_LOAD_REPLY:
         break;
     }
     return GY_LOAD_ERROR_COUNT;
@@ -254,6 +278,83 @@ static void lose_one(struct gy_load_engine *engine, struct gy_load_connection *c
     engine->errors[error]++;
 }
 
+static uint32_t fill(struct gy_load_engine *engine, struct gy_load_connection *connection)
+{
+    uint32_t room = engine->options->pipeline - connection->in_flight;
+    if (engine->options->broadcast && engine->fan.sender != connection) {
+        return GY_WANT_READ;
+    }
+    if (engine->rate > 0 || engine->outstanding > 0 || !engine->running) {
+        gy_load_connection_rest(engine, connection);
+    } else if (!engine->ending && room > 0) {
+        uint64_t now_ns = engine->worker->now_ns;
+        if (gy_load_connection_send(engine, connection, room, now_ns, now_ns) == 0 &&
+            engine->budget > 0) {
+            return GY_WANT_READ | GY_WANT_RETRY;
+        }
+    }
+    return GY_WANT_READ;
+}
+
+/* All have got a message. The sender's turn is not now: what it sends is flushed before the next.
+ */
+static void fan_answered(struct gy_load_engine *engine, enum gy_load_progress progress)
+{
+    struct gy_load_connection *sender = engine->fan.sender;
+    if (sender == NULL || sender->in_flight == 0) {
+        return; /* it is being closed, and what it had sent is lost already */
+    }
+    count_answer(engine, sender, progress);
+    fill(engine, sender);
+    set_deadline(engine, sender);
+    gy_load_connection_touch(engine, sender);
+}
+
+/* It takes requests from now on. */
+static void be_ready(struct gy_load_engine *engine, struct gy_load_connection *connection)
+{
+    connection->opened = true;
+    connection->got = engine->fan.sent;
+    if (engine->fan.sender == NULL && !engine->gave_up) {
+        engine->fan.sender = connection;
+    }
+    engine->connected++;
+    engine->connects++;
+    engine->last_connected_ns = engine->worker->now_ns;
+    gy_stream_set_deadline(connection->stream, 0);
+}
+
+/* One whole answer, or with --broadcast one message of many. false: to nothing. */
+static bool take_answer(struct gy_load_engine *engine, struct gy_load_connection *connection,
+                        enum gy_load_progress progress)
+{
+    if (engine->options->broadcast) {
+        if (!gy_load_fan_got(engine, connection, progress, &progress)) {
+            return false;
+        }
+        if (progress != GY_LOAD_MORE) {
+            fan_answered(engine, progress);
+        }
+        return true;
+    }
+    if (connection->in_flight == 0) {
+        return false;
+    }
+    count_answer(engine, connection, progress);
+    return true;
+}
+
+static bool break_off(struct gy_load_engine *engine, struct gy_load_connection *connection)
+{
+    if (connection->in_flight > 0) {
+        lose_one(engine, connection, GY_LOAD_ERROR_PROTOCOL);
+    } else {
+        engine->errors[GY_LOAD_ERROR_PROTOCOL]++;
+    }
+    lose_all(engine, connection, GY_LOAD_ERROR_CLOSED);
+    return false;
+}
+
 /* One message; false: the connection is of no more use. */
 static bool take_message(struct gy_load_engine *engine, struct gy_load_connection *connection,
                          const uint8_t *message, uint32_t bytes)
@@ -295,10 +396,64 @@ static bool take_messages(struct gy_load_engine *engine, struct gy_load_connecti
     return true;
 }
 
-/* false: the connection is of no more use. */
-static bool take_input(struct gy_load_engine *engine, struct gy_load_connection *connection)
+/* Beside answers. false: the connection is of no more use. */
+static bool take_other(struct gy_load_engine *engine, struct gy_load_connection *connection,
+                       enum gy_load_progress progress)
 {
     const struct gy_load_protocol *protocol = engine->protocol;
+    uint8_t reply[GY_LOAD_REPLY_MAX];
+    switch (progress) {
+    case GY_LOAD_READY:
+        be_ready(engine, connection);
+        return true;
+    case GY_LOAD_REFUSED:
+        protocol->refusal(connection->session, engine->refusal, sizeof engine->refusal);
+        return false;
+    case GY_LOAD_REPLY:
+        return gy_bump_copy(&engine->worker->bump, &connection->stream->out, reply,
+                            protocol->reply(connection->session, reply)) == 0;
+    default:
+        return break_off(engine, connection);
+    }
+}
+
+/* false: the connection is of no more use. */
+static bool take_bytes(struct gy_load_engine *engine, struct gy_load_connection *connection,
+                       const uint8_t *data, uint32_t bytes)
+{
+    const struct gy_load_protocol *protocol = engine->protocol;
+    for (uint32_t at = 0; at < bytes;) {
+        if (connection->in_flight == 0 && !protocol->unasked) {
+            engine->errors[GY_LOAD_ERROR_PROTOCOL]++; /* an answer to nothing */
+            return false;
+        }
+        uint32_t used = 0;
+        enum gy_load_progress progress =
+            protocol->receive(engine->state, connection->session, data + at, bytes - at, &used);
+        gy_assert(progress == GY_LOAD_BAD_BYTES || (used > 0 && used <= bytes - at));
+        at += used;
+        if (progress == GY_LOAD_MORE) {
+            continue;
+        }
+        if (progress >= GY_LOAD_BAD_BYTES) {
+            if (!take_other(engine, connection, progress)) {
+                return false;
+            }
+            continue;
+        }
+        if (!take_answer(engine, connection, progress)) {
+            return break_off(engine, connection);
+        }
+        if (progress == GY_LOAD_ANSWER_LAST) {
+            lose_all(engine, connection, GY_LOAD_ERROR_CLOSED);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool take_input(struct gy_load_engine *engine, struct gy_load_connection *connection)
+{
     struct gy_chain *in = &connection->stream->in;
     if (connection->window != NULL) {
         return take_messages(engine, connection);
@@ -306,28 +461,8 @@ static bool take_input(struct gy_load_engine *engine, struct gy_load_connection 
     uint32_t bytes;
     const uint8_t *data;
     while ((data = gy_chain_front(in, &bytes)) != NULL) {
-        for (uint32_t at = 0; at < bytes;) {
-            if (connection->in_flight == 0) {
-                engine->errors[GY_LOAD_ERROR_PROTOCOL]++; /* an answer to nothing */
-                return false;
-            }
-            uint32_t used = 0;
-            enum gy_load_progress progress =
-                protocol->receive(engine->state, connection->session, data + at, bytes - at, &used);
-            gy_assert(progress == GY_LOAD_BAD_BYTES || (used > 0 && used <= bytes - at));
-            at += used;
-            if (progress == GY_LOAD_BAD_BYTES) {
-                lose_one(engine, connection, GY_LOAD_ERROR_PROTOCOL);
-                lose_all(engine, connection, GY_LOAD_ERROR_CLOSED);
-                return false;
-            }
-            if (progress != GY_LOAD_MORE) {
-                count_answer(engine, connection, progress);
-            }
-            if (progress == GY_LOAD_ANSWER_LAST) {
-                lose_all(engine, connection, GY_LOAD_ERROR_CLOSED);
-                return false;
-            }
+        if (!take_bytes(engine, connection, data, bytes)) {
+            return false;
         }
         gy_chain_consume(in, bytes);
     }
@@ -365,6 +500,9 @@ static void take_end(struct gy_load_engine *engine, struct gy_load_connection *c
     case GY_LOAD_CUT:
     case GY_LOAD_STRAY:
     case GY_LOAD_BAD_BYTES:
+    case GY_LOAD_READY:
+    case GY_LOAD_REFUSED:
+    case GY_LOAD_REPLY:
         break;
     }
     lose_all(engine, connection, GY_LOAD_ERROR_CLOSED);
@@ -372,30 +510,23 @@ static void take_end(struct gy_load_engine *engine, struct gy_load_connection *c
 
 /* ---- the stream's session ---- */
 
-static uint32_t fill(struct gy_load_engine *engine, struct gy_load_connection *connection)
-{
-    uint32_t room = engine->options->pipeline - connection->in_flight;
-    if (engine->rate > 0 || engine->outstanding > 0 || !engine->running) {
-        gy_load_connection_rest(engine, connection);
-    } else if (!engine->ending && room > 0) {
-        uint64_t now_ns = engine->worker->now_ns;
-        if (gy_load_connection_send(engine, connection, room, now_ns, now_ns) == 0 &&
-            engine->budget > 0) {
-            return GY_WANT_READ | GY_WANT_RETRY;
-        }
-    }
-    return GY_WANT_READ;
-}
-
 static uint32_t connection_open(struct gy_stream *stream)
 {
     struct gy_load_engine *engine = engine_of(stream);
     struct gy_load_connection *connection = stream->session;
-    connection->opened = true;
-    engine->connected++;
-    engine->connects++;
-    engine->last_connected_ns = engine->worker->now_ns;
-    return fill(engine, connection);
+    if (engine->protocol->greeting == NULL) {
+        be_ready(engine, connection);
+        return fill(engine, connection);
+    }
+    struct gy_slice slice = gy_slice_of(&engine->greeting, 0, engine->greeting.capacity);
+    if (gy_chain_append(&stream->out, slice) != 0) {
+        gy_slice_drop(slice);
+        gy_stream_abort(stream, GY_CLOSE_ERROR); /* no link: it is dialled again */
+        return 0;
+    }
+    gy_stream_set_deadline(stream,
+                           milliseconds(engine->worker->now_ns + engine->options->timeout_ns));
+    return GY_WANT_READ;
 }
 
 static uint32_t connection_turn(struct gy_stream *stream)
@@ -406,6 +537,9 @@ static uint32_t connection_turn(struct gy_stream *stream)
     if (usable && stream->eof) {
         take_end(engine, connection);
         usable = false;
+    }
+    if (usable && !connection->opened) {
+        return GY_WANT_READ; /* for the rest of what answers the greeting */
     }
     if (!usable) {
         gy_load_connection_busy(engine, connection);
@@ -422,6 +556,9 @@ static uint32_t connection_expire(struct gy_stream *stream)
     struct gy_load_engine *engine = engine_of(stream);
     struct gy_load_connection *connection = stream->session;
     lose_all(engine, connection, GY_LOAD_ERROR_TIMEOUT);
+    if (!connection->opened) {
+        snprintf(engine->refusal, sizeof engine->refusal, "no answer to the handshake in time");
+    }
     gy_load_connection_busy(engine, connection);
     gy_stream_abort(stream, GY_CLOSE_TIMEOUT);
     return 0;
@@ -441,7 +578,9 @@ static void not_connected(struct gy_load_engine *engine, struct gy_stream *strea
     char insecure[256];
     uint64_t now_ns = engine->worker->now_ns;
     const char *reason = gy_tls_failure(stream, insecure, sizeof insecure);
-    if (reason[0] == '\0') {
+    if (reason[0] == '\0' && engine->refusal[0] != '\0') {
+        reason = engine->refusal;
+    } else if (reason[0] == '\0') {
         reason = stream->error != 0 ? strerror(stream->error)
                                     : "the server closed the connection in the handshake";
     }
@@ -465,7 +604,8 @@ static void connection_closed(struct gy_stream *stream, enum gy_close_reason rea
     struct gy_load_connection *connection = stream->session;
     gy_load_connection_busy(engine, connection);
     gy_assert(!connection->touched);
-    engine->missing++;
+    bool gone = engine->options->broadcast && connection->opened; /* it does not come back */
+    engine->missing += !gone;
     if (connection->opened) {
         gy_assert(engine->connected > 0);
         engine->connected--;
@@ -481,6 +621,12 @@ static void connection_closed(struct gy_stream *stream, enum gy_close_reason rea
         /* Core's own deadline is that of a send that makes no progress. */
         lose_all(engine, connection,
                  reason == GY_CLOSE_TIMEOUT ? GY_LOAD_ERROR_TIMEOUT : GY_LOAD_ERROR_RESET);
+    }
+    if (gone) {
+        engine->errors[GY_LOAD_ERROR_CLOSED]++;
+        for (uint32_t ended = gy_load_fan_lost(engine, connection); ended > 0; ended--) {
+            fan_answered(engine, GY_LOAD_ANSWER);
+        }
     }
 }
 
@@ -502,6 +648,7 @@ int gy_load_connection_dial(struct gy_load_engine *engine)
         return engine->error.code;
     }
     struct gy_load_connection *connection = stream->session;
+    engine->refusal[0] = '\0';
     *connection = (struct gy_load_connection){.stream = stream};
     void *behind = &connection->stamps[options->pipeline];
     if (engine->protocol->make != NULL) {

@@ -12,6 +12,12 @@ struct gy_load_stamp {
     uint64_t sent_ns;
 };
 
+/* --broadcast: of one message, how many connections it has yet to come to. */
+struct gy_load_wait {
+    uint32_t left;
+    bool differed; /* it came to one of them with other bytes */
+};
+
 struct gy_load_connection {
     struct gy_stream *stream;          /* NULL over UDP */
     struct gy_datagram_socket *socket; /* over UDP */
@@ -21,7 +27,8 @@ struct gy_load_connection {
     struct gy_load_window *window; /* NULL: answers come in order, and the stamps are a queue */
     uint32_t first;                /* in stamps, without a window: the oldest request in flight */
     uint32_t in_flight;
-    bool opened;
+    uint64_t got; /* --broadcast: messages */
+    bool opened;  /* it takes requests */
     bool idle;    /* in engine->idle */
     bool touched; /* in engine->touched */
     /* options->pipeline; then the protocol's session, or the window */
@@ -41,6 +48,9 @@ int gy_load_connection_dial(struct gy_load_engine *engine);
 uint32_t gy_load_connection_send(struct gy_load_engine *engine,
                                  struct gy_load_connection *connection, uint32_t count,
                                  uint64_t intended_ns, uint64_t now_ns);
+
+/* Has it flushed before the next turn. */
+void gy_load_connection_touch(struct gy_load_engine *engine, struct gy_load_connection *connection);
 
 /* Takes it off engine->idle, or puts it there at the end while it has room. */
 void gy_load_connection_busy(struct gy_load_engine *engine, struct gy_load_connection *connection);

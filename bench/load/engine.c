@@ -66,9 +66,10 @@ static int open_memory(struct gy_load_engine *engine, const void *plan)
     engine->service = gy_load_histogram_open();
     engine->lateness = gy_load_histogram_open();
     engine->state = calloc(1, engine->protocol->state_bytes);
+    engine->fan.waits = calloc(engine->options->pipeline, sizeof *engine->fan.waits);
     engine->worker = aligned_alloc(GY_CACHE_LINE_BYTES, sizeof(struct gy_worker));
     if (engine->latency == NULL || engine->service == NULL || engine->lateness == NULL ||
-        engine->state == NULL || engine->worker == NULL) {
+        engine->state == NULL || engine->fan.waits == NULL || engine->worker == NULL) {
         free(engine->worker);
         engine->worker = NULL;
         return out_of_memory(engine);
@@ -84,6 +85,11 @@ static int open_memory(struct gy_load_engine *engine, const void *plan)
         const void *data = protocol->requests(plan, &engine->request_bytes);
         uint32_t copies = protocol->datagrams ? 1 : engine->options->pipeline;
         gy_buffer_wrap_constant(&engine->requests, data, engine->request_bytes * copies);
+    }
+    if (protocol->greeting != NULL) {
+        uint32_t bytes;
+        const void *greeting = protocol->greeting(plan, &bytes);
+        gy_buffer_wrap_constant(&engine->greeting, greeting, bytes);
     }
     return 0;
 }
@@ -187,7 +193,7 @@ int gy_load_engine_open(struct gy_load_engine *engine, const void *plan, enum gy
 
 /* ---- the schedule ---- */
 
-static void touch(struct gy_load_engine *engine, struct gy_load_connection *connection)
+void gy_load_connection_touch(struct gy_load_engine *engine, struct gy_load_connection *connection)
 {
     if (!connection->touched && connection->stream != NULL) {
         connection->touched = true;
@@ -241,7 +247,7 @@ static void send_due(struct gy_load_engine *engine, uint64_t now_ns)
         }
         gy_load_connection_busy(engine, connection);
         gy_load_connection_rest(engine, connection);
-        touch(engine, connection);
+        gy_load_connection_touch(engine, connection);
         if (due_ns >= engine->from_ns) {
             uint64_t could_ns = due_ns > engine->idle_since_ns ? due_ns : engine->idle_since_ns;
             gy_load_record(engine->lateness, now_ns - could_ns, 1);
@@ -292,7 +298,7 @@ static void start_closed_loop(struct gy_load_engine *engine, uint64_t now_ns)
         }
         gy_load_connection_busy(engine, connection);
         uint32_t sent = send_on(engine, connection, room, now_ns, now_ns);
-        touch(engine, connection);
+        gy_load_connection_touch(engine, connection);
         if (engine->outstanding > 0 || (engine->protocol->datagrams && sent < room)) {
             gy_load_connection_rest(engine, connection); /* in its turn, or when sends have ended */
         }
@@ -466,6 +472,8 @@ void gy_load_engine_close(struct gy_load_engine *engine)
         free(engine->worker);
         engine->worker = NULL;
     }
+    free(engine->fan.waits);
+    engine->fan.waits = NULL;
     free(engine->udp_connections);
     engine->udp_connections = NULL;
     free(engine->gather);

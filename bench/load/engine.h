@@ -27,6 +27,14 @@ struct gy_load_connection;
 struct rudp;
 TAILQ_HEAD(gy_load_connections, gy_load_connection);
 
+/* --broadcast: one connection sends; a request is answered when all have got it. */
+struct gy_load_fan {
+    struct gy_load_connection *sender;
+    uint64_t sent;
+    uint64_t deliveries;        /* within the window */
+    struct gy_load_wait *waits; /* options->pipeline of them: of those on their way */
+};
+
 struct gy_load_engine {
     const struct gy_load_options *options;
     const struct gy_load_protocol *protocol;
@@ -44,7 +52,9 @@ struct gy_load_engine {
     struct rudp *rudp;         /* over reliable UDP: rudp.c's */
     struct gy_buffer requests; /* the protocol's, for this worker's slices */
     uint32_t request_bytes;
-    void *state; /* the protocol's */
+    struct gy_buffer greeting; /* likewise, where it has one */
+    char refusal[192];         /* why the last connection was refused */
+    void *state;               /* the protocol's */
     bool state_open;
     uint8_t *gather; /* a message of a stream that lies in several buffers */
 
@@ -65,6 +75,7 @@ struct gy_load_engine {
     uint64_t redial_ns; /* not before */
     uint64_t last_connected_ns;
     uint64_t in_flight; /* requests */
+    struct gy_load_fan fan;
     bool running;
     bool ending;    /* nothing new is sent */
     bool finishing; /* the connections that end now are ended by us */

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "bench/load/http_request.h"
 #include "bench/load/http_response.h"
 #include "bench/load/load.h"
 
@@ -28,7 +29,7 @@ static bool has_field(const struct gy_load_options *options, const char *name)
 }
 
 /* A header ends at a line's end: one within it would begin another request. */
-static int check_fields(const struct gy_load_options *options, struct gy_error *error)
+int gy_load_http_check_fields(const struct gy_load_options *options, struct gy_error *error)
 {
     for (uint32_t i = 0; i < options->header_count; i++) {
         const char *field = options->headers[i];
@@ -53,9 +54,19 @@ static void write_host(FILE *out, const struct gy_load_options *options)
     fputs("\r\n", out);
 }
 
+void gy_load_http_write_fields(FILE *out, const struct gy_load_options *options)
+{
+    if (!has_field(options, "host")) {
+        write_host(out, options);
+    }
+    for (uint32_t i = 0; i < options->header_count; i++) {
+        fprintf(out, "%s\r\n", options->headers[i]);
+    }
+}
+
 static int http_prepare(const struct gy_load_options *options, void **plan, struct gy_error *error)
 {
-    int code = check_fields(options, error);
+    int code = gy_load_http_check_fields(options, error);
     if (code != 0) {
         return code;
     }
@@ -66,12 +77,7 @@ static int http_prepare(const struct gy_load_options *options, void **plan, stru
         return gy_error_set(error, GY_ENOMEM, "encoding the request: out of memory");
     }
     fprintf(out, "GET %s HTTP/1.1\r\n", options->path);
-    if (!has_field(options, "host")) {
-        write_host(out, options);
-    }
-    for (uint32_t i = 0; i < options->header_count; i++) {
-        fprintf(out, "%s\r\n", options->headers[i]);
-    }
+    gy_load_http_write_fields(out, options);
     if (options->handshakes != GY_LOAD_HANDSHAKES_KEPT) {
         fputs("Connection: close\r\n", out);
     }

@@ -96,6 +96,7 @@ struct gy_load_options {
     const char *headers[GY_LOAD_HEADERS_MAX];
     uint32_t header_count;
     uint32_t size_bytes;      /* of one message of an echo */
+    bool broadcast;           /* ws: a message comes to all connections */
     const char *queries_file; /* dns: NULL for the name in the path; "-": standard input */
     uint32_t edns_bytes;      /* dns: said in an OPT record; 0: without one */
     bool dnssec;              /* dns: DO */
@@ -143,7 +144,13 @@ enum gy_load_progress {
     GY_LOAD_STRAY,     /* of match: an answer that nobody waits for (any more) */
     GY_LOAD_BAD_BYTES, /* no telling where the next answer begins, or whose this one is: a stream is
                           of no more use */
+    GY_LOAD_READY,     /* the greeting was answered: requests may follow */
+    GY_LOAD_REFUSED,   /* likewise, with a no */
+    GY_LOAD_REPLY,     /* the peer wants an answer: see reply() */
 };
+
+/* The most that a reply takes, in bytes. */
+#define GY_LOAD_REPLY_MAX 256
 
 /* Counts of answers by a kind of the protocol's own (rcodes), of the whole run. */
 #define GY_LOAD_TALLIES_MAX 32
@@ -158,6 +165,10 @@ struct gy_load_protocol {
     bool reliable;  /* over UDP, by rudp.c */
     const char *alpn; /* over TLS: what is spoken in it */
 
+    bool numbered; /* requests differ: the n-th that is sent is the n-th of `requests`, round and
+                      round, and so is its answer */
+    bool unasked;  /* bytes may come that answer nothing */
+
     /* Encodes the request. The result is constant and shared by all workers; freed by `finish`. 0,
      * or GY_EINVAL, GY_ENOMEM with a sentence. */
     int (*prepare)(const struct gy_load_options *options, void **plan, struct gy_error *error);
@@ -167,6 +178,12 @@ struct gy_load_protocol {
      * sends the first n requests of it as one slice. NULL where `make` writes all of a request. */
     const void *(*requests)(const void *plan, uint32_t *request_bytes);
 
+    /* For a protocol whose connections begin with an exchange; else all three NULL. What is sent
+     * first: requests wait until receive() has said READY. Why it said REFUSED, in words. What the
+     * peer wants when it said REPLY. */
+    const void *(*greeting)(const void *plan, uint32_t *bytes);
+    void (*refusal)(const void *session, char *text, size_t bytes);
+    uint32_t (*reply)(void *session, uint8_t reply[GY_LOAD_REPLY_MAX]);
     /*
      * Where requests differ, or answers may come in any order (DNS, and whatever goes over UDP):
      * `make` and `match` stand in the place of `requests` and `receive`, and there are no sessions.
@@ -211,6 +228,8 @@ extern const struct gy_load_protocol gy_load_http;
 extern const struct gy_load_protocol gy_load_https;
 extern const struct gy_load_protocol gy_load_tcp;
 extern const struct gy_load_protocol gy_load_udp;
+extern const struct gy_load_protocol gy_load_ws;
+extern const struct gy_load_protocol gy_load_wss;
 extern const struct gy_load_protocol gy_load_dns;
 extern const struct gy_load_protocol gy_load_dns_tcp;
 extern const struct gy_load_protocol gy_load_dns_tls;
@@ -239,6 +258,7 @@ struct gy_load_result {
     uint64_t sent_total;    /* in the whole run, warm-up included */
     uint64_t answered_total;
     uint64_t received_bytes;
+    uint64_t deliveries; /* --broadcast: messages that connections got within these seconds */
     uint64_t errors[GY_LOAD_ERROR_COUNT]; /* in the whole run */
     uint64_t tallies[GY_LOAD_TALLIES_MAX];
     uint64_t connects;

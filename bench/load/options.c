@@ -12,8 +12,8 @@
 #define SECOND_NS UINT64_C(1000000000)
 
 const struct gy_load_protocol *const gy_load_protocols[] = {
-    &gy_load_http, &gy_load_https,   &gy_load_tcp,     &gy_load_udp, &gy_load_rudp,
-    &gy_load_dns,  &gy_load_dns_tcp, &gy_load_dns_tls, NULL};
+    &gy_load_http,    &gy_load_https,   &gy_load_tcp, &gy_load_udp, &gy_load_rudp, &gy_load_dns,
+    &gy_load_dns_tcp, &gy_load_dns_tls, &gy_load_ws,  &gy_load_wss, NULL};
 
 static bool is_dns(const struct gy_load_protocol *protocol)
 {
@@ -49,8 +49,9 @@ static void help(void)
         "  -t, --threads N         1\n"
         "      --timeout TIME      of a request, and of connecting (5s)\n"
         "      --check             http, dns: answers must equal the first one\n"
-        "      --header \"N: V\"     http: one more header; may be repeated\n"
-        "      --size BYTES        tcp, udp, rudp: of one message (64)\n"
+        "      --header \"N: V\"     http, ws: one more header; may be repeated\n"
+        "      --size BYTES        tcp, udp, ws, rudp: of one message (64)\n"
+        "      --broadcast         ws: one connection sends, all must get it\n"
         "      --queries FILE      dns: lines of a name and a type, as dnsperf has them; all are\n"
         "                          asked, again and again (-: standard input)\n"
         "      --edns BYTES        dns: with an OPT record that says so; --dnssec sets DO in it\n"
@@ -480,10 +481,11 @@ static int read_switch(struct gy_load_options *options, const char *argument)
         const char *name;
         bool *value;
     } switches[] = {
-        {"--poisson", &options->poisson},   {"--check", &options->check},
-        {"--find-max", &options->find_max}, {"--quiet", &options->quiet},
-        {"--trains", &options->trains},     {"--insecure", &options->insecure},
-        {"--dnssec", &options->dnssec},     {"--acked", &options->acked},
+        {"--poisson", &options->poisson},     {"--check", &options->check},
+        {"--find-max", &options->find_max},   {"--quiet", &options->quiet},
+        {"--trains", &options->trains},       {"--insecure", &options->insecure},
+        {"--dnssec", &options->dnssec},       {"--acked", &options->acked},
+        {"--broadcast", &options->broadcast},
     };
     for (size_t i = 0; i < sizeof switches / sizeof switches[0]; i++) {
         if (strcmp(argument, switches[i].name) == 0) {
@@ -602,10 +604,17 @@ static int complete(struct gy_load_options *options, const struct given *given,
     }
     if (!secure && ((options->insecure && !reliable) || options->tls.authorities != NULL)) {
         return gy_error_set(error, GY_EINVAL,
-                            "--ca and --insecure are for https:// and dns+tls://");
+                            "--ca and --insecure are for https://, wss:// and dns+tls://");
     }
     if (options->handshakes != GY_LOAD_HANDSHAKES_KEPT && options->protocol != &gy_load_https) {
         return gy_error_set(error, GY_EINVAL, "--handshakes is for https://");
+    }
+    if (options->broadcast && (options->protocol->greeting == NULL || options->threads > 1)) {
+        return gy_error_set(error, GY_EINVAL,
+                            options->threads > 1
+                                ? "--broadcast has one sender, and one thread that sees who got "
+                                  "what: without --threads"
+                                : "--broadcast is for ws:// and wss://");
     }
     if (options->handshakes != GY_LOAD_HANDSHAKES_KEPT && options->pipeline > 1) {
         return gy_error_set(error, GY_EINVAL,

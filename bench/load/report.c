@@ -151,7 +151,8 @@ static void print_tallies(FILE *out, const struct gy_load_options *options,
     fputs(before[0] == ',' ? "\n" : "", out);
 }
 
-static void print_cpu(FILE *out, const struct gy_load_result *result)
+static void print_cpu(FILE *out, const struct gy_load_options *options,
+                      const struct gy_load_result *result)
 {
     double answered = (double)(result->answered > 0 ? result->answered : 1);
     fprintf(out, "\n  generator %6.2f us of CPU a request, busiest thread %.0f %% busy\n",
@@ -159,6 +160,10 @@ static void print_cpu(FILE *out, const struct gy_load_result *result)
     if (result->server_cpu_s >= 0) {
         fprintf(out, "  server    %6.2f us of CPU a request, %.0f %% of a core\n",
                 gy_load_server_us(result), result->server_cpu_s / result->seconds * 100);
+    }
+    if (options->broadcast && result->server_cpu_s >= 0 && result->deliveries > 0) {
+        fprintf(out, "            %6.3f us of CPU for each connection that a message came to\n",
+                gy_load_server_us(result) * (double)result->answered / (double)result->deliveries);
     }
     if (result->counters.known && result->server_answered > 0) {
         double each = (double)result->server_answered;
@@ -189,9 +194,16 @@ void gy_load_report(FILE *out, const struct gy_load_options *options,
         fprintf(out, ", %.0f/s %s", options->rate,
                 options->arrivals == GY_LOAD_POISSON ? "Poisson" : "constant");
     }
+    if (options->broadcast) {
+        fprintf(out, ", broadcast");
+    }
     fprintf(out, "%s\n", result->interrupted ? "  (interrupted)" : "");
     fprintf(out, "  %llu answers in %.2f s: %.1f/s%s\n", (unsigned long long)result->answered,
             result->seconds, gy_load_rate(result), options->check ? ", bodies compared" : "");
+    if (options->broadcast) {
+        fprintf(out, "  %llu messages were got by a connection\n",
+                (unsigned long long)result->deliveries);
+    }
     if (options->rate > 0) {
         fprintf(out, "  %llu were due%s", (unsigned long long)result->scheduled,
                 result->unsent > 0 ? "" : "\n");
@@ -204,7 +216,7 @@ void gy_load_report(FILE *out, const struct gy_load_options *options,
     print_errors(out, result);
     print_latencies(out, options, result);
     if (result->seconds > 0) {
-        print_cpu(out, result);
+        print_cpu(out, options, result);
     }
     const char *why = result->seconds > 0 ? gy_load_bottleneck(options, result) : NULL;
     if (why != NULL) {

@@ -157,6 +157,8 @@ static void write_all(FILE *out, const struct gy_load_options *options,
             (unsigned long long)result->began_wall_ms, result->seconds);
     fprintf(out, "  \"answered\": %llu,\n  \"rate\": %.3f,\n", (unsigned long long)result->answered,
             gy_load_rate(result));
+    fprintf(out, "  \"broadcast\": %s,\n  \"deliveries\": %llu,\n", boolean(options->broadcast),
+            (unsigned long long)result->deliveries);
     fprintf(out, "  \"scheduled\": %llu,\n  \"unsent\": %llu,\n  \"rate_reached\": %s,\n",
             (unsigned long long)result->scheduled, (unsigned long long)result->unsent,
             boolean(gy_load_rate_reached(options, result)));

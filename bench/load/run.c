@@ -291,6 +291,7 @@ static void add_engine(struct gy_load_result *result, const struct gy_load_engin
                        bool bounded)
 {
     result->answered += engine->answered;
+    result->deliveries += engine->fan.deliveries;
     result->scheduled += engine->scheduled;
     result->unsent += engine->unsent;
     result->sent_total += engine->sent_total;

@@ -15,6 +15,12 @@ uint32_t gy_h1_exchange_bytes(void)
     return sizeof(struct gy_h1_exchange);
 }
 
+uint32_t gy_h1_tunnel_bytes(void)
+{
+    return offsetof(struct gy_h1_exchange, base.fields) +
+           GY_H1_SMALL_FIELDS * sizeof(struct gy_http_field);
+}
+
 static const struct gy_h1_limits default_limits = {
     .line_bytes = 8192,
     .head_bytes = GY_H1_HEAD_MAX,
@@ -188,11 +194,18 @@ void gy_h1_finish(struct gy_h1 *connection, uint64_t now_ns)
     }
 }
 
+void gy_h1_exchange_give(struct gy_h1 *connection)
+{
+    struct gy_h1_exchange *exchange = connection->exchange;
+    struct gy_h1_env *env = connection->env;
+    gy_slab_give(exchange->small ? env->tunnels : env->exchanges, exchange);
+    connection->exchange = NULL;
+}
+
 static void give_back(struct gy_h1 *connection)
 {
     if (connection->exchange != NULL && !gy_h1_active(connection)) {
-        gy_slab_give(connection->env->exchanges, connection->exchange);
-        connection->exchange = NULL;
+        gy_h1_exchange_give(connection);
     }
 }
 
@@ -471,6 +484,10 @@ void gy_h1_drain(struct gy_h1 *connection, uint64_t now_ns, uint32_t patience_ms
     gy_assert((connection->flags & GY_H1_IN_TURN) == 0);
     connection->flags |= GY_H1_DRAINING;
     connection->patience_ms = patience_ms;
+    if (connection->phase == GY_H1_PHASE_TUNNEL && gy_h1_active(connection) &&
+        connection->exchange->base.handler->drain != NULL) {
+        connection->exchange->base.handler->drain(&connection->exchange->base);
+    }
     if (connection->phase == GY_H1_PHASE_HEAD && (connection->flags & GY_H1_BEGUN) == 0) {
         be_patient(connection, now_ns);
     }

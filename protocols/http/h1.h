@@ -165,6 +165,9 @@ struct gy_h1_env {
     const struct gy_http_handler *handler;
     void *context; /* the handler's */
     struct gy_slab *exchanges;
+    /* Set it behind gy_h1_env_init(). For requests that may become tunnels, which last: items half
+     * the size. Without it (NULL), or when it is at its bound, they are as the others. */
+    struct gy_slab *tunnels;
     struct gy_bump *bump;
     /* Set it behind gy_h1_env_init(). Without it (NULL) heads are kept in output memory, which is
      * for tests: peers who send heads and no bodies could hold all of it. */
@@ -186,6 +189,9 @@ struct gy_h1_env {
 /* The bytes of a slab item that an active request needs: gy_slab_init(…, gy_h1_exchange_bytes()).
  * The slab's capacity bounds the requests active at once; past it requests get 503. */
 uint32_t gy_h1_exchange_bytes(void);
+
+/* Likewise of env->tunnels. */
+uint32_t gy_h1_tunnel_bytes(void);
 
 /* `server` is the Server field's value: a token and versions, at most 64 bytes; NULL for no such
  * field. 0, or GY_EINVAL for a name that cannot be sent. */

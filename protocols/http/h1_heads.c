@@ -16,9 +16,7 @@ static const struct {
     uint32_t item_bytes;
     uint32_t requests;
 } sizes[GY_H1_HEAD_SIZES] = {
-    {1024, 1},
-    {4096, 8},
-    {sizeof(struct kept_head) + GY_H1_HEAD_MAX, 64},
+    {256, 1}, {512, 1}, {1024, 1}, {4096, 8}, {sizeof(struct kept_head) + GY_H1_HEAD_MAX, 64},
 };
 
 static uint32_t items(uint32_t exchanges, int size)

@@ -7,7 +7,7 @@
  * bodies are on their way, or whose handlers answer later.
  *
  * They are as many and as long-lived as peers like, so they lie apart from output memory, which
- * every answer needs: each in an item of its own, of three sizes. Peers who hold all the large ones
+ * every answer needs: each in an item of its own, of five sizes. Peers who hold all the large ones
  * keep nobody's ordinary request out.
  */
 
@@ -15,14 +15,14 @@
 
 #include "../../core/slice.h"
 
-#define GY_H1_HEAD_SIZES 3
+#define GY_H1_HEAD_SIZES 5
 
 struct gy_h1_heads {
     struct gy_slab sizes[GY_H1_HEAD_SIZES]; /* the smallest first */
 };
 
-/* Memory for the heads of `exchanges` requests: a small one (up to some 990 bytes) for each, one of
- * 4 KiB for every eighth, one of GY_H1_HEAD_MAX for every 64th. */
+/* Memory for the heads of `exchanges` requests: small ones (up to some 220, 480 and 990 bytes) for
+ * each, one of 4 KiB for every eighth, one of GY_H1_HEAD_MAX for every 64th. */
 size_t gy_h1_heads_bytes(uint32_t exchanges);
 
 /* `memory` has gy_h1_heads_bytes(exchanges), is aligned to GY_SLAB_ALIGN, and outlives all that is

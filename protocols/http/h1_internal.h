@@ -72,8 +72,10 @@ enum gy_h1_exchange_flag {
     GY_H1_X_IN_MEMORY = 1 << 12, /* the response's body is, in any case */
 };
 
+/* Fields that a small exchange has room for: browsers send 12 to 14 with an upgrade. */
+#define GY_H1_SMALL_FIELDS 16
+
 struct gy_h1_exchange {
-    struct gy_http_exchange base; /* first: handlers have a pointer to this */
     struct gy_h1 *connection;
     struct gy_h1_body body;
     uint64_t credit;          /* body bytes that may be delivered now */
@@ -88,15 +90,20 @@ struct gy_h1_exchange {
     uint16_t flags;
     uint16_t status; /* of the response; 0: none yet */
     uint8_t answer_state;
+    bool small;                   /* of env->tunnels: base.fields ends where the memory does */
+    struct gy_http_exchange base; /* last, its table of fields at its end */
 };
+
+/* Gives its memory back. */
+void gy_h1_exchange_give(struct gy_h1 *connection);
 
 extern const struct gy_http_transport gy_h1_transport;
 
 static inline struct gy_h1_exchange *gy_h1_exchange_of(struct gy_http_exchange *exchange)
 {
     gy_assert(exchange->transport->under == &gy_h1_transport);
-    _Static_assert(offsetof(struct gy_h1_exchange, base) == 0, "the base is the exchange's head");
-    return (struct gy_h1_exchange *)exchange;
+    return (struct gy_h1_exchange *)(void *)((char *)exchange -
+                                             offsetof(struct gy_h1_exchange, base));
 }
 
 static inline bool gy_h1_active(const struct gy_h1 *connection)

@@ -29,9 +29,12 @@ static int ask(struct gy_h1_exchange *exchange, struct gy_chain *piece, uint32_t
     } else if ((exchange->flags & GY_H1_X_WAITING) == 0 && piece->length == 0) {
         exchange->connection->env->wake(exchange->connection);
     }
+    if (said == GY_HTTP_RETRY) {
+        exchange->connection->flags |= GY_H1_STARVED;
+    }
     if (said < 0) {
         fail(exchange, said);
-    } else if (piece->length > budget || said < GY_HTTP_MORE || said > GY_HTTP_END) {
+    } else if (piece->length > budget || said < GY_HTTP_MORE || said > GY_HTTP_RETRY) {
         fail(exchange, GY_EINVAL);
     }
     return said;
@@ -179,7 +182,8 @@ bool gy_h1_tunnel_step(struct gy_h1 *connection, struct gy_chain *in)
     if ((exchange->flags & GY_H1_X_IN_ENDED) == 0) {
         progress = tunnel_in(connection, in);
     }
-    if ((exchange->flags & (GY_H1_X_OUT_ENDED | GY_H1_X_WAITING | GY_H1_X_CANCELLED)) == 0) {
+    if ((exchange->flags & (GY_H1_X_OUT_ENDED | GY_H1_X_WAITING | GY_H1_X_CANCELLED)) == 0 &&
+        (connection->flags & GY_H1_STARVED) == 0) {
         progress = tunnel_out(connection) || progress;
     }
     return progress || (exchange->flags & GY_H1_X_CANCELLED) != 0;

@@ -78,6 +78,7 @@ static bool take_exchange(struct gy_h1 *connection)
         return false;
     }
     exchange->flags = 0;
+    exchange->small = false;
     exchange->connection = connection;
     exchange->base.transport = &gy_h1_transport;
     exchange->base.handler = connection->env->handler;
@@ -175,8 +176,32 @@ static int begin(struct gy_h1 *connection)
     return 0;
 }
 
+/* A request that asks for a tunnel may stay for long: in as little memory as it needs. */
+static void shrink(struct gy_h1 *connection)
+{
+    struct gy_h1_exchange *exchange = connection->exchange;
+    struct gy_slab *tunnels = connection->env->tunnels;
+    if (exchange->head.upgrade.length == 0 || exchange->base.has_body || tunnels == NULL ||
+        exchange->base.field_count > GY_H1_SMALL_FIELDS) {
+        return;
+    }
+    struct gy_h1_exchange *small = gy_slab_take(tunnels);
+    if (small == NULL) {
+        return;
+    }
+    memcpy(small, exchange,
+           offsetof(struct gy_h1_exchange, base.fields) +
+               exchange->base.field_count * sizeof exchange->base.fields[0]);
+    gy_h1_exchange_give(connection);
+    small->small = true;
+    connection->exchange = small;
+}
+
 static void dispatch(struct gy_h1 *connection, uint64_t now_ns)
 {
+    if (__builtin_expect(!connection->exchange->small, 1)) {
+        shrink(connection);
+    }
     struct gy_h1_exchange *exchange = connection->exchange;
     exchange->begun_ns = now_ns;
     exchange->answer_bytes = 0;
@@ -261,6 +286,9 @@ bool gy_h1_head_step(struct gy_h1 *connection, struct gy_chain *in, uint64_t now
             return incomplete(connection, now_ns);
         }
         (void)gy_chain_front(in, &length);
+    }
+    if (connection->exchange != NULL && connection->exchange->small) {
+        gy_h1_exchange_give(connection);
     }
     if (connection->exchange == NULL && !take_exchange(connection)) {
         gy_h1_refuse(connection, GY_H1_REFUSED_BUSY);

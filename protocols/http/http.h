@@ -58,9 +58,10 @@ bool gy_http_text_equal_nocase(struct gy_http_text a, struct gy_http_text b);
 
 /* What `pull` says. A negative GY_E… code instead cancels the exchange for that reason. */
 enum gy_http_pull {
-    GY_HTTP_MORE = 1, /* there is more now: ask again when there is room */
-    GY_HTTP_WAIT = 2, /* there will be more: I shall call gy_http_wake() */
-    GY_HTTP_END = 3,  /* that was all (trailers set by gy_http_trailers follow) */
+    GY_HTTP_MORE = 1,  /* there is more now: ask again when there is room */
+    GY_HTTP_WAIT = 2,  /* there will be more: I shall call gy_http_wake() */
+    GY_HTTP_END = 3,   /* that was all (trailers set by gy_http_trailers follow) */
+    GY_HTTP_RETRY = 4, /* a bounded pool of memory was empty: ask again when some has come back */
 };
 
 /* Requests that a transport answers itself with 501 (or, server-wide OPTIONS, with 204) unless the
@@ -103,6 +104,10 @@ struct gy_http_handler {
      * handed over whole; GY_ECLOSED, the peer went away; GY_ETIMEOUT; GY_EPROTO and GY_ELIMIT, the
      * body broke the protocol or a limit; or what gy_http_cancel() was given. */
     void (*closed)(struct gy_http_exchange *exchange, int reason);
+
+    /* The server is leaving, and the exchange is a tunnel, which may have no end of its own: bring
+     * it to one. It is cut off when the drain's time is over. */
+    void (*drain)(struct gy_http_exchange *exchange);
 
     uint64_t body_max; /* bytes a request's body may have; 0: the transport's limit */
     uint32_t takes;    /* enum gy_http_takes, or'ed */

@@ -153,13 +153,30 @@ static int check(struct gy_http_exchange *exchange, const struct gy_ws_rules *ru
     return 0;
 }
 
+/* The first offer that can be met, of all of the fields (RFC 7692 §5.1). */
+static bool choose_deflate(const struct gy_http_exchange *exchange,
+                           const struct gy_ws_terms *allowed, struct gy_ws_agreed *agreed,
+                           char extension[GY_WS_EXTENSION_BYTES])
+{
+    uint32_t from = 0;
+    struct gy_http_text value;
+    while ((value = gy_http_field_find(exchange, "Sec-WebSocket-Extensions", &from)).data != NULL) {
+        if (gy_ws_deflate_accept(allowed, value, &agreed->terms, extension)) {
+            agreed->deflate = true;
+            return true;
+        }
+    }
+    return false;
+}
+
 int gy_ws_upgrade(struct gy_http_exchange *exchange, const struct gy_ws_rules *rules,
-                  int *subprotocol)
+                  const struct gy_ws_terms *deflate, struct gy_ws_agreed *agreed)
 {
     struct gy_http_text key;
-    struct gy_http_header headers[2];
+    struct gy_http_header headers[3];
     uint32_t count = 0;
     char accept[GY_WS_ACCEPT_BYTES];
+    char extension[GY_WS_EXTENSION_BYTES];
     int status = check(exchange, rules, &key);
     if (status != 0) {
         return status;
@@ -174,8 +191,10 @@ int gy_ws_upgrade(struct gy_http_exchange *exchange, const struct gy_ws_rules *r
         headers[count++] = (struct gy_http_header){GY_HTTP_TEXT("Sec-WebSocket-Protocol"),
                                                    gy_http_text_of(rules->subprotocols[chosen])};
     }
-    if (subprotocol != NULL) {
-        *subprotocol = chosen;
+    *agreed = (struct gy_ws_agreed){.subprotocol = chosen};
+    if (deflate != NULL && choose_deflate(exchange, deflate, agreed, extension)) {
+        headers[count++] = (struct gy_http_header){GY_HTTP_TEXT("Sec-WebSocket-Extensions"),
+                                                   gy_http_text_of(extension)};
     }
     switch (gy_http_tunnel(exchange, GY_HTTP_TEXT("websocket"), headers, count)) {
     case 0:

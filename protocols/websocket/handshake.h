@@ -16,7 +16,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "../http/h1_client.h"
 #include "../http/http.h"
+#include "deflate.h"
 
 #define GY_WS_KEY_BYTES    24 /* base64 of 16 bytes */
 #define GY_WS_ACCEPT_BYTES 28 /* base64 of a SHA-1 */
@@ -48,13 +50,20 @@ struct gy_ws_rules {
     uint32_t subprotocol_count;
 };
 
+/* What was agreed on. */
+struct gy_ws_agreed {
+    int subprotocol; /* index, or -1 */
+    bool deflate;    /* messages may be compressed, by these terms */
+    struct gy_ws_terms terms;
+};
+
 /* Whether a request asks for WebSocket, of whatever version. */
 bool gy_ws_is_asked(const struct gy_http_exchange *exchange);
 
 /*
  * Answers a request: called within the handler's `request`. Returns 0 when the exchange has become
- * a tunnel; `subprotocol` (may be NULL) is then the index of the one agreed on, or -1. Otherwise
- * the status of the answer that was given:
+ * a tunnel, and `agreed` is set. `deflate`: what compression is allowed; NULL: none. Otherwise the
+ * status of the answer that was given:
  *
  * - 400 for a key that is none
  * - 403 for an Origin that may not connect
@@ -63,7 +72,36 @@ bool gy_ws_is_asked(const struct gy_http_exchange *exchange);
  * - 500, 503 where the tunnel could not be made
  */
 int gy_ws_upgrade(struct gy_http_exchange *exchange, const struct gy_ws_rules *rules,
-                  int *subprotocol);
+                  const struct gy_ws_terms *deflate, struct gy_ws_agreed *agreed);
+
+/* ---- clients ---- */
+
+/* What a client asks for. The texts stay until the answer was checked. */
+struct gy_ws_asks {
+    gy_ws_sha1 *sha1;
+    char key[GY_WS_KEY_BYTES];       /* gy_ws_key_make() of random bytes, new for each connection */
+    const char *origin;              /* NULL: none, for what is no browser's page */
+    const char *const *subprotocols; /* tokens, each once; the ones liked best first */
+    uint32_t subprotocol_count;
+    const struct gy_ws_terms *deflate; /* to be offered; NULL: no compression */
+};
+
+#define GY_WS_REQUEST_HEADERS 5
+
+/* The fields of the request for it, beside Upgrade: websocket (GY_WS_UPGRADE), which
+ * gy_h1_client_send() writes. `list` takes the subprotocols, and the extension with
+ * GY_WS_EXTENSION_BYTES, `list_bytes` at most. Returns how many of `headers` there are, or
+ * GY_ELIMIT when `list` is too small. */
+#define GY_WS_UPGRADE "websocket"
+int gy_ws_request_headers(const struct gy_ws_asks *asks,
+                          struct gy_http_header headers[GY_WS_REQUEST_HEADERS], char *list,
+                          size_t list_bytes);
+
+/* Within the call's `response`: NULL when the connection is a WebSocket now, as agreed; else a
+ * sentence: what about the answer is not as it has
+ * to be (§4.1). Then the connection is of no more use. */
+const char *gy_ws_response_check(const struct gy_ws_asks *asks, const struct gy_h1_call *call,
+                                 struct gy_ws_agreed *agreed);
 
 /* Whether an Origin may connect to an authority under these rules. */
 bool gy_ws_origin_allowed(const struct gy_ws_rules *rules, struct gy_http_text origin,

@@ -11,6 +11,7 @@ const struct gy_ws_limits gy_ws_limits_default = {
     .message_max = 16u << 20,
     .output_high = 65536,
     .output_max = 1u << 20,
+    .deflate_min = 64,
     .message_ms = 60000,
     .ping_ms = 30000,
     .pong_ms = 20000,
@@ -42,9 +43,17 @@ void gy_ws_init(struct gy_ws *ws, struct gy_ws_env *env, struct gy_chain *out, b
 void gy_ws_end(struct gy_ws *ws)
 {
     gy_chain_clear(&ws->message);
+    gy_ws_deflate_close(ws->deflate);
+    ws->deflate = NULL;
     ws->state = WS_OVER;
     ws->kind = 0;
     ws->flags |= WS_CLOSE_SENT | WS_GONE;
+}
+
+void gy_ws_use_deflate(struct gy_ws *ws, struct gy_ws_deflate *deflate)
+{
+    gy_assert(ws->deflate == NULL && ws->state == WS_HEAD && ws->kind == 0);
+    ws->deflate = deflate;
 }
 
 bool gy_ws_is_open(const struct gy_ws *ws)

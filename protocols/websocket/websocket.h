@@ -33,6 +33,7 @@
 #include "../../core/bump.h"
 #include "../../core/error.h"
 #include "../../core/slice.h"
+#include "deflate.h"
 
 struct gy_ws_vector;
 
@@ -71,6 +72,7 @@ struct gy_ws_limits {
     uint32_t message_max; /* of a message; likewise */
     uint32_t output_high; /* bytes in `out` above which nothing more is read */
     uint32_t output_max;  /* above which gy_ws_send() refuses */
+    uint32_t deflate_min; /* messages shorter than this are not compressed; at least 1 */
     uint32_t message_ms;  /* for a message that has begun to be whole; 0: any time */
     uint32_t ping_ms;     /* of silence until a Ping is sent; 0: never */
     uint32_t pong_ms;     /* of further silence until the peer is given up */
@@ -90,7 +92,9 @@ struct gy_ws_counters {
     uint64_t not_text; /* 1007 */
     uint64_t too_big;  /* 1009 */
     uint64_t timeouts; /* messages that came too slowly, Pings and Closes not answered */
-    uint64_t refused;  /* messages that found `out` at output_max */
+    uint64_t packed_in, packed_out;             /* messages that were compressed */
+    uint64_t packed_bytes_in, packed_bytes_out; /* what these were on the wire */
+    uint64_t refused;                           /* messages that found `out` at output_max */
 };
 
 /* What the connections of one worker share. */
@@ -101,6 +105,7 @@ struct gy_ws_env {
      * needs none. */
     uint32_t (*random)(void *context);
     void *random_context;
+    struct gy_ws_memory memory; /* for messages that are compressed once for many */
     struct gy_ws_limits limits;
     struct gy_ws_counters counters;
     const struct gy_ws_vector *vector;
@@ -115,16 +120,26 @@ struct gy_ws_utf8 {
     uint8_t low, high;
 };
 
+/* A message that is encoded once for many connections. */
+struct gy_ws_encoded {
+    struct gy_chain plain; /* its frame, as it is */
+    uint32_t head_bytes;   /* of that */
+    enum gy_ws_kind kind;
+    /* By the window that it needs, made when it is first wanted. */
+    struct gy_chain packed[GY_WS_BITS_MAX - GY_WS_BITS_MIN + 1];
+};
+
 /* One connection. Embed it in the owner's; its members are private. */
 struct gy_ws {
     struct gy_ws_env *env;
     struct gy_chain *out;
-    struct gy_chain message; /* what has come of the message that is being read */
-    uint64_t frame_left;     /* payload of this frame still to come */
-    uint64_t heard_ns;       /* when the peer last said anything */
-    uint64_t since_ns;       /* Ping or Close sent: when */
-    uint64_t message_ns;     /* when the message began */
-    uint32_t key;            /* of this frame, for its next byte */
+    struct gy_ws_deflate *deflate; /* NULL: nothing is compressed */
+    struct gy_chain message;       /* what has come of the message that is being read */
+    uint64_t frame_left;           /* payload of this frame still to come */
+    uint64_t heard_ns;             /* when the peer last said anything */
+    uint64_t since_ns;             /* Ping or Close sent: when */
+    uint64_t message_ns;           /* when the message began */
+    uint32_t key;                  /* of this frame, for its next byte */
     uint16_t flags;
     uint8_t state;
     uint8_t kind;   /* of the message that is being read; 0: none */
@@ -137,6 +152,10 @@ struct gy_ws {
 /* `out` has the links of the env. `client`: it masks what it sends, and takes no masked frames. */
 void gy_ws_init(struct gy_ws *ws, struct gy_ws_env *env, struct gy_chain *out, bool client,
                 uint64_t now_ns);
+
+/* From the handshake on: messages may be compressed (RFC 7692), as was agreed. It is the
+ * connection's from now on. Memory for it that runs out ends the connection with 1011. */
+void gy_ws_use_deflate(struct gy_ws *ws, struct gy_ws_deflate *deflate);
 
 enum gy_ws_event_type {
     GY_WS_MESSAGE = 1, /* `message` is whole: take it from there, or leave it to be dropped */
@@ -199,12 +218,14 @@ int gy_ws_send_copy(struct gy_ws *ws, enum gy_ws_kind kind, const void *data, ui
  * last. Nothing but gy_ws_ping() and gy_ws_close() in between. Otherwise as gy_ws_send_copy(). */
 int gy_ws_send_part(struct gy_ws *ws, uint32_t kind, bool last, const void *data, uint32_t bytes);
 
-/* For many servers' connections: encodes a message once, as a chain that each gets a share of
- * with gy_ws_send_encoded(). `payload` is emptied into `encoded`. 0, or GY_ENOBUFS (nothing is
+/* For many servers' connections: encodes a message once, and again for each size of window that
+ * one of them has agreed on (RFC 7692), when that one first gets it; each connection gets a share.
+ * `payload` is emptied into `encoded`, which need not be initialised. 0, or GY_ENOBUFS (nothing is
  * changed). */
 int gy_ws_encode(struct gy_ws_env *env, enum gy_ws_kind kind, struct gy_chain *payload,
-                 struct gy_chain *encoded);
-int gy_ws_send_encoded(struct gy_ws *ws, const struct gy_chain *encoded);
+                 struct gy_ws_encoded *encoded);
+int gy_ws_send_encoded(struct gy_ws *ws, struct gy_ws_encoded *encoded);
+void gy_ws_encoded_end(struct gy_ws_encoded *encoded);
 
 /* Pings, with up to GY_WS_CONTROL_MAX bytes that come back. Errors as gy_ws_send(). */
 int gy_ws_ping(struct gy_ws *ws, const void *data, uint32_t bytes);

@@ -5,6 +5,7 @@
 /* What websocket.c (life and deadlines), ws_read.c and ws_write.c share. */
 
 #include "protocols/websocket/websocket.h"
+#include "protocols/websocket/ws_deflate.h"
 #include "protocols/websocket/ws_mask.h"
 #include "protocols/websocket/ws_utf8.h"
 
@@ -31,6 +32,7 @@ enum ws_flag {
     WS_PARTS = 1 << 5,      /* within a message that is sent in parts */
     WS_TAKEN = 1 << 6,      /* the message was shown to the owner */
     WS_GONE = 1 << 7,       /* the stream is to be closed now */
+    WS_PACKED = 1 << 8,     /* the message that is being read is compressed */
 };
 
 /* Ends it because the peer broke a rule: tells the peer with a Close, and the owner with the event.

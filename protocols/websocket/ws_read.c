@@ -39,8 +39,12 @@ static const char *check_first(const struct gy_ws *ws, uint8_t first, uint8_t se
 {
     uint8_t opcode = first & 0x0f;
     bool fin = (first & 0x80) != 0;
-    if ((first & 0x70) != 0) {
-        return "a reserved bit is set, and no extension was agreed on";
+    bool packed = (first & 0x70) == 0x40 && ws->deflate != NULL &&
+                  (opcode == GY_WS_TEXT || opcode == GY_WS_BINARY);
+    if ((first & 0x70) != 0 && !packed) {
+        return ws->deflate != NULL
+                   ? "a reserved bit is set where no message begins that could be compressed"
+                   : "a reserved bit is set, and no extension was agreed on";
     }
     if ((opcode > GY_WS_BINARY && opcode < WS_OPCODE_CLOSE) || opcode > WS_OPCODE_PONG) {
         return "a frame has a reserved opcode";
@@ -101,7 +105,13 @@ static int begin_frame(const struct reading *reading, uint64_t length)
     if (length > limits->frame_max) {
         return fail(reading, GY_WS_TOO_BIG, "a frame is larger than allowed here");
     }
-    if (length > limits->message_max || ws->message.length > limits->message_max - length) {
+    if (ws->opcode != WS_CONTINUATION) {
+        ws->flags &= (uint16_t)~WS_PACKED;
+        ws->flags |= (ws->bytes[0] & 0x40) != 0 ? WS_PACKED : 0;
+    }
+    /* Of a compressed one only its inflated bytes say how large it is. */
+    if ((ws->flags & WS_PACKED) == 0 &&
+        (length > limits->message_max || ws->message.length > limits->message_max - length)) {
         return fail(reading, GY_WS_TOO_BIG, "a message is larger than allowed here");
     }
     if (ws->opcode != WS_CONTINUATION) {
@@ -200,9 +210,96 @@ static int take_plain(const struct reading *reading, const uint8_t *data, uint32
     return GO_ON;
 }
 
+/* Inflates into output memory: `data`, or at the end of a message what is behind all of it. `used`:
+ * how much of it was read; the call is for more until all was, and `over` says that all is made. */
+static int inflate_some(const struct reading *reading, const uint8_t *data, uint32_t bytes,
+                        bool last, uint32_t *used, bool *over)
+{
+    struct gy_ws *ws = reading->ws;
+    struct gy_ws_env *env = ws->env;
+    uint32_t made = 0;
+    uint8_t *room = gy_bump_reserve(env->bump, GY_WS_INFLATE_BYTES);
+    *used = 0;
+    *over = false;
+    if (room == NULL || env->links->capacity == env->links->used) {
+        return GY_ENOBUFS;
+    }
+    int code = gy_ws_deflate_unpack(ws->deflate, data, bytes, last, used, room, &made);
+    uint32_t left = env->limits.message_max - ws->message.length;
+    /* In the order of the bytes, so that what is said does not depend on the pieces they came in.
+     */
+    if (!check_text(ws, &ws->text, room, made < left ? made : left)) {
+        return fail(reading, GY_WS_NOT_TEXT, "a text message is not UTF-8");
+    }
+    if (made > left) {
+        return fail(reading, GY_WS_TOO_BIG, "a message is larger than allowed here");
+    }
+    if (code == GY_ENOMEM) {
+        return fail(reading, GY_WS_INTERNAL, "no memory for a compressed message");
+    }
+    if (code != 0) {
+        return fail(reading, GY_WS_NOT_TEXT, "a message is not compressed as it says");
+    }
+    if (made > 0) {
+        code = gy_bump_commit(env->bump, &ws->message, made);
+        gy_assert(code == 0); /* there was a link */
+    }
+    *over = *used == bytes && made < GY_WS_INFLATE_BYTES;
+    return GO_ON;
+}
+
+/* A piece of a frame's payload, unmasked on the way. */
+static int take_packed(const struct reading *reading, const uint8_t *data, uint32_t bytes)
+{
+    struct gy_ws *ws = reading->ws;
+    uint8_t plain[GY_WS_INFLATE_BYTES];
+    uint32_t now = bytes < sizeof plain ? bytes : (uint32_t)sizeof plain;
+    uint32_t used = 0;
+    bool over;
+    if (!is_client(ws)) {
+        ws->env->vector->mask(plain, data, now, ws->key);
+        data = plain;
+    }
+    int code = inflate_some(reading, data, now, false, &used, &over);
+    if (code != GO_ON) {
+        return code;
+    }
+    gy_chain_consume(reading->in, used);
+    ws->frame_left -= used;
+    ws->key = gy_ws_key_turn(ws->key, used);
+    ws->env->counters.packed_bytes_in += used;
+    return GO_ON;
+}
+
+/* All of a compressed message has come. */
+static int end_packed(const struct reading *reading)
+{
+    static const uint8_t nothing[1];
+    struct gy_ws *ws = reading->ws;
+    bool over = false;
+    while (!over) {
+        uint32_t used;
+        int code = inflate_some(reading, nothing, 0, true, &used, &over);
+        if (code != GO_ON) {
+            return code;
+        }
+    }
+    gy_ws_deflate_end_message(ws->deflate);
+    ws->flags &= (uint16_t)~WS_PACKED;
+    ws->env->counters.packed_in++;
+    return GO_ON;
+}
+
 static int end_data(const struct reading *reading)
 {
     struct gy_ws *ws = reading->ws;
+    if ((ws->flags & WS_PACKED) != 0 && (ws->flags & WS_FIN) != 0 &&
+        (ws->flags & WS_CLOSE_SENT) == 0) {
+        int code = end_packed(reading); /* without memory it is gone on with here */
+        if (code != GO_ON) {
+            return code;
+        }
+    }
     ws->state = WS_HEAD;
     if ((ws->flags & WS_FIN) == 0) {
         return GO_ON;
@@ -239,8 +336,9 @@ static int read_data(const struct reading *reading)
             ws->frame_left -= bytes;
             continue;
         }
-        int code =
-            is_client(ws) ? take_plain(reading, data, bytes) : take_masked(reading, data, bytes);
+        int code = (ws->flags & WS_PACKED) != 0 ? take_packed(reading, data, bytes)
+                   : is_client(ws)              ? take_plain(reading, data, bytes)
+                                                : take_masked(reading, data, bytes);
         if (code != GO_ON) {
             return code;
         }

@@ -8,7 +8,8 @@
  * other frames. */
 #define COPY_BYTES 512
 
-#define FIN 0x80
+#define FIN    0x80
+#define PACKED 0x40 /* RSV1 (RFC 7692 §6) */
 
 /* Writes a frame's head, with the key of a client (0: none). Returns its bytes. */
 static uint32_t put_head(uint8_t *at, uint8_t first, uint64_t length, const uint32_t *key)
@@ -105,7 +106,16 @@ int gy_ws_send_part(struct gy_ws *ws, uint32_t kind, bool last, const void *data
 
 int gy_ws_send_copy(struct gy_ws *ws, enum gy_ws_kind kind, const void *data, uint32_t bytes)
 {
-    return gy_ws_send_part(ws, kind, true, data, bytes);
+    bool packs = ws->deflate != NULL && bytes >= ws->env->limits.deflate_min;
+    if (!packs || bytes > GY_WS_COPY_MAX || (ws->flags & WS_PARTS) != 0) {
+        return gy_ws_send_part(ws, kind, true, data, bytes);
+    }
+    struct gy_chain payload;
+    gy_chain_init(&payload, ws->env->links);
+    int code = gy_bump_copy(ws->env->bump, &payload, data, bytes);
+    code = code == 0 ? gy_ws_send(ws, kind, &payload) : code;
+    gy_chain_clear(&payload);
+    return code;
 }
 
 /* Appends payload to `out`, masked. 0, or GY_ENOBUFS. */
@@ -131,7 +141,7 @@ static int put_masked(struct gy_ws_env *env, struct gy_chain *out, uint32_t key,
     return 0;
 }
 
-static int send_masked(struct gy_ws *ws, enum gy_ws_kind kind, struct gy_chain *payload)
+static int send_masked(struct gy_ws *ws, uint8_t kind, struct gy_chain *payload)
 {
     struct gy_ws_env *env = ws->env;
     struct gy_chain frame;
@@ -159,7 +169,7 @@ static int send_masked(struct gy_ws *ws, enum gy_ws_kind kind, struct gy_chain *
 }
 
 /* A server's frame at the end of `out`. */
-static int put_frame(struct gy_ws_env *env, struct gy_chain *out, enum gy_ws_kind kind,
+static int put_frame(struct gy_ws_env *env, struct gy_chain *out, uint8_t kind,
                      struct gy_chain *payload)
 {
     uint32_t length = payload->length;
@@ -179,6 +189,32 @@ static int put_frame(struct gy_ws_env *env, struct gy_chain *out, enum gy_ws_kin
     return gy_chain_move(payload, out, payload->length); /* whole: it cannot fail */
 }
 
+static int send_frame(struct gy_ws *ws, uint8_t first, struct gy_chain *payload)
+{
+    return (ws->flags & WS_CLIENT) != 0 ? send_masked(ws, first, payload)
+                                        : put_frame(ws->env, ws->out, first, payload);
+}
+
+static int send_packed(struct gy_ws *ws, enum gy_ws_kind kind, struct gy_chain *payload)
+{
+    struct gy_ws_env *env = ws->env;
+    struct gy_chain packed;
+    gy_chain_init(&packed, env->links);
+    int code = gy_ws_deflate_pack(ws->deflate, env->bump, payload, 0, &packed);
+    uint32_t bytes = packed.length;
+    code = code == 0 ? send_frame(ws, (uint8_t)(PACKED | kind), &packed) : code;
+    if (code != 0) {
+        /* It was compressed, and is not sent: the next must not refer to it. */
+        gy_ws_deflate_forget(ws->deflate);
+        gy_chain_clear(&packed);
+        return code == GY_ENOMEM ? GY_ENOBUFS : code;
+    }
+    env->counters.packed_out++;
+    env->counters.packed_bytes_out += bytes;
+    gy_chain_clear(payload);
+    return 0;
+}
+
 int gy_ws_send(struct gy_ws *ws, enum gy_ws_kind kind, struct gy_chain *payload)
 {
     uint64_t bytes = payload->length;
@@ -187,10 +223,11 @@ int gy_ws_send(struct gy_ws *ws, enum gy_ws_kind kind, struct gy_chain *payload)
         return GY_EINVAL;
     }
     int code = check(ws);
-    if (code == 0) {
-        code = (ws->flags & WS_CLIENT) != 0 ? send_masked(ws, kind, payload)
-                                            : put_frame(ws->env, ws->out, kind, payload);
+    if (code != 0) {
+        return code;
     }
+    bool packs = ws->deflate != NULL && bytes >= ws->env->limits.deflate_min;
+    code = packs ? send_packed(ws, kind, payload) : send_frame(ws, kind, payload);
     if (code == 0) {
         count_message(&ws->env->counters, bytes);
     }
@@ -198,13 +235,64 @@ int gy_ws_send(struct gy_ws *ws, enum gy_ws_kind kind, struct gy_chain *payload)
 }
 
 int gy_ws_encode(struct gy_ws_env *env, enum gy_ws_kind kind, struct gy_chain *payload,
-                 struct gy_chain *encoded)
+                 struct gy_ws_encoded *encoded)
 {
-    gy_assert(gy_chain_empty(encoded));
-    return put_frame(env, encoded, kind, payload);
+    uint32_t bytes = payload->length;
+    encoded->kind = kind;
+    gy_chain_init(&encoded->plain, env->links);
+    for (uint32_t i = 0; i < GY_WS_BITS_MAX - GY_WS_BITS_MIN + 1; i++) {
+        gy_chain_init(&encoded->packed[i], env->links);
+    }
+    int code = put_frame(env, &encoded->plain, kind, payload);
+    encoded->head_bytes = code == 0 ? encoded->plain.length - bytes : 0;
+    return code;
 }
 
-int gy_ws_send_encoded(struct gy_ws *ws, const struct gy_chain *encoded)
+void gy_ws_encoded_end(struct gy_ws_encoded *encoded)
+{
+    gy_chain_clear(&encoded->plain);
+    for (uint32_t i = 0; i < GY_WS_BITS_MAX - GY_WS_BITS_MIN + 1; i++) {
+        gy_chain_clear(&encoded->packed[i]);
+    }
+}
+
+/* The frame for connections with this window; NULL: no memory for it. */
+static const struct gy_chain *packed_for(struct gy_ws_env *env, struct gy_ws_encoded *encoded,
+                                         uint8_t bits)
+{
+    struct gy_chain *frame = &encoded->packed[bits - GY_WS_BITS_MIN];
+    struct gy_chain payload;
+    if (!gy_chain_empty(frame)) {
+        return frame;
+    }
+    gy_chain_init(&payload, env->links);
+    int code = gy_ws_deflate_pack_alone(&env->memory, bits, env->bump, &encoded->plain,
+                                        encoded->head_bytes, &payload);
+    code = code == 0 ? put_frame(env, frame, (uint8_t)(PACKED | encoded->kind), &payload) : code;
+    gy_chain_clear(&payload);
+    return code == 0 ? frame : NULL;
+}
+
+/* Which of its frames a connection gets. Compressed alone, it is in the peer's window and not in
+ * ours: what follows must not refer to anything. */
+static const struct gy_chain *frame_for(struct gy_ws *ws, struct gy_ws_encoded *encoded)
+{
+    struct gy_ws_env *env = ws->env;
+    if (ws->deflate == NULL ||
+        encoded->plain.length - encoded->head_bytes < env->limits.deflate_min) {
+        return &encoded->plain;
+    }
+    const struct gy_chain *frame = packed_for(env, encoded, gy_ws_deflate_bits(ws->deflate));
+    if (frame == NULL) {
+        return &encoded->plain;
+    }
+    gy_ws_deflate_forget(ws->deflate);
+    env->counters.packed_out++;
+    env->counters.packed_bytes_out += frame->length;
+    return frame;
+}
+
+int gy_ws_send_encoded(struct gy_ws *ws, struct gy_ws_encoded *encoded)
 {
     gy_assert((ws->flags & WS_CLIENT) == 0);
     if ((ws->flags & WS_PARTS) != 0) {
@@ -214,22 +302,18 @@ int gy_ws_send_encoded(struct gy_ws *ws, const struct gy_chain *encoded)
     if (code != 0) {
         return code;
     }
-    struct gy_chain share;
-    gy_chain_init(&share, ws->env->links);
-    for (const struct gy_link *link = encoded->head; link != NULL && code == 0; link = link->next) {
-        struct gy_slice slice = link->slice;
-        gy_buffer_hold(slice.buffer);
-        code = gy_chain_append(&share, slice);
-        if (code != 0) {
-            gy_slice_drop(slice);
-        }
+    const struct gy_chain *frame = frame_for(ws, encoded);
+    struct gy_slab *links = ws->env->links;
+    if (links->capacity - links->used < frame->count) {
+        return GY_ENOBUFS;
     }
-    if (code != 0) {
-        gy_chain_clear(&share);
-        return code;
+    for (const struct gy_link *link = frame->head; link != NULL; link = link->next) {
+        gy_buffer_hold(link->slice.buffer);
+        code = gy_chain_append(ws->out, link->slice);
+        gy_assert(code == 0); /* there were links */
     }
-    count_message(&ws->env->counters, encoded->length);
-    return gy_chain_move(&share, ws->out, share.length);
+    count_message(&ws->env->counters, encoded->plain.length - encoded->head_bytes);
+    return 0;
 }
 
 int gy_ws_ping(struct gy_ws *ws, const void *data, uint32_t bytes)

@@ -10,13 +10,14 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "core/log.h"
+#include "core/sha1.h"
 #include "servers/dns/dns_hmac.h"
 #include "servers/dns/dns_keeper.h"
 #include "servers/dns/dns_limit.h"
 #include "servers/dns/dns_list.h"
 #include "servers/dns/dns_server.h"
 #include "servers/http/access_log.h"
-#include "servers/sha1.h"
 #include "servers/tls_keys.h"
 
 #define NSID_BYTES      64

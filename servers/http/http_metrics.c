@@ -26,6 +26,10 @@ static const struct gy_metric_description rows[] = {
     {name, label, help, GY_METRIC_##kind, offsetof(struct gy_http_counts, compress.member)},
     GY_COMPRESS_COUNTERS(HTTP_COMPRESS)
 #undef HTTP_COMPRESS
+#define HTTP_WEBSOCKET(member, name, label, kind, help)                                            \
+    {name, label, help, GY_METRIC_##kind, offsetof(struct gy_http_counts, websocket.member)},
+        GY_WEBSOCKET_COUNTERS(HTTP_WEBSOCKET)
+#undef HTTP_WEBSOCKET
 };
 
 const struct gy_server_metrics gy_http_metrics = {

@@ -69,6 +69,46 @@ struct gy_compress_counts {
 #undef GY_COMPRESS_COUNTS_MEMBER
 };
 
+/* Of all WebSockets of a server (websocket.h): member, name, label, kind, help. */
+#define GY_WEBSOCKET_COUNTERS(X)                                                                   \
+    X(connections, "websocket_connections", "", GAUGE, "WebSockets that are open.")                \
+    X(messages_in, "websocket_messages", "direction=\"in\"", COUNTER, "Whole messages.")           \
+    X(messages_out, "websocket_messages", "direction=\"out\"", COUNTER, "Whole messages.")         \
+    X(bytes_in, "websocket_message_bytes", "direction=\"in\"", COUNTER,                            \
+      "Bytes of messages, as they are without compression.")                                       \
+    X(bytes_out, "websocket_message_bytes", "direction=\"out\"", COUNTER,                          \
+      "Bytes of messages, as they are without compression.")                                       \
+    X(packed_in, "websocket_compressed_messages", "direction=\"in\"", COUNTER,                     \
+      "Messages that were compressed.")                                                            \
+    X(packed_out, "websocket_compressed_messages", "direction=\"out\"", COUNTER,                   \
+      "Messages that were compressed.")                                                            \
+    X(packed_bytes_in, "websocket_compressed_bytes", "direction=\"in\"", COUNTER,                  \
+      "Bytes of compressed messages on the wire.")                                                 \
+    X(packed_bytes_out, "websocket_compressed_bytes", "direction=\"out\"", COUNTER,                \
+      "Bytes of compressed messages on the wire.")                                                 \
+    X(reserved_bytes, "websocket_compression_memory_bytes", "", GAUGE,                             \
+      "What connections that are compressed for may take.")                                        \
+    X(declined, "websocket_compression_declined", "", COUNTER,                                     \
+      "Connections not compressed for: compress-memory was used up.")                              \
+    X(pings_in, "websocket_pings", "direction=\"in\"", COUNTER, "Pings.")                          \
+    X(pings_out, "websocket_pings", "direction=\"out\"", COUNTER, "Pings.")                        \
+    X(breaches, "websocket_failures", "reason=\"protocol\"", COUNTER,                              \
+      "Connections ended because of what the client did, or did not do.")                          \
+    X(not_text, "websocket_failures", "reason=\"not_text\"", COUNTER,                              \
+      "Connections ended because of what the client did, or did not do.")                          \
+    X(too_big, "websocket_failures", "reason=\"too_big\"", COUNTER,                                \
+      "Connections ended because of what the client did, or did not do.")                          \
+    X(timeouts, "websocket_failures", "reason=\"timeout\"", COUNTER,                               \
+      "Connections ended because of what the client did, or did not do.")                          \
+    X(refused, "websocket_messages_refused", "", COUNTER,                                          \
+      "Messages not sent to clients that were too far behind.")
+
+struct gy_websocket_counts {
+#define GY_WEBSOCKET_COUNTS_MEMBER(member, name, label, kind, help) _Atomic uint64_t member;
+    GY_WEBSOCKET_COUNTERS(GY_WEBSOCKET_COUNTS_MEMBER)
+#undef GY_WEBSOCKET_COUNTS_MEMBER
+};
+
 /* One worker's, written by that worker. */
 struct gy_http_counts {
 #define GY_HTTP_COUNTS_MEMBER(member, from, name, label, help) _Atomic uint64_t member;
@@ -81,6 +121,7 @@ struct gy_http_counts {
     _Atomic uint64_t log_lines;           /* given to the access log */
     _Atomic uint64_t log_dropped;         /* not taken by it: its queue was full */
     struct gy_compress_counts compress;
+    struct gy_websocket_counts websocket;
     struct gy_histogram latency;
 } __attribute__((aligned(64)));
 

@@ -31,7 +31,7 @@ _Static_assert((int)GY_WANT_READ == GY_H1_READ && (int)GY_WANT_ROOM == GY_H1_ROO
 struct gy_http_worker {
     struct gy_h1_env env;
     const struct gy_http_server *shared;
-    struct gy_slab exchanges;
+    struct gy_slab exchanges, tunnels;
     struct gy_h1_heads heads;
     size_t mapped_bytes;  /* this struct and the slabs behind it */
     uint64_t date_due_ms; /* on the worker's clock: when the Date field is out of date */
@@ -163,8 +163,10 @@ static int http_worker_open(struct gy_worker *worker, const struct gy_server *se
     struct gy_http_server *shared = server->context;
     uint32_t count = shared->exchanges_max != 0 ? shared->exchanges_max : DEFAULT_EXCHANGES;
     size_t exchanges_bytes = gy_slab_bytes(gy_h1_exchange_bytes(), count);
-    size_t bytes =
-        sizeof(struct gy_http_worker) + GY_SLAB_ALIGN + exchanges_bytes + gy_h1_heads_bytes(count);
+    size_t tunnels_bytes = gy_slab_bytes(gy_h1_tunnel_bytes(), count);
+    tunnels_bytes = (tunnels_bytes + GY_SLAB_ALIGN - 1) & ~(size_t)(GY_SLAB_ALIGN - 1);
+    size_t bytes = sizeof(struct gy_http_worker) + GY_SLAB_ALIGN + exchanges_bytes + tunnels_bytes +
+                   gy_h1_heads_bytes(count);
     struct gy_http_worker *http = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
                                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (http == MAP_FAILED) {
@@ -174,7 +176,9 @@ static int http_worker_open(struct gy_worker *worker, const struct gy_server *se
     uintptr_t items = ((uintptr_t)(http + 1) + GY_SLAB_ALIGN - 1) & ~(uintptr_t)(GY_SLAB_ALIGN - 1);
     http->mapped_bytes = bytes;
     gy_slab_init(&http->exchanges, (void *)items, exchanges_bytes, gy_h1_exchange_bytes());
-    gy_h1_heads_init(&http->heads, (uint8_t *)items + exchanges_bytes, count);
+    uint8_t *tunnels = (uint8_t *)items + exchanges_bytes;
+    gy_slab_init(&http->tunnels, tunnels, tunnels_bytes, gy_h1_tunnel_bytes());
+    gy_h1_heads_init(&http->heads, tunnels + tunnels_bytes, count);
     int code = gy_h1_env_init(&http->env, shared->early_data ? &early_handler : shared->handler,
                               shared->early_data ? shared : shared->context, &http->exchanges,
                               &worker->bump, session_wake, server_name(shared));
@@ -185,6 +189,7 @@ static int http_worker_open(struct gy_worker *worker, const struct gy_server *se
                             server->name, shared->name);
     }
     http->env.heads = &http->heads;
+    http->env.tunnels = &http->tunnels;
     http->env.limits = shared->limits != NULL ? *shared->limits : gy_http_limits_defaults();
     gy_assert(worker->options.number < GY_HTTP_WORKERS_MAX);
     http->counts = &shared->counts[worker->options.number];

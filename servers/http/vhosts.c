@@ -225,6 +225,16 @@ static int vhost_pull(struct gy_http_exchange *exchange, struct gy_chain *out, u
     return vhost->service.handler->pull(exchange, out, budget);
 }
 
+static void vhost_drain(struct gy_http_exchange *exchange)
+{
+    const struct gy_vhost *vhost = vhost_of(exchange);
+    if (is_socket(exchange, vhost)) {
+        gy_websocket_drain(exchange);
+    } else if (vhost->service.handler != NULL && vhost->service.handler->drain != NULL) {
+        vhost->service.handler->drain(exchange);
+    }
+}
+
 static void vhost_closed(struct gy_http_exchange *exchange, int reason)
 {
     struct gy_vhost *vhost = vhost_of(exchange);
@@ -376,6 +386,7 @@ int gy_vhosts_serve(struct gy_vhosts *vhosts, struct gy_http_server *http, uint3
         if (vhost->socket_count > 0) {
             vhost->handler.body = vhost_body;
             vhost->handler.pull = vhost_pull;
+            vhost->handler.drain = vhost_drain;
         }
         vhost->has_headers = vhost->headers.count > 0;
         for (uint32_t p = 0; p < vhost->path_count; p++) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "servers/http/websocket.h"
 
+#include <stdlib.h>
 #include <sys/mman.h>
 
 #include "core/asan.h"
@@ -10,13 +11,10 @@
 #define DEFAULT_MESSAGE_MAX (1u << 20)
 #define NANOSECONDS_PER_MS  UINT64_C(1000000)
 
-/* How long a connection waits that found no memory. */
-#define RETRY_MS 10
-
 enum flag {
     EOF_SEEN = 1 << 0, /* the peer will send no more */
     STALLED = 1 << 1,  /* `in` waits for room in `out` */
-    STARVED = 1 << 2,  /* `in` or `out` waits for memory */
+    STARVED = 1 << 2,  /* `in` waits for memory: the next pull goes on with it */
     REFUSED = 1 << 3,  /* the handler waits for room */
     TOLD = 1 << 4,     /* the handler knows that it is over */
     RUNNING = 1 << 5,
@@ -27,9 +25,50 @@ struct gy_websocket_worker {
     struct gy_worker *worker;
     struct gy_slab connections;
     struct gy_websocket_connection *first;
-    uint32_t users; /* listeners */
+    uint32_t users;                     /* listeners */
+    uint64_t reserved_bytes;            /* for compression, by its connections */
+    uint64_t declined;                  /* connections that found all of it taken */
+    struct gy_websocket_counts *counts; /* the server's; NULL: no connection yet */
+    struct published {
+#define PUBLISHED_MEMBER(member, name, label, kind, help) uint64_t member;
+        GY_WEBSOCKET_COUNTERS(PUBLISHED_MEMBER)
+#undef PUBLISHED_MEMBER
+    } published; /* of this path, in `counts` */
     size_t mapped_bytes;
 };
+
+/* Several paths share the server's counters, so that each adds what is new. */
+static void publish(struct gy_websocket_worker *own)
+{
+    const struct gy_ws_counters *ws = &own->env.counters;
+    const struct published now = {
+        .connections = own->connections.used,
+        .messages_in = ws->messages_in,
+        .messages_out = ws->messages_out,
+        .bytes_in = ws->bytes_in,
+        .bytes_out = ws->bytes_out,
+        .packed_in = ws->packed_in,
+        .packed_out = ws->packed_out,
+        .packed_bytes_in = ws->packed_bytes_in,
+        .packed_bytes_out = ws->packed_bytes_out,
+        .reserved_bytes = own->reserved_bytes,
+        .declined = own->declined,
+        .pings_in = ws->pings_in,
+        .pings_out = ws->pings_out,
+        .breaches = ws->breaches,
+        .not_text = ws->not_text,
+        .too_big = ws->too_big,
+        .timeouts = ws->timeouts,
+        .refused = ws->refused,
+    };
+#define PUBLISH(member, name, label, kind, help)                                                   \
+    if (now.member != own->published.member) {                                                     \
+        gy_count(&own->counts->member, now.member - own->published.member);                        \
+    }
+    GY_WEBSOCKET_COUNTERS(PUBLISH)
+#undef PUBLISH
+    own->published = now;
+}
 
 struct gy_ws_limits gy_websocket_limits_default(void)
 {
@@ -38,6 +77,22 @@ struct gy_ws_limits gy_websocket_limits_default(void)
     limits.message_max = DEFAULT_MESSAGE_MAX;
     return limits;
 }
+
+/* ---- memory for compression: what connections reserved in advance, and so has a bound ---- */
+
+static void *take_memory(void *context, size_t bytes)
+{
+    (void)context;
+    return malloc(bytes);
+}
+
+static void give_memory(void *context, void *piece)
+{
+    (void)context;
+    free(piece);
+}
+
+static const struct gy_ws_memory compress_memory = {take_memory, give_memory, NULL};
 
 /* ---- workers ---- */
 
@@ -73,6 +128,7 @@ int gy_websocket_worker_open(struct gy_websocket *socket, struct gy_worker *work
     gy_slab_init(&own->connections, (void *)items, slab_bytes,
                  sizeof(struct gy_websocket_connection));
     gy_ws_env_init(&own->env, &worker->bump, &worker->links);
+    own->env.memory = compress_memory;
     own->env.limits =
         socket->limits.message_max != 0 ? socket->limits : gy_websocket_limits_default();
     socket->workers[number] = own;
@@ -119,9 +175,6 @@ static void follow_deadline(struct gy_websocket_connection *connection)
     struct gy_worker *worker = connection->worker->worker;
     uint64_t due_ns = gy_ws_deadline(&connection->ws);
     uint64_t due_ms = due_ns == GY_WS_NO_DEADLINE ? UINT64_MAX : due_ns / NANOSECONDS_PER_MS + 1;
-    if ((connection->flags & STARVED) != 0 && worker->now_ms + RETRY_MS < due_ms) {
-        due_ms = worker->now_ms + RETRY_MS;
-    }
     if (due_ms == UINT64_MAX) {
         gy_timer_disarm(&worker->wheel, &connection->timer);
     } else if (!gy_timer_armed(&connection->timer) || connection->timer.due_ms > due_ms) {
@@ -137,7 +190,7 @@ static void follow(struct gy_websocket_connection *connection)
     if ((wants & GY_WS_WANT_CLOSE) != 0) {
         gy_http_cancel(connection->exchange, GY_ETIMEOUT);
     } else if (!gy_chain_empty(&connection->out) || (wants & GY_WS_WANT_END) != 0 ||
-               (connection->flags & EOF_SEEN) != 0) {
+               (connection->flags & (EOF_SEEN | STARVED)) != 0) {
         gy_http_wake(connection->exchange);
     }
     follow_deadline(connection);
@@ -165,6 +218,7 @@ static void run(struct gy_websocket_connection *connection)
         tell_closed(connection, GY_WS_ABNORMAL);
     }
     follow(connection);
+    publish(connection->worker);
 }
 
 static void on_timer(struct gy_timer *timer, uint64_t now_ms)
@@ -177,12 +231,47 @@ static void on_timer(struct gy_timer *timer, uint64_t now_ms)
     if (gy_ws_expire(&connection->ws, now_ns(connection), &event) == 1) {
         tell_closed(connection, GY_WS_ABNORMAL);
     }
-    if ((connection->flags & STARVED) != 0) {
-        gy_http_wake(connection->exchange);
-        run(connection);
-    } else {
-        follow(connection);
+    follow(connection);
+    publish(connection->worker);
+}
+
+/* ---- compression ---- */
+
+/* What may be agreed on now; NULL: nothing. */
+static const struct gy_ws_terms *compression(const struct gy_websocket *socket,
+                                             struct gy_websocket_worker *own,
+                                             const struct gy_http_exchange *exchange)
+{
+    if (!socket->compress || !gy_ws_have_deflate()) {
+        return NULL;
     }
+    size_t most = gy_ws_deflate_bytes(&socket->terms, false);
+    bool room = own->reserved_bytes <= socket->compress_bytes &&
+                most <= socket->compress_bytes - own->reserved_bytes;
+    if (!room) {
+        own->declined +=
+            gy_http_field_find(exchange, "Sec-WebSocket-Extensions", NULL).data != NULL;
+        return NULL;
+    }
+    return &socket->terms;
+}
+
+/* Without memory from the system the connection cannot be what it was said to be. */
+static void begin_compression(struct gy_websocket_connection *connection,
+                              const struct gy_ws_agreed *agreed)
+{
+    struct gy_ws_deflate *deflate = NULL;
+    connection->reserved_bytes = 0;
+    if (!agreed->deflate) {
+        return;
+    }
+    if (gy_ws_deflate_open(&deflate, &agreed->terms, false, &compress_memory) != 0) {
+        gy_websocket_close(connection, GY_WS_INTERNAL, "no memory for compression");
+        return;
+    }
+    connection->reserved_bytes = (uint32_t)gy_ws_deflate_bytes(&agreed->terms, false);
+    connection->worker->reserved_bytes += connection->reserved_bytes;
+    gy_ws_use_deflate(&connection->ws, deflate);
 }
 
 /* ---- the exchange ---- */
@@ -199,15 +288,17 @@ bool gy_websocket_take(struct gy_websocket *socket, struct gy_http_exchange *exc
     struct gy_worker *worker = gy_http_stream(exchange)->worker;
     struct gy_websocket_worker *own = socket->workers[worker->options.number];
     struct gy_websocket_connection *connection = gy_slab_take(&own->connections);
-    int subprotocol = -1;
+    struct gy_ws_agreed agreed;
     if (connection == NULL) {
         gy_http_answer_error(exchange, 503, NULL);
         return false;
     }
-    if (gy_ws_upgrade(exchange, &socket->rules, &subprotocol) != 0) {
+    if (gy_ws_upgrade(exchange, &socket->rules, compression(socket, own, exchange), &agreed) != 0) {
         gy_slab_give(&own->connections, connection);
         return false;
     }
+    struct gy_http_server *server = gy_http_stream(exchange)->endpoint->context;
+    own->counts = &server->counts[worker->options.number].websocket;
     connection->socket = socket;
     connection->worker = own;
     connection->exchange = exchange;
@@ -224,10 +315,12 @@ bool gy_websocket_take(struct gy_websocket *socket, struct gy_http_exchange *exc
     gy_ws_init(&connection->ws, &own->env, &connection->out, false, worker->now_ns);
     gy_timer_init(&connection->timer, on_timer);
     gy_http_set_state(exchange, connection);
+    begin_compression(connection, &agreed);
     if (socket->handler->open != NULL) {
-        socket->handler->open(connection, subprotocol);
+        socket->handler->open(connection, agreed.subprotocol);
     }
     follow(connection);
+    publish(own);
     return true;
 }
 
@@ -245,11 +338,12 @@ int gy_websocket_pull(struct gy_http_exchange *exchange, struct gy_chain *out, u
     struct gy_websocket_connection *connection = connection_of(exchange);
     struct gy_chain *from = &connection->out;
     uint32_t low = connection->worker->env.limits.output_high / 2;
+    if ((connection->flags & STARVED) != 0 && (connection->flags & RUNNING) == 0) {
+        run(connection);
+    }
     uint32_t now = from->length < budget ? from->length : budget;
     if (gy_chain_move(from, out, now) != 0) {
-        connection->flags |= STARVED;
-        follow_deadline(connection);
-        return out->length > 0 ? GY_HTTP_MORE : GY_HTTP_WAIT;
+        return GY_HTTP_RETRY;
     }
     if ((connection->flags & STALLED) != 0 && from->length <= low) {
         run(connection);
@@ -260,12 +354,21 @@ int gy_websocket_pull(struct gy_http_exchange *exchange, struct gy_chain *out, u
             connection->socket->handler->writable(connection);
         }
     }
+    if ((connection->flags & STARVED) != 0) {
+        return GY_HTTP_RETRY;
+    }
     if (!gy_chain_empty(from)) {
         return GY_HTTP_MORE;
     }
     bool end = (gy_ws_wants(&connection->ws) & GY_WS_WANT_END) != 0 ||
                ((connection->flags & EOF_SEEN) != 0 && gy_chain_empty(&connection->in));
     return end ? GY_HTTP_END : GY_HTTP_WAIT;
+}
+
+void gy_websocket_drain(struct gy_http_exchange *exchange)
+{
+    /* GY_ESTATE: it is closing already. */
+    gy_websocket_close(connection_of(exchange), GY_WS_GOING_AWAY, "the server is leaving");
 }
 
 void gy_websocket_closed(struct gy_http_exchange *exchange, int reason)
@@ -275,6 +378,7 @@ void gy_websocket_closed(struct gy_http_exchange *exchange, int reason)
     tell_closed(connection, GY_WS_ABNORMAL);
     gy_timer_disarm(&connection->worker->worker->wheel, &connection->timer);
     gy_ws_end(&connection->ws);
+    connection->worker->reserved_bytes -= connection->reserved_bytes;
     gy_chain_clear(&connection->in);
     gy_chain_clear(&connection->out);
     *connection->link = connection->next;
@@ -282,7 +386,9 @@ void gy_websocket_closed(struct gy_http_exchange *exchange, int reason)
         connection->next->link = connection->link;
     }
     gy_http_set_state(exchange, NULL);
-    gy_slab_give(&connection->worker->connections, connection);
+    struct gy_websocket_worker *own = connection->worker;
+    gy_slab_give(&own->connections, connection);
+    publish(own);
 }
 
 /* ---- for handlers ---- */
@@ -319,9 +425,8 @@ int gy_websocket_broadcast(struct gy_websocket_connection *from, enum gy_ws_kind
                            struct gy_chain *payload)
 {
     struct gy_websocket_worker *own = from->worker;
-    struct gy_chain encoded;
+    struct gy_ws_encoded encoded;
     int count = 0;
-    gy_chain_init(&encoded, &own->worker->links);
     int code = gy_ws_encode(&own->env, kind, payload, &encoded);
     if (code != 0) {
         return code;
@@ -333,7 +438,7 @@ int gy_websocket_broadcast(struct gy_websocket_connection *from, enum gy_ws_kind
             gy_websocket_close(to, GY_WS_TRY_LATER, "too slow to follow");
         }
     }
-    gy_chain_clear(&encoded);
+    gy_ws_encoded_end(&encoded);
     return count;
 }
 

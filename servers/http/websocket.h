@@ -49,6 +49,9 @@ struct gy_websocket {
     void *context; /* the handler's, the same for all workers */
     struct gy_ws_rules rules;
     struct gy_ws_limits limits; /* message_max 0: gy_websocket_limits_default() */
+    bool compress;              /* permessage-deflate (RFC 7692), for who asks for it */
+    struct gy_ws_terms terms;   /* what of it is allowed */
+    uint64_t compress_bytes;    /* for it, per worker; past it no more is agreed on */
     uint32_t connections_max;   /* at once, per worker; 0: 65536; more get 503 */
     bool one_worker;            /* it makes no sense over several: worker_open says so */
 
@@ -67,6 +70,7 @@ struct gy_websocket_connection {
     struct gy_chain in, out;
     struct gy_timer timer;
     uint32_t flags;
+    uint32_t reserved_bytes; /* of the worker's, for compression */
 };
 
 /* The protocol's defaults with messages of 1 MiB. */
@@ -86,6 +90,7 @@ bool gy_websocket_take(struct gy_websocket *socket, struct gy_http_exchange *exc
 /* The rest of the exchange's handler, once it was taken. */
 void gy_websocket_body(struct gy_http_exchange *exchange, struct gy_chain *bytes, bool end);
 int gy_websocket_pull(struct gy_http_exchange *exchange, struct gy_chain *out, uint32_t budget);
+void gy_websocket_drain(struct gy_http_exchange *exchange); /* says 1001 (RFC 6455 §7.4.1) */
 void gy_websocket_closed(struct gy_http_exchange *exchange, int reason);
 
 /* ---- for handlers; returns as gy_ws_send() and so on ---- */

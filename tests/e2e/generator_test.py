@@ -24,7 +24,7 @@ from harness import ALARMS, PROGRAM, Server, Skip, equal, output_of, run, test, 
 LOAD = os.path.abspath(os.environ.get("GYRE_LOAD", "build/debug/gyre-load"))
 KINDS = ("connect", "reset", "refused", "closed", "timeout", "short_answer", "status", "wrong_body", "wrong_question", "protocol")
 KEYS = {"schema", "url", "connections", "pipeline", "outstanding", "threads", "tallies", "arrivals", "rate_asked", "seed", "bodies_compared", "slo",
-        "began_ms", "seconds", "answered", "rate", "scheduled", "unsent", "rate_reached", "sent_total", "answered_total",
+        "began_ms", "seconds", "answered", "rate", "broadcast", "deliveries", "scheduled", "unsent", "rate_reached", "sent_total", "answered_total",
         "connects", "errors", "latency_ns", "service_ns", "lateness_ns", "generator", "server",
         "generator_was_bottleneck", "generator_limited", "latency_valid", "interrupted", "failure"}
 

@@ -60,7 +60,7 @@ def metrics_count_what_was_served():
 
 @test
 def a_large_file_in_memory_leaves_in_few_sends():
-    """Listeners that share a worker send 128 KiB at a time: nine sends for a mebibyte and its head, and what the requests need."""
+    """As long as no other server is at work beside it, which the admin listener was a moment ago."""
     with tempfile.TemporaryDirectory(prefix="gyre-sends-") as root:
         os.chmod(root, 0o755)
         for name, size in (("status.json", 1), ("large", 1 << 20)):
@@ -71,11 +71,12 @@ def a_large_file_in_memory_leaves_in_few_sends():
             for _ in range(5):
                 equal(connection.get("/large").status, 200)
             before = server.metrics()
+            time.sleep(0.2)
             for _ in range(20):
                 equal(len(connection.get("/large").body), 1 << 20)
             after = server.metrics()
             each = (after["gyre_submissions_total"] - before["gyre_submissions_total"]) / 20
-            true(each < 12, f"{each} submissions a request")
+            true(each < 6, f"{each} submissions a request")
 
 
 @test

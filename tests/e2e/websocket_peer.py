@@ -40,15 +40,25 @@ class Peer(Connection):
     def say(self, opcode, payload=b"", fin=True):
         self.send(self.frame(opcode, payload, fin))
 
+    def send_packed(self, opcode, payload):
+        data = bytearray(self.frame(opcode, payload))
+        data[0] |= 0x40
+        self.send(bytes(data))
+
     def hear(self):
-        """(opcode, payload) of the next frame, which is whole and not masked."""
-        first, second = self.exactly(2)
+        """(opcode, payload) of the next frame, which is whole, not compressed and not masked."""
+        first, payload = self.hear_any()
         equal(first & 0x70, 0, "reserved bits")
         equal(first & 0x80, 0x80, "FIN")
+        return first & 15, payload
+
+    def hear_any(self):
+        """(first byte, payload) of the next frame, which is not masked."""
+        first, second = self.exactly(2)
         equal(second & 0x80, 0, "the mask bit of a server's frame")
         length = second
         if second == 126:
             (length,) = struct.unpack(">H", self.exactly(2))
         elif second == 127:
             (length,) = struct.unpack(">Q", self.exactly(8))
-        return first & 15, self.exactly(length)
+        return first, self.exactly(length)

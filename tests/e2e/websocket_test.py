@@ -4,12 +4,14 @@
 import os
 import random
 import shutil
+import signal
 import struct
 import subprocess
+import zlib
 
 from browser import Browser, program
 from configured import Configured
-from harness import PROGRAM, Connection, Skip, equal, output_of, run, test, true
+from harness import PROGRAM, Connection, Skip, equal, output_of, run, test, true, until
 from websocket_peer import BINARY, CLOSE, PING, PONG, TEXT, Peer
 
 BLOCK = """
@@ -163,6 +165,123 @@ def a_server_stops_with_open_sockets():
 
 
 @test
+def a_server_that_leaves_says_so():
+    with Sockets(BLOCK, "1;\ndrain-timeout 20s") as server, Peer(server.port) as one, Peer(server.port, "/room") as other:
+        one.say(TEXT, b"unfinished", fin=False)
+        before = server.pid
+        server.signal(signal.SIGTERM)
+        for peer in (one, other):
+            equal(peer.hear(), (CLOSE, struct.pack(">H", 1001) + b"the server is leaving"))
+            peer.say(CLOSE, struct.pack(">H", 1001))
+            true(peer.closed(), "the server closes when it was answered")
+        equal(server.process.wait(15), 0, f"the exit status of {before}, long before its drain would be over")
+
+
+# ---- permessage-deflate ----------------------------------------------------------------------------------------------
+
+PACKED = """
+    websocket /packed { echo; compress on; }
+    websocket /small  { echo; compress on; compress-window 10; compress-context off; max-message 100k; }
+    websocket /few    { echo; compress on; compress-memory 400k; }
+    websocket /room   { broadcast; compress on; }
+    websocket /plain  { echo; }
+"""
+
+
+def packed(compressor, data):
+    return (compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+
+def counted(server, name, label=""):
+    values = [value for key, value in server.metrics().items() if key.split("{")[0] == name and label in key]
+    true(values, f"there is {name}")
+    return sum(values)  # of the servers, the admin listener's too
+
+
+@test
+def compression_is_agreed_on_where_it_may_be():
+    offered = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"
+    with Sockets(PACKED) as server:
+        for path, fields, wanted in (("/packed", (offered,), "permessage-deflate"),
+                                     ("/small", (offered,), "permessage-deflate; server_no_context_takeover; "
+                                      "client_no_context_takeover; server_max_window_bits=10; client_max_window_bits=10"),
+                                     ("/small", ("Sec-WebSocket-Extensions: permessage-deflate",), None),
+                                     ("/packed", ("Sec-WebSocket-Extensions: x-other, permessage-deflate; "
+                                                  "server_max_window_bits=9",), "permessage-deflate; server_max_window_bits=9"),
+                                     ("/packed", (), None), ("/plain", (offered,), None)):
+            with Peer(server.port, path, *fields) as peer:
+                equal(peer.handshake.status, 101)
+                equal(peer.handshake.fields.get("sec-websocket-extensions"), wanted, f"{path} {fields}")
+        # A connection takes 308 KiB at most with whole windows: there is room for one.
+        with Peer(server.port, "/few", offered) as first, Peer(server.port, "/few", offered) as second:
+            equal(first.handshake.fields.get("sec-websocket-extensions"), "permessage-deflate")
+            equal(second.handshake.fields.get("sec-websocket-extensions"), None)
+        equal(counted(server, "gyre_websocket_compression_declined_total"), 1)
+        def again():
+            with Peer(server.port, "/few", offered) as third:
+                return third.handshake.fields.get("sec-websocket-extensions") == "permessage-deflate"
+        until(again, "what a connection had is there for another")
+
+
+@test
+def compressed_messages_come_back():
+    offer = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"
+    with Sockets(PACKED) as server:
+        for path, bits, keeps in (("/packed", 15, True), ("/small", 10, False)):
+            with Peer(server.port, path, offer) as peer:
+                out, inflater = zlib.compressobj(6, zlib.DEFLATED, -bits), zlib.decompressobj(-bits)
+                for length in (1, 63, 64, 1000, 65536, 100000):
+                    data = (b"The same words, again and again. " * (length // 33 + 1))[:length]
+                    peer.send_packed(BINARY, packed(out, data))
+                    first, payload = peer.hear_any()
+                    equal(first, 0x80 | BINARY | (0x40 if length >= 64 else 0))
+                    if length >= 64:
+                        payload = inflater.decompress(payload + b"\0\0\xff\xff")
+                    true(payload == data, f"the echo of {length} bytes, {path}")
+                    if not keeps:
+                        out, inflater = zlib.compressobj(6, zlib.DEFLATED, -bits), zlib.decompressobj(-bits)
+
+
+@test
+def what_websockets_do_is_counted():
+    with Sockets(PACKED) as server:
+        with Peer(server.port, "/plain") as peer, Peer(server.port, "/room") as other:
+            peer.say(TEXT, b"hello")
+            equal(peer.hear(), (TEXT, b"hello"))
+            other.say(TEXT, b"to all")
+            equal(other.hear(), (TEXT, b"to all"))
+            equal(counted(server, "gyre_websocket_connections"), 2)
+            equal(counted(server, "gyre_websocket_messages_total", 'direction="in"'), 2)
+            equal(counted(server, "gyre_websocket_message_bytes_total", 'direction="out"'), 11)
+            peer.send(b"\x81\x05Hello")
+            equal(peer.hear()[0], CLOSE)
+        until(lambda: counted(server, "gyre_websocket_connections") == 0, "nobody is there any more")
+        equal(counted(server, "gyre_websocket_failures_total", 'reason="protocol"'), 1)
+
+
+@test
+def bombs_are_refused():
+    with Sockets(PACKED) as server, Peer(server.port, "/small", "Sec-WebSocket-Extensions: permessage-deflate; "
+                                         "client_max_window_bits") as peer:
+        peer.send_packed(BINARY, packed(zlib.compressobj(9, zlib.DEFLATED, -10), bytes(30 << 20)))
+        equal(peer.hear()[1][:2], struct.pack(">H", 1009))
+        true(peer.closed(), "the server closes behind it")
+
+
+@test
+def a_broadcast_comes_compressed_to_who_asked_for_it():
+    offer = "Sec-WebSocket-Extensions: permessage-deflate"
+    with Sockets(PACKED) as server, Peer(server.port, "/room", offer) as one, Peer(server.port, "/room") as other:
+        inflater = zlib.decompressobj(-15)
+        for i in range(3):
+            data = b"to all, to all, to all, to all, to all, to all, to all, to all, to all, to all: %d" % i
+            other.say(TEXT, data)
+            equal(other.hear(), (TEXT, data))
+            first, payload = one.hear_any()
+            equal((first, inflater.decompress(payload + b"\0\0\xff\xff")), (0x80 | 0x40 | TEXT, data))
+
+
+@test
 def a_broadcast_needs_one_worker():
     path = os.path.join(os.environ.get("TMPDIR", "/tmp"), f"gyre-websocket-{os.getpid()}.conf")
     try:
@@ -191,6 +310,7 @@ def mistakes_in_a_block_are_explained():
         ("websocket /a { }", "write echo; or broadcast;"),
         ("websocket a { echo; }", "is no path"),
         ("websocket /a { echo; broadcast; }", "not both"),
+        ("websocket /a { echo; compress-window 8; }", "9 to 15"),
         ("websocket /a { echo; origin example.org; }", "is no origin"),
         ("websocket /a { echo; subprotocol a,b; }", "a token"),
         ("websocket /a { echo; } websocket /a { echo; }", "already"),

@@ -85,7 +85,7 @@ static void a_head_that_was_joined_leaves_output_memory_too(void **state)
 static void heads_of_each_size_find_an_item(void **state)
 {
     (void)state;
-    static const uint32_t bytes[GY_H1_HEAD_SIZES] = {900, 3900, 16000};
+    static const uint32_t bytes[GY_H1_HEAD_SIZES] = {100, 350, 900, 3900, 16000};
     probe.request = keep;
     for (int i = 0; i < GY_H1_HEAD_SIZES; i++) {
         say_head(bytes[i]);

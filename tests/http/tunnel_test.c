@@ -2,6 +2,7 @@
 
 /* Requests that become byte tunnels. */
 
+#include "core/asan.h"
 #include "tests/http/probe.h"
 
 static struct rig rig;
@@ -84,6 +85,130 @@ static void bytes_behind_the_request_are_the_tunnels(void **state)
     (void)state;
     rig_say(&rig, UPGRADE "early");
     assert_string_equal(rig.sent, SWITCHED "early");
+}
+
+/* ---- memory ---- */
+
+static struct gy_slab small;
+static void *small_memory;
+
+static void with_small(uint32_t count)
+{
+    size_t bytes = gy_slab_bytes(gy_h1_tunnel_bytes(), count);
+    small_memory = aligned_alloc(GY_SLAB_ALIGN, (bytes + 15) & ~(size_t)15);
+    assert_non_null(small_memory);
+    gy_slab_init(&small, small_memory, bytes, gy_h1_tunnel_bytes());
+    rig.env.tunnels = &small;
+}
+
+static void without_small(void)
+{
+    gy_h1_close(&rig.h1, GY_ECLOSED);
+    assert_int_equal(small.used, 0);
+    gy_unpoison(small_memory, gy_slab_bytes(gy_h1_tunnel_bytes(), small.capacity));
+    free(small_memory);
+}
+
+static void a_tunnel_lies_in_less_memory_than_a_request(void **state)
+{
+    (void)state;
+    with_small(1);
+    rig_say(&rig, UPGRADE "early");
+    assert_string_equal(rig.sent, SWITCHED "early");
+    assert_int_equal(small.used, 1);
+    assert_int_equal(rig.exchanges.used, 0);
+    assert_true(2 * gy_h1_tunnel_bytes() < gy_h1_exchange_bytes());
+    without_small();
+}
+
+static void answer_with_its_number_of_fields(struct gy_http_exchange *exchange, struct probe *p)
+{
+    char text[16];
+    (void)p;
+    int bytes = snprintf(text, sizeof text, "%u", gy_http_field_count(exchange));
+    gy_http_answer(exchange, 200, "text/plain", text, (size_t)bytes);
+}
+
+/* Behind a request that only asked for a tunnel, one that needs all the room there is. */
+static void requests_behind_one_that_became_no_tunnel_have_room(void **state)
+{
+    (void)state;
+    static char text[8192];
+    size_t fill = 0;
+    with_small(1);
+    probe.request = answer_with_its_number_of_fields;
+    fill += (size_t)snprintf(text, sizeof text, UPGRADE "GET / HTTP/1.1\r\nHost: a.example\r\n");
+    for (int i = 0; i < GY_HTTP_FIELDS_MAX - 1; i++) {
+        fill += (size_t)snprintf(text + fill, sizeof text - fill, "X-%d: %d\r\n", i, i);
+    }
+    fill += (size_t)snprintf(text + fill, sizeof text - fill, "\r\n");
+    rig_append(&rig, text, (uint32_t)fill);
+    rig_turn(&rig);
+    assert_non_null(strstr(rig.sent, "\r\n\r\n3HTTP/1.1 200 OK"));
+    assert_non_null(strstr(rig.sent, "\r\n\r\n100"));
+    assert_int_equal(small.used, 0);
+    without_small();
+}
+
+static void many_fields_and_no_small_memory_are_no_hindrance(void **state)
+{
+    (void)state;
+    with_small(1);
+    void *taken = gy_slab_take(&small);
+    rig_say(&rig, UPGRADE "early");
+    assert_string_equal(rig.sent, SWITCHED "early");
+    assert_int_equal(rig.exchanges.used, 1);
+    gy_slab_give(&small, taken);
+    without_small();
+}
+
+static uint32_t pulls;
+
+static int pull_without_memory(struct gy_http_exchange *exchange, struct probe *p,
+                               struct gy_chain *out, uint32_t budget)
+{
+    if (pulls++ == 0) {
+        return GY_HTTP_RETRY;
+    }
+    return echo_pull(exchange, p, out, budget);
+}
+
+static void without_memory_a_pull_is_asked_again_when_some_came_back(void **state)
+{
+    (void)state;
+    probe.pull = pull_without_memory;
+    pulls = 0;
+    rig_say(&rig, UPGRADE "bytes"); /* woken, it has another turn at once */
+    assert_int_equal(rig.env.counters.starved, 1);
+    assert_string_equal(rig.sent, SWITCHED "bytes");
+    assert_int_equal(rig.wants, GY_H1_READ);
+}
+
+static uint32_t drains;
+
+static void note_drain(struct gy_http_exchange *exchange)
+{
+    drains++;
+    echo_ended = true;
+    gy_http_wake(exchange);
+}
+
+static void a_drain_is_told_to_tunnels_alone(void **state)
+{
+    (void)state;
+    struct gy_http_handler handler = *rig.env.handler;
+    handler.drain = note_drain;
+    rig.env.handler = &handler;
+    drains = 0;
+    gy_h1_drain(&rig.h1, rig.now_ns, 1000);
+    assert_int_equal(drains, 0);
+    rig_say(&rig, UPGRADE);
+    rig_forget(&rig);
+    gy_h1_drain(&rig.h1, rig.now_ns, 1000);
+    assert_int_equal(drains, 1);
+    rig_turn(&rig);
+    assert_true((rig.wants & GY_H1_SHUTDOWN) != 0);
+    gy_h1_close(&rig.h1, GY_ECLOSED);
 }
 
 static void the_peer_closes_first(void **state)
@@ -254,6 +379,11 @@ int main(void)
         CASE(a_lost_connection_ends_the_tunnel),
         CASE(not_asked_for),
         CASE(another_protocol_was_asked_for),
+        CASE(a_tunnel_lies_in_less_memory_than_a_request),
+        CASE(requests_behind_one_that_became_no_tunnel_have_room),
+        CASE(many_fields_and_no_small_memory_are_no_hindrance),
+        CASE(without_memory_a_pull_is_asked_again_when_some_came_back),
+        CASE(a_drain_is_told_to_tunnels_alone),
         CASE(one_of_a_list_was_asked_for),
         CASE(not_while_a_body_is_to_be_read),
         CASE(connect_opens_a_tunnel),

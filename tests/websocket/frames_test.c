@@ -621,10 +621,10 @@ static void a_broadcast_is_encoded_once(void **state)
 {
     (void)state;
     static struct gy_ws peers[3];
-    struct gy_chain outs[3], payload, encoded;
+    struct gy_chain outs[3], payload;
+    struct gy_ws_encoded encoded;
     ws_rig_open(&rig, false);
     gy_chain_init(&payload, &rig.links);
-    gy_chain_init(&encoded, &rig.links);
     static uint8_t data[2000];
     memset(data, 7, sizeof data);
     assert_int_equal(gy_bump_copy(&rig.bump, &payload, data, sizeof data), 0);
@@ -635,14 +635,14 @@ static void a_broadcast_is_encoded_once(void **state)
         gy_ws_init(&peers[i], &rig.env, &outs[i], false, 0);
         assert_int_equal(gy_ws_send_encoded(&peers[i], &encoded), 0);
         assert_int_equal(outs[i].length, 2004);
-        assert_ptr_equal(outs[i].tail->slice.buffer, encoded.tail->slice.buffer);
+        assert_ptr_equal(outs[i].tail->slice.buffer, encoded.plain.tail->slice.buffer);
     }
     assert_int_equal(rig.env.counters.copied_bytes, copied);
     for (int i = 0; i < 3; i++) {
         gy_ws_end(&peers[i]);
         gy_chain_clear(&outs[i]);
     }
-    gy_chain_clear(&encoded);
+    gy_ws_encoded_end(&encoded);
     ws_rig_close(&rig);
 }
 

@@ -11,7 +11,7 @@
 static struct rig rig;
 static struct probe probe;
 static struct gy_ws_rules rules;
-static int chosen;
+static struct gy_ws_agreed agreed;
 
 static void sha1(const void *data, size_t bytes, uint8_t digest[20])
 {
@@ -24,7 +24,7 @@ static void sha1(const void *data, size_t bytes, uint8_t digest[20])
 
 static void upgrade(struct gy_http_exchange *exchange, struct probe *p)
 {
-    p->number = (uint64_t)gy_ws_upgrade(exchange, &rules, &chosen);
+    p->number = (uint64_t)gy_ws_upgrade(exchange, &rules, NULL, &agreed);
 }
 
 /* The tunnel, which is not of interest here, sends nothing. */
@@ -42,7 +42,7 @@ static int set_up(void **state)
     probe.request = upgrade;
     probe.pull = wait;
     rules = (struct gy_ws_rules){.sha1 = sha1};
-    chosen = -2;
+    agreed = (struct gy_ws_agreed){.subprotocol = -2};
     return 0;
 }
 
@@ -76,7 +76,7 @@ static void the_example_of_the_rfc(void **state)
     assert_memory_equal(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", sizeof accept);
     expect(ASK UPGRADE KEY VERSION "Origin: http://server.example.com\r\n\r\n", 0);
     assert_non_null(strstr(rig.sent, "\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"));
-    assert_int_equal(chosen, -1);
+    assert_int_equal(agreed.subprotocol, -1);
 }
 
 static void a_key_is_base64(void **state)
@@ -96,7 +96,7 @@ static void a_subprotocol_of_ours_is_chosen(void **state)
     expect(ASK UPGRADE KEY VERSION "Sec-WebSocket-Protocol: chat, other\r\n"
                                    "Sec-WebSocket-Protocol: superchat\r\n\r\n",
            0);
-    assert_int_equal(chosen, 0);
+    assert_int_equal(agreed.subprotocol, 0);
     assert_non_null(strstr(rig.sent, "\r\nSec-WebSocket-Protocol: superchat\r\n"));
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "servers/sha1.h"
+#include "core/sha1.h"
 
 #include <wolfssl/options.h>
 

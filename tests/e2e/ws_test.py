@@ -1,0 +1,405 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`gyre ws` and gyre-load ws:// against gyre http, against other programs' servers, and against one that misbehaves."""
+
+import base64
+import hashlib
+import json
+import os
+import pty
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import threading
+import time
+
+from configured import Configured
+from harness import ALARMS, PROGRAM, Skip, equal, output_of, run, test, true, until
+from websocket_peer import BINARY, CLOSE, GUID, PING, TEXT, Peer
+
+LOAD = os.path.abspath(os.environ.get("GYRE_LOAD", "build/debug/gyre-load"))
+BLOCK = """
+    websocket /echo { echo; subprotocol chat.v2 chat; origin any; }
+    websocket /room { broadcast; }
+    websocket /packed { echo; compress on; compress-window 10; }
+    websocket /strict { echo; origin https://good.example; }
+"""
+
+
+class Sockets(Configured):
+    def __init__(self, inside=BLOCK):
+        super().__init__(f"workers 1;\nhttp {{ listen 127.0.0.1:{{port}}; fixed on;\n{inside}\n}}\n")
+
+    def url(self, path="/echo"):
+        return f"ws://127.0.0.1:{self.port}{path}"
+
+
+class Secure(Sockets):
+    def answers(self):
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 1).close()
+        except OSError:
+            return False
+        return True
+
+
+def ws(*arguments, data="", seconds=30):
+    """(exit status, stdout, stderr)"""
+    status, out, errors = output_of([PROGRAM, "ws", *arguments], seconds, data)
+    true(not ALARMS.search(errors), f"no sanitizer complains: {errors}")
+    return status, out, errors
+
+
+def load(url, *flags):
+    status, out, errors = output_of([LOAD, url, "--json", "-", *flags], 40)
+    true(not ALARMS.search(errors), f"no sanitizer and no assertion complains: {errors}")
+    return status, json.loads(out) if out else None, errors
+
+
+class Scripted:
+    """A WebSocket server for one connection, that says after the handshake what a test wants."""
+
+    def __init__(self, behave, *fields, status="101 Switching Protocols"):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"ws://127.0.0.1:{self.listener.getsockname()[1]}/"
+        self.behave, self.fields, self.status = behave, fields, status
+        self.request = b""
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.listener.close()
+        self.thread.join(10)
+
+    def serve(self):
+        connection, _ = self.listener.accept()
+        with connection:
+            connection.settimeout(10)
+            while b"\r\n\r\n" not in self.request:
+                self.request += connection.recv(4096)
+            key = next(line.split(b": ")[1] for line in self.request.split(b"\r\n") if line.startswith(b"Sec-WebSocket-Key"))
+            accept = base64.b64encode(hashlib.sha1(key + GUID).digest()).decode()
+            lines = [f"HTTP/1.1 {self.status}", "Upgrade: websocket", "Connection: Upgrade", *self.fields]
+            if not any("Accept" in field for field in self.fields):
+                lines.append("Sec-WebSocket-Accept: " + accept)
+            connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
+            try:
+                self.behave(connection)
+                while data := connection.recv(4096):
+                    if data[0] == 0x80 | CLOSE:
+                        connection.sendall(frame(CLOSE))
+                        break
+            except OSError:
+                pass
+
+
+def frame(opcode, payload=b"", fin=True):
+    return bytes([(0x80 if fin else 0) | opcode, len(payload)]) + payload
+
+
+def closing(code, reason=b""):
+    return lambda connection: connection.sendall(frame(CLOSE, struct.pack(">H", code) + reason))
+
+
+# ---- gyre ws --------------------------------------------------------------------------------------------------------
+
+
+@test
+def what_is_piped_in_comes_back_as_lines():
+    with Sockets() as server:
+        equal(ws("--wait", "0", server.url(), data="hello\nκόσμε\n\nthe last, without an end"),
+              (0, "hello\nκόσμε\n\nthe last, without an end\n", ""))
+        equal(ws("--wait", "0", server.url(), data=""), (0, "", ""))
+        for data in ("".join(f"line {i}\n" for i in range(30000)), "\n" * 100000, "x" * 900000 + "\n"):
+            status, out, errors = ws("--wait", "0", server.url(), data=data)
+            equal((status, errors), (0, ""))
+            true(out == data, "every line comes back")
+        status, out, errors = ws("--wait", "0", "--compress", server.url("/packed"), data="Hello, hello, hello!\n" * 9000)
+        equal((status, errors), (0, ""))
+        true(out == "Hello, hello, hello!\n" * 9000, "every line comes back, compressed on the way")
+
+
+@test
+def bytes_come_back_as_they_are():
+    data = os.urandom(1 << 20)
+    with Sockets() as server:
+        done = subprocess.run([PROGRAM, "ws", "--binary", server.url()], input=data, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, timeout=30, check=False)
+        equal((done.returncode, done.stderr), (0, b""))
+        true(done.stdout == data, "every byte comes back")
+
+
+@test
+def input_that_cannot_be_sent_is_explained():
+    with Sockets() as server:
+        for data, why in ((b"good\n\xff\xfe\n", "line 2 of the input is not UTF-8"),
+                          (b"x" * ((1 << 20) + 1), "line 1 of the input is longer than 1048576 bytes")):
+            done = subprocess.run([PROGRAM, "ws", server.url()], input=data, stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, timeout=30, check=False)
+            equal(done.returncode, 1)
+            true(why in done.stderr.decode(), done.stderr)
+
+
+@test
+def handshakes_ask_for_what_was_said():
+    with Sockets() as server:
+        equal(ws("--subprotocol", "chat", "--subprotocol=chat.v2", server.url(), data="a\n")[:2], (0, "a\n"))
+        status, _, errors = ws("--subprotocol", "other", server.url())
+        equal(status, 1)
+        true("none of the subprotocols" in errors, errors)
+        equal(ws("--origin", "https://good.example", server.url("/strict"), data="a\n")[:2], (0, "a\n"))
+        status, _, errors = ws("--origin", "https://evil.example", server.url("/strict"))
+        equal(status, 1)
+        true("answered 403" in errors, errors)
+        status, _, errors = ws(server.url("/nothing/here"))
+        equal(status, 1)
+        true("where 101 opens a WebSocket" in errors, errors)
+    with Scripted(closing(1000)) as server:
+        equal(ws("-H", "X-Token: secret", server.url)[0], 0)
+        true(b"\r\nX-Token: secret\r\n" in server.request, server.request)
+
+
+@test
+def a_count_ends_it():
+    with Scripted(lambda connection: connection.sendall(frame(TEXT, b"one") + frame(TEXT, b"two") + frame(TEXT, b"three"))
+                  ) as server:
+        equal(ws("--count", "2", server.url), (0, "one\ntwo\n", ""))
+
+
+@test
+def after_the_input_it_can_go_on_listening():
+    def late(connection):
+        time.sleep(0.3)
+        connection.sendall(frame(PING, b"?") + frame(TEXT, b"late") + frame(CLOSE, struct.pack(">H", 1000)))
+    with Scripted(late) as server:
+        equal(ws("--wait", "forever", server.url), (0, "late\n", ""))
+
+
+@test
+def how_a_server_closes_decides_the_exit_status():
+    for code, reason, status, wanted in ((1000, b"bye", 0, ""), (1001, b"", 1, "closed with 1001, it is going away"),
+                                         (1011, b"oops", 1, 'closed with 1011, it met an error of its own: "oops"'),
+                                         (4321, b"", 1, "closed with 4321, a code of its application")):
+        with Scripted(closing(code, reason)) as server:
+            found = ws("--wait", "forever", server.url)
+            equal(found[0], status, f"the exit status for {code} ({found})")
+            true(wanted in found[2], found[2])
+    with Scripted(lambda connection: connection.shutdown(socket.SHUT_RDWR)) as server:
+        status, _, errors = ws("--wait", "forever", server.url)
+        equal(status, 1)
+        true("ended without a Close (1006)" in errors, errors)
+
+
+@test
+def servers_that_break_the_protocol_are_told_of():
+    for behave, fields, wanted in (
+            (lambda connection: connection.sendall(b"\x81\x85\1\2\3\4hello"), (), "a frame of the server is masked"),
+            (lambda connection: connection.sendall(frame(TEXT, b"\xff")), (), "not UTF-8"),
+            (closing(1000), ("Sec-WebSocket-Accept: " + "A" * 27 + "=",), "is not the one for our key"),
+            (closing(1000), ("Sec-WebSocket-Protocol: unasked",), "a subprotocol that was not asked for"),
+            (closing(1000), ("Sec-WebSocket-Extensions: permessage-deflate",), "an extension that was not asked for")):
+        with Scripted(behave, *fields) as server:
+            status, _, errors = ws("--wait", "forever", server.url)
+            equal(status, 1)
+            true(wanted in errors, f"{wanted}: {errors}")
+
+
+@test
+def misuse_is_told_apart():
+    for arguments, wanted in ((["http://host/"], "begins with ws:// or wss://"), ([], "no URL"),
+                              (["ws://a/", "ws://b/"], "one URL at a time"), (["--nonsense", "ws://a/"], "unknown flag"),
+                              (["--count", "0", "ws://a/"], "not a number"), (["--insecure", "ws://a/"], "for wss://"),
+                              (["ws://a/#x"], "no fragment"), (["--subprotocol", "a b", "ws://a/"], "token")):
+        status, _, errors = ws(*arguments)
+        equal(status, 2, f"{arguments}: {errors}")
+        true(wanted in errors, f"{arguments}: {errors}")
+    status, _, errors = ws("ws://127.0.0.1:1/")
+    equal(status, 1)
+    true("refused" in errors.lower(), errors)
+
+
+@test
+def a_terminal_is_shown_what_would_command_it():
+    behave = lambda connection: connection.sendall(frame(TEXT, b"a\x1b[31mb\x07\xc2\x9b") + frame(CLOSE, struct.pack(">H", 1000)))
+    with Scripted(behave) as server:
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen([PROGRAM, "ws", server.url], stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL)
+        os.close(theirs)
+        out = b""
+        try:
+            while more := os.read(ours, 4096):
+                out += more
+        except OSError:
+            pass  # the terminal's other side is closed
+        equal(process.wait(10), 0)
+        os.close(ours)
+        true(b"< a^[[31mb^G<9B>" in out and b"\x1b" not in out, out)
+
+
+@test
+def an_interrupt_says_goodbye():
+    heard = []
+    def listen(connection):
+        heard.append(connection.recv(100))
+    with Scripted(listen) as server:
+        process = subprocess.Popen([PROGRAM, "ws", server.url], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        until(lambda: server.request.endswith(b"\r\n\r\n"), "it is connected")
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        equal(process.wait(15), 130)
+        process.stdin.close()
+        until(lambda: heard, "something is heard")
+        equal(heard[0][:2], b"\x88\x82", "a Close with a code")
+
+
+@test
+def wss_checks_who_the_server_is():
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([PROGRAM, "cert", "--dir", folder], check=True, stdout=subprocess.DEVNULL)
+        with Secure(BLOCK + f"certificate {folder}/localhost.pem;\n") as server:
+            url = f"wss://localhost:{server.port}/echo"
+            authority = ["--ca", f"{folder}/authority.pem"]
+            equal(ws("--wait", "0", *authority, url, data="secret\n"), (0, "secret\n", ""))
+            equal(load(url, *authority, "-c", "2", "-n", "50")[0], 0)
+            status, out, errors = ws(url, data="secret\n")
+            equal((status, out), (1, ""))
+            true("authority" in errors or "trust" in errors or "issuer" in errors, errors)
+            status, out, errors = ws("--insecure", url, data="secret\n")
+            equal((status, out), (0, "secret\n"))
+            true("WARNING: --insecure" in errors, errors)
+
+
+# ---- gyre-load ------------------------------------------------------------------------------------------------------
+
+
+@test
+def every_echo_is_checked():
+    with Sockets() as server:
+        for flags in (["-c", "8", "--pipeline", "4", "-n", "2000"], ["-c", "4", "--size", "70000", "-n", "100"],
+                      ["-c", "8", "--rate", "2000", "-d", "500ms", "--warmup", "100ms"], ["-c", "2", "-t", "2", "-n", "50"]):
+            status, figures, errors = load(server.url(), *flags)
+            late = "--rate" in flags and not figures["rate_reached"]  # of a busy machine
+            equal((status, figures["errors"]["total"], figures["broadcast"]), (int(late), 0, False), f"{flags}: {errors}")
+            true(figures["answered_total"] >= 50, "it was answered")
+
+
+@test
+def a_broadcast_comes_to_all():
+    with Sockets() as server:
+        for flags in (["-c", "20", "-n", "300"], ["-c", "5", "--pipeline", "8", "-n", "300"],
+                      ["-c", "10", "--rate", "300", "-d", "500ms", "--warmup", "100ms"]):
+            status, figures, errors = load(server.url("/room"), "--broadcast", *flags)
+            late = "--rate" in flags and not figures["rate_reached"]  # of a busy machine
+            equal((status, figures["errors"]["total"], figures["broadcast"]), (int(late), 0, True), f"{flags}: {errors}")
+            count = int(flags[1])
+            if "-n" in flags:
+                equal(figures["deliveries"], 300 * count)
+            true(late or figures["deliveries"] >= figures["answered"] * count, "each came to all")
+
+
+@test
+def a_broadcast_that_is_an_echo_is_found_out():
+    with Sockets() as server:
+        status, figures, _ = load(server.url(), "--broadcast", "-c", "3", "-n", "3", "--timeout", "300ms")
+        equal(status, 1)
+        true(figures["errors"]["timeout"] > 0, figures["errors"])
+
+
+@test
+def a_server_without_a_websocket_is_named():
+    with Sockets() as server:
+        status, _, errors = load(server.url("/nothing"), "-c", "1", "-n", "1")
+        equal(status, 1)
+        true("where 101 opens a WebSocket" in errors, errors)
+
+
+@test
+def a_server_that_echoes_wrongly_is_found_out():
+    def behave(connection):
+        while data := connection.recv(4096):
+            payload = bytes(byte ^ data[2 + i % 4] for i, byte in enumerate(data[6:]))
+            connection.sendall(frame(TEXT, payload[:-1] + b"!"))
+    with Scripted(behave) as server:
+        status, figures, _ = load(server.url, "-c", "1", "-n", "3")
+        equal((status, figures["errors"]["wrong_body"]), (1, 3))
+
+
+# ---- other programs' servers ----------------------------------------------------------------------------------------
+
+PYTHON_SERVER = """
+import asyncio, websockets
+async def echo(socket, *_):
+    async for message in socket:
+        await socket.send(message)
+async def main():
+    async with websockets.serve(echo, "127.0.0.1", 0, compression=None) as server:
+        print(server.sockets[0].getsockname()[1], flush=True)
+        await asyncio.Future()
+asyncio.run(main())
+"""
+
+NODE_SERVER = """
+const { WebSocketServer } = require("ws");
+const server = new WebSocketServer({ host: "127.0.0.1", port: 0 }, () => console.log(server.address().port));
+server.on("connection", (socket) => socket.on("message", (data, binary) => socket.send(data, { binary })));
+"""
+
+
+def talks_to(command):
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        url = f"ws://127.0.0.1:{int(server.stdout.readline())}/"
+        equal(ws(url, data="hello\nκόσμε\n"), (0, "hello\nκόσμε\n", ""))
+        data = os.urandom(200000)
+        done = subprocess.run([PROGRAM, "ws", "--binary", url], input=data, stdout=subprocess.PIPE, timeout=30, check=False)
+        equal(done.returncode, 0)
+        true(done.stdout == data, "every byte comes back")
+        status, figures, errors = load(url, "-c", "4", "-n", "200")
+        equal((status, figures["errors"]["total"]), (0, 0), errors)
+    finally:
+        server.kill()
+        server.wait()
+        server.stdout.close()
+
+
+@test
+def python3_websockets_is_understood():
+    if subprocess.run(["python3", "-c", "import websockets"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
+        raise Skip("python3-websockets is not installed")
+    talks_to(["python3", "-c", PYTHON_SERVER])
+
+
+@test
+def the_npm_package_ws_is_understood():
+    node = shutil.which("node")
+    if not node or output_of([node, "-e", 'require("ws")'])[0] != 0:
+        raise Skip("node is not installed, or not its package ws")
+    talks_to([node, "-e", NODE_SERVER])
+
+
+NODE_CLIENT = """
+const WebSocket = require("ws");
+const socket = new WebSocket("ws://127.0.0.1:PORT/echo", { perMessageDeflate: false });
+const got = [];
+socket.on("open", () => { socket.send("κόσμε"); socket.send(Buffer.alloc(70000, 7)); socket.ping("now"); });
+socket.on("message", (data, binary) => got.push(binary ? data.length : data.toString()));
+socket.on("pong", (data) => { got.push(data.toString()); socket.close(3001, "done"); });
+socket.on("close", (code) => console.log(...got, code));
+"""
+
+
+@test
+def the_npm_package_ws_talks_to_it():
+    node = shutil.which("node")
+    if not node or output_of([node, "-e", 'require("ws")'])[0] != 0:
+        raise Skip("node is not installed, or not its package ws")
+    with Sockets() as server:
+        equal(output_of([node, "-e", NODE_CLIENT.replace("PORT", str(server.port))])[:2], (0, "κόσμε 70000 now 3001\n"))
+
+
+run()
