@@ -21,10 +21,12 @@ static void begin_turn(struct gy_endpoint *endpoint)
     struct gy_worker *worker = endpoint->worker;
     uint64_t turn = gy_counter_read(&worker->counters.turns) + 1;
     if (endpoint->turn != turn) {
-        if (worker->last_at_work != NULL && worker->last_at_work != endpoint) {
+        if (worker->last_at_work != NULL && worker->last_at_work != endpoint &&
+            worker->now_ms < worker->last_at_work_ms + GY_SHARE_CROWD_MS) {
             worker->crowded_until_ms = worker->now_ms + GY_SHARE_CROWD_MS;
         }
         worker->last_at_work = endpoint;
+        worker->last_at_work_ms = worker->now_ms;
         endpoint->turn = turn;
         endpoint->sent_bytes = 0;
     }

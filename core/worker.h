@@ -129,6 +129,7 @@ struct gy_worker {
     uint64_t turn_sent_bytes;       /* of this turn, while listeners that share it are at work */
     uint64_t turn_long_bytes;       /* of this turn's long sends, while one is */
     struct gy_endpoint *last_at_work;
+    uint64_t last_at_work_ms;
     uint64_t crowded_until_ms;       /* several endpoints were at work of late (share.h) */
     bool others_starved;             /* the same of listeners with a pool of their own */
     struct gy_stream_queue retrying; /* want a turn when memory has come back */

@@ -457,6 +457,11 @@ static void servers_at_work_together_are_known_for_a_while(void **state)
     arrive(stage, second, 1);
     stage_turn(stage);
     assert_true(stage->worker.crowded_until_ms <= stage->worker.now_ms);
+    fake_clock_advance(GY_SHARE_CROWD_MS);
+    uint64_t before = stage->worker.crowded_until_ms;
+    arrive(stage, first, 1); /* one after the other is no crowd */
+    stage_turn(stage);
+    assert_int_equal(stage->worker.crowded_until_ms, before);
     close(clients[0]);
     close(clients[1]);
 }

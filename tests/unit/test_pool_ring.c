@@ -172,6 +172,24 @@ static void await_bytes(struct fixture *fixture, int pair)
              (unsigned)fixture->sent[pair]);
 }
 
+/* Of all pairs, as it comes: there may be fewer buffers than pieces. */
+static void consume_all(struct fixture *fixture)
+{
+    uint64_t missing = 1;
+    for (int turns = 0; turns < AWAIT_TURNS && missing > 0; turns++) {
+        missing = 0;
+        for (int i = 0; i < PAIRS; i++) {
+            consume(fixture, i);
+            missing += fixture->sent[i] - fixture->consumed[i];
+        }
+        resume(fixture);
+        if (missing > 0) {
+            turn(fixture);
+        }
+    }
+    assert_int_equal(missing, 0);
+}
+
 static void await_end(struct fixture *fixture, int pair)
 {
     for (int i = 0; i < AWAIT_TURNS && !fixture->ended[pair]; i++) {
@@ -293,11 +311,7 @@ static void nothing_is_lost_when_completions_overflow(void **state)
             send_pattern(fixture, i % PAIRS, 10);
             assert_int_equal(gy_ring_wait(fixture->ring, 0), 0); /* without a reap */
         }
-        for (int i = 0; i < PAIRS; i++) {
-            await_bytes(fixture, i);
-            consume(fixture, i);
-            resume(fixture);
-        }
+        consume_all(fixture);
     }
     end_all(fixture);
     close_fixture(fixture);
