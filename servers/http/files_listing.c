@@ -90,15 +90,20 @@ static void keep_within_bounds(struct gy_files_worker *files)
     }
 }
 
+static bool answers(const struct gy_listing_job *job, const char *key,
+                    struct gy_listing_order order)
+{
+    return job->order.sort == order.sort && job->order.descending == order.descending &&
+           strcmp(job->key, key) == 0;
+}
+
 /* One of the same question that is being read, or that is good still. */
 static struct gy_listing_job *find(struct gy_files_worker *files, const struct gy_file_path *path,
                                    struct gy_listing_order order)
 {
-    struct gy_listing_job *job;
-    TAILQ_FOREACH(job, &files->listings, link)
-    {
-        if (job->order.sort == order.sort && job->order.descending == order.descending &&
-            strcmp(job->key, path->key) == 0 &&
+    struct gy_listing_job *job = TAILQ_FIRST(&files->listings);
+    for (; job != NULL; job = TAILQ_NEXT(job, link)) {
+        if (answers(job, path->key, order) &&
             files->worker->now_ms < job->began_ms + GY_FILE_FRESH_MS) {
             return job;
         }
