@@ -126,6 +126,10 @@ int gy_load_options_read(struct gy_load_options *options, int argc, char **argv,
  * others. A GY_E… code with a sentence. */
 int gy_load_open_tls(struct gy_load_options *options, struct gy_error *error);
 
+/* Fills url, protocol, host, port and path of the options from a URL, which stays. GY_EINVAL with a
+ * sentence when its scheme, host or port is nothing that can be reached. */
+int gy_load_read_url(struct gy_load_options *options, const char *url, struct gy_error *error);
+
 /* Fills options->address. GY_EINVAL with a sentence when the name is not known. */
 int gy_load_resolve(struct gy_load_options *options, struct gy_error *error);
 
