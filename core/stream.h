@@ -169,6 +169,7 @@ struct gy_stream {
     bool receiving : 1;
     bool once : 1; /* the armed receive ends with its first bytes */
     bool sending : 1;
+    bool sends_long : 1; /* a part of what it sends was longer than GY_SEND_BYTES_MAX */
     bool write_shut : 1;
     bool draining : 1;
     bool paused : 1;    /* reached receive_high; reads again at receive_low */

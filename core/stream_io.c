@@ -141,6 +141,9 @@ void gy_stream_sent(struct gy_stream *stream, const struct gy_completion *comple
         (stream->wants & GY_WANT_SHUTDOWN)) {
         gy_stream_flush_later(stream);
     }
+    if (gy_stream_unsent(stream) == 0) {
+        stream->sends_long = false;
+    }
     if ((stream->wants & GY_WANT_ROOM) &&
         stream->out.length <= stream->endpoint->limits.send_high_bytes / 2) {
         gy_stream_wake(stream);
@@ -174,11 +177,27 @@ static uint32_t long_send_bytes(const struct gy_stream *stream, uint32_t out_byt
 /* Whether a send longer than GY_SEND_BYTES_MAX waits for the next turn; if not, it is counted. */
 static bool defers_long_send(struct gy_worker *worker, uint32_t bytes)
 {
-    if (worker->turn_long_bytes >= GY_TURN_LONG_BYTES) {
+    uint64_t most =
+        worker->now_ms < worker->short_until_ms ? GY_TURN_LONG_BYTES : GY_TURN_LONG_ALONE_BYTES;
+    if (worker->turn_long_bytes >= most) {
         gy_count(&worker->counters.put_off, 1);
         return true;
     }
     worker->turn_long_bytes += bytes;
+    return false;
+}
+
+/* Whether a send of so many bytes of output, by a server that is alone at work, waits for the next
+ * turn. What a long output leaves over is not short. */
+static bool defers_send(struct gy_stream *stream, uint32_t bytes)
+{
+    if (__builtin_expect(bytes > GY_SEND_BYTES_MAX, 0)) {
+        stream->sends_long = true;
+        return defers_long_send(stream->worker, bytes);
+    }
+    if (!stream->sends_long) {
+        stream->worker->short_until_ms = stream->worker->now_ms + GY_TURN_LONG_ALONE_MS;
+    }
     return false;
 }
 
@@ -195,8 +214,7 @@ static void stream_send(struct gy_stream *stream)
     if (__builtin_expect(most > GY_SEND_BYTES_MAX, 0)) {
         most = crowded ? GY_SEND_BYTES_MAX : long_send_bytes(stream, most);
     }
-    if (crowded ? (most = gy_share_send(stream->endpoint, most)) == 0
-                : most > GY_SEND_BYTES_MAX && defers_long_send(worker, most)) {
+    if (crowded ? (most = gy_share_send(stream->endpoint, most)) == 0 : defers_send(stream, most)) {
         gy_stream_flush_later(stream);
         return;
     }

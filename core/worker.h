@@ -36,8 +36,11 @@
 
 /* What the kernel copies in one turn of sends beyond GY_SEND_BYTES_MAX: from there on long sends
  * wait for the next turn, in their order, and short ones do not, so that those who are asked for a
- * little are not kept waiting by downloads. */
-#define GY_TURN_LONG_BYTES 1048576
+ * little are not kept waiting by downloads. Where nobody was asked for a little for so long, turns
+ * are longer: each costs the same, however much is sent in it. */
+#define GY_TURN_LONG_BYTES       1048576
+#define GY_TURN_LONG_ALONE_BYTES 8388608
+#define GY_TURN_LONG_ALONE_MS    100
 
 /* Vectors that one turn's sends can use together; streams beyond it are flushed in the next turn.
  */
@@ -128,6 +131,7 @@ struct gy_worker {
     struct gy_stream_queue starved; /* want to receive, no buffer posted */
     uint64_t turn_sent_bytes;       /* of this turn, while listeners that share it are at work */
     uint64_t turn_long_bytes;       /* of this turn's long sends, while one is */
+    uint64_t short_until_ms;        /* somebody was asked for a little of late */
     struct gy_endpoint *last_at_work;
     uint64_t last_at_work_ms;
     uint64_t crowded_until_ms;       /* several endpoints were at work of late (share.h) */

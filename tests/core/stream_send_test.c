@@ -238,6 +238,7 @@ static void long_sends_past_a_turns_bound_wait_in_their_order_and_short_ones_do_
     stage_put(stage, brief, block, 65536);
     stage_put(stage, brief, block, 65536);
     gy_stream_wake(brief);
+    stage->worker.short_until_ms = stage->worker.now_ms + 1; /* it was asked for something before */
     stage_turn(stage);
     assert_true(longs[0]->sending && longs[1]->sending);
     assert_false(longs[2]->sending || longs[3]->sending || longs[4]->sending);
@@ -255,6 +256,46 @@ static void long_sends_past_a_turns_bound_wait_in_their_order_and_short_ones_do_
         close(clients[i]);
     }
     close(clients[LONG]);
+}
+
+static void downloads_alone_have_longer_turns_until_somebody_is_sent_a_little(void **state)
+{
+    struct stage *stage = *state;
+    enum { LONG = GY_TURN_LONG_ALONE_BYTES / GY_SEND_LONG_BYTES + 1 };
+    struct gy_stream *longs[LONG];
+    int clients[LONG + 1];
+    for (int i = 0; i < LONG; i++) {
+        longs[i] = stage_connect(stage, 0, &clients[i]);
+    }
+    struct gy_stream *brief = stage_connect(stage, 0, &clients[LONG]);
+    for (int i = 0; i < LONG; i++) {
+        put_pieces(stage, longs[i], GY_SEND_LONG_BYTES + 1, 65536);
+    }
+    stage_turn(stage);
+    assert_true(longs[LONG - 2]->sending);
+    assert_false(longs[LONG - 1]->sending);
+    stage_turn(stage);
+    assert_true(longs[LONG - 1]->sending);
+    stage_sent(stage, longs[0], GY_SEND_LONG_BYTES);
+    stage_turn(stage);
+    assert_int_equal(stage_send_of(stage, longs[0])->bytes, 1);
+    assert_int_equal(stage->worker.short_until_ms, 0); /* the end of a long output */
+    stage_put(stage, brief, block, 1);
+    gy_stream_wake(brief);
+    stage_turn(stage);
+    assert_int_equal(stage->worker.short_until_ms, stage->worker.now_ms + GY_TURN_LONG_ALONE_MS);
+    stage_sent(stage, longs[0], 1);
+    stage_turn(stage);
+    assert_false(longs[0]->sends_long);
+    stage_sent(stage, brief, 1);
+    close(clients[0]);
+    close(clients[LONG]);
+    for (int i = 1; i < LONG; i++) {
+        stage_sent(stage, longs[i], GY_SEND_LONG_BYTES);
+        stage_turn(stage);
+        stage_sent(stage, longs[i], 1);
+        close(clients[i]);
+    }
 }
 
 static void slices_sent_are_held_until_their_completion(void **state)
@@ -570,6 +611,7 @@ int main(void)
         TEST(one_slice_above_512_kib_is_cut_too),
         TEST(what_little_is_left_over_leaves_with_the_send_before_it),
         TEST(long_sends_past_a_turns_bound_wait_in_their_order_and_short_ones_do_not),
+        TEST(downloads_alone_have_longer_turns_until_somebody_is_sent_a_little),
         TEST(slices_sent_are_held_until_their_completion),
         TEST(room_is_announced_when_out_has_drained_to_half_of_its_mark),
         TEST(room_with_nothing_to_send_is_not_forgotten),
