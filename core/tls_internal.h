@@ -170,6 +170,10 @@ struct gy_tls_worker {
     uint8_t gather[16384]; /* where small pieces become one record */
 };
 
+/* wolfSSL hands one counter of tickets down a chain of resumed sessions, and fails at 255: before
+ * that a full handshake begins a new one. */
+#define GY_TLS_RESUMED_MAX 250
+
 struct gy_tls {
     struct gy_layer layer;
     struct gy_tls_worker *worker;
@@ -178,6 +182,7 @@ struct gy_tls {
     int verify_error;
     uint8_t alert; /* received, with alert_received; else sent, if any */
     bool alert_received;
+    uint8_t resumed;   /* how many times in a row its session was, up to GY_TLS_RESUMED_MAX */
     bool enciphers;    /* what is sent is enciphered */
     bool empty;        /* the record that came last has nothing in it */
     bool alerted;      /* a fatal alert was sent before that */

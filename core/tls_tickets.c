@@ -97,13 +97,15 @@ void gy_tls_tickets_advance(struct gy_tls_tickets *tickets, uint64_t epoch)
     }
 }
 
-/* The name says which key it was; the name and the nonce are authenticated with the ticket. */
+/* The name says which key it was; it, the nonce and the count behind the tag are authenticated with
+ * the ticket. */
 static int seal_or_open(const struct gy_tls_ticket_key *key, unsigned char *iv, unsigned char *mac,
                         bool seal, unsigned char *ticket, int length)
 {
-    uint8_t bound[WOLFSSL_TICKET_NAME_SZ + WOLFSSL_TICKET_IV_SZ];
+    uint8_t bound[WOLFSSL_TICKET_NAME_SZ + WOLFSSL_TICKET_IV_SZ + 1];
     memcpy(bound, key->name, WOLFSSL_TICKET_NAME_SZ);
     memcpy(bound + WOLFSSL_TICKET_NAME_SZ, iv, WOLFSSL_TICKET_IV_SZ);
+    bound[WOLFSSL_TICKET_NAME_SZ + WOLFSSL_TICKET_IV_SZ] = mac[TAG_BYTES];
     Aes aes;
     int error = wc_AesInit(&aes, NULL, INVALID_DEVID);
     if (error == 0) {
@@ -138,6 +140,7 @@ int gy_tls_ticket_callback(WOLFSSL *ssl, unsigned char *name, unsigned char *iv,
     if (seal) {
         memcpy(name, current->name, sizeof current->name);
         memset(mac, 0, WOLFSSL_TICKET_MAC_SZ);
+        mac[TAG_BYTES] = gy_tls_of(ssl)->resumed;
         if (fill_random(ssl, iv, NONCE_BYTES) != 0) {
             return WOLFSSL_TICKET_RET_FATAL;
         }
@@ -151,9 +154,10 @@ int gy_tls_ticket_callback(WOLFSSL *ssl, unsigned char *name, unsigned char *iv,
         const struct gy_tls_ticket_key *key = &tickets->keys[(tickets->secret.epoch - age) & 1];
         if (memcmp(name, key->name, sizeof key->name) == 0) {
             if (seal_or_open(key, iv, mac, false, ticket, length) != 0 ||
-                !gy_tls_ticket_usable(ssl, iv)) {
+                mac[TAG_BYTES] >= GY_TLS_RESUMED_MAX || !gy_tls_ticket_usable(ssl, iv)) {
                 return WOLFSSL_TICKET_RET_REJECT;
             }
+            gy_tls_of(ssl)->resumed = (uint8_t)(mac[TAG_BYTES] + 1);
             return age == 0 ? WOLFSSL_TICKET_RET_OK : WOLFSSL_TICKET_RET_CREATE;
         }
     }

@@ -101,6 +101,20 @@ def sessions_are_resumed_also_after_a_reload():
 
 
 @test
+def a_client_that_resumes_again_and_again_is_always_let_in():
+    """wolfSSL's own chain of tickets ends with a failure after 255."""
+    using = context()
+    with Https() as server:
+        session, resumed = None, 0
+        for _ in range(300):
+            with Secure(server.port, using=using, session=session) as connection:
+                equal(connection.get("/").status, 200)
+                session = connection.socket.session
+                resumed += connection.socket.session_reused
+        true(resumed >= 297, f"{resumed} of 300 were resumed")
+
+
+@test
 def a_reload_takes_new_certificates_and_keeps_the_connections():
     with tempfile.TemporaryDirectory() as path:
         for name in ("localhost.pem", "localhost.key"):
