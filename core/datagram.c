@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/sock_diag.h>
 #include <netinet/ip.h>
 #include <netinet/udp.h>
@@ -10,6 +11,10 @@
 #include <unistd.h>
 
 #include "core/datagram_internal.h"
+
+#ifndef SO_ATTACH_REUSEPORT_CBPF
+#define SO_ATTACH_REUSEPORT_CBPF 51
+#endif
 
 #ifndef UDP_GRO
 #define UDP_GRO 104
@@ -48,6 +53,14 @@ void gy_datagram_fail(struct gy_datagram_socket *socket, int errno_value)
 static bool set_option(int descriptor, int level, int option, int value)
 {
     return setsockopt(descriptor, level, option, &value, sizeof value) == 0;
+}
+
+int gy_datagram_steer(int descriptor, const struct sock_filter *code, uint16_t count)
+{
+    struct sock_fprog program = {.len = count, .filter = (struct sock_filter *)code};
+    int result =
+        setsockopt(descriptor, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program);
+    return result == 0 ? 0 : gy_error_from_errno(errno);
 }
 
 static int fragments_value(enum gy_datagram_fragments fragments)

@@ -45,6 +45,7 @@ struct gy_pool;
 struct gy_server;
 struct gy_datagram_socket;
 struct gy_datagram_send;
+struct sock_filter;
 
 /* The most that one datagram can carry: over IPv4. */
 #define GY_DATAGRAM_BYTES_MAX 65507
@@ -107,6 +108,12 @@ enum gy_datagram_mode {
 /* "choose", "ring", "calls"; and back (GY_EINVAL). */
 const char *gy_datagram_mode_name(enum gy_datagram_mode mode);
 int gy_datagram_mode_parse(const char *name, enum gy_datagram_mode *mode);
+
+/* For all sockets of the port of one of them (SO_REUSEPORT): the program of classic BPF, of `count`
+ * instructions (<linux/filter.h>), is run by the kernel on each datagram's payload, and its result
+ * is the number of the socket that gets it; any other number leaves it to the addresses. 0 or the
+ * GY_E… code of what the kernel said. */
+int gy_datagram_steer(int descriptor, const struct sock_filter *code, uint16_t count);
 
 /* What becomes of a datagram that is longer than the path takes. */
 enum gy_datagram_fragments {

@@ -3,14 +3,9 @@
 /* Datagrams in: to which connection, or to the door, or to another worker. */
 
 #include <linux/filter.h>
-#include <sys/socket.h>
 
 #include "core/log.h"
 #include "servers/rudp/rudp_host_internal.h"
-
-#ifndef SO_ATTACH_REUSEPORT_CBPF
-#define SO_ATTACH_REUSEPORT_CBPF 51
-#endif
 
 /* ---- connection ids ---- */
 
@@ -52,9 +47,7 @@ void gy_rudp_host_steer(int descriptor)
         BPF_STMT(BPF_RET | BPF_A, 0),
         BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
     };
-    struct sock_fprog program = {.len = sizeof code / sizeof code[0], .filter = code};
-    if (setsockopt(descriptor, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program) !=
-        0) {
+    if (gy_datagram_steer(descriptor, code, sizeof code / sizeof code[0]) != 0) {
         gy_log(GY_LOG_INFO, "rudp",
                "the kernel does not steer by connection id; datagrams of peers that moved are "
                "forwarded");
