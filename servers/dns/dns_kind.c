@@ -24,6 +24,8 @@
 #define IDLE_MAX        3600000
 #define TRANSFERS_MAX   1024
 #define CONNECTIONS_MAX 1000000
+#define JOURNAL_BYTES   ((uint64_t)16 << 20)
+#define JOURNAL_MAX     ((uint64_t)4 << 30)
 #define TCP_ENTRIES     65536
 
 struct server {
@@ -169,6 +171,13 @@ static int take_transfers(void *context, const struct gy_config_directive *direc
     return code;
 }
 
+static int take_journal(void *context, const struct gy_config_directive *directive,
+                        struct gy_error *error)
+{
+    struct server *server = context;
+    return gy_config_bytes(directive, 0, 0, JOURNAL_MAX, &server->list.journal_bytes, error);
+}
+
 static int take_query_log(void *context, const struct gy_config_directive *directive,
                           struct gy_error *error)
 {
@@ -185,6 +194,7 @@ static const struct gy_config_key keys[] = {
     {"allow-transfer", 1, GY_CONFIG_VALUES_MAX, GY_CONFIG_PLAIN, false, take_list,
      "192.0.2.0/24... [key NAME]"},
     {"notify", 1, 3, GY_CONFIG_PLAIN, false, take_list, "ADDRESS [key NAME]"},
+    {"journal", 1, 1, GY_CONFIG_PLAIN, true, take_journal, "16m"},
     {"transfers", 1, 1, GY_CONFIG_PLAIN, true, take_transfers, "N"},
     {"connections-per-address", 1, 1, GY_CONFIG_PLAIN, true, take_connections, "N"},
     {"query-log", 1, 1, GY_CONFIG_PLAIN, true, take_query_log, "FILE"},
@@ -228,6 +238,7 @@ static int dns_begin(void *context, void *owner)
     pthread_mutex_init(&server->lock, NULL);
     server->dns.answers.udp_bytes = GY_DNS_UDP_USUAL;
     server->dns.answers.sha1 = sha1;
+    server->list.journal_bytes = JOURNAL_BYTES;
     gy_dns_limit_defaults(&server->limit);
     server->tcp =
         (struct gy_visitors_options){.entries = TCP_ENTRIES, .v4_bits = 32, .v6_bits = 64};

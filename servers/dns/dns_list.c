@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/log.h"
+#include "servers/dns/dns_changes.h"
 
 #define ZONES_MAX  100000
 #define MISSES_MAX 1000
@@ -120,7 +121,7 @@ int gy_dns_list_settle(struct gy_dns_list *list, struct gy_error *error)
             policy->rule_count = usual->rule_count;
             memcpy(policy->rules, usual->rules, sizeof policy->rules);
         }
-        if (policy->target_count == 0) {
+        if (!policy->targets_given) {
             policy->target_count = usual->target_count;
             memcpy(policy->targets, usual->targets, sizeof policy->targets);
         }
@@ -132,6 +133,11 @@ static const struct gy_dns_policy *policy_of(const struct gy_dns_list *list,
                                              const struct gy_dns_listed *zone)
 {
     return zone->policy != NULL ? zone->policy : &list->policy;
+}
+
+uint64_t gy_dns_list_journal(const struct gy_dns_list *list, const struct gy_dns_policy *policy)
+{
+    return policy->rule_count > 0 ? list->journal_bytes : 0;
 }
 
 bool gy_dns_list_needs_keeper(const struct gy_dns_list *list)
@@ -206,8 +212,8 @@ static void tell_read(const struct gy_dns_listed *zone, const struct timespec *b
            (unsigned long long)facts.bytes, (long long)ms, zone->path);
 }
 
-static int load_zone(struct gy_dns_listed *zone, uint64_t seed, struct search *search,
-                     struct gy_error *error)
+static int load_zone(const struct gy_dns_list *list, struct gy_dns_listed *zone, uint64_t seed,
+                     struct search *search, struct gy_error *error)
 {
     struct gy_error why = {0};
     struct timespec before;
@@ -230,6 +236,10 @@ static int load_zone(struct gy_dns_listed *zone, uint64_t seed, struct search *s
         return blame(zone, code, why.message, error);
     }
     zone->changed = old == NULL || serial_of(old) != serial_of(zone->zone);
+    if (old != NULL) {
+        gy_dns_journal_follow(zone->zone, old, NULL,
+                              gy_dns_list_journal(list, policy_of(list, zone)));
+    }
     tell_read(zone, &before);
     return 0;
 }
@@ -241,7 +251,7 @@ int gy_dns_list_load(struct gy_dns_list *list, uint64_t seed, struct gy_error *e
     gy_assert(!list->loaded);
     for (uint32_t i = 0; i < list->count && code == 0; i++) {
         if (!list->zones[i].secondary) {
-            code = load_zone(&list->zones[i], seed, &search, error);
+            code = load_zone(list, &list->zones[i], seed, &search, error);
         }
     }
     list->next = loaded;

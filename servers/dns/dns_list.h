@@ -28,6 +28,7 @@ struct gy_dns_list {
     struct gy_dns_listed *zones;
     uint32_t count, room;
     struct gy_dns_policy policy; /* of those without one */
+    uint64_t journal_bytes;      /* of differences kept with a zone at most */
     struct gy_dns_keys keys;
     struct gy_dns_catalog catalog;
     struct gy_dns_list *next; /* of those that were loaded and are not closed */
@@ -44,6 +45,9 @@ int gy_dns_list_take(struct gy_dns_list *list, const struct gy_config_directive 
 
 /* All is read: do the keys that are named exist, has each secondary a primary? */
 int gy_dns_list_settle(struct gy_dns_list *list, struct gy_error *error);
+
+/* What is kept of a zone's differences (dns_changes.h) in bytes; 0: nobody may ask for them. */
+uint64_t gy_dns_list_journal(const struct gy_dns_list *list, const struct gy_dns_policy *policy);
 
 /* Reads the zones of files, or takes them over from a list that is open. The seed is that of all
  * lists of the process (zone.h). 0, or a GY_E… code with a sentence: a zone that was not served
