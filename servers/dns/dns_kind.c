@@ -189,6 +189,7 @@ static int take_query_log(void *context, const struct gy_config_directive *direc
 
 static const struct gy_config_key keys[] = {
     {"zone", 2, 2, GY_CONFIG_EITHER, false, take_list, "NAME FILE"},
+    {"zones", 1, 1, GY_CONFIG_EITHER, false, take_list, "FOLDER"},
     {"secondary", 2, 2, GY_CONFIG_BLOCK, false, take_list, "NAME FILE"},
     {"key", 3, 3, GY_CONFIG_PLAIN, false, take_list, "NAME ALGORITHM FILE"},
     {"allow-transfer", 1, GY_CONFIG_VALUES_MAX, GY_CONFIG_PLAIN, false, take_list,
@@ -266,7 +267,8 @@ static int dns_open(void *context, const struct gy_server_setup *setup, struct g
     struct server *server = context;
     if (server->list.count == 0) {
         return gy_error_set(error, GY_EINVAL, "the server %s has no zone to answer for; %s",
-                            setup->name, "write zone NAME FILE; or --zone NAME=FILE");
+                            setup->name,
+                            "write zone NAME FILE; or zones FOLDER; or --zone NAME=FILE");
     }
     if (!cookie_secret_made) {
         int code = random_bytes(cookie_secret, sizeof cookie_secret, error);

@@ -18,7 +18,9 @@ struct gy_dns_listed {
     const struct gy_config_directive *at; /* NULL: of the command line */
     const char *path;
     const struct gy_dns_zone *zone; /* one of its owners; NULL: not read yet */
-    struct gy_dns_policy *policy;   /* its own; NULL: the list's */
+    struct gy_dns_policy *policy;   /* its own, or that of its folder; NULL: the list's */
+    char *own_path;                 /* to be freed; NULL: `path` is the configuration's */
+    bool own_policy;                /* it frees it */
     bool secondary;
     bool changed; /* its serial is not that of the process before */
     uint8_t name[GY_DNS_NAME_PADDED];
@@ -39,7 +41,8 @@ struct gy_dns_list {
 int gy_dns_list_add(struct gy_dns_list *list, const char *name, size_t name_bytes, const char *path,
                     const struct gy_config_directive *at, struct gy_error *error);
 
-/* Takes `zone`, `secondary`, `key`, `allow-transfer` or `notify` in. */
+/* Takes `zone`, `zones`, `secondary`, `key`, `allow-transfer` or `notify` in. `zones` reads the
+ * folder that it names. */
 int gy_dns_list_take(struct gy_dns_list *list, const struct gy_config_directive *directive,
                      struct gy_error *error);
 

@@ -241,6 +241,30 @@ def a_reload_reads_what_has_changed_and_keeps_what_is_wrong_now():
 
 
 @test
+def a_folder_of_zones_is_read_anew_by_each_reload():
+    conf = """dns { listen 127.0.0.1:{port}; allow-transfer none; zones {folder}/zones { allow-transfer 127.0.0.1; } }"""
+    with tempfile.TemporaryDirectory() as folder:
+        def put(name, content):
+            with open(os.path.join(folder, name), "w", encoding="ascii") as file:
+                file.write(content)
+        for number in range(3):
+            put(f"z{number}.example.zone", zone(number + 1, records=""))
+        put("README", "no zone")
+        put(".hidden.zone", "nor this")
+        with Node(conf.replace("{folder}/zones", folder)) as node:
+            equal([serial(node.port, f"z{number}.example") for number in range(3)], [1, 2, 3], "serials")
+            equal(len(records(node.port, "z1.example")), 4, "the block is for all of them")
+            put("z3.example.zone", zone(4, records=""))
+            os.unlink(os.path.join(folder, "z0.example.zone"))
+            node.reload()
+            equal([status(node.port, f"z{number}.example") for number in range(4)], ["REFUSED", "NOERROR", "NOERROR", "NOERROR"], "one has gone, one has come")
+            put("a..b.zone", zone(4, records=""))
+            node.process.send_signal(signal.SIGHUP)
+            node.said("a..b.zone")
+            equal(status(node.port, "z3.example"), "NOERROR", "the old ones go on")
+
+
+@test
 def an_address_has_as_many_connections_as_it_may():
     with Node("dns { listen 127.0.0.1:{port}; connections-per-address 3; zone a.example {folder}/a; }", {"a": zone(1)}) as node:
         held = [socket.create_connection(("127.0.0.1", node.port), 10) for _ in range(3)]
