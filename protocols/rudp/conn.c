@@ -29,6 +29,9 @@ size_t gy_rudp_memory_bytes(const struct gy_rudp_config *config)
     return aligned(config->channels * sizeof(struct gy_rudp_channel)) +
            aligned(config->packets * sizeof(struct gy_rudp_packet)) +
            aligned(table_size(config) * sizeof(struct gy_rudp_assembly *)) +
+           (config->congestion == GY_RUDP_BBR
+                ? aligned(config->packets * sizeof(struct gy_rudp_flight))
+                : 0) +
            gy_slab_bytes(sizeof(struct gy_rudp_piece), config->pieces) +
            gy_slab_bytes(sizeof(struct gy_rudp_assembly), config->assemblies);
 }
@@ -86,6 +89,8 @@ static int init(struct gy_rudp_conn *conn, const struct gy_rudp_config *config, 
     memset(zeroed, 0, (size_t)(at - zeroed));
     /* Written before it is read: a connection of few packets touches little of it. */
     conn->packets = (struct gy_rudp_packet *)at;
+    at += aligned(config->packets * sizeof(struct gy_rudp_packet));
+    conn->flights = (struct gy_rudp_flight *)at;
 
     list_init(&conn->repeat);
     list_init(&conn->all);
@@ -122,6 +127,8 @@ void gy_rudp_congestion_begin(struct gy_rudp_conn *conn)
     if (config->fixed_rate != 0) {
         gy_rudp_fixed_init(&conn->congestion, config->datagram_bytes, config->fixed_rate,
                            (uint64_t)config->packets * config->datagram_bytes);
+    } else if (config->congestion == GY_RUDP_BBR) {
+        gy_rudp_bbr_init(&conn->congestion, config->datagram_bytes, config->seed);
     } else {
         gy_rudp_cubic_init(&conn->congestion, config->datagram_bytes);
     }

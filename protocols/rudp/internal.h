@@ -107,6 +107,11 @@ static inline struct gy_rudp_packet *packet_at(struct gy_rudp_conn *conn, uint64
     return &conn->packets[number & (conn->config.packets - 1)];
 }
 
+static inline struct gy_rudp_flight *flight_at(struct gy_rudp_conn *conn, uint64_t number)
+{
+    return &conn->flights[number & (conn->config.packets - 1)];
+}
+
 /* Whether an id is done with, and marking it so. */
 static inline bool window_has(const struct gy_rudp_window *window, uint64_t id)
 {

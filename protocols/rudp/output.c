@@ -326,6 +326,10 @@ static size_t finish(struct gy_rudp_conn *conn, struct build *build, uint8_t *ou
             conn->stats.in_flight_max = conn->in_flight;
         }
         conn->probes -= conn->probes > 0;
+        if (conn->congestion.ops->sent != NULL) {
+            conn->congestion.ops->sent(&conn->congestion, flight_at(conn, number), bytes,
+                                       conn->in_flight, now_ns);
+        }
         pace(conn, bytes, now_ns);
     }
     gy_rudp_recovery_advance(conn); /* over mere acknowledgements, which nobody acknowledges */
@@ -402,6 +406,9 @@ size_t gy_rudp_output_frames(struct gy_rudp_conn *conn, uint8_t *out, uint64_t n
         put_repeats(conn, &build);
         if (!build.full) {
             put_messages(conn, &build);
+        }
+        if (!build.full && conn->congestion.ops->idle != NULL) {
+            conn->congestion.ops->idle(&conn->congestion, conn->in_flight);
         }
     }
     if (build.probing && !build.eliciting) {

@@ -95,7 +95,8 @@ struct gy_rudp_config {
     uint64_t keepalive_ns;    /* a PING after so long a silence; 0: never */
     uint64_t handshake_timeout_ns;
     uint64_t timer_ns;   /* how late gy_rudp_expire() may come: what the pacing makes up for */
-    uint64_t fixed_rate; /* bytes a second; 0: CUBIC */
+    uint64_t fixed_rate; /* bytes a second, whatever happens; 0: `congestion` */
+    enum gy_rudp_congestion_kind congestion;
     const struct gy_rudp_seal *seal;
     uint64_t seed; /* unpredictable: which numbers are left out against optimistic acks */
 };

@@ -37,6 +37,7 @@ struct gy_rudp_conn {
 
     /* Sending: packets by number in a ring, all below `unacked` done with. */
     struct gy_rudp_packet *packets;
+    struct gy_rudp_flight *flights; /* of each packet, where the congestion control wants them */
     uint64_t number, unacked, largest_acked;
     uint64_t lost_low, lost_high; /* what is in the ring and taken for lost lies between */
     uint64_t random;

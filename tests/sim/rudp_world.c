@@ -201,6 +201,7 @@ static void plan_config(struct world *world)
         .fixed_rate = sim_chance(random, 0.15) ? 20000 + sim_below(random, 1000000) : 0,
         .seal = &gy_rudp_seal_check,
         .seed = sim_random(random),
+        .congestion = sim_chance(random, 0.4) ? GY_RUDP_BBR : GY_RUDP_CUBIC,
     };
     world->gate = (struct gy_rudp_gate){
         .key = {{sim_random(random), sim_random(random)}},
