@@ -421,6 +421,8 @@ static void update_rtt(struct gy_rudp_congestion *at, uint64_t in_flight, uint64
         if (rtt_ns < bbr->rtt_probe_ns || expired) {
             bbr->rtt_probe_ns = rtt_ns;
             bbr->rtt_probe_at_ns = now_ns;
+        } else if (rtt_ns - bbr->rtt_probe_ns <= bbr->rtt_probe_ns / 8) {
+            bbr->rtt_probe_at_ns = now_ns; /* so there is no queue, and no need to empty it */
         }
     }
     if (bbr->rtt_probe_ns < bbr->rtt_min_ns || now_ns > bbr->rtt_min_at_ns + RTT_WINDOW_NS) {

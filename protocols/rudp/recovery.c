@@ -57,11 +57,17 @@ static void packet_land(struct gy_rudp_conn *conn, struct gy_rudp_packet *packet
 static void packet_acked(struct gy_rudp_conn *conn, struct gy_rudp_packet *packet, uint64_t now_ns)
 {
     packet_land(conn, packet, PACKET_DONE);
-    conn->congestion.ops->acked(&conn->congestion, packet->bytes, packet->sent_ns, conn->srtt_ns,
-                                packet->limited, now_ns);
-    if (conn->congestion.ops->flight_acked != NULL) {
-        conn->congestion.ops->flight_acked(&conn->congestion, flight_at(conn, packet->number),
-                                           packet->bytes, now_ns);
+    if (packet->recovered) {
+        /* Mended, but lost: RFC 9265 §4. */
+        conn->congestion.ops->lost(&conn->congestion, packet->sent_ns, now_ns);
+    } else {
+        conn->congestion.ops->acked(&conn->congestion, packet->bytes, packet->sent_ns,
+                                    conn->srtt_ns, packet->limited, now_ns);
+    }
+    if (conn->congestion.ops->sent != NULL) {
+        (packet->recovered ? conn->congestion.ops->flight_lost
+                           : conn->congestion.ops->flight_acked)(
+            &conn->congestion, flight_at(conn, packet->number), packet->bytes, now_ns);
     }
     if (packet->acks != UINT64_MAX) {
         gy_rudp_seen_forget(conn, packet->acks);
@@ -141,11 +147,13 @@ static void packet_spurious(struct gy_rudp_conn *conn, struct gy_rudp_packet *pa
 {
     uint64_t distance = conn->largest_acked - packet->number + 1;
     packet->state = PACKET_DONE;
-    conn->stats.spurious++;
+    conn->stats.spurious += !packet->recovered;
     if (distance > conn->reordering) {
         conn->reordering = distance < THRESHOLD_MAX ? (uint32_t)distance : THRESHOLD_MAX;
     }
-    conn->congestion.ops->spurious(&conn->congestion, packet->sent_ns);
+    if (!packet->recovered) { /* that one was lost, and only mended later than thought */
+        conn->congestion.ops->spurious(&conn->congestion, packet->sent_ns);
+    }
 }
 
 /* The lowest number that an acknowledgement can say anything new about: below, all are done with.
@@ -187,7 +195,7 @@ int gy_rudp_acked(struct gy_rudp_conn *conn, const struct gy_rudp_ack *ack, uint
             if (packet->state == PACKET_LOST) {
                 packet_spurious(conn, packet);
             } else if (packet->state == PACKET_FLYING) {
-                if (number == largest) {
+                if (number == largest && !packet->recovered) {
                     uint64_t delay = ack->delay_us < 1000000 ? ack->delay_us * 1000 : 1000 * MS;
                     rtt_ns = max64(now_ns - packet->sent_ns, 1);
                     rtt_sample(conn, rtt_ns, delay);

@@ -204,6 +204,7 @@ static void begin(struct path *path, uint32_t number)
         gy_assert(flow->result->delays_ns != NULL);
     }
     config.congestion = flow->options->congestion;
+    config.fec_packets = flow->options->fec_packets;
     config.seed = path->options->seed * 31 + number;
     for (unsigned i = 0; i < 2; i++) {
         flow->memory[i] = aligned_alloc(16, (gy_rudp_memory_bytes(&config) + 15) / 16 * 16);
@@ -211,6 +212,9 @@ static void begin(struct path *path, uint32_t number)
     }
     int code = gy_rudp_connect(&flow->sender, &config, flow->memory[0], &env, &self, path->now_ns);
     gy_assert(code == 0);
+    for (uint32_t i = 0; i < config.channels && config.fec_packets != 0; i++) {
+        gy_rudp_channel_fec(&flow->sender, (uint8_t)i, true);
+    }
 }
 
 /* A datagram of a client's that has no connection yet. */

@@ -59,6 +59,18 @@ static void ordered_messages_at_5_percent_loss_take_58_ms_at_the_99th_percentile
     ordered_within(0.05, 0, 58);
 }
 
+static void ordered_messages_with_repairs_at_1_percent_loss_take_33_ms(void **state)
+{
+    (void)state;
+    ordered_within(0.01, 5, 33);
+}
+
+static void ordered_messages_with_repairs_at_5_percent_loss_take_50_ms(void **state)
+{
+    (void)state;
+    ordered_within(0.05, 5, 50);
+}
+
 static void the_median_of_unordered_messages_is_untouched_by_loss(void **state)
 {
     (void)state;
@@ -183,6 +195,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ordered_messages_at_1_percent_loss_take_36_ms_at_the_99th_percentile),
         cmocka_unit_test(ordered_messages_at_5_percent_loss_take_58_ms_at_the_99th_percentile),
+        cmocka_unit_test(ordered_messages_with_repairs_at_1_percent_loss_take_33_ms),
+        cmocka_unit_test(ordered_messages_with_repairs_at_5_percent_loss_take_50_ms),
         cmocka_unit_test(the_median_of_unordered_messages_is_untouched_by_loss),
         cmocka_unit_test(bbr_floods_a_path_of_5_percent_loss_with_15_mb_a_second),
         cmocka_unit_test(bbr_uses_a_bottleneck_and_leaves_its_queue_nearly_empty),
