@@ -33,6 +33,7 @@ test       wrk                                wrk
 test       apache2-utils                      ab
 test       chromium                           chromium
 test       iproute2                           ip             # two network namespaces
+test       python3-websockets                 -              # node-ws, which would bring node along, is used where it is
 bench      wrk                                wrk
 bench      nginx-light|nginx                  nginx
 bench      nghttp2-client                     h2load

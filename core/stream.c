@@ -497,20 +497,34 @@ void gy_stream_fail_layer(struct gy_stream *stream)
     gy_chain_clear(&stream->out);
 }
 
-/* Whether the session is to run. Handshakes are dear, so a turn has time for a few of their steps
- * only; the others wait for the next. */
-bool gy_stream_run_layer(struct gy_stream *stream)
+/* Handshakes are dear, so a turn has time for a few of their steps only; the others wait in a queue
+ * for a later one. */
+static bool may_shake_hands(struct gy_stream *stream)
 {
     struct gy_worker *worker = stream->worker;
+    if (stream->shakes) {
+        stream->shakes = false;
+        worker->handshakes_due--;
+        return true;
+    }
+    if (worker->handshakes_left == 0 || worker->handshakes_head != NULL) {
+        gy_worker_shake_later(worker, stream);
+        return false;
+    }
+    worker->handshakes_left--;
+    return true;
+}
+
+/* Whether the session is to run. */
+bool gy_stream_run_layer(struct gy_stream *stream)
+{
     struct gy_layer *layer = stream->layer;
-    if (!layer->established && worker->handshakes_left == 0) {
-        gy_stream_wake(stream);
+    if (!layer->established && !may_shake_hands(stream)) {
         return false;
     }
     if (stream->waiting == GY_STREAM_WAITS_FOR_MEMORY) {
         gy_stream_stop_waiting(stream);
     }
-    worker->handshakes_left -= !layer->established;
     if (layer->ops->input(stream) != 0 && stream->state == GY_STREAM_OPEN) {
         gy_stream_wait(stream, GY_STREAM_WAITS_FOR_MEMORY);
     }
@@ -560,10 +574,21 @@ void gy_stream_run_session(struct gy_stream *stream)
     }
 }
 
+/* It leaves the list of those to run before it goes. */
+void gy_stream_run_ended(struct gy_stream *stream)
+{
+    gy_assert(stream->state != GY_STREAM_OPEN && !stream->ready);
+    if (stream->shakes) {
+        stream->shakes = false;
+        stream->worker->handshakes_due--;
+    }
+    gy_stream_flush_later(stream);
+}
+
 void gy_stream_run(struct gy_stream *stream)
 {
     if (stream->state != GY_STREAM_OPEN) {
-        gy_stream_flush_later(stream); /* it leaves this list before it goes */
+        gy_stream_run_ended(stream);
         return;
     }
     if (stream->layer == NULL || gy_stream_run_layer(stream)) {

@@ -175,7 +175,8 @@ struct gy_stream {
     uint8_t cancelled;  /* 1 << enum gy_operation, of those whose end was asked for */
     uint8_t awaits;     /* enum gy_stream_awaits, while `sending` */
     bool eof : 1;       /* the peer has shut its side; what is in `in` is the last */
-    bool ready : 1;     /* in the worker's list of sessions to run */
+    bool ready : 1;     /* in the worker's list of sessions to run, or of handshakes */
+    bool shakes : 1;    /* it is its turn for a step of its handshake */
     bool flush : 1;     /* in the worker's list of streams to flush */
     bool receiving : 1;
     bool once : 1; /* the armed receive ends with its first bytes */
@@ -229,6 +230,7 @@ void gy_stream_cancelled(struct gy_stream *stream, const struct gy_completion *c
 
 /* Runs the session, then looks at what it left. */
 void gy_stream_run(struct gy_stream *stream);
+void gy_stream_run_ended(struct gy_stream *stream); /* which has ended while it was on a list */
 
 /* Does what the stream's state asks for: send, receive, shut down, cancel, close. Frees the stream
  * at its end. */

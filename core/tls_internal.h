@@ -107,8 +107,25 @@ const char *gy_tls_common_name(WOLFSSL_X509 *certificate, char name[GY_TLS_NAME_
 WOLFSSL_CTX *gy_tls_context_make(const struct gy_tls_config *config, uint32_t identity,
                                  struct gy_error *error);
 
+/* Whether a group of the registry is one that we have. */
+bool gy_tls_group_is_ours(uint16_t group);
+
 /* The identity for a host name; GY_TLS_NO_IDENTITY when none is for it. */
 uint32_t gy_tls_identity_for(const struct gy_tls_config *config, const char *host, size_t length);
+
+/* ---- clients' hellos ---- */
+
+/* The alert for what is wrong with a hello of TLS 1.3 (its bytes behind the message's head) and
+ * wolfSSL takes all the same: a pre-shared key without the modes to use it in, groups of which we
+ * have none. 0: nothing. */
+uint8_t gy_tls_hello_breach(const uint8_t *hello, size_t bytes);
+
+struct gy_tls;
+
+/* What a server's wolfSSL is given is shown to this as well, until tls->hello_seen: tls->breach is
+ * then what gy_tls_hello_breach() said. */
+void gy_tls_hello_see(struct gy_tls *tls, const uint8_t *data, uint32_t bytes);
+void gy_tls_hello_end(struct gy_tls *tls);
 
 /* ---- what is stapled ---- */
 
@@ -178,10 +195,13 @@ struct gy_tls {
     struct gy_layer layer;
     struct gy_tls_worker *worker;
     WOLFSSL *ssl;
-    int error; /* wolfSSL's, when it failed */
+    struct gy_tls_hello *hello; /* of a client, while it comes in */
+    int error;                  /* wolfSSL's, when it failed */
     int verify_error;
     uint8_t alert; /* received, with alert_received; else sent, if any */
     bool alert_received;
+    bool hello_seen;
+    uint8_t breach;    /* of the hello: the alert for it; nothing else is sent */
     uint8_t resumed;   /* how many times in a row its session was, up to GY_TLS_RESUMED_MAX */
     bool enciphers;    /* what is sent is enciphered */
     bool empty;        /* the record that came last has nothing in it */

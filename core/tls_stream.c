@@ -50,6 +50,9 @@ int gy_tls_receive_callback(WOLFSSL *ssl, char *target, int bytes, void *context
     if (bytes == RECORD_HEAD_BYTES && take == RECORD_HEAD_BYTES) {
         tls_of(stream)->empty = target[3] == 0 && target[4] == 0;
     }
+    if (!tls_of(stream)->hello_seen) {
+        gy_tls_hello_see(tls_of(stream), (const uint8_t *)target, take);
+    }
     gy_count(&stream->worker->counters.copied_bytes, take);
     return (int)take;
 }
@@ -83,6 +86,9 @@ int gy_tls_send_callback(WOLFSSL *ssl, char *data, int bytes, void *context)
     (void)ssl;
     struct gy_stream *stream = context;
     struct gy_bump *bump = &stream->worker->bump;
+    if (tls_of(stream)->breach != 0) {
+        return WOLFSSL_CBIO_ERR_GENERAL; /* what it says to such a hello nobody is to hear */
+    }
     if (!note_record(tls_of(stream), (const uint8_t *)data, bytes)) {
         return bytes;
     }
@@ -135,7 +141,7 @@ static int tls_open(struct gy_stream *stream, bool dialled)
     if (tls == NULL) {
         return GY_ELIMIT;
     }
-    *tls = (struct gy_tls){.layer.ops = &gy_tls_layer, .worker = worker};
+    *tls = (struct gy_tls){.layer.ops = &gy_tls_layer, .worker = worker, .hello_seen = dialled};
     gy_assert(dialled == !worker->config->server);
     struct gy_tls_memory *before = gy_tls_memory_use(&worker->memory);
     tls->ssl = wolfSSL_new(worker->contexts[0]);
@@ -166,6 +172,7 @@ static void tls_close(struct gy_stream *stream)
     }
     wolfSSL_free(tls->ssl);
     gy_tls_memory_use(before);
+    gy_tls_hello_end(tls);
     free(tls->host);
     free(tls->doubtful);
     free(tls->subject);
@@ -219,13 +226,16 @@ static void note_failure(struct gy_stream *stream, int error)
     tls->layer.failed = true;
     tls->error = error;
     wolfSSL_get_alert_history(tls->ssl, &alerts);
+    if (tls->breach != 0) {
+        alerts = (WOLFSSL_ALERT_HISTORY){0}; /* of what was not sent */
+    }
     tls->alert_received = alerts.last_rx.code > close_notify;
     if (tls->alert_received) {
         tls->alert = (uint8_t)alerts.last_rx.code;
     } else if (alerts.last_tx.code > close_notify) {
         tls->alert = (uint8_t)alerts.last_tx.code;
     } else if (!tls->enciphers) {
-        tls->alert = alert_for(tls, error);
+        tls->alert = tls->breach != 0 ? tls->breach : alert_for(tls, error);
         send_plain_alert(stream, tls->alert);
     }
     gy_count(&stream->worker->counters.tls_failures, 1);
@@ -270,6 +280,10 @@ static int tls_shake_hands(struct gy_stream *stream)
     }
     if (tls->replayed) {
         note_failure(stream, SESSION_TICKET_EXPECT_E);
+        return 0;
+    }
+    if (tls->breach != 0) {
+        note_failure(stream, tls->breach == missing_extension ? EXT_MISSING : MATCH_SUITE_ERROR);
         return 0;
     }
     if (result == WOLFSSL_SUCCESS) {
