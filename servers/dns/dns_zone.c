@@ -52,6 +52,7 @@ static int start_reading(struct reading *reading, int descriptor, struct stat *s
 /* More of it behind what is left of the last piece. */
 static int read_piece(struct reading *reading)
 {
+    gy_assert(reading->room > 0 && reading->used <= reading->room);
     if (reading->used == reading->room) { /* one entry fills all of it */
         char *larger = realloc(reading->text, reading->room * 2);
         if (larger == NULL) {

@@ -7,8 +7,9 @@
  * not serve yet.
  *
  * What is understood of the file is a copy, a piece at a time, so that one which is written to
- * meanwhile can be wrong but not harmful. $INCLUDE takes files below the folder of the zone's own file, and nothing
- * outside of it: neither by "..", nor by an absolute path, nor by a symbolic link.
+ * meanwhile can be wrong but not harmful. $INCLUDE takes files below the folder of the zone's own
+ * file, and nothing outside of it: neither by "..", nor by an absolute path, nor by a symbolic
+ * link.
  */
 
 #include "../../protocols/dns/zone.h"
