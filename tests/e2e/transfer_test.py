@@ -241,6 +241,16 @@ def a_reload_reads_what_has_changed_and_keeps_what_is_wrong_now():
 
 
 @test
+def a_reload_that_is_asked_for_while_it_begins_ends_nothing():
+    for _ in range(5):
+        node = Node("dns { listen 127.0.0.1:{port}; zone a.example {folder}/a; }", {"a": zone(1, records="")})
+        node.process.send_signal(signal.SIGHUP)  # it has said where it listens, and no more
+        with node:
+            until(lambda node=node: node.log().count(") serves") >= 2, "it serves, and is reloaded then", 20)
+            equal(status(node.port, "a.example"), "NOERROR", "it answers")
+
+
+@test
 def a_folder_of_zones_is_read_anew_by_each_reload():
     conf = """dns { listen 127.0.0.1:{port}; allow-transfer none; zones {folder}/zones { allow-transfer 127.0.0.1; } }"""
     with tempfile.TemporaryDirectory() as folder:
