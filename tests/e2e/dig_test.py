@@ -146,6 +146,14 @@ def queries_leave_from_the_address_that_is_given():
 
 
 @test
+def a_connection_is_kept_as_long_as_it_is_told():
+    with served(("example.com", ZONE)) as port:
+        true("; TCP KEEPALIVE: 10.0 secs\n" in dig(port, "+tcp", "+keepalive", "www.example.com")[1], "over TCP")
+        true("KEEPALIVE" not in dig(port, "+keepalive", "www.example.com")[1], "not over UDP (RFC 7828 section 3.2.1)")
+        true("KEEPALIVE" not in dig(port, "+tcp", "www.example.com")[1], "nor to who does not ask")
+
+
+@test
 def names_are_completed_by_the_search_list():
     with served(("example.com", ZONE)) as port, tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "resolv.conf")
