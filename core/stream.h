@@ -216,6 +216,11 @@ struct gy_address;
 struct gy_stream *gy_stream_dial(struct gy_endpoint *endpoint, const struct gy_address *peer,
                                  uint32_t timeout_ms, struct gy_error *error);
 
+/* The same from an address of this host, port 0 for any; NULL: the kernel chooses. */
+struct gy_stream *gy_stream_dial_from(struct gy_endpoint *endpoint, const struct gy_address *peer,
+                                      const struct gy_address *local, uint32_t timeout_ms,
+                                      struct gy_error *error);
+
 /* ---- for core/listener and core/worker ---- */
 
 /* Takes over an accepted descriptor, and the ticket that it was let in with (listener.h; 0: none).
