@@ -190,8 +190,7 @@ int gy_histogram_render(struct gy_writer *writer, const char *name, const char *
     X(streams_evicted, "streams_evicted", "", COUNTER,                                             \
       "Streams ended because their peers held the output memory.")                                 \
     X(short_sends, "short_sends", "", COUNTER, "Sends of which the kernel took a part.")           \
-    X(file_sends, "file_sends", "", COUNTER,                                                       \
-      "Sends of files by reference to the page cache.")                                            \
+    X(file_sends, "file_sends", "", COUNTER, "Sends of files by reference to the page cache.")     \
     X(file_sent_bytes, "file_sent_bytes", "", COUNTER, "Bytes of files sent by reference.")        \
     X(file_waits, "file_send_waits", "", COUNTER,                                                  \
       "Times that such a send waited for room in the socket.")                                     \

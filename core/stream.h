@@ -159,13 +159,13 @@ struct gy_stream {
     int descriptor;
     uint32_t slot;
     uint32_t generation;
-    uint32_t wants;         /* GY_WANT_… as last answered */
-    uint32_t charged_bytes; /* of the quota */
-    uint32_t sending_bytes; /* at the front of `out` (the layer's, if any), with the kernel */
-    uint32_t dropped_bytes; /* while lingering */
-    int error;              /* the errno that ended it, if one did */
-    uint32_t ticket;        /* that it was let in with (listener.h); 0: none */
-    uint32_t seen_bytes;    /* of `in`: shown to the session before, and left there by it */
+    uint32_t wants;          /* GY_WANT_… as last answered */
+    uint32_t charged_bytes;  /* of the quota */
+    uint32_t sending_bytes;  /* at the front of `out` (the layer's, if any), with the kernel */
+    uint32_t dropped_bytes;  /* while lingering */
+    int error;               /* the errno that ended it, if one did */
+    uint32_t ticket;         /* that it was let in with (listener.h); 0: none */
+    uint32_t seen_bytes;     /* of `in`: shown to the session before, and left there by it */
     uint32_t resident_bytes; /* of the range of a file that comes next; 0: to be looked at */
 
     uint8_t state;      /* enum gy_stream_state */
@@ -187,10 +187,10 @@ struct gy_stream {
     bool paused : 1;    /* reached receive_high; reads again at receive_low */
     bool was_empty : 1; /* the last receive emptied the socket: poll before reading */
     bool connecting : 1;
-    bool fresh : 1;     /* `open` is still to be called */
-    bool silent : 1;    /* accepted, with a layer, and never opened: `closed` is not called */
+    bool fresh : 1;       /* `open` is still to be called */
+    bool silent : 1;      /* accepted, with a layer, and never opened: `closed` is not called */
     bool nonblocking : 1; /* the socket's flag, which sendfile(2) looks at */
-    bool truncated : 1; /* eof, but the layer was not told so: what came may be cut short */
+    bool truncated : 1;   /* eof, but the layer was not told so: what came may be cut short */
 };
 
 /* Runs the session again in this turn or the next: it has output, or asks to be asked. Cheap,

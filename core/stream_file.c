@@ -25,7 +25,8 @@ static struct gy_file_range *range_of(struct gy_slice slice)
     return (struct gy_file_range *)slice.buffer;
 }
 
-/* While streams are flushed: the stream goes on with its new state at once, and so is in no list. */
+/* While streams are flushed: the stream goes on with its new state at once, and so is in no list.
+ */
 static void end(struct gy_stream *stream, int errno_value)
 {
     if (stream->state == GY_STREAM_OPEN) {

@@ -138,6 +138,11 @@ static int read_flags(struct command *command, int argc, char **argv)
                     : "there is no encryption yet; --insecure says that this is all right");
         return 2;
     }
+    if (strchr(command->target, ':') == NULL) {
+        fprintf(stderr, "gyre rudp ping: %s: write HOST:PORT\nTry `gyre rudp ping --help`.\n",
+                command->target);
+        return 2;
+    }
     return -1;
 }
 

@@ -19,8 +19,8 @@
  * be answered.
  *
  * Each worker keeps what is asked for often in memory (file_cache.h); large files it sends from the
- * kernel's cache where it can (core/file_range.h). A changed file shows within a second. A file that gets shorter while it is sent ends its connection, so that the client can
- * tell.
+ * kernel's cache where it can (core/file_range.h). A changed file shows within a second. A file
+ * that gets shorter while it is sent ends its connection, so that the client can tell.
  */
 
 #include <stdbool.h>

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 #include "tests/core/core_harness.h"
 #include "tests/core/fake_ring.h"
@@ -324,6 +325,37 @@ static void what_is_not_in_the_page_cache_is_read_by_the_ring_first(void **state
     close(client);
 }
 
+/* As a user whom the kernel does not tell of whole ranges of this file: 1 resident, 0 not. */
+static int resident_for_nobody(uint32_t bytes)
+{
+    char path[32];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", file);
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(descriptor >= 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        _exit(setresuid(65534, 65534, 65534) != 0 ? 2 : gy_file_is_resident(descriptor, 0, bytes));
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    close(descriptor);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void a_file_of_another_user_is_asked_in_steps_whether_it_is_there(void **state)
+{
+    (void)state;
+    if (geteuid() != 0 || !gy_file_is_sendable(file)) {
+        print_message("# it takes root to be another user, and a file system that can be asked\n");
+        skip();
+    }
+    assert_int_equal(resident_for_nobody(FILE_BYTES), 1);
+    assert_int_equal(resident_for_nobody(1), 1);
+    make_cold();
+    assert_int_equal(resident_for_nobody(FILE_BYTES), 0);
+}
+
 static void a_file_that_cannot_be_read_ends_the_stream(void **state)
 {
     struct stage *stage = *state;
@@ -437,6 +469,7 @@ int main(void)
         FILE_TEST(a_peer_that_is_gone_ends_the_stream_without_a_signal),
         FILE_TEST(a_file_that_got_shorter_ends_the_stream_behind_what_there_was),
         FILE_TEST(what_is_not_in_the_page_cache_is_read_by_the_ring_first),
+        FILE_TEST(a_file_of_another_user_is_asked_in_steps_whether_it_is_there),
         FILE_TEST(a_file_that_cannot_be_read_ends_the_stream),
         FILE_TEST(an_end_while_pages_are_read_waits_for_the_read),
         FILE_TEST(a_turn_sends_no_more_of_files_than_its_bound),
