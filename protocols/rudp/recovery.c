@@ -43,6 +43,11 @@ static void rtt_sample(struct gy_rudp_conn *conn, uint64_t sample, uint64_t dela
     conn->srtt_ns = (7 * conn->srtt_ns + adjusted) / 8;
 }
 
+void gy_rudp_recovery_rtt(struct gy_rudp_conn *conn, uint64_t sample_ns)
+{
+    rtt_sample(conn, sample_ns, 0);
+}
+
 /* Takes a packet out of flight. */
 static void packet_land(struct gy_rudp_conn *conn, struct gy_rudp_packet *packet,
                         enum packet_state state)
@@ -78,6 +83,7 @@ static void packet_lost(struct gy_rudp_conn *conn, struct gy_rudp_packet *packet
     conn->lost_high = max64(conn->lost_high, packet->number);
     conn->stats.lost++;
     conn->grant_due |= packet->credit;
+    conn->done_due |= packet->done;
     struct gy_rudp_piece *piece = packet->pieces;
     packet->pieces = NULL;
     while (piece != NULL) {
@@ -92,6 +98,24 @@ void gy_rudp_recovery_advance(struct gy_rudp_conn *conn)
     while (conn->unacked < conn->number && packet_at(conn, conn->unacked)->state != PACKET_FLYING) {
         conn->unacked++;
     }
+}
+
+void gy_rudp_recovery_drop(struct gy_rudp_conn *conn, enum gy_rudp_level level, bool arrived)
+{
+    for (uint64_t number = conn->unacked; number < conn->number; number++) {
+        struct gy_rudp_packet *packet = packet_at(conn, number);
+        if (packet->state != PACKET_FLYING || packet->level != level) {
+            continue;
+        }
+        packet_land(conn, packet, PACKET_DONE);
+        struct gy_rudp_piece *piece = packet->pieces, *next;
+        packet->pieces = NULL;
+        for (; piece != NULL; piece = next) {
+            next = piece->next;
+            (arrived ? gy_rudp_piece_acked : gy_rudp_piece_lost)(conn, piece);
+        }
+    }
+    gy_rudp_recovery_advance(conn);
 }
 
 /* What was sent before something that arrived, and is late by count or by time: §6.1. */

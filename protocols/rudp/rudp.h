@@ -57,6 +57,7 @@ struct gy_rudp_message {
     uint64_t deadline_ns; /* not begun and not repeated from then on; 0: none.
                            * Becomes 1 when the message is given up before. */
     uint32_t tries_max;   /* how often one piece is sent at most; 0: no bound */
+    bool replayable; /* taking it twice does no harm: it may go with the first packet (0-RTT) */
     void *user;
 
     enum gy_rudp_result result;
@@ -96,12 +97,18 @@ struct gy_rudp_config {
     uint64_t handshake_timeout_ns;
     uint64_t timer_ns;   /* how late gy_rudp_expire() may come: what the pacing makes up for */
     uint64_t fixed_rate; /* bytes a second; 0: CUBIC */
+    /* Of this connection alone, if it has keys. With a handshake the connection is encrypted. */
     const struct gy_rudp_seal *seal;
+    uint64_t key_packets; /* sent before the keys change; 0: 2^21 */
+    /* The client's: what the server said in the connection that this one resumes, for 0-RTT;
+     * `channels` 0: nothing is sent early. */
+    struct gy_rudp_parameters remembered;
     uint64_t seed; /* unpredictable: which numbers are left out against optimistic acks */
 };
 
 enum gy_rudp_state {
     GY_RUDP_CONNECTING,
+    GY_RUDP_HANDSHAKING, /* with a handshake: there is a connection, and TLS is not done */
     GY_RUDP_OPEN,
     GY_RUDP_CLOSING,  /* we said so, and repeat it when asked */
     GY_RUDP_DRAINING, /* the peer said so */
@@ -118,6 +125,9 @@ enum gy_rudp_close_code {
     GY_RUDP_CLOSE_HANDSHAKE = 5, /* never on the wire: no answer */
     GY_RUDP_CLOSE_VERSION = 6,   /* never on the wire */
     GY_RUDP_CLOSE_RESET = 7,     /* never on the wire: the peer has forgotten us */
+    GY_RUDP_CLOSE_CRYPTO = 8,    /* the handshake of TLS failed */
+    GY_RUDP_CLOSE_KEYS = 9,      /* as many packets as one key is good for (RFC 9001 §6.6) */
+    GY_RUDP_CLOSE_MODE = 10, /* never on the wire: the peer speaks encrypted, or plainly, only */
     GY_RUDP_CLOSE_APPLICATION = 0x100,
 };
 
@@ -128,6 +138,8 @@ struct gy_rudp_stats {
     uint64_t refused;    /* packets not taken for want of an assembly; they are sent again */
     uint64_t lost, spurious, probes, repeated; /* packets, packets, packets, pieces */
     uint64_t delivered, evicted;               /* messages; unreliable ones given up half-way */
+    uint64_t updates;                          /* of keys, in both directions */
+    uint64_t early;                            /* messages delivered from a 0-RTT packet */
     uint64_t in_flight_max;
 };
 
@@ -154,6 +166,11 @@ int gy_rudp_accept(struct gy_rudp_conn *conn, const struct gy_rudp_config *confi
                    const struct gy_rudp_env *env, const struct gy_rudp_cid *self,
                    const struct gy_rudp_long *hello, const uint8_t token[GY_RUDP_TOKEN_BYTES],
                    uint64_t now_ns);
+
+/* Encrypted: the datagram with the HELLO is given to gy_rudp_receive() after it, too, once the
+ * connection can take messages: there may be an early packet in it. Messages out of it come while
+ * `receiving_early` is set, and before the connection is open: they may be copies of what somebody
+ * sent before (RFC 9001 §9.2), and are to change nothing that must not change twice. */
 
 /* A datagram, which is changed. Whatever it holds is dealt with and counted. */
 void gy_rudp_receive(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes, uint64_t now_ns);
@@ -204,6 +221,10 @@ void gy_rudp_channel_weight(struct gy_rudp_conn *conn, uint8_t channel, unsigned
 struct gy_rudp_message *gy_rudp_finished(struct gy_rudp_conn *conn);
 
 void gy_rudp_consumed(struct gy_rudp_conn *conn, uint64_t bytes);
+
+/* Encrypted: new keys with the next packet, or as soon as the peer has those there are. They change
+ * by themselves after config.key_packets packets. */
+void gy_rudp_update_keys(struct gy_rudp_conn *conn);
 
 /* `code` is 0, GY_RUDP_CLOSE_GOING, or GY_RUDP_CLOSE_APPLICATION and above; `reason` is cut at
  * GY_RUDP_REASON_MAX. */

@@ -131,8 +131,10 @@ int gy_rudp_host_open(struct gy_rudp_host *host, struct gy_worker *worker,
     *host = (struct gy_rudp_host){.worker = worker, .options = *options};
     TAILQ_INIT(&host->touched);
     TAILQ_INIT(&host->all);
-    host->gate = (struct gy_rudp_gate){
-        .key = options->key, .cookie_ns = 10000 * MS, .cid_bytes = GY_RUDP_CID_BYTES};
+    host->gate = (struct gy_rudp_gate){.key = options->key,
+                                       .cookie_ns = 10000 * MS,
+                                       .cid_bytes = GY_RUDP_CID_BYTES,
+                                       .version = GY_RUDP_VERSION_PLAIN};
     if (options->config.datagram_bytes > GY_BUMP_BLOCK_BYTES) {
         return gy_error_set(error, GY_EINVAL, "datagrams of %u bytes: at most %d",
                             options->config.datagram_bytes, GY_BUMP_BLOCK_BYTES);

@@ -121,7 +121,11 @@ static inline void pair_begin(struct pair *pair, const struct gy_rudp_config *co
     memset(pair, 0, sizeof *pair);
     pair->config = *config;
     pair->now_ns = 1000 * MS;
-    pair->gate = (struct gy_rudp_gate){.key = {{1, 2}}, .cookie_ns = 10000 * MS, .cid_bytes = 4};
+    pair->gate = (struct gy_rudp_gate){
+        .key = {{1, 2}},
+        .cookie_ns = 10000 * MS,
+        .cid_bytes = 4,
+        .version = config->seal->handshake != NULL ? GY_RUDP_VERSION : GY_RUDP_VERSION_PLAIN};
     pair->client.memory = pair_memory(config);
     pair->server.memory = pair_memory(config);
     struct gy_rudp_env env = pair_env(&pair->client);

@@ -226,8 +226,11 @@ static void a_hello_has_1200_bytes_and_its_parameters(void **state)
 {
     (void)state;
     static uint8_t cookie[GY_RUDP_COOKIE_BYTES] = {1};
-    struct gy_rudp_long packet = {
-        .type = GY_RUDP_PACKET_HELLO, .from = {{'c'}, 1}, .cookie = cookie, .cookie_bytes = 16};
+    struct gy_rudp_long packet = {.type = GY_RUDP_PACKET_HELLO,
+                                  .version = GY_RUDP_VERSION_PLAIN,
+                                  .from = {{'c'}, 1},
+                                  .cookie = cookie,
+                                  .cookie_bytes = 16};
     packet.parameters = (struct gy_rudp_parameters){65536, 32768, 4, 30000, 1452};
     uint8_t out[GY_RUDP_HELLO_BYTES];
     assert_int_equal(gy_rudp_long_write(&packet, out, sizeof out), GY_RUDP_HELLO_BYTES);

@@ -206,6 +206,7 @@ static void plan_config(struct world *world)
         .key = {{sim_random(random), sim_random(random)}},
         .cookie_ns = 10 * SECOND,
         .cid_bytes = sim_below(random, GY_RUDP_CID_MAX + 1),
+        .version = GY_RUDP_VERSION_PLAIN,
     };
 }
 
