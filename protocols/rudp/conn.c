@@ -112,6 +112,17 @@ static int init(struct gy_rudp_conn *conn, const struct gy_rudp_config *config, 
     return 0;
 }
 
+/* Who is not begun has nothing that must be freed. */
+static int crypto_begin(struct gy_rudp_conn *conn, const struct gy_rudp_long *hello,
+                        uint64_t now_ns)
+{
+    int code = gy_rudp_crypto_begin(conn, hello, now_ns);
+    if (code != 0) {
+        gy_rudp_free(conn);
+    }
+    return code;
+}
+
 int gy_rudp_connect(struct gy_rudp_conn *conn, const struct gy_rudp_config *config, void *memory,
                     const struct gy_rudp_env *env, const struct gy_rudp_cid *self, uint64_t now_ns)
 {
@@ -120,7 +131,7 @@ int gy_rudp_connect(struct gy_rudp_conn *conn, const struct gy_rudp_config *conf
         conn->client = true;
         conn->state = GY_RUDP_CONNECTING;
         conn->hello_ns = now_ns;
-        code = gy_rudp_crypto_begin(conn, NULL, now_ns);
+        code = crypto_begin(conn, NULL, now_ns);
     }
     return code;
 }
@@ -167,7 +178,7 @@ int gy_rudp_accept(struct gy_rudp_conn *conn, const struct gy_rudp_config *confi
         conn->accept_due = true;
         conn->peer = hello->from;
         if (is_sealed(conn)) {
-            return gy_rudp_crypto_begin(conn, hello, now_ns);
+            return crypto_begin(conn, hello, now_ns);
         }
         gy_rudp_opened(conn, &hello->parameters, now_ns);
     }

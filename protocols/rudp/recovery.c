@@ -242,6 +242,8 @@ static void probe(struct gy_rudp_conn *conn)
     uint32_t found = 0;
     for (uint64_t number = conn->unacked; number < conn->number && found < 2; number++) {
         struct gy_rudp_packet *packet = packet_at(conn, number);
+        /* Until it has that, the client acknowledges in a way that we cannot read any more. */
+        conn->done_due |= packet->state == PACKET_FLYING && packet->done;
         if (packet->state != PACKET_FLYING || packet->pieces == NULL) {
             continue;
         }

@@ -161,7 +161,8 @@ int gy_rudp_connect(struct gy_rudp_conn *conn, const struct gy_rudp_config *conf
                     const struct gy_rudp_env *env, const struct gy_rudp_cid *self, uint64_t now_ns);
 
 /* The server's, from a HELLO whose cookie was good (gate.h). A later HELLO of the same client goes
- * to gy_rudp_receive(). */
+ * to gy_rudp_receive(). As gy_rudp_connect(); GY_EPROTO when what TLS says is of no use. After an
+ * error there is nothing to be freed. */
 int gy_rudp_accept(struct gy_rudp_conn *conn, const struct gy_rudp_config *config, void *memory,
                    const struct gy_rudp_env *env, const struct gy_rudp_cid *self,
                    const struct gy_rudp_long *hello, const uint8_t token[GY_RUDP_TOKEN_BYTES],

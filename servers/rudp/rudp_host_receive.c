@@ -68,7 +68,8 @@ static void answer(struct gy_rudp_host *host, struct gy_datagram_socket *socket,
 }
 
 static void admit(struct gy_rudp_host *host, struct gy_datagram_socket *socket,
-                  const struct gy_datagram_path *path, const struct gy_rudp_long *hello)
+                  const struct gy_datagram_path *path, const struct gy_rudp_long *hello,
+                  uint8_t *data, size_t bytes)
 {
     struct gy_rudp_counts *counts = host->options.counts;
     struct gy_rudp_config config;
@@ -88,7 +89,7 @@ static void admit(struct gy_rudp_host *host, struct gy_datagram_socket *socket,
     env.owner = host;
     if (gy_rudp_accept(&session->conn, &config, memory, &env, &cid, hello, token,
                        host->worker->now_ns | 1) != 0) {
-        gy_slab_give(&host->sessions, session);
+        gy_rudp_session_drop(session);
         gy_count(&counts->refused, 1);
         return;
     }
@@ -102,11 +103,14 @@ static void admit(struct gy_rudp_host *host, struct gy_datagram_socket *socket,
     TAILQ_INSERT_TAIL(&host->all, session, all_entry);
     gy_count(&counts->open, 1);
     gy_count(&counts->accepted, 1);
+    if (hello->early_bytes > 0) {
+        gy_rudp_receive(&session->conn, data, bytes, host->worker->now_ns | 1);
+    }
     gy_rudp_session_touch(session);
 }
 
 static void door(struct gy_rudp_host *host, struct gy_datagram_socket *socket,
-                 const struct gy_datagram_path *path, const uint8_t *data, size_t bytes)
+                 const struct gy_datagram_path *path, uint8_t *data, size_t bytes)
 {
     struct gy_rudp_counts *counts = host->options.counts;
     uint8_t address[GY_RUDP_PEER_BYTES];
@@ -119,7 +123,7 @@ static void door(struct gy_rudp_host *host, struct gy_datagram_socket *socket,
     switch (gy_rudp_gate_take(gate, address, address_bytes, data, bytes, host->worker->now_ns,
                               &hello, out, &out_bytes)) {
     case GY_RUDP_ADMIT:
-        admit(host, socket, path, &hello);
+        admit(host, socket, path, &hello, data, bytes);
         break;
     case GY_RUDP_ANSWER:
         gy_count(gate->retries != retries ? &counts->retries

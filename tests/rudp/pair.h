@@ -153,6 +153,9 @@ static inline enum gy_rudp_verdict pair_hello(struct pair *pair, uint8_t *answer
         assert_int_equal(gy_rudp_accept(&pair->server.conn, &pair->config, pair->server.memory,
                                         &env, &self, &hello, token, pair->now_ns),
                          0);
+        if (hello.early_bytes > 0) {
+            gy_rudp_receive(&pair->server.conn, out, bytes, pair->now_ns);
+        }
     }
     return verdict;
 }
