@@ -64,6 +64,7 @@ static void packet_acked(struct gy_rudp_conn *conn, struct gy_rudp_packet *packe
     packet_land(conn, packet, PACKET_DONE);
     conn->congestion.ops->acked(&conn->congestion, packet->bytes, packet->sent_ns, conn->srtt_ns,
                                 packet->limited, now_ns);
+    conn->done_acked |= packet->done;
     if (packet->acks != UINT64_MAX) {
         gy_rudp_seen_forget(conn, packet->acks);
     }
@@ -233,17 +234,37 @@ uint64_t gy_rudp_recovery_timeout(const struct gy_rudp_conn *conn)
     return conn->eliciting_ns + (wait < PTO_MAX_NS ? wait : PTO_MAX_NS);
 }
 
+static bool repeat_handshake(struct gy_rudp_conn *conn)
+{
+    bool any = !list_empty(&conn->crypto[CRYPTO_HANDSHAKE].repeat);
+    for (uint64_t number = conn->unacked; number < conn->number && !conn->confirmed; number++) {
+        struct gy_rudp_packet *packet = packet_at(conn, number);
+        struct gy_rudp_piece *piece = packet->pieces, *next;
+        if (packet->state != PACKET_FLYING || packet->level != GY_RUDP_HANDSHAKE) {
+            continue;
+        }
+        any |= piece != NULL;
+        packet->pieces = NULL;
+        for (; piece != NULL; piece = next) {
+            next = piece->next;
+            gy_rudp_piece_lost(conn, piece);
+        }
+    }
+    return any;
+}
+
 /* The oldest packets' reliable pieces go out once more, in packets of new numbers: §6.2.4. */
 static void probe(struct gy_rudp_conn *conn)
 {
     conn->pto_count++;
     conn->probes = 2;
     conn->stats.probes++;
-    uint32_t found = 0;
+    /* Until it has that, the client acknowledges in a way that we cannot read any more. */
+    conn->done_due |= is_sealed(conn) && !conn->client && conn->confirmed && !conn->done_acked;
+    /* Without the handshake, the other end can make nothing of anything else. */
+    uint32_t found = repeat_handshake(conn) ? 2 : 0;
     for (uint64_t number = conn->unacked; number < conn->number && found < 2; number++) {
         struct gy_rudp_packet *packet = packet_at(conn, number);
-        /* Until it has that, the client acknowledges in a way that we cannot read any more. */
-        conn->done_due |= packet->state == PACKET_FLYING && packet->done;
         if (packet->state != PACKET_FLYING || packet->pieces == NULL) {
             continue;
         }

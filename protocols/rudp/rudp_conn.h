@@ -42,7 +42,7 @@ struct gy_rudp_conn {
     /* A seal with a handshake. */
     struct gy_rudp_crypto crypto[2]; /* before it is done, and after */
     bool confirmed;                  /* the other end has all of the handshake, too */
-    bool done_due;                   /* DONE is to be sent */
+    bool done_due, done_acked; /* DONE is to be sent, and has arrived */
     uint32_t again;                  /* how often the HELLO came again */
     uint8_t *early_packet;           /* leaves with every HELLO, the same; NULL: none */
     size_t early_bytes;

@@ -461,7 +461,8 @@ static void check_side(struct world *world, const struct side *side)
         bool reliable = record->message.guarantee >= GY_RUDP_UNORDERED;
         enum gy_rudp_result result = record->message.result;
         if (reliable && !record->limited && result != GY_RUDP_ACKED) {
-            bad(world, "reliable message %u of flow %u ended as %d", i, side->flow, result);
+            bad(world, "reliable message %u of flow %u ended as %d: %s", i, side->flow, result,
+                side->conn.close_reason);
         }
         if (reliable && result == GY_RUDP_ACKED && record->delivered != 1) {
             bad(world, "message %u of flow %u is acknowledged and was not delivered", i,
