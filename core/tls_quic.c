@@ -4,6 +4,7 @@
 
 #include "core/tls_quic.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,6 +48,8 @@ struct gy_tls_quic {
     bool before;                             /* there are keys of the generation before */
     uint8_t *parameters;                     /* the peer's */
     size_t parameters_bytes;
+    struct gy_tls_facts facts;                  /* once it is done */
+    char protocol[32], host[GY_TLS_NAME_BYTES]; /* of the facts */
     char failure[256];
 };
 
@@ -308,9 +311,15 @@ static void finished(struct gy_tls_quic *quic)
 {
     quic->done = true;
     quic->tls.layer.established = true;
+    gy_tls_facts_in(&quic->tls, &quic->facts);
+    snprintf(quic->protocol, sizeof quic->protocol, "%s", quic->facts.protocol);
+    snprintf(quic->host, sizeof quic->host, "%s", quic->facts.host);
+    quic->facts.protocol = quic->protocol;
+    quic->facts.host = quic->host;
     if (!quic->tls.worker->config->server) {
         quic->tls.early =
             wolfSSL_get_early_data_status(quic->tls.ssl) == WOLFSSL_EARLY_DATA_ACCEPTED;
+        quic->facts.early = quic->tls.early;
     }
 }
 
@@ -416,13 +425,14 @@ bool gy_tls_quic_can_send(const struct gy_tls_quic *quic, enum gy_tls_quic_level
 
 const char *gy_tls_quic_failure(struct gy_tls_quic *quic)
 {
-    return gy_tls_explain(&quic->tls, quic->failure, sizeof quic->failure);
+    return quic->tls.layer.failed ? gy_tls_explain(&quic->tls, quic->failure, sizeof quic->failure)
+                                  : "a message of TLS where there is no place for one";
 }
 
 void gy_tls_quic_facts(struct gy_tls_quic *quic, struct gy_tls_facts *facts)
 {
-    gy_assert(quic->done && quic->tls.ssl != NULL);
-    gy_tls_facts_in(&quic->tls, facts);
+    gy_assert(quic->done);
+    *facts = quic->facts;
 }
 
 /* ---- packets ---- */
@@ -496,6 +506,10 @@ void gy_tls_quic_forget(struct gy_tls_quic *quic, enum gy_tls_quic_level level)
             said_free(&quic->said[i]);
             keys_free(&quic->opening[i]);
             keys_free(&quic->sealing[i]);
+        }
+        /* A client waits for tickets; a server has nothing more to hear. */
+        if (quic->done && quic->tls.worker->config->server) {
+            ssl_free(quic);
         }
     }
     gy_tls_memory_use(before);

@@ -72,7 +72,7 @@ bool gy_tls_quic_early_taken(const struct gy_tls_quic *tls);
 bool gy_tls_quic_can_send(const struct gy_tls_quic *tls, enum gy_tls_quic_level level);
 /* Why it failed, a sentence; until the next call. */
 const char *gy_tls_quic_failure(struct gy_tls_quic *tls);
-/* Once it is done. */
+/* Once it is done. The texts are valid as long as `tls`. */
 void gy_tls_quic_facts(struct gy_tls_quic *tls, struct gy_tls_facts *facts);
 
 /* ---- packets ---- */
@@ -90,8 +90,9 @@ bool gy_tls_quic_mask(struct gy_tls_quic *tls, enum gy_tls_quic_level level, boo
  * the one after is there at any time, so that trying it costs nobody's time more than another. */
 void gy_tls_quic_update(struct gy_tls_quic *tls, bool sending);
 
-/* HANDSHAKE: the keys and bytes of it and of all levels before; APPLICATION: the keys of the
- * generation before, for opening. */
+/* HANDSHAKE: the keys and bytes of it and of all levels before, and of a server all that wolfSSL
+ * has of the connection, which takes nothing more then; APPLICATION: the keys of the generation
+ * before, for opening. */
 void gy_tls_quic_forget(struct gy_tls_quic *tls, enum gy_tls_quic_level level);
 
 #endif

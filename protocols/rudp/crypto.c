@@ -126,6 +126,7 @@ static void confirm(struct gy_rudp_conn *conn)
     }
     ahead_free(conn, crypto);
     conn->confirmed = true;
+    conn->accept_due = false; /* whoever has got that far has one */
     tls_of(conn)->forget(keys_of(conn), GY_RUDP_HANDSHAKE);
 }
 

@@ -44,6 +44,9 @@
 #define GY_RUDP_FORWARDS     256
 /* Packets that one session sends before others have their turn. */
 #define GY_RUDP_TURN_PACKETS 256
+/* Handshakes of TLS that are begun in one turn; others' HELLOs are lost (counted as refused), and
+ * come again 0.3 s later. */
+#define GY_RUDP_TURN_HANDSHAKES 16
 /* The code of CLOSE of an application that has no memory for what came. */
 #define GY_RUDP_HOST_NO_MEMORY 0x1ff
 
@@ -188,6 +191,8 @@ struct gy_rudp_host {
     uint32_t forward_next;
     uint64_t random, memory_refused;
     void *sealer_state;
+    uint64_t turn_ns; /* in which so many handshakes were begun */
+    uint32_t turn_handshakes;
     struct gy_rudp_parameters remembered; /* a client: of the server's last connection */
     struct gy_siphash_key secret;
     void *mapped;

@@ -67,6 +67,19 @@ static void answer(struct gy_rudp_host *host, struct gy_datagram_socket *socket,
     }
 }
 
+/* A flood of handshakes is not to keep the worker from everything else. */
+static bool may_begin(struct gy_rudp_host *host)
+{
+    if (host->options.sealer == NULL) {
+        return true;
+    }
+    if (host->turn_ns != host->worker->now_ns) {
+        host->turn_ns = host->worker->now_ns;
+        host->turn_handshakes = 0;
+    }
+    return host->turn_handshakes++ < GY_RUDP_TURN_HANDSHAKES;
+}
+
 static void admit(struct gy_rudp_host *host, struct gy_datagram_socket *socket,
                   const struct gy_datagram_path *path, const struct gy_rudp_long *hello,
                   uint8_t *data, size_t bytes)
@@ -77,7 +90,9 @@ static void admit(struct gy_rudp_host *host, struct gy_datagram_socket *socket,
     struct gy_rudp_env env = gy_rudp_session_env;
     uint8_t token[GY_RUDP_TOKEN_BYTES];
     void *memory;
-    struct gy_rudp_session *session = gy_rudp_session_new(host, socket, &config, &memory);
+    bool turn = may_begin(host);
+    struct gy_rudp_session *session =
+        turn ? gy_rudp_session_new(host, socket, &config, &memory) : NULL;
     if (session == NULL) {
         gy_count(&counts->refused, 1);
         return;
