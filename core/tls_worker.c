@@ -165,7 +165,7 @@ int gy_tls_worker_open(struct gy_tls_worker **worker, const struct gy_tls_config
 
 int gy_tls_attach(struct gy_endpoint *endpoint, const void *context, struct gy_error *error)
 {
-    struct gy_tls_worker *tls;
+    struct gy_tls_worker *tls = NULL;
     int code = gy_tls_worker_open(&tls, context, endpoint->connections_max, sizeof(struct gy_tls),
                                   false, error);
     if (code == 0) {

@@ -279,6 +279,7 @@ int gy_rudp_ping_main(int argc, char **argv)
     bool any = false;
     int status = read_flags(&command, argc, argv);
     if (status >= 0) {
+        gy_tls_files_close(&command.tls);
         return status;
     }
     for (int i = 0; i < GY_RUDP_GUARANTEES; i++) {
