@@ -11,6 +11,7 @@ struct build {
     struct gy_writer writer;
     struct gy_rudp_piece *pieces, **tail; /* in their order */
     bool ack, eliciting, credit, done, full, probing;
+    bool fec, repair; /* carries what is to be covered; is a REPAIR */
     /* The message written last, if nothing follows it: to be written again without its length. */
     struct gy_rudp_piece *last;
     struct gy_writer before_last;
@@ -21,7 +22,8 @@ struct build {
 static uint32_t piece_max(const struct gy_rudp_conn *conn)
 {
     return conn->config.datagram_bytes - 1 - conn->peer.length - 4 -
-           (uint32_t)conn->config.seal->tag_bytes - 9 - 9 - 24;
+           (uint32_t)conn->config.seal->tag_bytes - 9 - 9 - 24 -
+           (conn->config.fec_packets != 0 ? FEC_OVERHEAD : 0);
 }
 
 static bool put(struct build *build, const struct gy_rudp_frame *frame)
@@ -30,7 +32,8 @@ static bool put(struct build *build, const struct gy_rudp_frame *frame)
         return false;
     }
     build->last = NULL;
-    build->eliciting |= frame->type != GY_RUDP_FRAME_ACK && frame->type != GY_RUDP_FRAME_CLOSE;
+    build->eliciting |= frame->type != GY_RUDP_FRAME_ACK && frame->type != GY_RUDP_FRAME_CLOSE &&
+                        frame->type != GY_RUDP_FRAME_RECOVERED;
     return true;
 }
 
@@ -78,6 +81,9 @@ static bool put_piece(struct gy_rudp_conn *conn, struct build *build, struct gy_
     }
     build->last = piece->skip || piece->crypto != 0 ? NULL : piece;
     build->before_last = before;
+    /* What is repaired is of the level APPLICATION. */
+    build->fec |= piece->message != NULL && !piece->skip && build->level == GY_RUDP_APPLICATION &&
+                  conn->channels[piece->message->channel].fec;
     piece->tries++;
     piece->next = NULL;
     *build->tail = piece;
@@ -273,6 +279,17 @@ static bool put_ack(struct gy_rudp_conn *conn, struct build *build, uint64_t now
     return put(build, &frame);
 }
 
+/* In front of the acknowledgement, so that the sender knows in time what it is worth. */
+static void put_recovered(struct gy_rudp_conn *conn, struct build *build)
+{
+    for (uint32_t i = 0; i < conn->recovered_count; i++) {
+        struct gy_rudp_frame frame = {.type = GY_RUDP_FRAME_RECOVERED,
+                                      .recovered = conn->recovered[i]};
+        put(build, &frame);
+    }
+    conn->recovered_count = 0;
+}
+
 static uint64_t pace_rate(const struct gy_rudp_conn *conn)
 {
     const struct gy_rudp_congestion *congestion = &conn->congestion;
@@ -367,6 +384,9 @@ static size_t finish(struct gy_rudp_conn *conn, struct build *build, uint8_t *ou
     uint8_t head[16];
     size_t head_bytes = header(conn, build->level, head, number, &number_bytes);
     uint8_t *start = build->writer.start;
+    if (build->fec) {
+        gy_rudp_fec_sent(conn, number, start, body, now_ns);
+    }
     memmove(out + head_bytes, start, body);
     memcpy(out, head, head_bytes);
     seal->seal(seal->keys, number, out, head_bytes, out + head_bytes, body);
@@ -406,6 +426,10 @@ static size_t finish(struct gy_rudp_conn *conn, struct build *build, uint8_t *ou
             conn->stats.in_flight_max = conn->in_flight;
         }
         conn->probes -= conn->probes > 0;
+        if (conn->congestion.ops->sent != NULL) {
+            conn->congestion.ops->sent(&conn->congestion, flight_at(conn, number), bytes,
+                                       conn->in_flight, now_ns);
+        }
         pace(conn, bytes, now_ns);
     }
     gy_rudp_recovery_advance(conn); /* over mere acknowledgements, which nobody acknowledges */
@@ -421,10 +445,11 @@ static void build_begin(struct gy_rudp_conn *conn, struct build *build, enum gy_
 {
     size_t head = (size_t)(1 + conn->peer.length + 4);
     size_t tag = conn->config.seal->tag_bytes;
+    size_t kept = conn->config.fec_packets != 0 && level == GY_RUDP_APPLICATION ? FEC_OVERHEAD : 0;
     memset(build, 0, sizeof *build);
     build->level = level;
     build->tail = &build->pieces;
-    build->writer = gy_writer_on(out + head, room - head - tag);
+    build->writer = gy_writer_on(out + head, room - head - tag - kept);
 }
 
 /* What the next packet is under. */
@@ -463,6 +488,22 @@ size_t gy_rudp_output_close(struct gy_rudp_conn *conn, uint8_t *out, uint64_t no
         frame.close.reason_bytes = GY_RUDP_REASON_MAX;
     }
     put(&build, &frame);
+    return finish(conn, &build, out, now_ns);
+}
+
+static size_t output_repair(struct gy_rudp_conn *conn, uint8_t *out, uint64_t now_ns)
+{
+    struct build build;
+    struct gy_rudp_frame frame;
+    if (!gy_rudp_keys_ready(conn, now_ns)) {
+        return 0;
+    }
+    build_begin(conn, &build, GY_RUDP_APPLICATION, out, conn->config.datagram_bytes);
+    build.writer.end += FEC_OVERHEAD;
+    gy_rudp_fec_frame(conn, &frame);
+    bool fits = put(&build, &frame);
+    gy_assert(fits);
+    conn->stats.repairs_sent++;
     return finish(conn, &build, out, now_ns);
 }
 
@@ -524,6 +565,9 @@ static void put_application(struct gy_rudp_conn *conn, struct build *build, bool
         if (!build->full) {
             put_messages(conn, build);
         }
+        if (!build->full && conn->congestion.ops->idle != NULL) {
+            conn->congestion.ops->idle(&conn->congestion, conn->in_flight);
+        }
     }
 }
 
@@ -539,9 +583,16 @@ size_t gy_rudp_output_frames(struct gy_rudp_conn *conn, uint8_t *out, uint64_t n
     if (!may && !ack_due && !conn->grant_due && !conn->response_due && !conn->done_due) {
         return 0;
     }
-    build_begin(conn, &build, level_now(conn, ack_due), out, conn->config.datagram_bytes);
+    enum gy_rudp_level level = level_now(conn, ack_due);
+    if (may && conn->probes == 0 && level == GY_RUDP_APPLICATION && gy_rudp_fec_due(conn, now_ns)) {
+        return output_repair(conn, out, now_ns);
+    }
+    build_begin(conn, &build, level, out, conn->config.datagram_bytes);
     build.probing = may && conn->probes > 0;
     if (conn->ack_pending > 0 || ack_due) {
+        if (level == GY_RUDP_APPLICATION) {
+            put_recovered(conn, &build);
+        }
         build.ack = put_ack(conn, &build, now_ns);
     }
     if (build.level == GY_RUDP_APPLICATION) {
