@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import urllib.request
 
 from configured import Configured
 from harness import ALARMS, PROGRAM, Server, Skip, equal, free_ports, output_of, run, test, true, until
@@ -193,12 +194,18 @@ def a_packet_of_a_connection_that_is_gone_is_reset():
         equal(len(tokens), 1, "the token is that of the id")
 
 
+def one_is_connected(admin):
+    with urllib.request.urlopen(f"http://127.0.0.1:{admin}/metrics", timeout=5) as answer:
+        return 'gyre_rudp_connections{server="rudp"} 1\n' in answer.read().decode()
+
+
 @test
 def who_stops_says_so():
-    with Rudp("--echo") as server:
+    admin = free_ports(1)[0]
+    with Rudp("--echo", "--admin", f"127.0.0.1:{admin}") as server:
         client = subprocess.Popen([PROGRAM, "rudp", "ping", f"127.0.0.1:{server.port}", "--plaintext", "--count", "100000",
                                    "--interval", "5"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        time.sleep(0.5)
+        until(lambda: one_is_connected(admin), "it is connected")
         equal(server.stop(), 0)
         text = client.communicate(timeout=20)[1]
         true("goes away" in text, text)
@@ -207,10 +214,11 @@ def who_stops_says_so():
 
 @test
 def a_client_of_a_process_that_died_is_told_by_the_next_one():
-    with Rudp("--echo") as server:
+    admin = free_ports(1)[0]
+    with Rudp("--echo", "--admin", f"127.0.0.1:{admin}") as server:
         client = subprocess.Popen([PROGRAM, "rudp", "ping", f"127.0.0.1:{server.port}", "--plaintext", "--count", "100000",
                                    "--interval", "5"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        time.sleep(0.5)
+        until(lambda: one_is_connected(admin), "it is connected")
         os.kill(int(re.search(r"process (\d+) \(generation 1\) serves", server.log())[1]), signal.SIGKILL)
         text = client.communicate(timeout=20)[1]
         true("forgotten" in text, text)
