@@ -4,12 +4,12 @@
 
 /* `gyre chat HOST`: a person, or a script, in rooms. */
 
-#include "clients/chat/chat_client.h"
+#include "clients/chat/chatter.h"
 
 #define GY_CHAT_TALK_ROOMS_MAX 16
 
 struct gy_chat_talk_options {
-    struct gy_chat_client_options client;
+    struct gy_chatter_options client;
     const char *rooms[GY_CHAT_TALK_ROOMS_MAX];
     uint32_t room_count; /* at least 1; lines of input go to the first */
     bool json;           /* plain: an object a line */
@@ -19,9 +19,9 @@ struct gy_chat_talk_options {
 };
 
 /* Both return the exit status. `stop`: a signal has come. */
-int gy_chat_talk_panes(const struct gy_chat_talk_options *options, struct gy_chat_client *chat,
+int gy_chat_talk_panes(const struct gy_chat_talk_options *options, struct gy_chatter *chat,
                        const volatile int *stop);
-int gy_chat_talk_plain(const struct gy_chat_talk_options *options, struct gy_chat_client *chat,
+int gy_chat_talk_plain(const struct gy_chat_talk_options *options, struct gy_chatter *chat,
                        const volatile int *stop);
 
 /* `gyre chat …` without `serve`: argv[0] is the first argument behind `chat`. */

@@ -255,7 +255,7 @@ static int take_flag(struct command *command, int argc, char **argv, int *at)
 
 static int read_arguments(struct command *command, int argc, char **argv)
 {
-    struct gy_chat_client_options *client = &command->options.client;
+    struct gy_chatter_options *client = &command->options.client;
     int status = -1;
     for (int i = 1; i < argc && status < 0; i++) {
         if (argv[i][0] == '-' && argv[i][1] != '\0') {
@@ -298,7 +298,7 @@ static void put_defaults(struct command *command)
 static int run(struct command *command)
 {
     struct gy_chat_talk_options *options = &command->options;
-    struct gy_chat_client *chat = NULL;
+    struct gy_chatter *chat = NULL;
     struct gy_error error = {0};
     bool panes = !command->plain && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
     if (!command->history_given) {
@@ -307,13 +307,13 @@ static int run(struct command *command)
     if (options->room_count == 0) {
         options->rooms[options->room_count++] = "lobby";
     }
-    if (gy_chat_client_open(&chat, &options->client, &error) != 0) {
+    if (gy_chatter_open(&chat, &options->client, &error) != 0) {
         fprintf(stderr, "gyre chat: %s\n", error.message);
         return 1;
     }
     for (uint32_t i = 0; i < options->room_count; i++) {
-        if (gy_chat_client_join(chat, options->rooms[i]) != 0) {
-            gy_chat_client_close(chat);
+        if (gy_chatter_join(chat, options->rooms[i]) != 0) {
+            gy_chatter_close(chat);
             return misuse("--room %s: a room's name has 1 to 64 bytes", options->rooms[i]);
         }
     }
@@ -322,7 +322,7 @@ static int run(struct command *command)
     sigaction(SIGTERM, &action, NULL);
     int status = panes ? gy_chat_talk_panes(options, chat, &interrupted)
                        : gy_chat_talk_plain(options, chat, &interrupted);
-    gy_chat_client_close(chat);
+    gy_chatter_close(chat);
     return interrupted ? INTERRUPTED : status;
 }
 

@@ -17,7 +17,7 @@
 
 struct panes {
     const struct gy_chat_talk_options *options;
-    struct gy_chat_client *chat;
+    struct gy_chatter *chat;
     struct gy_screen *screen;
     char nick[GY_CHAT_NICK_MAX + 1];
     uint64_t typed_ms; /* when it was last said that one types */
@@ -47,7 +47,7 @@ static void note(struct panes *panes, const char *room, uint64_t id, uint64_t ti
     gy_screen_add(panes->screen, room, &message, panes->asking);
 }
 
-static void take_message(struct panes *panes, const struct gy_chat_event *event)
+static void take_message(struct panes *panes, const struct gy_chatter_event *event)
 {
     struct gy_screen_message message = {.id = event->id,
                                         .time_ms = event->time_ms,
@@ -76,7 +76,7 @@ static void take_message(struct panes *panes, const struct gy_chat_event *event)
     }
 }
 
-static void take_came(struct panes *panes, const struct gy_chat_event *event)
+static void take_came(struct panes *panes, const struct gy_chatter_event *event)
 {
     char words[256];
     switch (event->what) {
@@ -99,48 +99,48 @@ static void take_came(struct panes *panes, const struct gy_chat_event *event)
     }
 }
 
-static void take_event(struct panes *panes, const struct gy_chat_event *event)
+static void take_event(struct panes *panes, const struct gy_chatter_event *event)
 {
     char words[512];
     switch (event->type) {
-    case GY_CHAT_EVENT_ONLINE:
+    case GY_CHATTER_ONLINE:
         snprintf(panes->nick, sizeof panes->nick, "%s", event->nick);
         gy_screen_set_status(panes->screen, panes->nick, "connected");
         break;
-    case GY_CHAT_EVENT_OFFLINE:
+    case GY_CHATTER_OFFLINE:
         snprintf(words, sizeof words, "connecting again: %.60s", event->text);
         gy_screen_set_status(panes->screen, panes->nick, words);
         break;
-    case GY_CHAT_EVENT_JOINED:
+    case GY_CHATTER_JOINED:
         gy_screen_add_room(panes->screen, event->room);
         gy_screen_set_topic(panes->screen, event->room, event->text);
         gy_screen_clear_members(panes->screen, event->room);
         break;
-    case GY_CHAT_EVENT_MESSAGE:
+    case GY_CHATTER_MESSAGE:
         take_message(panes, event);
         break;
-    case GY_CHAT_EVENT_HISTORY_END:
+    case GY_CHATTER_HISTORY_END:
         panes->asking = false;
         break;
-    case GY_CHAT_EVENT_MEMBER:
+    case GY_CHATTER_MEMBER:
         gy_screen_set_member(panes->screen, event->room, event->nick, mark_of(event->role));
         break;
-    case GY_CHAT_EVENT_CAME:
+    case GY_CHATTER_CAME:
         take_came(panes, event);
         break;
-    case GY_CHAT_EVENT_TYPES:
+    case GY_CHATTER_TYPES:
         snprintf(words, sizeof words, "%s is typing", event->nick);
         gy_screen_hint(panes->screen, event->what ? words : "");
         break;
-    case GY_CHAT_EVENT_GAP:
+    case GY_CHATTER_GAP:
         note(panes, event->room, 0, event->time_ms, "%llu messages are missing here: %s",
              (unsigned long long)(event->last - event->id + 1),
              event->what == 2 ? "the server no longer keeps them" : "this connection was too slow");
         break;
-    case GY_CHAT_EVENT_ERROR:
+    case GY_CHATTER_ERROR:
         gy_screen_hint(panes->screen, event->text);
         break;
-    case GY_CHAT_EVENT_INPUT:
+    case GY_CHATTER_INPUT:
         break;
     }
 }
@@ -181,15 +181,14 @@ static void take_keys(struct panes *panes, uint64_t now_ms)
         case GY_SCREEN_EARLIER: {
             uint64_t first = room != NULL ? gy_screen_first_id(panes->screen, room) : 0;
             if (first > 1 && !panes->asking) {
-                panes->asking =
-                    gy_chat_client_earlier(panes->chat, room, first, EARLIER_COUNT) == 0;
+                panes->asking = gy_chatter_earlier(panes->chat, room, first, EARLIER_COUNT) == 0;
             }
             break;
         }
         case GY_SCREEN_TYPED:
             if (room != NULL && now_ms - panes->typed_ms > TYPING_MS) {
                 panes->typed_ms = now_ms;
-                gy_chat_client_typing(panes->chat, room, true);
+                gy_chatter_typing(panes->chat, room, true);
             }
             break;
         case GY_SCREEN_QUIT:
@@ -202,12 +201,12 @@ static void take_keys(struct panes *panes, uint64_t now_ms)
     }
 }
 
-int gy_chat_talk_panes(const struct gy_chat_talk_options *options, struct gy_chat_client *chat,
+int gy_chat_talk_panes(const struct gy_chat_talk_options *options, struct gy_chatter *chat,
                        const volatile int *stop)
 {
     struct panes panes = {.options = options, .chat = chat};
     struct gy_error error = {0};
-    struct gy_chat_event event;
+    struct gy_chatter_event event;
     int code = gy_screen_open(&panes.screen, &error);
     if (code != 0) {
         fprintf(stderr, "gyre chat: %s\n", error.message);
@@ -217,26 +216,26 @@ int gy_chat_talk_panes(const struct gy_chat_talk_options *options, struct gy_cha
     for (uint32_t i = 0; i < options->room_count; i++) {
         gy_screen_add_room(panes.screen, options->rooms[i]);
     }
-    code = gy_chat_client_watch(chat, STDIN_FILENO);
+    code = gy_chatter_watch(chat, STDIN_FILENO);
     while (code == 0 && !panes.quit && *stop == 0) {
-        int got = gy_chat_client_next(chat, TURN_MS, &event);
+        int got = gy_chatter_next(chat, TURN_MS, &event);
         if (got < 0) {
             code = got;
             break;
         }
-        if (got > 0 && event.type == GY_CHAT_EVENT_INPUT) {
-            take_keys(&panes, gy_chat_client_now_ms(chat));
-            code = gy_chat_client_watch(chat, STDIN_FILENO);
+        if (got > 0 && event.type == GY_CHATTER_INPUT) {
+            take_keys(&panes, gy_chatter_now_ms(chat));
+            code = gy_chatter_watch(chat, STDIN_FILENO);
         } else if (got > 0) {
             take_event(&panes, &event);
         }
-        if (!gy_chat_client_has_more(chat)) {
+        if (!gy_chatter_has_more(chat)) {
             gy_screen_draw(panes.screen);
         }
     }
     gy_screen_close(panes.screen);
     if (code != 0) {
-        fprintf(stderr, "gyre chat: %s\n", gy_chat_client_failure(chat));
+        fprintf(stderr, "gyre chat: %s\n", gy_chatter_failure(chat));
     }
     return code == 0 ? 0 : 1;
 }

@@ -19,7 +19,7 @@
 
 struct plain {
     const struct gy_chat_talk_options *options;
-    struct gy_chat_client *chat;
+    struct gy_chatter *chat;
     char line[LINE_MAX_BYTES + 1];
     size_t have;
     uint64_t messages;
@@ -63,7 +63,7 @@ static void print_json_text(const char *key, const char *text)
     putchar('"');
 }
 
-static void print_json(const char *type, const struct gy_chat_event *event)
+static void print_json(const char *type, const struct gy_chatter_event *event)
 {
     printf("{\"type\":\"%s\"", type);
     if (event->room != NULL) {
@@ -75,17 +75,17 @@ static void print_json(const char *type, const struct gy_chat_event *event)
     if (event->time_ms != 0) {
         printf(",\"time_ms\":%llu", (unsigned long long)event->time_ms);
     }
-    if (event->type == GY_CHAT_EVENT_MESSAGE) {
+    if (event->type == GY_CHATTER_MESSAGE) {
         printf(",\"kind\":%u,\"mine\":%s,\"past\":%s", event->kind, event->mine ? "true" : "false",
                event->past ? "true" : "false");
         if (event->target != 0) {
             printf(",\"target\":%llu", (unsigned long long)event->target);
         }
     }
-    if (event->type == GY_CHAT_EVENT_GAP) {
+    if (event->type == GY_CHATTER_GAP) {
         printf(",\"last\":%llu", (unsigned long long)event->last);
     }
-    if (event->type == GY_CHAT_EVENT_ERROR) {
+    if (event->type == GY_CHATTER_ERROR) {
         printf(",\"code\":%u", event->code);
     }
     if (event->nick != NULL) {
@@ -97,7 +97,7 @@ static void print_json(const char *type, const struct gy_chat_event *event)
     puts("}");
 }
 
-static void print_message(const struct gy_chat_event *event)
+static void print_message(const struct gy_chatter_event *event)
 {
     char when[16];
     struct tm local;
@@ -150,28 +150,28 @@ static void tell(const struct plain *plain, const char *format, ...)
     va_end(arguments);
 }
 
-static void take_event(struct plain *plain, const struct gy_chat_event *event)
+static void take_event(struct plain *plain, const struct gy_chatter_event *event)
 {
     static const char *const names[] = {"",        "online", "offline", "joined",
                                         "message", "end",    "member",  "came",
                                         "types",   "gap",    "error",   "input"};
-    bool message = event->type == GY_CHAT_EVENT_MESSAGE;
+    bool message = event->type == GY_CHATTER_MESSAGE;
     if (message && !event->mine) {
         plain->messages++;
     }
-    plain->failed |= event->type == GY_CHAT_EVENT_ERROR;
+    plain->failed |= event->type == GY_CHATTER_ERROR;
     if (plain->options->json) {
         print_json(names[event->type], event);
     } else if (message && !event->mine) {
         print_message(event);
-    } else if (event->type == GY_CHAT_EVENT_OFFLINE) {
+    } else if (event->type == GY_CHATTER_OFFLINE) {
         tell(plain, "%s; connecting again", event->text);
-    } else if (event->type == GY_CHAT_EVENT_GAP) {
+    } else if (event->type == GY_CHATTER_GAP) {
         tell(plain, "%s: messages %llu to %llu are missing", event->room,
              (unsigned long long)event->id, (unsigned long long)event->last);
-    } else if (event->type == GY_CHAT_EVENT_ERROR) {
+    } else if (event->type == GY_CHATTER_ERROR) {
         fprintf(stderr, "gyre chat: %s\n", event->text);
-    } else if (event->type == GY_CHAT_EVENT_ONLINE) {
+    } else if (event->type == GY_CHATTER_ONLINE) {
         tell(plain, "in as %s", event->nick);
     }
     fflush(stdout);
@@ -201,7 +201,7 @@ static void take_lines(struct plain *plain)
     }
 }
 
-/* Reads once: what gy_chat_client_watch() saw. */
+/* Reads once: what gy_chatter_watch() saw. */
 static void take_input(struct plain *plain)
 {
     ssize_t got = read(STDIN_FILENO, plain->line + plain->have, LINE_MAX_BYTES - plain->have);
@@ -228,8 +228,8 @@ static void take_input(struct plain *plain)
 /* How long to go on, in ms; 0: it is over. */
 static int time_left(const struct plain *plain, uint64_t ended_ms)
 {
-    uint64_t passed = gy_chat_client_now_ms(plain->chat) - ended_ms;
-    bool unacknowledged = gy_chat_client_unacknowledged(plain->chat) > 0;
+    uint64_t passed = gy_chatter_now_ms(plain->chat) - ended_ms;
+    bool unacknowledged = gy_chatter_unacknowledged(plain->chat) > 0;
     uint64_t wait = unacknowledged && plain->options->wait_ms < ACK_WAIT_MS
                         ? ACK_WAIT_MS
                         : plain->options->wait_ms;
@@ -239,42 +239,42 @@ static int time_left(const struct plain *plain, uint64_t ended_ms)
 /* More is read while the server keeps up. */
 static bool wants_input(const struct plain *plain)
 {
-    return !plain->ended && gy_chat_client_unacknowledged(plain->chat) < 64;
+    return !plain->ended && gy_chatter_unacknowledged(plain->chat) < 64;
 }
 
-int gy_chat_talk_plain(const struct gy_chat_talk_options *options, struct gy_chat_client *chat,
+int gy_chat_talk_plain(const struct gy_chat_talk_options *options, struct gy_chatter *chat,
                        const volatile int *stop)
 {
     static struct plain plain;
-    struct gy_chat_event event;
+    struct gy_chatter_event event;
     bool watched = false;
     uint64_t ended_ms = 0;
     plain = (struct plain){.options = options, .chat = chat};
     while (*stop == 0 && (options->count == 0 || plain.messages < options->count)) {
         int timeout_ms = 200;
         if (!watched && wants_input(&plain)) {
-            watched = gy_chat_client_watch(chat, STDIN_FILENO) == 0;
+            watched = gy_chatter_watch(chat, STDIN_FILENO) == 0;
         }
         if (plain.ended) {
-            ended_ms = ended_ms != 0 ? ended_ms : gy_chat_client_now_ms(chat);
+            ended_ms = ended_ms != 0 ? ended_ms : gy_chatter_now_ms(chat);
             timeout_ms = time_left(&plain, ended_ms);
         }
         if (timeout_ms == 0) {
             break;
         }
-        int got = gy_chat_client_next(chat, timeout_ms > 200 ? 200 : timeout_ms, &event);
+        int got = gy_chatter_next(chat, timeout_ms > 200 ? 200 : timeout_ms, &event);
         if (got < 0) {
-            fprintf(stderr, "gyre chat: %s\n", gy_chat_client_failure(chat));
+            fprintf(stderr, "gyre chat: %s\n", gy_chatter_failure(chat));
             return 1;
         }
-        if (got > 0 && event.type == GY_CHAT_EVENT_INPUT) {
+        if (got > 0 && event.type == GY_CHATTER_INPUT) {
             watched = false;
             take_input(&plain);
         } else if (got > 0) {
             take_event(&plain, &event);
         }
     }
-    uint32_t left = gy_chat_client_unacknowledged(chat);
+    uint32_t left = gy_chatter_unacknowledged(chat);
     if (left > 0) {
         fprintf(stderr, "gyre chat: the server has not acknowledged %u of the lines\n", left);
     }

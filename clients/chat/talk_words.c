@@ -53,14 +53,14 @@ static enum gy_chat_words outcome(int code, const char *room, struct gy_chat_sai
 
 /* ---- commands ---- */
 
-static enum gy_chat_words join(struct gy_chat_client *chat, const struct words *words,
+static enum gy_chat_words join(struct gy_chatter *chat, const struct words *words,
                                struct gy_chat_said *said)
 {
     const char *name = words->first[0] == '#' ? words->first + 1 : words->first;
     if (name[0] == '\0') {
         return wrong(said, "/join ROOM");
     }
-    int code = gy_chat_client_join(chat, name);
+    int code = gy_chatter_join(chat, name);
     if (code != 0) {
         return code == GY_ELIMIT ? wrong(said, "in as many rooms as it can be; /leave one first")
                                  : outcome(code, name, said);
@@ -69,24 +69,24 @@ static enum gy_chat_words join(struct gy_chat_client *chat, const struct words *
     return GY_CHAT_WORDS_JOINED;
 }
 
-static enum gy_chat_words leave(struct gy_chat_client *chat, const char *room,
+static enum gy_chat_words leave(struct gy_chatter *chat, const char *room,
                                 struct gy_chat_said *said)
 {
     if (room == NULL || strcmp(room, "@") == 0) {
         return wrong(said, "there is no room to leave here");
     }
     snprintf(said->room, sizeof said->room, "%s", room);
-    int code = gy_chat_client_leave(chat, room);
+    int code = gy_chatter_leave(chat, room);
     return code == 0 ? GY_CHAT_WORDS_LEFT : outcome(code, room, said);
 }
 
-static enum gy_chat_words tell(struct gy_chat_client *chat, const struct words *words,
+static enum gy_chat_words tell(struct gy_chatter *chat, const struct words *words,
                                struct gy_chat_said *said)
 {
     if (words->rest[0] == '\0') {
         return wrong(said, "/msg NICK WORDS");
     }
-    return outcome(gy_chat_client_tell(chat, words->first, words->rest), NULL, said);
+    return outcome(gy_chatter_tell(chat, words->first, words->rest), NULL, said);
 }
 
 static const struct {
@@ -95,7 +95,7 @@ static const struct {
 } actions[] = {{"kick", 1}, {"ban", 2},  {"unban", 3}, {"mute", 4}, {"unmute", 5},
                {"op", 6},   {"deop", 7}, {"slow", 8},  {"owner", 9}};
 
-static enum gy_chat_words moderate(struct gy_chat_client *chat, const char *room, uint8_t action,
+static enum gy_chat_words moderate(struct gy_chatter *chat, const char *room, uint8_t action,
                                    const struct words *words, struct gy_chat_said *said)
 {
     char *end;
@@ -106,12 +106,12 @@ static enum gy_chat_words moderate(struct gy_chat_client *chat, const char *room
     const char *number = slow ? words->first : words->rest;
     unsigned long seconds = strtoul(number, &end, 10);
     const char *reason = slow ? "" : end + strspn(end, " ");
-    return outcome(gy_chat_client_moderate(chat, room, action, slow ? "" : words->first,
-                                           (uint32_t)seconds, reason),
+    return outcome(gy_chatter_moderate(chat, room, action, slow ? "" : words->first,
+                                       (uint32_t)seconds, reason),
                    room, said);
 }
 
-static enum gy_chat_words command(struct gy_chat_client *chat, const char *room,
+static enum gy_chat_words command(struct gy_chatter *chat, const char *room,
                                   const struct words *words, struct gy_chat_said *said)
 {
     static const char *const statuses[] = {"back", "away", "busy"};
@@ -123,7 +123,7 @@ static enum gy_chat_words command(struct gy_chat_client *chat, const char *room,
     }
     for (uint8_t i = 0; i < 3; i++) {
         if (strcmp(name, statuses[i]) == 0) {
-            return outcome(gy_chat_client_presence(chat, i, words->all), NULL, said);
+            return outcome(gy_chatter_presence(chat, i, words->all), NULL, said);
         }
     }
     if (strcmp(name, "join") == 0) {
@@ -136,11 +136,11 @@ static enum gy_chat_words command(struct gy_chat_client *chat, const char *room,
         return tell(chat, words, said);
     }
     if (strcmp(name, "topic") == 0) {
-        return outcome(room == NULL ? GY_ENOTFOUND : gy_chat_client_topic(chat, room, words->all),
-                       room, said);
+        return outcome(room == NULL ? GY_ENOTFOUND : gy_chatter_topic(chat, room, words->all), room,
+                       said);
     }
     if (strcmp(name, "nick") == 0) {
-        return outcome(gy_chat_client_nick(chat, words->first), NULL, said);
+        return outcome(gy_chatter_nick(chat, words->first), NULL, said);
     }
     if (strcmp(name, "quit") == 0) {
         return GY_CHAT_WORDS_QUIT;
@@ -153,7 +153,7 @@ static enum gy_chat_words command(struct gy_chat_client *chat, const char *room,
     return GY_CHAT_WORDS_WRONG;
 }
 
-enum gy_chat_words gy_chat_words_do(struct gy_chat_client *chat, const char *room, const char *line,
+enum gy_chat_words gy_chat_words_do(struct gy_chatter *chat, const char *room, const char *line,
                                     struct gy_chat_said *said)
 {
     said->reply[0] = '\0';
@@ -171,5 +171,5 @@ enum gy_chat_words gy_chat_words_do(struct gy_chat_client *chat, const char *roo
     if (room != NULL && strcmp(room, "@") == 0) {
         return wrong(said, "this is what others said to you: answer with /msg NICK WORDS");
     }
-    return outcome(room == NULL ? GY_ENOTFOUND : gy_chat_client_say(chat, room, line), room, said);
+    return outcome(room == NULL ? GY_ENOTFOUND : gy_chatter_say(chat, room, line), room, said);
 }

@@ -5,7 +5,7 @@
 /* What a person types into `gyre chat`, in panes or as plain lines: something to say, or a command
  * that begins with a slash (two of them say one). */
 
-#include "clients/chat/chat_client.h"
+#include "clients/chat/chatter.h"
 
 #define GY_CHAT_WORDS_HELP                                                                         \
     "/join ROOM, /leave, /msg NICK WORDS, /topic WORDS, /nick NAME, /away, /busy, /back, /quit; "  \
@@ -25,7 +25,7 @@ struct gy_chat_said {
 };
 
 /* Does what a line says. `room`: where; NULL: nowhere. */
-enum gy_chat_words gy_chat_words_do(struct gy_chat_client *chat, const char *room, const char *line,
+enum gy_chat_words gy_chat_words_do(struct gy_chatter *chat, const char *room, const char *line,
                                     struct gy_chat_said *said);
 
 #endif

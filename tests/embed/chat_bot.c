@@ -12,9 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <gyre/clients/chat/chat_client.h>
+#include <gyre/clients/chat/chatter.h>
 
-static void answer(struct gy_chat_client *chat, const struct gy_chat_event *event, unsigned seen)
+static void answer(struct gy_chatter *chat, const struct gy_chatter_event *event, unsigned seen)
 {
     char text[200];
     if (strcmp(event->text, "!dice") == 0) {
@@ -24,28 +24,28 @@ static void answer(struct gy_chat_client *chat, const struct gy_chat_event *even
     } else {
         return;
     }
-    gy_chat_client_say(chat, event->room, text);
+    gy_chatter_say(chat, event->room, text);
 }
 
 int main(int argc, char **argv)
 {
-    struct gy_chat_client_options options = {.server = argc > 1 ? argv[1] : "localhost",
-                                             .nick = "dicebot"};
-    struct gy_chat_client *chat;
-    struct gy_chat_event event;
+    struct gy_chatter_options options = {.server = argc > 1 ? argv[1] : "localhost",
+                                         .nick = "dicebot"};
+    struct gy_chatter *chat;
+    struct gy_chatter_event event;
     struct gy_error error;
     unsigned seen = 0;
-    if (gy_chat_client_open(&chat, &options, &error) != 0) {
+    if (gy_chatter_open(&chat, &options, &error) != 0) {
         fprintf(stderr, "%s\n", error.message);
         return 1;
     }
-    gy_chat_client_join(chat, argc > 2 ? argv[2] : "lobby");
-    while (gy_chat_client_next(chat, -1, &event) > 0) {
-        if (event.type == GY_CHAT_EVENT_MESSAGE && !event.mine && !event.past) {
+    gy_chatter_join(chat, argc > 2 ? argv[2] : "lobby");
+    while (gy_chatter_next(chat, -1, &event) > 0) {
+        if (event.type == GY_CHATTER_MESSAGE && !event.mine && !event.past) {
             answer(chat, &event, ++seen);
         }
     }
-    fprintf(stderr, "%s\n", gy_chat_client_failure(chat));
-    gy_chat_client_close(chat);
+    fprintf(stderr, "%s\n", gy_chatter_failure(chat));
+    gy_chatter_close(chat);
     return 1;
 }
