@@ -32,7 +32,7 @@ struct session_rig {
     uint64_t now_ns;
     bool answers_nothing;
     bool holds_output;
-    bool frames_only;
+    bool in_websocket;
     int last; /* what gy_chat_session_read() last said */
     uint32_t buffers;
     char told[SESSION_RIG_BYTES];
@@ -66,7 +66,7 @@ static inline void session_rig_prepare(struct session_rig *rig, uint32_t blocks,
 
 static inline void session_rig_begin(struct session_rig *rig)
 {
-    gy_chat_session_init(&rig->session, &rig->env, &rig->out, rig->frames_only, rig->now_ns);
+    gy_chat_session_init(&rig->session, &rig->env, &rig->out, rig->in_websocket, rig->now_ns);
 }
 
 static inline void session_rig_open(struct session_rig *rig)

@@ -437,7 +437,7 @@ static void a_websocket_message_holds_whole_frames(void **state)
 {
     (void)state;
     session_rig_prepare(&rig, 16, 1024);
-    rig.frames_only = true;
+    rig.in_websocket = true;
     session_rig_begin(&rig);
     begin();
     add_frame(&hello);
@@ -448,8 +448,32 @@ static void a_websocket_message_holds_whole_frames(void **state)
     session_rig_say(&rig, wire, 5);
     gy_chat_session_end_message(&rig.session, &rig.in);
     assert_true(gy_chat_session_is_over(&rig.session));
+    session_rig_close(&rig);
+}
+
+static void inside_websocket_each_frame_is_a_binary_message(void **state)
+{
+    (void)state;
+    static const char short_head[] = "\x82\x22\0\0\0\x1e\x41"; /* RFC 6455 §5.2 */
+    static const char long_head[] = "\x82\x7e";
+    struct gy_chat_frame frame = {.type = GY_CHAT_PONG};
+    char any[250];
+    memset(any, 'x', sizeof any);
+    session_rig_prepare(&rig, 16, 1024);
+    rig.in_websocket = true;
+    session_rig_begin(&rig);
+    session_rig_say_frame(&rig, &hello);
+    assert_memory_equal(rig.sent, short_head, sizeof short_head - 1);
+    assert_int_equal(rig.sent_bytes, 2 + 34);
+    frame.body.pong.any = (struct gy_chat_text){any, sizeof any};
+    rig.sent_bytes = 0;
+    assert_int_equal(gy_chat_session_write(&rig.session, &frame), 0);
     session_rig_flush(&rig);
-    assert_string_equal(session_rig_sent(&rig), "WELCOME|IDENTITY|ERROR malformed!|");
+    /* 8 + 1 + 250 = 259 bytes, of which the length field counts 255. */
+    assert_int_equal(rig.sent_bytes, 4 + 259);
+    assert_memory_equal(rig.sent, long_head, 2);
+    assert_int_equal(rig.sent[2] << 8 | rig.sent[3], 259);
+    assert_int_equal(rig.sent[7], 255);
     session_rig_close(&rig);
 }
 
@@ -457,7 +481,7 @@ static void inside_websocket_there_is_no_book(void **state)
 {
     (void)state;
     session_rig_prepare(&rig, 16, 1024);
-    rig.frames_only = true;
+    rig.in_websocket = true;
     session_rig_begin(&rig);
     session_rig_say(&rig,
                     "\x01\0\x03"
@@ -946,6 +970,7 @@ int main(void)
         cmocka_unit_test(quit_is_told_and_is_the_end),
         cmocka_unit_test(a_frame_in_pieces_is_copied_and_one_in_a_piece_is_not),
         cmocka_unit_test(a_websocket_message_holds_whole_frames),
+        cmocka_unit_test(inside_websocket_each_frame_is_a_binary_message),
         cmocka_unit_test(inside_websocket_there_is_no_book),
         cmocka_unit_test(the_books_messages_are_requests),
         cmocka_unit_test(the_books_second_register_ends_it),
