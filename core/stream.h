@@ -21,6 +21,8 @@
  * worker's pool when it is small or the pool is low, so that a slow peer cannot pin the ring's
  * buffers.
  *
+ * `out` may have ranges of files among its slices (core/file_range.h), without a layer.
+ *
  * A stream of an endpoint with a layer (core/layer.h) is opened when the layer's handshake is done;
  * a handshake that fails ends it with GY_CLOSE_PROTOCOL.
  *
@@ -129,6 +131,13 @@ enum gy_stream_waiting {
     GY_STREAM_WAITS_FOR_MEMORY,  /* in worker->retrying */
 };
 
+/* What the send in flight is. */
+enum gy_stream_awaits {
+    GY_STREAM_AWAITS_SEND,
+    GY_STREAM_AWAITS_ROOM,  /* none: the socket is full, and a range of a file comes next */
+    GY_STREAM_AWAITS_PAGES, /* none: the range's pages are being read */
+};
+
 /* Sessions use worker, endpoint, session, in, out, eof and ticket; everything else belongs to core.
  */
 struct gy_stream {
@@ -157,12 +166,14 @@ struct gy_stream {
     int error;              /* the errno that ended it, if one did */
     uint32_t ticket;        /* that it was let in with (listener.h); 0: none */
     uint32_t seen_bytes;    /* of `in`: shown to the session before, and left there by it */
+    uint32_t resident_bytes; /* of the range of a file that comes next; 0: to be looked at */
 
     uint8_t state;      /* enum gy_stream_state */
     uint8_t waiting;    /* enum gy_stream_waiting */
     uint8_t reason;     /* enum gy_close_reason, once not OPEN */
     uint8_t cancelling; /* enum gy_operation whose cancel is under way; 0: none */
     uint8_t cancelled;  /* 1 << enum gy_operation, of those whose end was asked for */
+    uint8_t awaits;     /* enum gy_stream_awaits, while `sending` */
     bool eof : 1;       /* the peer has shut its side; what is in `in` is the last */
     bool ready : 1;     /* in the worker's list of sessions to run */
     bool flush : 1;     /* in the worker's list of streams to flush */
@@ -177,6 +188,7 @@ struct gy_stream {
     bool connecting : 1;
     bool fresh : 1;     /* `open` is still to be called */
     bool silent : 1;    /* accepted, with a layer, and never opened: `closed` is not called */
+    bool nonblocking : 1; /* the socket's flag, which sendfile(2) looks at */
     bool truncated : 1; /* eof, but the layer was not told so: what came may be cut short */
 };
 

@@ -166,6 +166,7 @@ struct gy_worker {
     uint64_t evict_due_ms; /* when stalled writers may be looked for again */
     enum gy_worker_phase phase;
     bool finished;          /* gy_worker_finish was called */
+    bool pipe_blocked;      /* SIGPIPE, on its thread, since files are sent (file_range.h) */
     int reserve_descriptor; /* given up for a moment when descriptors run out; -1: none */
 };
 

@@ -209,8 +209,8 @@ static void begin_question(struct gy_dns_stub *stub, struct gy_dns_stub_question
     const struct gy_dns_cached *cached = stub_cache_find(stub, name, type, now_ms);
     if (cached != NULL) {
         question->outcome = cached->outcome;
-        question->count = cached->count;
-        for (uint32_t i = 0; i < cached->count; i++) {
+        question->count = cached->outcome == GY_DNS_STUB_FOUND ? cached->count : 0;
+        for (uint32_t i = 0; i < question->count; i++) {
             question->addresses[i].length = type == GY_DNS_TYPE_A ? 4 : 16;
             memcpy(question->addresses[i].bytes, cached->addresses[i], 16);
         }
@@ -238,6 +238,19 @@ static void begin_candidate(struct gy_dns_stub *stub, struct gy_dns_work *work, 
     settle(stub, work, now_ms);
 }
 
+/* It comes to nothing, which is remembered: nobody is to be asked for it again and again. */
+static void fail_question(struct gy_dns_stub *stub, struct gy_dns_work *work,
+                          struct gy_dns_stub_question *question, uint64_t now_ms)
+{
+    enum gy_dns_stub_result outcome = question->refused ? GY_DNS_STUB_FAILED : GY_DNS_STUB_SILENT;
+    uint8_t name[GY_DNS_NAME_PADDED];
+    if (stub_candidate(&stub->resolv, work->name, work->candidate, name) == 1) {
+        stub_cache_fail(stub, name, question->type, outcome, now_ms);
+    }
+    end_question(stub, question, outcome);
+    settle(stub, work, now_ms);
+}
+
 /* The try under way is lost: another server, or the same once more. */
 static void next_try(struct gy_dns_stub *stub, struct gy_dns_work *work,
                      struct gy_dns_stub_question *question, uint64_t now_ms)
@@ -249,8 +262,7 @@ static void next_try(struct gy_dns_stub *stub, struct gy_dns_work *work,
         return;
     }
     stub->counts.failures++;
-    end_question(stub, question, question->refused ? GY_DNS_STUB_FAILED : GY_DNS_STUB_SILENT);
-    settle(stub, work, now_ms);
+    fail_question(stub, work, question, now_ms);
 }
 
 /* The same server once more, by TCP. */
@@ -369,8 +381,7 @@ void gy_dns_stub_receive(struct gy_dns_stub *stub, uint32_t exchange,
     case STUB_ALIAS:
         if (!ask_alias(stub, question, &answer, now_ms)) {
             question->refused = true;
-            end_question(stub, question, GY_DNS_STUB_FAILED);
-            settle(stub, work, now_ms);
+            fail_question(stub, work, question, now_ms);
         }
         break;
     case STUB_ADDRESSES:

@@ -27,8 +27,12 @@ static size_t aligned(size_t bytes)
 size_t gy_rudp_memory_bytes(const struct gy_rudp_config *config)
 {
     return aligned(config->channels * sizeof(struct gy_rudp_channel)) +
+           aligned(config->fec_packets != 0 ? GY_RUDP_FEC_BYTES : 0) +
            aligned(config->packets * sizeof(struct gy_rudp_packet)) +
            aligned(table_size(config) * sizeof(struct gy_rudp_assembly *)) +
+           (config->congestion == GY_RUDP_BBR
+                ? aligned(config->packets * sizeof(struct gy_rudp_flight))
+                : 0) +
            gy_slab_bytes(sizeof(struct gy_rudp_piece), config->pieces) +
            gy_slab_bytes(sizeof(struct gy_rudp_assembly), config->assemblies);
 }
@@ -36,7 +40,7 @@ size_t gy_rudp_memory_bytes(const struct gy_rudp_config *config)
 size_t gy_rudp_reassembly_bytes(const struct gy_rudp_config *config)
 {
     return (size_t)(2 * config->window_bytes + config->window_bytes / 512 +
-                    2 * (uint64_t)config->assemblies);
+                    2 * (uint64_t)config->assemblies + gy_rudp_fec_memory_bytes());
 }
 
 static bool config_valid(const struct gy_rudp_config *config)
@@ -46,7 +50,8 @@ static bool config_valid(const struct gy_rudp_config *config)
            config->packets <= 1u << 20 && (config->packets & (config->packets - 1)) == 0 &&
            config->pieces >= 8 && config->pieces <= 1u << 20 && config->assemblies >= 8 &&
            config->assemblies <= 1u << 20 && config->window_bytes >= 4096 &&
-           config->window_bytes <= UINT64_C(1) << 32 &&
+           config->window_bytes <= UINT64_C(1) << 32 && config->fec_packets != 1 &&
+           config->fec_packets <= GY_RUDP_FEC_PACKETS_MAX &&
            config->message_max <= GY_RUDP_MESSAGE_LIMIT &&
            config->message_max <= config->window_bytes - config->window_bytes / 4 &&
            config->seal != NULL && config->seal->tag_bytes <= 16;
@@ -84,8 +89,12 @@ static int init(struct gy_rudp_conn *conn, const struct gy_rudp_config *config, 
     conn->table_mask = table_size(config) - 1;
     at += aligned(table_size(config) * sizeof(struct gy_rudp_assembly *));
     memset(zeroed, 0, (size_t)(at - zeroed));
+    conn->fec.sum = at;
+    at += aligned(config->fec_packets != 0 ? GY_RUDP_FEC_BYTES : 0);
     /* Written before it is read: a connection of few packets touches little of it. */
     conn->packets = (struct gy_rudp_packet *)at;
+    at += aligned(config->packets * sizeof(struct gy_rudp_packet));
+    conn->flights = (struct gy_rudp_flight *)at;
 
     list_init(&conn->repeat);
     list_init(&conn->all);
@@ -122,6 +131,8 @@ void gy_rudp_congestion_begin(struct gy_rudp_conn *conn)
     if (config->fixed_rate != 0) {
         gy_rudp_fixed_init(&conn->congestion, config->datagram_bytes, config->fixed_rate,
                            (uint64_t)config->packets * config->datagram_bytes);
+    } else if (config->congestion == GY_RUDP_BBR) {
+        gy_rudp_bbr_init(&conn->congestion, config->datagram_bytes, config->seed);
     } else {
         gy_rudp_cubic_init(&conn->congestion, config->datagram_bytes);
     }
@@ -222,6 +233,7 @@ void gy_rudp_free(struct gy_rudp_conn *conn)
         gy_rudp_dead(conn, 0, "");
     }
     gy_rudp_assemblies_free(conn);
+    gy_rudp_fec_free(conn);
     /* The caller may use the memory for something else. */
     gy_unpoison(conn->pieces.base, (size_t)conn->pieces.capacity * conn->pieces.item_bytes);
     gy_unpoison(conn->assemblies.base,
@@ -270,6 +282,7 @@ uint64_t gy_rudp_timeout(const struct gy_rudp_conn *conn)
         }
         at = min64(at, conn->paced ? conn->pace_ns : UINT64_MAX);
         at = min64(at, gy_rudp_path_timeout(conn));
+        at = min64(at, gy_rudp_fec_timeout(conn));
         at = min64(at, keepalive_at(conn));
         return min64(at, idle_end(conn));
     case GY_RUDP_CLOSING:
@@ -296,6 +309,7 @@ void gy_rudp_expire(struct gy_rudp_conn *conn, uint64_t now_ns)
         }
         gy_rudp_recovery_expire(conn, now_ns);
         gy_rudp_path_expire(conn, now_ns);
+        gy_rudp_fec_expire(conn, now_ns);
         gy_rudp_messages_expire(conn, now_ns);
         if (now_ns >= keepalive_at(conn) && conn->probes == 0) {
             conn->probes = 1;

@@ -72,7 +72,8 @@ struct gy_rudp_packet {
     uint32_t bytes;
     enum packet_state state;
     bool limited, credit;
-    uint64_t acks; /* the largest number it acknowledged; UINT64_MAX: none */
+    bool recovered; /* lost, says the peer, and brought back by a REPAIR */
+    uint64_t acks;  /* the largest number it acknowledged; UINT64_MAX: none */
     struct gy_rudp_piece *pieces;
 };
 
@@ -80,6 +81,7 @@ struct gy_rudp_channel {
     struct gy_rudp_link queue;  /* messages not wholly sent */
     struct gy_rudp_link active; /* in conn->active[priority] while the queue is not empty */
     unsigned priority, weight;
+    bool fec;
     unsigned turn; /* packets that it may still fill before the others of its priority */
     uint64_t next_id[4];
     struct gy_rudp_window out[2], in[2]; /* UNORDERED, ORDERED */
@@ -105,6 +107,11 @@ static inline bool is_reliable(enum gy_rudp_guarantee guarantee)
 static inline struct gy_rudp_packet *packet_at(struct gy_rudp_conn *conn, uint64_t number)
 {
     return &conn->packets[number & (conn->config.packets - 1)];
+}
+
+static inline struct gy_rudp_flight *flight_at(struct gy_rudp_conn *conn, uint64_t number)
+{
+    return &conn->flights[number & (conn->config.packets - 1)];
 }
 
 /* Whether an id is done with, and marking it so. */
@@ -172,6 +179,26 @@ void gy_rudp_skip_take(struct gy_rudp_conn *conn, const struct gy_rudp_frame *fr
                        uint64_t now_ns);
 void gy_rudp_assemblies_free(struct gy_rudp_conn *conn);
 
+/* fec.c */
+#define FEC_OVERHEAD 18 /* of a REPAIR: so much shorter are the packets that it covers */
+size_t gy_rudp_fec_memory_bytes(void); /* of what is kept */
+/* A packet was sent, `frames` of it before they are protected. */
+void gy_rudp_fec_sent(struct gy_rudp_conn *conn, uint64_t number, const uint8_t *frames,
+                      size_t bytes, uint64_t now_ns);
+/* Whether a REPAIR is to be sent now, and which. It is up to the next packet sent. */
+bool gy_rudp_fec_due(struct gy_rudp_conn *conn, uint64_t now_ns);
+void gy_rudp_fec_frame(struct gy_rudp_conn *conn, struct gy_rudp_frame *frame);
+uint64_t gy_rudp_fec_timeout(const struct gy_rudp_conn *conn);
+void gy_rudp_fec_expire(struct gy_rudp_conn *conn, uint64_t now_ns);
+/* A packet has arrived and was taken. */
+void gy_rudp_fec_keep(struct gy_rudp_conn *conn, uint64_t number, const uint8_t *frames,
+                      size_t bytes, uint64_t now_ns);
+void gy_rudp_fec_repair(struct gy_rudp_conn *conn, const struct gy_rudp_frame *frame,
+                        uint64_t now_ns);
+/* The peer says so; GY_EPROTO for a number that was never sent. */
+int gy_rudp_fec_recovered(struct gy_rudp_conn *conn, uint64_t number);
+void gy_rudp_fec_free(struct gy_rudp_conn *conn);
+
 /* output.c */
 /* Whether the ring of packets has room for one more, be it a mere acknowledgement. */
 bool gy_rudp_output_has_number(const struct gy_rudp_conn *conn);
@@ -180,6 +207,9 @@ size_t gy_rudp_output_challenge(struct gy_rudp_conn *conn, uint8_t *out, uint64_
 size_t gy_rudp_output_frames(struct gy_rudp_conn *conn, uint8_t *out, uint64_t now_ns);
 
 /* receive.c */
+/* Frames that were recovered, of a packet that has not arrived: false if they make no sense. */
+bool gy_rudp_recover(struct gy_rudp_conn *conn, uint64_t number, const uint8_t *frames,
+                     size_t bytes, uint64_t now_ns);
 /* Whether a packet of that number is to be looked at, and that it was. */
 bool gy_rudp_seen_admits(const struct gy_rudp_conn *conn, uint64_t number);
 void gy_rudp_seen_add(struct gy_rudp_conn *conn, uint64_t number);

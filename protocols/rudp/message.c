@@ -72,6 +72,12 @@ void gy_rudp_channel_priority(struct gy_rudp_conn *conn, uint8_t number, unsigne
     }
 }
 
+void gy_rudp_channel_fec(struct gy_rudp_conn *conn, uint8_t number, bool on)
+{
+    gy_assert(number < conn->config.channels && (!on || conn->config.fec_packets != 0));
+    conn->channels[number].fec = on;
+}
+
 void gy_rudp_channel_weight(struct gy_rudp_conn *conn, uint8_t number, unsigned weight)
 {
     gy_assert(number < conn->config.channels && weight >= 1 && weight <= 255);

@@ -10,6 +10,7 @@ struct build {
     struct gy_writer writer;
     struct gy_rudp_piece *pieces, **tail; /* in their order */
     bool ack, eliciting, credit, full, probing;
+    bool fec, repair; /* carries what is to be covered; is a REPAIR */
     /* The message written last, if nothing follows it: to be written again without its length. */
     struct gy_rudp_piece *last;
     struct gy_writer before_last;
@@ -20,7 +21,8 @@ struct build {
 static uint32_t piece_max(const struct gy_rudp_conn *conn)
 {
     return conn->config.datagram_bytes - 1 - conn->peer.length - 4 -
-           (uint32_t)conn->config.seal->tag_bytes - 9 - 9 - 24;
+           (uint32_t)conn->config.seal->tag_bytes - 9 - 9 - 24 -
+           (conn->config.fec_packets != 0 ? FEC_OVERHEAD : 0);
 }
 
 static bool put(struct build *build, const struct gy_rudp_frame *frame)
@@ -29,7 +31,8 @@ static bool put(struct build *build, const struct gy_rudp_frame *frame)
         return false;
     }
     build->last = NULL;
-    build->eliciting |= frame->type != GY_RUDP_FRAME_ACK && frame->type != GY_RUDP_FRAME_CLOSE;
+    build->eliciting |= frame->type != GY_RUDP_FRAME_ACK && frame->type != GY_RUDP_FRAME_CLOSE &&
+                        frame->type != GY_RUDP_FRAME_RECOVERED;
     return true;
 }
 
@@ -58,13 +61,13 @@ static bool put_piece(struct gy_rudp_conn *conn, struct build *build, struct gy_
 {
     struct gy_rudp_frame frame;
     struct gy_writer before = build->writer;
-    (void)conn;
     frame_of(piece, &frame);
     if (!put(build, &frame)) {
         return false;
     }
     build->last = piece->skip ? NULL : piece;
     build->before_last = before;
+    build->fec |= !piece->skip && conn->channels[piece->message->channel].fec;
     piece->tries++;
     piece->next = NULL;
     *build->tail = piece;
@@ -199,6 +202,17 @@ static bool put_ack(struct gy_rudp_conn *conn, struct build *build, uint64_t now
     return put(build, &frame);
 }
 
+/* In front of the acknowledgement, so that the sender knows in time what it is worth. */
+static void put_recovered(struct gy_rudp_conn *conn, struct build *build)
+{
+    for (uint32_t i = 0; i < conn->recovered_count; i++) {
+        struct gy_rudp_frame frame = {.type = GY_RUDP_FRAME_RECOVERED,
+                                      .recovered = conn->recovered[i]};
+        put(build, &frame);
+    }
+    conn->recovered_count = 0;
+}
+
 static uint64_t pace_rate(const struct gy_rudp_conn *conn)
 {
     const struct gy_rudp_congestion *congestion = &conn->congestion;
@@ -290,6 +304,9 @@ static size_t finish(struct gy_rudp_conn *conn, struct build *build, uint8_t *ou
     uint8_t head[16];
     size_t head_bytes = header(conn, head, number, &number_bytes);
     uint8_t *start = build->writer.start;
+    if (build->fec) {
+        gy_rudp_fec_sent(conn, number, start, body, now_ns);
+    }
     memmove(out + head_bytes, start, body);
     memcpy(out, head, head_bytes);
     seal->seal(seal->keys, number, out, head_bytes, out + head_bytes, body);
@@ -326,6 +343,10 @@ static size_t finish(struct gy_rudp_conn *conn, struct build *build, uint8_t *ou
             conn->stats.in_flight_max = conn->in_flight;
         }
         conn->probes -= conn->probes > 0;
+        if (conn->congestion.ops->sent != NULL) {
+            conn->congestion.ops->sent(&conn->congestion, flight_at(conn, number), bytes,
+                                       conn->in_flight, now_ns);
+        }
         pace(conn, bytes, now_ns);
     }
     gy_rudp_recovery_advance(conn); /* over mere acknowledgements, which nobody acknowledges */
@@ -340,9 +361,10 @@ static void build_begin(struct gy_rudp_conn *conn, struct build *build, uint8_t 
 {
     size_t head = (size_t)(1 + conn->peer.length + 4);
     size_t tag = conn->config.seal->tag_bytes;
+    size_t kept = conn->config.fec_packets != 0 ? FEC_OVERHEAD : 0;
     memset(build, 0, sizeof *build);
     build->tail = &build->pieces;
-    build->writer = gy_writer_on(out + head, conn->config.datagram_bytes - head - tag);
+    build->writer = gy_writer_on(out + head, conn->config.datagram_bytes - head - tag - kept);
 }
 
 size_t gy_rudp_output_close(struct gy_rudp_conn *conn, uint8_t *out, uint64_t now_ns)
@@ -354,6 +376,19 @@ size_t gy_rudp_output_close(struct gy_rudp_conn *conn, uint8_t *out, uint64_t no
     frame.close.reason = (const uint8_t *)conn->close_reason;
     frame.close.reason_bytes = strlen(conn->close_reason);
     put(&build, &frame);
+    return finish(conn, &build, out, now_ns);
+}
+
+static size_t output_repair(struct gy_rudp_conn *conn, uint8_t *out, uint64_t now_ns)
+{
+    struct build build;
+    struct gy_rudp_frame frame;
+    build_begin(conn, &build, out);
+    build.writer.end += FEC_OVERHEAD;
+    gy_rudp_fec_frame(conn, &frame);
+    bool fits = put(&build, &frame);
+    gy_assert(fits);
+    conn->stats.repairs_sent++;
     return finish(conn, &build, out, now_ns);
 }
 
@@ -384,9 +419,13 @@ size_t gy_rudp_output_frames(struct gy_rudp_conn *conn, uint8_t *out, uint64_t n
     if (!may && !ack_due && !conn->grant_due && !conn->response_due) {
         return 0;
     }
+    if (may && conn->probes == 0 && gy_rudp_fec_due(conn, now_ns)) {
+        return output_repair(conn, out, now_ns);
+    }
     build_begin(conn, &build, out);
     build.probing = may && conn->probes > 0;
     if (conn->ack_pending > 0 || ack_due) {
+        put_recovered(conn, &build);
         build.ack = put_ack(conn, &build, now_ns);
     }
     if (conn->grant_due && conn->number - conn->unacked < conn->config.packets - PACKETS_SPARE) {
@@ -402,6 +441,9 @@ size_t gy_rudp_output_frames(struct gy_rudp_conn *conn, uint8_t *out, uint64_t n
         put_repeats(conn, &build);
         if (!build.full) {
             put_messages(conn, &build);
+        }
+        if (!build.full && conn->congestion.ops->idle != NULL) {
+            conn->congestion.ops->idle(&conn->congestion, conn->in_flight);
         }
     }
     if (build.probing && !build.eliciting) {

@@ -180,7 +180,7 @@ static int check_frames(struct gy_reader frames, bool *eliciting, bool *unreliab
             return code;
         }
         *eliciting |= frame.type != GY_RUDP_FRAME_PADDING && frame.type != GY_RUDP_FRAME_ACK &&
-                      frame.type != GY_RUDP_FRAME_CLOSE;
+                      frame.type != GY_RUDP_FRAME_CLOSE && frame.type != GY_RUDP_FRAME_RECOVERED;
         *unreliable |= is_unreliable(&frame);
     }
     return code < 0 ? code : 0;
@@ -210,6 +210,14 @@ static bool take_frame(struct gy_rudp_conn *conn, const struct gy_rudp_frame *fr
         return true;
     case GY_RUDP_FRAME_RESPONSE:
         gy_rudp_path_answered(conn, frame->proof);
+        return true;
+    case GY_RUDP_FRAME_REPAIR:
+        gy_rudp_fec_repair(conn, frame, now_ns);
+        return true;
+    case GY_RUDP_FRAME_RECOVERED:
+        if (gy_rudp_fec_recovered(conn, frame->recovered) != 0) {
+            gy_rudp_fail(conn, GY_RUDP_CLOSE_PROTOCOL, "what was never sent is recovered", now_ns);
+        }
         return true;
     case GY_RUDP_FRAME_CLOSE:
         gy_rudp_drain(conn, frame, now_ns);
@@ -309,9 +317,29 @@ static void receive_short(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes
         gy_rudp_path_seen(conn, where, bytes);
     }
     note_received(conn, number, eliciting, now_ns);
+    if (conn->kept != NULL) {
+        gy_rudp_fec_keep(conn, number, frames.at, gy_reader_left(&frames), now_ns);
+    }
     if (unreliable) {
         take_frames(conn, frames, true, now_ns);
     }
+}
+
+bool gy_rudp_recover(struct gy_rudp_conn *conn, uint64_t number, const uint8_t *data, size_t bytes,
+                     uint64_t now_ns)
+{
+    struct gy_reader frames = gy_reader_on(data, bytes);
+    bool eliciting, unreliable;
+    if (conn->state != GY_RUDP_OPEN || !gy_rudp_seen_admits(conn, number) ||
+        check_frames(frames, &eliciting, &unreliable) != 0 ||
+        !take_frames(conn, frames, false, now_ns)) {
+        return false;
+    }
+    note_received(conn, number, eliciting, now_ns);
+    if (unreliable) {
+        take_frames(conn, frames, true, now_ns);
+    }
+    return true;
 }
 
 static void receive(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes, uint64_t where,

@@ -28,7 +28,8 @@
 #include "seal.h"
 #include "wire.h"
 
-#define GY_RUDP_PRIORITIES 8
+#define GY_RUDP_PRIORITIES      8
+#define GY_RUDP_FEC_PACKETS_MAX 16
 /* Messages of one channel and guarantee that may be unfinished at once, begun ones. */
 #define GY_RUDP_WINDOW_MESSAGES 1024
 
@@ -94,8 +95,12 @@ struct gy_rudp_config {
     uint64_t idle_timeout_ns; /* 0: none; the smaller of the two ends' holds */
     uint64_t keepalive_ns;    /* a PING after so long a silence; 0: never */
     uint64_t handshake_timeout_ns;
-    uint64_t timer_ns;   /* how late gy_rudp_expire() may come: what the pacing makes up for */
-    uint64_t fixed_rate; /* bytes a second; 0: CUBIC */
+    uint32_t fec_packets; /* a REPAIR for so many packets of channels that ask for it: 2 to
+                           * GY_RUDP_FEC_PACKETS_MAX; 0: none are sent. Those of the peer are used
+                           * in either case. */
+    uint64_t timer_ns;    /* how late gy_rudp_expire() may come: what the pacing makes up for */
+    uint64_t fixed_rate;  /* bytes a second, whatever happens; 0: `congestion` */
+    enum gy_rudp_congestion_kind congestion;
     const struct gy_rudp_seal *seal;
     uint64_t seed; /* unpredictable: which numbers are left out against optimistic acks */
 };
@@ -129,11 +134,15 @@ struct gy_rudp_stats {
     uint64_t lost, spurious, probes, repeated; /* packets, packets, packets, pieces */
     uint64_t delivered, evicted;               /* messages; unreliable ones given up half-way */
     uint64_t in_flight_max;
+    uint64_t repairs_sent, repairs_received;
+    uint64_t recovered;      /* the peer's packets that REPAIRs brought back */
+    uint64_t recovered_sent; /* ours, as the peer says */
 };
 
 struct gy_rudp_channel;
 struct gy_rudp_packet;
 struct gy_rudp_assembly;
+struct gy_rudp_fec_kept;
 
 #include "rudp_conn.h"
 
@@ -199,6 +208,11 @@ void gy_rudp_channel_priority(struct gy_rudp_conn *conn, uint8_t channel, unsign
 /* How many packets in a row a channel may fill before the next one of its priority has its turn: 1
  * (what it begins with) to 255. So channels share what there is in proportion to their weights. */
 void gy_rudp_channel_weight(struct gy_rudp_conn *conn, uint8_t channel, unsigned weight);
+
+/* Whether packets that carry messages of the channel are covered by REPAIRs (config.fec_packets,
+ * which must not be 0 then): one of them that is lost costs no round trip. A channel begins
+ * without. */
+void gy_rudp_channel_fec(struct gy_rudp_conn *conn, uint8_t channel, bool on);
 
 /* The next message that is done with, or NULL. */
 struct gy_rudp_message *gy_rudp_finished(struct gy_rudp_conn *conn);

@@ -14,6 +14,16 @@ struct gy_rudp_window {
     uint64_t bits[GY_RUDP_WINDOW_MESSAGES / 64];
 };
 
+/* What is to be covered by the next REPAIR. */
+struct gy_rudp_fec_group {
+    uint8_t *sum; /* GY_RUDP_FEC_BYTES */
+    uint64_t first, first_ns;
+    uint32_t mask, count, lengths, bytes; /* bytes: of the longest */
+    bool due;
+};
+
+#define GY_RUDP_RECOVERED_MAX 8
+
 struct gy_rudp_conn {
     enum gy_rudp_state state;
     bool client;
@@ -37,6 +47,7 @@ struct gy_rudp_conn {
 
     /* Sending: packets by number in a ring, all below `unacked` done with. */
     struct gy_rudp_packet *packets;
+    struct gy_rudp_flight *flights; /* of each packet, where the congestion control wants them */
     uint64_t number, unacked, largest_acked;
     uint64_t lost_low, lost_high; /* what is in the ring and taken for lost lies between */
     uint64_t random;
@@ -58,6 +69,14 @@ struct gy_rudp_conn {
     struct gy_rudp_channel *channels;
     struct gy_rudp_link active[GY_RUDP_PRIORITIES];
     uint64_t credit, credit_used;
+
+    /* Forward error correction: what we send, and what has arrived lately (NULL: the peer sends no
+     * REPAIRs), and numbers that the peer is to be told to have been recovered. */
+    struct gy_rudp_fec_group fec;
+    struct gy_rudp_fec_kept *kept;
+    uint64_t recovered[GY_RUDP_RECOVERED_MAX];
+    uint32_t recovered_count;
+    bool recovering;
 
     /* The peer's address: another one that is being looked at, and what the other end asks. */
     uint64_t path_where; /* 0: none was seen */

@@ -263,6 +263,23 @@ static int skip_read(struct gy_reader *reader, struct gy_rudp_frame *frame)
                : 1;
 }
 
+static int repair_read(struct gy_reader *reader, struct gy_rudp_frame *frame)
+{
+    frame->repair.first = gy_rudp_varint_read(reader);
+    uint64_t mask = gy_rudp_varint_read(reader);
+    uint64_t lengths = gy_rudp_varint_read(reader);
+    uint64_t length = gy_rudp_varint_read(reader);
+    if (reader->failed || mask >> (GY_RUDP_FEC_SPAN - 1) != 0 || length < 4 ||
+        length > GY_RUDP_FEC_BYTES || lengths > 2047 || length > gy_reader_left(reader)) {
+        return GY_EPROTO;
+    }
+    frame->repair.mask = (uint32_t)mask;
+    frame->repair.lengths = (uint32_t)lengths;
+    frame->repair.data = gy_reader_bytes(reader, (size_t)length);
+    frame->repair.length = (size_t)length;
+    return 1;
+}
+
 int gy_rudp_frame_read(struct gy_reader *reader, struct gy_rudp_frame *frame)
 {
     if (gy_reader_left(reader) == 0) {
@@ -286,6 +303,11 @@ int gy_rudp_frame_read(struct gy_reader *reader, struct gy_rudp_frame *frame)
         return reader->failed ? GY_EPROTO : 1;
     case GY_RUDP_FRAME_SKIP:
         return skip_read(reader, frame);
+    case GY_RUDP_FRAME_REPAIR:
+        return repair_read(reader, frame);
+    case GY_RUDP_FRAME_RECOVERED:
+        frame->recovered = gy_rudp_varint_read(reader);
+        return reader->failed ? GY_EPROTO : 1;
     case GY_RUDP_FRAME_CHALLENGE:
     case GY_RUDP_FRAME_RESPONSE:
         frame->proof = gy_reader_u64(reader);
@@ -381,6 +403,19 @@ bool gy_rudp_frame_write(struct gy_writer *writer, const struct gy_rudp_frame *f
         gy_writer_u8(writer, frame->skip.channel);
         gy_rudp_varint_write(writer, frame->skip.id);
         gy_rudp_varint_write(writer, frame->skip.total);
+        break;
+    case GY_RUDP_FRAME_REPAIR:
+        gy_assert(frame->repair.length >= 4 && frame->repair.length <= GY_RUDP_FEC_BYTES);
+        gy_writer_u8(writer, GY_RUDP_FRAME_REPAIR);
+        gy_rudp_varint_write(writer, frame->repair.first);
+        gy_rudp_varint_write(writer, frame->repair.mask);
+        gy_rudp_varint_write(writer, frame->repair.lengths);
+        gy_rudp_varint_write(writer, frame->repair.length);
+        gy_writer_bytes(writer, frame->repair.data, frame->repair.length);
+        break;
+    case GY_RUDP_FRAME_RECOVERED:
+        gy_writer_u8(writer, GY_RUDP_FRAME_RECOVERED);
+        gy_rudp_varint_write(writer, frame->recovered);
         break;
     case GY_RUDP_FRAME_CHALLENGE:
     case GY_RUDP_FRAME_RESPONSE:

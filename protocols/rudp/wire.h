@@ -24,7 +24,11 @@
 #define GY_RUDP_REASON_MAX    128
 #define GY_RUDP_UNIT          64u /* the offset of a message's piece is a multiple of it */
 #define GY_RUDP_MESSAGE_LIMIT (16u << 20)
-#define GY_RUDP_VARINT_MAX    ((UINT64_C(1) << 62) - 1)
+/* Forward error correction: the longest frames of one packet that a REPAIR covers, and how far
+ * apart the numbers of the packets that it covers are at most. */
+#define GY_RUDP_FEC_BYTES  1500u
+#define GY_RUDP_FEC_SPAN   32u
+#define GY_RUDP_VARINT_MAX ((UINT64_C(1) << 62) - 1)
 
 struct gy_rudp_cid {
     uint8_t bytes[GY_RUDP_CID_MAX];
@@ -70,6 +74,8 @@ enum gy_rudp_frame_type {
     GY_RUDP_FRAME_SKIP = 0x05,
     GY_RUDP_FRAME_CHALLENGE = 0x06,
     GY_RUDP_FRAME_RESPONSE = 0x07,
+    GY_RUDP_FRAME_REPAIR = 0x0c,
+    GY_RUDP_FRAME_RECOVERED = 0x0d,
     GY_RUDP_FRAME_MESSAGE = 0x10, /* to 0x1f */
 };
 #define GY_RUDP_MESSAGE_PART 0x04 /* total length and offset are there */
@@ -102,8 +108,16 @@ struct gy_rudp_frame {
             const uint8_t *reason;
             size_t reason_bytes;
         } close;
-        uint64_t credit; /* bytes of reliable messages since the beginning */
-        uint64_t proof;  /* CHALLENGE and RESPONSE: random, and the same sent back */
+        uint64_t credit;    /* bytes of reliable messages since the beginning */
+        uint64_t recovered; /* a packet's number */
+        struct {
+            uint64_t first;   /* number of the first packet covered */
+            uint32_t mask;    /* bit i: first + 1 + i is covered too */
+            uint32_t lengths; /* of the covered packets' frames, by XOR */
+            const uint8_t *data;
+            size_t length;
+        } repair;
+        uint64_t proof; /* CHALLENGE and RESPONSE: random, and the same sent back */
         struct {
             enum gy_rudp_guarantee guarantee; /* UNORDERED or ORDERED */
             uint8_t channel;

@@ -62,7 +62,8 @@ static bool same_time(const struct timespec *a, const struct timespec *b)
 struct block {
     _Atomic uint32_t owners;
     struct dns_zone_file *files;
-    uint8_t padding[BLOCK_ALIGN - 16];
+    struct dns_journal *journal;
+    uint8_t padding[BLOCK_ALIGN - 24];
 };
 
 _Static_assert(sizeof(struct block) == BLOCK_ALIGN, "a zone behind it is aligned");
@@ -87,6 +88,16 @@ void *dns_zone_block(size_t bytes)
 void dns_zone_set_files(const struct gy_dns_zone *zone, struct dns_zone_file *files)
 {
     block_of(zone)->files = files;
+}
+
+void dns_zone_set_journal(const struct gy_dns_zone *zone, struct dns_journal *journal)
+{
+    block_of(zone)->journal = journal;
+}
+
+const struct dns_journal *dns_zone_journal(const struct gy_dns_zone *zone)
+{
+    return block_of(zone)->journal;
 }
 
 bool gy_dns_zone_unchanged(const struct gy_dns_zone *zone)
@@ -120,6 +131,7 @@ void gy_dns_zone_free(const struct gy_dns_zone *zone)
     gy_assert(before > 0);
     if (before == 1) {
         dns_zone_files_free(block->files);
+        dns_journal_free(block->journal);
         free(block);
     }
 }

@@ -77,7 +77,7 @@ class Embedder:
             if kind is None:
                 self.process.send_signal(signal.SIGTERM)
                 equal(self.process.wait(20), 0, "the exit status after SIGTERM")
-                self.log.seek(0)
+                self.log.seek(0)  # nobody writes any more
                 text = self.log.read().decode()
                 true(not ALARMS.search(text), text)
         finally:

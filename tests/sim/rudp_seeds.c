@@ -44,9 +44,11 @@ static void print_totals(void)
            totals.network.queue_full, totals.network.cut);
     printf("rudp: %" PRIu64 " packets lost, %" PRIu64 " of them not really, %" PRIu64
            " probes, %" PRIu64 " pieces repeated, %" PRIu64 " duplicates, %" PRIu64
-           " refused, %" PRIu64 " dropped, %" PRIu64 " evicted\n",
+           " refused, %" PRIu64 " dropped, %" PRIu64 " evicted, %" PRIu64 " repairs, %" PRIu64
+           " packets recovered\n",
            totals.rudp.lost, totals.rudp.spurious, totals.rudp.probes, totals.rudp.repeated,
-           totals.rudp.duplicates, totals.rudp.refused, totals.rudp.dropped, totals.rudp.evicted);
+           totals.rudp.duplicates, totals.rudp.refused, totals.rudp.dropped, totals.rudp.evicted,
+           totals.rudp.repairs_sent, totals.rudp.recovered);
 }
 
 int main(int argc, char **argv)

@@ -61,9 +61,12 @@ static void check_order(struct side *side, const struct record *record, uint32_t
             *last - 1);
     }
     *last = index + 1;
-    /* What waits for its turn may come later than its end; nothing else may. */
+    /* What waits for its turn may come later than its end; nothing else may, but by a REPAIR that
+     * is sent within a round trip. */
+    uint64_t longest_ns = side->world->longest_ns;
+    longest_ns = side->world->config.fec_packets != 0 ? 3 * longest_ns + 100 * MS : longest_ns;
     if (message->guarantee != GY_RUDP_ORDERED && record->ended_ns != 0 &&
-        side->world->now_ns > record->ended_ns + side->world->longest_ns) {
+        side->world->now_ns > record->ended_ns + longest_ns) {
         bad(side->world, "message %u came %llu ms after its end", index,
             (unsigned long long)((side->world->now_ns - record->ended_ns) / MS));
     }
@@ -201,6 +204,8 @@ static void plan_config(struct world *world)
         .fixed_rate = sim_chance(random, 0.15) ? 20000 + sim_below(random, 1000000) : 0,
         .seal = &gy_rudp_seal_check,
         .seed = sim_random(random),
+        .congestion = sim_chance(random, 0.4) ? GY_RUDP_BBR : GY_RUDP_CUBIC,
+        .fec_packets = sim_chance(random, 0.3) ? 2 + (uint32_t)sim_below(random, 15) : 0,
     };
     world->gate = (struct gy_rudp_gate){
         .key = {{sim_random(random), sim_random(random)}},
@@ -238,6 +243,13 @@ static void cid_random(struct world *world, struct gy_rudp_cid *cid, size_t byte
     }
 }
 
+static void plan_fec(struct world *world, struct side *side)
+{
+    for (uint32_t i = 0; i < world->config.channels && world->config.fec_packets != 0; i++) {
+        gy_rudp_channel_fec(&side->conn, (uint8_t)i, sim_chance(&world->random, 0.7));
+    }
+}
+
 static void plan(struct world *world, uint64_t seed)
 {
     memset(world, 0, sizeof *world);
@@ -258,6 +270,7 @@ static void plan(struct world *world, uint64_t seed)
                                    world->now_ns);
         gy_assert(code == 0);
         client->exists = true;
+        plan_fec(world, client);
     }
 }
 
@@ -286,6 +299,7 @@ static void server_stranger(struct world *world, uint32_t i, struct sim_datagram
         server->exists = gy_rudp_accept(&server->conn, &world->config, server->memory, &env, &self,
                                         &hello, token, world->now_ns) == 0;
         gy_assert(server->exists);
+        plan_fec(world, server);
         break;
     }
     default:
@@ -500,6 +514,10 @@ static void add(struct world_totals *totals, const struct world *world, const st
     to->repeated += from->repeated;
     to->evicted += from->evicted;
     to->delivered += from->delivered;
+    to->repairs_sent += from->repairs_sent;
+    to->repairs_received += from->repairs_received;
+    to->recovered += from->recovered;
+    to->recovered_sent += from->recovered_sent;
 }
 
 static void side_free(struct world *world, struct side *side)
