@@ -22,6 +22,7 @@ build      libtool                            libtoolize
 build      zlib1g-dev                         -              # content codings of `gyre http`; meson can do without
 build      libbrotli-dev                      -
 build      libzstd-dev                        -
+build      libncurses-dev                     -              # the panes of `gyre chat`
 build      libunistring-dev                   -              # names in chat; meson can do without
 test       clang                              clang
 test       libclang-rt-14-dev|libclang-rt-19-dev  -          # the run-time library of -fsanitize=fuzzer

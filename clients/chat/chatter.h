@@ -26,7 +26,7 @@
  */
 
 #include "../../core/error.h"
-#include "../../core/tls_files.h"
+#include "../../core/layer.h"
 #include "../../protocols/chat/client.h"
 
 struct gy_chatter;
@@ -35,16 +35,19 @@ struct gy_chatter;
 #define GY_CHAT_TLS_PORT 6697
 
 struct gy_chatter_options {
-    const char *server;        /* HOST, HOST:PORT, [ADDRESS]:PORT */
-    const char *nick;          /* 1 to 64 bytes */
-    const char *password;      /* NULL: as a guest */
-    bool registers;            /* makes an account of nick and password first */
-    const char *agent;         /* who is there: NULL: "gyre" */
-    bool tls;                  /* on port GY_CHAT_TLS_PORT where `server` has none */
-    struct gy_tls_files files; /* who is trusted, and one's own certificate (logs in with it, where
-                                  there is no password) */
-    uint32_t history;          /* messages of a room to begin with */
-    uint32_t timeout_ms;       /* to connect; 0: 30,000 */
+    const char *server;               /* HOST, HOST:PORT, [ADDRESS]:PORT */
+    const char *nick;                 /* 1 to 64 bytes */
+    const char *password;             /* NULL: as a guest */
+    bool registers;                   /* makes an account of nick and password first */
+    const char *agent;                /* who is there: NULL: "gyre" */
+    const struct gy_layer_ops *layer; /* TLS (gy_tls_layer, core/tls.h), on port GY_CHAT_TLS_PORT
+                                         where `server` has none; NULL: none */
+    const void *layer_context;
+    bool certificate;    /* log in by the certificate that the layer shows */
+    uint32_t history;    /* messages of a room to begin with; at most 65,535 */
+    bool members;        /* MEMBER events for who is in a room when it is joined */
+    bool patient;        /* the first connection is tried again, too, until it is there */
+    uint32_t timeout_ms; /* to connect; 0: 30,000 */
 };
 
 enum gy_chatter_event_type {
@@ -55,8 +58,9 @@ enum gy_chatter_event_type {
     GY_CHATTER_HISTORY_END, /* what gy_chatter_earlier() asked for has come; `more` */
     GY_CHATTER_MEMBER,      /* is in the room: `nick`, `role`, `status` */
     GY_CHATTER_CAME,        /* `what`, `nick`, `role`, `other` as in CAME */
-    GY_CHATTER_TYPES,
-    GY_CHATTER_GAP,   /* `id` to `last` are missing: `what` says why, as in GAP */
+    GY_CHATTER_TYPES,       /* `nick` types, or (`what` 0) not any more */
+    GY_CHATTER_STATUS,      /* `nick` has another presence: `status`, `text` */
+    GY_CHATTER_GAP,         /* `id` to `last` are missing: `what` says why, as in GAP */
     GY_CHATTER_ERROR, /* the server refused something: `code`, `text`; what was to be said is in
                             `other` */
     GY_CHATTER_INPUT, /* what gy_chatter_watch() watches can be read */
@@ -94,7 +98,7 @@ int gy_chatter_next(struct gy_chatter *client, int timeout_ms, struct gy_chatter
 const char *gy_chatter_failure(const struct gy_chatter *client);
 
 /* Joins a room, or makes it; at once, or when there is a connection. GY_ELIMIT: too many rooms;
- * GY_EINVAL: too long. The inbox "@" is joined from the beginning. */
+ * GY_EINVAL: too long. The inbox is the room "@". */
 int gy_chatter_join(struct gy_chatter *client, const char *room);
 int gy_chatter_leave(struct gy_chatter *client, const char *room);
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "clients/chat/talk.h"
+#include "core/tls_files.h"
 
 #define SECONDS_MAX    1000000
 #define PASSWORD_BYTES 512
@@ -60,6 +61,9 @@ static void help(FILE *out)
 struct command {
     struct gy_chat_talk_options options;
     char password[PASSWORD_BYTES];
+    struct gy_tls_files files;
+    struct gy_tls_config *config;
+    bool tls;
     bool asks_password;
     bool plain;
     bool insecure;
@@ -191,7 +195,7 @@ static int take_valued(struct command *command, const char *name, const char *va
         options->client.timeout_ms = (uint32_t)number * 1000;
         return status;
     }
-    return take_tls(&options->client.files, strcmp(name, "cert") == 0, value);
+    return take_tls(&command->files, strcmp(name, "cert") == 0, value);
 }
 
 static void take_switch(struct command *command, const char *name)
@@ -202,7 +206,7 @@ static void take_switch(struct command *command, const char *name)
     command->options.json |= strcmp(name, "json") == 0;
     command->options.quiet |= strcmp(name, "quiet") == 0;
     command->options.client.registers |= strcmp(name, "register") == 0;
-    command->options.client.tls |= strcmp(name, "tls") == 0;
+    command->tls |= strcmp(name, "tls") == 0;
 }
 
 static const struct flag {
@@ -272,8 +276,9 @@ static int read_arguments(struct command *command, int argc, char **argv)
     if (client->server == NULL) {
         return misuse("%s", "no server; for example gyre chat localhost");
     }
-    bool certificate = client->files.pair_count > 0;
-    if (!client->tls && (command->insecure || certificate || client->files.authorities != NULL)) {
+    client->certificate = command->files.pair_count > 0 && client->password == NULL;
+    if (!command->tls && (command->insecure || command->files.pair_count > 0 ||
+                          command->files.authorities != NULL)) {
         return misuse("%s", "--ca, --cert and --insecure are for --tls");
     }
     if (command->asks_password && client->password == NULL) {
@@ -292,7 +297,7 @@ static void put_defaults(struct command *command)
     options->client.nick = user != NULL && user[0] != '\0' ? user : "guest";
     options->client.agent = "gyre chat";
     options->wait_ms = 1000;
-    options->client.files.verify = GY_TLS_VERIFY_REQUIRED;
+    command->files.verify = GY_TLS_VERIFY_REQUIRED;
 }
 
 static int run(struct command *command)
@@ -307,6 +312,15 @@ static int run(struct command *command)
     if (options->room_count == 0) {
         options->rooms[options->room_count++] = "lobby";
     }
+    options->client.members = panes;
+    if (command->tls) {
+        if (gy_tls_files_open(&command->config, &command->files, NULL, &error) != 0) {
+            fprintf(stderr, "gyre chat: %s\n", error.message);
+            return 1;
+        }
+        options->client.layer = &gy_tls_layer;
+        options->client.layer_context = command->config;
+    }
     if (gy_chatter_open(&chat, &options->client, &error) != 0) {
         fprintf(stderr, "gyre chat: %s\n", error.message);
         return 1;
@@ -316,6 +330,9 @@ static int run(struct command *command)
             gy_chatter_close(chat);
             return misuse("--room %s: a room's name has 1 to 64 bytes", options->rooms[i]);
         }
+    }
+    if (panes) {
+        gy_chatter_join(chat, "@");
     }
     struct sigaction action = {.sa_handler = interrupt};
     sigaction(SIGINT, &action, NULL);
@@ -333,13 +350,14 @@ int gy_chat_talk_command(int argc, char **argv)
     put_defaults(&command);
     int status = read_arguments(&command, argc, argv);
     if (status < 0 && command.insecure) {
-        command.options.client.files.verify = GY_TLS_VERIFY_NONE;
+        command.files.verify = GY_TLS_VERIFY_NONE;
         fprintf(stderr, "gyre chat: WARNING: --insecure: nobody checks who the server is; whoever "
                         "is on the way can read and change everything\n");
     }
     status = status < 0 ? run(&command) : status;
     explicit_bzero(command.password, sizeof command.password);
-    gy_tls_files_close(&command.options.client.files);
+    gy_tls_config_close(command.config);
+    gy_tls_files_close(&command.files);
     return status;
 }
 

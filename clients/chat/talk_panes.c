@@ -140,6 +140,7 @@ static void take_event(struct panes *panes, const struct gy_chatter_event *event
     case GY_CHATTER_ERROR:
         gy_screen_hint(panes->screen, event->text);
         break;
+    case GY_CHATTER_STATUS:
     case GY_CHATTER_INPUT:
         break;
     }
@@ -213,9 +214,11 @@ int gy_chat_talk_panes(const struct gy_chat_talk_options *options, struct gy_cha
         return 1;
     }
     gy_screen_set_status(panes.screen, options->client.nick, "connecting");
+    gy_screen_add_room(panes.screen, "@");
     for (uint32_t i = 0; i < options->room_count; i++) {
         gy_screen_add_room(panes.screen, options->rooms[i]);
     }
+    gy_screen_show_room(panes.screen, options->rooms[0]);
     code = gy_chatter_watch(chat, STDIN_FILENO);
     while (code == 0 && !panes.quit && *stop == 0) {
         int got = gy_chatter_next(chat, TURN_MS, &event);

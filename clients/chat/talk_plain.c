@@ -152,9 +152,9 @@ static void tell(const struct plain *plain, const char *format, ...)
 
 static void take_event(struct plain *plain, const struct gy_chatter_event *event)
 {
-    static const char *const names[] = {"",        "online", "offline", "joined",
-                                        "message", "end",    "member",  "came",
-                                        "types",   "gap",    "error",   "input"};
+    static const char *const names[] = {"",    "online", "offline", "joined", "message",
+                                        "end", "member", "came",    "types",  "status",
+                                        "gap", "error",  "input"};
     bool message = event->type == GY_CHATTER_MESSAGE;
     if (message && !event->mine) {
         plain->messages++;

@@ -65,7 +65,7 @@ static enum gy_chat_words join(struct gy_chatter *chat, const struct words *word
         return code == GY_ELIMIT ? wrong(said, "in as many rooms as it can be; /leave one first")
                                  : outcome(code, name, said);
     }
-    snprintf(said->room, sizeof said->room, "%s", name);
+    snprintf(said->room, sizeof said->room, "%.64s", name);
     return GY_CHAT_WORDS_JOINED;
 }
 
