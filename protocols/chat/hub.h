@@ -17,10 +17,10 @@
  * A message is committed by the store, then acknowledged, then passed on; nobody sees an id that a
  * crash can take back.
  *
- * What a room has to say in one turn is encoded once, one frame behind the other, and appended to
- * each member's chain as one slice, by gy_chat_hub_flush() at the end of the turn. So W messages
- * to N members cost N appends. A WebSocket's head lies before the same bytes. Other workers get one
- * copy each.
+ * What is said in a room in one turn becomes one append, by gy_chat_hub_flush() at the end of the
+ * turn; what one append has committed is encoded once, one frame behind the other, and appended to
+ * each member's chain as one slice. So W messages to N members cost N appends. A WebSocket's head
+ * lies before the same bytes. Other workers get one copy each.
  *
  * Slow members. While more than `mark_bytes` wait in a member's chain, nothing is added: the hub
  * remembers the first id that was missed. When the chain has drained (gy_chat_hub_room()), the
@@ -33,8 +33,8 @@
  * that does not fit into the mailbox is kept, in order. While more than `queue_bytes` are kept for
  * a worker, requests to it are refused with ERROR busy, and what rooms say is not sent to it: when
  * it takes parcels again it is told how far each such room is, and reads the rest from the store
- * (counted as `behind`). Answers are always kept: there are at most `credits` questions of one
- * worker to another, and what ends (members that leave) is bounded by the members.
+ * (counted as `behind`).  Answers are always kept: each worker has at most `credits` questions that
+ * are not answered, and what ends (members that leave) is bounded by the members.
  *
  * Everything of a hub is called by its worker's thread. Calls of the ops may come back into the hub
  * only where it says so.
@@ -48,13 +48,11 @@
 #include "../../core/siphash.h"
 #include "../../core/slice.h"
 #include "frame.h"
+#include "name.h"
 #include "store.h"
 
 struct gy_chat_hub;
 struct gy_chat_subscription;
-
-/* Bytes of a canonical name at most: case mapping and normalisation may make it longer. */
-#define GY_CHAT_CANONICAL_MAX 192
 
 /* User numbers of guests have this bit. */
 #define GY_CHAT_GUEST_BIT (UINT64_C(1) << 62)
@@ -74,28 +72,24 @@ struct gy_chat_member {
     struct gy_chat_hub *hub; /* NULL: not attached */
     struct gy_chain *out;
     struct gy_chat_subscription *subscriptions;
-    char *names; /* nick, then its canonical form */
+    struct gy_chat_entering *entering; /* LOGIN, REGISTER or NICK that is under way */
+    char *names;                       /* nick, then its canonical form */
     char *note;
     uint64_t user; /* 0: nobody yet */
     uint32_t slot;
     uint32_t generation;
-    uint32_t batch;     /* the last batch that it has a message of its own in */
-    uint32_t tokens;    /* of the rate limit, in thousandths */
-    uint32_t filled_ms; /* when they were last counted */
-    uint32_t features;  /* GY_CHAT_FEATURE_… that were agreed on */
-    uint32_t lobby;     /* of a book client: the room's number; 0: not there yet */
-    uint16_t asks;      /* requests that are under way */
-    uint16_t rooms;     /* subscriptions */
+    uint32_t batch;    /* the last batch that it has a message of its own in */
+    uint32_t features; /* GY_CHAT_FEATURE_… that were agreed on */
+    uint16_t asks;     /* requests that are under way */
+    uint16_t rooms;    /* subscriptions */
+    uint16_t lagging;  /* of these: wait for room in `out` */
     uint8_t nick_bytes;
     uint8_t canonical_bytes;
     uint8_t note_bytes;
     uint8_t status;
-    uint8_t encoding;  /* enum gy_chat_encoding */
-    uint8_t lagging;   /* subscriptions that wait for room in `out`; stays at 255 */
-    bool entering : 1; /* LOGIN, REGISTER or NICK is under way */
-    bool refused : 1;  /* a request was not taken: it is woken when it can be */
-    bool ending : 1;   /* `end` was called */
-    bool touched : 1;  /* `output` was called in this turn */
+    uint8_t encoding; /* enum gy_chat_encoding */
+    bool refused : 1; /* a request was not taken: it is woken when it can be */
+    bool ended : 1;   /* a fatal ERROR was written */
 };
 
 /* What goes from one worker's hub to another's. Its bytes belong to the hubs. */
@@ -114,8 +108,9 @@ struct gy_chat_parcel {
 struct gy_chat_check {
     struct gy_chat_check *next; /* the holder's */
     uint32_t hub;
-    bool make;  /* hash `password` into salt, hash and cost_log2 */
-    int result; /* 0; GY_EREFUSED: it is another one; GY_ENOMEM */
+    bool make;       /* hash `password` into salt, hash and cost_log2 */
+    int result;      /* 0; GY_EREFUSED: another one; GY_EINVAL: may be none; GY_ENOMEM */
+    const char *why; /* with GY_EINVAL: which rule it breaks; a constant */
     uint8_t salt[16];
     uint8_t hash[32];
     uint8_t cost_log2;
@@ -143,16 +138,18 @@ struct gy_chat_hub_ops {
      * mailbox is full, and it is the hub's still. */
     int (*post)(void *context, uint32_t worker, struct gy_chat_parcel *parcel);
 
-    /* The member's chain has more: flush it at the end of this turn. At most once a turn. */
+    /* Writes an answer or an event to the member's connection, as gy_chat_session_write() does,
+     * behind what is in `out`. An ERROR that is fatal ends it. 0, or negative: nothing was
+     * written. */
+    int (*write)(void *context, struct gy_chat_member *member, const struct gy_chat_frame *frame);
+
+    /* The hub itself has appended to the member's chain: flush it at the end of this turn. */
     void (*output)(void *context, struct gy_chat_member *member);
 
     /* Run the member's session: it waits for room (`lagging`; then its owner calls
      * gy_chat_hub_room() when `out` has drained to low_bytes), or a request that was not taken can
      * be given again. */
     void (*wake)(void *context, struct gy_chat_member *member);
-
-    /* The connection is to end when `out` has left. The hub adds no more. */
-    void (*end)(void *context, struct gy_chat_member *member, enum gy_chat_code why);
 
     /* 0, and it comes back; GY_ENOBUFS: too many are waiting. Not from within. */
     int (*check)(void *context, struct gy_chat_check *check);
@@ -165,12 +162,6 @@ struct gy_chat_hub_ops {
 
     /* The subject of the client certificate that the member's connection showed, if any. */
     bool (*certificate)(void *context, struct gy_chat_member *member, struct gy_chat_text *subject);
-
-    /* How a nick or a room's name is compared: the bytes of its canonical form, which has
-     * GY_CHAT_CANONICAL_MAX bytes, or GY_EINVAL with a sentence, a constant, that says which rule
-     * it breaks. */
-    int (*canonical)(void *context, struct gy_chat_text name, bool is_room, char *canonical,
-                     const char **why);
 
     uint64_t (*random)(void *context); /* that nobody can foresee */
 };
@@ -185,36 +176,32 @@ enum gy_chat_who {
 /* 0 in a bound means the default beside it. Bounds are of one worker unless they say otherwise. */
 struct gy_chat_hub_config {
     uint32_t number, workers; /* of this worker; of all */
-    const char *lobby;        /* where clients of the book meet; NULL: "lobby". Outlives the hub */
     uint8_t make_rooms;       /* enum gy_chat_who */
     uint8_t guests;           /* enum gy_chat_who: NOBODY: LOGIN as guest is refused */
     uint8_t registering;      /* likewise: REGISTER */
-    uint8_t book_policy;      /* enum gy_chat_policy of clients of the book */
 
     uint32_t members_max;      /* 65536 */
     uint32_t rooms_max;        /* 16384: owned, or with members here */
     uint32_t rooms_per_member; /* 64 */
     uint32_t asks_per_member;  /* 256: requests under way; then its input waits */
-    uint32_t rate_per_s;       /* requests of one member; 0: any */
-    uint32_t rate_burst;       /* 4 × rate_per_s */
-    uint32_t contents_max;     /* GY_CHAT_CONTENTS_MAX */
-    uint32_t mark_bytes;       /* 131072 in `out`: slow */
-    uint32_t low_bytes;        /* mark_bytes / 4: no longer */
-    uint32_t history_bytes;    /* 65536 of a room's latest messages */
-    uint64_t histories_bytes;  /* 64 MiB of all rooms'; beyond it rooms have none in memory */
-    uint32_t page_max;         /* 500 entries of one answer */
-    uint32_t dedup_entries;    /* 512 of a room: client ids that the owner remembers itself */
-    uint32_t append_entries;   /* 1024 in one append */
-    uint32_t append_bytes;     /* 262144 in one append */
-    uint32_t waiting_entries;  /* 4096 of a room that wait for an append: then ERROR busy */
-    uint32_t quiet_members;    /* 1000: a room with more says no CAME, TYPES and STATUS */
-    uint32_t standings_max;    /* 4096 of a room: roles, bans and mutes */
-    uint32_t typing_ms;        /* 2000 between two notices of one member in a room */
-    uint32_t room_idle_ms;     /* 60000 until a room that nobody is in is put away */
-    uint32_t parcel_bytes;     /* 65536 */
-    uint32_t queue_bytes;      /* 1 MiB kept for a worker whose mailbox is full */
-    uint32_t credits;          /* 4096 questions to another worker */
-    uint64_t memory_max;       /* 1 GiB that the hub takes, parcels and jobs aside */
+
+    uint32_t mark_bytes;      /* 131072 in `out`: slow */
+    uint32_t low_bytes;       /* mark_bytes / 4: no longer */
+    uint32_t history_bytes;   /* 65536 of a room's latest messages */
+    uint64_t histories_bytes; /* 64 MiB of all rooms'; beyond it rooms have none in memory */
+    uint32_t page_max;        /* 500 entries of one answer */
+    uint32_t dedup_entries;   /* 512 of a room: client ids that the owner remembers itself */
+    uint32_t append_entries;  /* 1024 of a room in one append; as many wait for the next one */
+    uint32_t append_bytes;    /* 262144 of texts in one append; beyond it: ERROR busy */
+    uint32_t opening_max;     /* 1024 requests that wait until a room is open */
+    uint32_t quiet_members;   /* 1000: a room with more says no CAME, TYPES and STATUS */
+    uint32_t standings_max;   /* 4096 of a room: roles, bans and mutes */
+    uint32_t typing_ms;       /* 2000 between two notices of one member in a room */
+    uint32_t room_idle_ms;    /* 60000 until a room that nobody is in is put away */
+    uint32_t parcel_bytes;    /* 65536 */
+    uint32_t queue_bytes;     /* 1 MiB kept for a worker whose mailbox is full */
+    uint32_t credits;         /* 4096 questions to other workers that are not answered */
+    uint64_t memory_max;      /* 1 GiB that the hub takes, parcels and jobs aside */
 };
 
 #define GY_CHAT_CODES 18 /* enum gy_chat_code, from 1 on */
@@ -283,22 +270,16 @@ int gy_chat_hub_attach(struct gy_chat_hub *hub, struct gy_chat_member *member, s
 void gy_chat_hub_detach(struct gy_chat_member *member);
 
 /*
- * A decoded frame of the client: any but HELLO, PING, PONG and QUIT, which are the session's. It is
- * answered as the protocol's page says, now or later; its texts are copied where they are kept.
- * Clients of the book send LOGIN for their register, which also brings them to the lobby, and SEND
- * with room 0 for a broadcast.
+ * What gy_chat_session_read() gives: any request but QUIT. It is answered as the protocol's page
+ * says, now or later; its texts are copied where they are kept.
  *
  * 0; GY_EAGAIN: not taken, because a LOGIN, REGISTER or NICK is under way, or too many requests
- * are, or memory is short: give it again, and nothing before it, when the session is woken.
+ * are: give it again, and nothing before it, when the session is woken.
  */
 int gy_chat_hub_request(struct gy_chat_member *member, const struct gy_chat_frame *frame);
 
 /* `out` has drained to low_bytes or less: what the member missed comes now. */
 void gy_chat_hub_room(struct gy_chat_member *member);
-
-/* A frame of the session's own (WELCOME, PONG, ERROR), in the member's encoding; for a client of
- * the book: nothing. 0, or GY_ENOBUFS: no memory, nothing was appended. */
-int gy_chat_hub_frame(struct gy_chat_member *member, const struct gy_chat_frame *frame);
 
 /* ---- what comes back ---- */
 
