@@ -41,7 +41,7 @@ void gy_chat_env_init(struct gy_chat_env *env, struct gy_bump *bump, struct gy_s
 }
 
 void gy_chat_session_init(struct gy_chat_session *session, struct gy_chat_env *env,
-                          struct gy_chain *out, bool frames_only, uint64_t now_ns)
+                          struct gy_chain *out, bool in_websocket, uint64_t now_ns)
 {
     const struct gy_chat_limits *limits = &env->limits;
     gy_assert(out->links == env->links);
@@ -52,7 +52,7 @@ void gy_chat_session_init(struct gy_chat_session *session, struct gy_chat_env *e
         .out = out,
         .opened_ns = now_ns,
         .heard_ns = now_ns,
-        .flags = frames_only ? FRAMES_ONLY : 0,
+        .flags = in_websocket ? IN_WEBSOCKET : 0,
     };
     env->counters.sessions++;
 }
@@ -202,10 +202,8 @@ static struct breach check_login(uint8_t method, struct gy_chat_text nick,
     if (secret.length > GY_CHAT_PASSWORD_MAX) {
         return (struct breach){GY_CHAT_TOO_BIG, "a password or token has at most 1,024 bytes"};
     }
-    /* Who shows a certificate or a token is known by it. */
-    return method == GY_CHAT_GUEST || method == GY_CHAT_PASSWORD
-               ? check_name(nick, "LOGIN needs a nick")
-               : FINE;
+    /* Who shows a certificate may be known by it alone. */
+    return method != GY_CHAT_CERTIFICATE ? check_name(nick, "LOGIN needs a nick") : FINE;
 }
 
 static struct breach check_moderate(uint8_t action, struct gy_chat_text nick)
@@ -499,7 +497,7 @@ static int detect(const struct reading *reading)
     struct gy_chat_env *env = session->env;
     uint32_t length;
     uint8_t first = *gy_chain_front(reading->in, &length);
-    if ((first == 0x01 || first == 0x02) && (session->flags & FRAMES_ONLY) == 0) {
+    if ((first == 0x01 || first == 0x02) && (session->flags & IN_WEBSOCKET) == 0) {
         session->level = GY_CHAT_LEVEL_BOOK;
         env->counters.book_sessions++;
         return GO_ON;

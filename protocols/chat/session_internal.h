@@ -19,7 +19,7 @@ enum state {
 enum flag {
     HELD_FOR_ANSWER = 1 << 0, /* to held_tag */
     HELD_BY_OWNER = 1 << 1,
-    FRAMES_ONLY = 1 << 2,
+    IN_WEBSOCKET = 1 << 2,
 };
 
 /* What reading says, beside a request (1), nothing (0) and errors. */

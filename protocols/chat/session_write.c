@@ -10,17 +10,32 @@
 
 /* ---- frames out ---- */
 
+uint32_t gy_chat_ws_head(uint32_t bytes, uint8_t *head)
+{
+    gy_assert(bytes < 65536);
+    head[0] = 0x82; /* FIN, binary */
+    if (bytes < 126) {
+        head[1] = (uint8_t)bytes;
+        return 2;
+    }
+    head[1] = 126;
+    head[2] = (uint8_t)(bytes >> 8);
+    head[3] = (uint8_t)bytes;
+    return 4;
+}
+
 static int put(struct gy_chat_session *session, const struct gy_chat_frame *frame)
 {
     struct gy_bump *bump = session->env->bump;
     uint32_t bytes = gy_chat_encoded_bytes(frame);
-    gy_assert(bytes <= GY_BUMP_BLOCK_BYTES);
-    uint8_t *room = gy_bump_reserve(bump, bytes);
+    gy_assert(bytes <= GY_BUMP_BLOCK_BYTES - GY_CHAT_WS_HEAD_MAX);
+    uint8_t *room = gy_bump_reserve(bump, bytes + GY_CHAT_WS_HEAD_MAX);
     if (room == NULL) {
         return GY_ENOBUFS;
     }
-    gy_chat_encode(frame, room);
-    if (gy_bump_commit(bump, session->out, bytes) != 0) {
+    uint32_t head = (session->flags & IN_WEBSOCKET) != 0 ? gy_chat_ws_head(bytes, room) : 0;
+    gy_chat_encode(frame, room + head);
+    if (gy_bump_commit(bump, session->out, head + bytes) != 0) {
         return GY_ENOBUFS;
     }
     session->env->counters.frames_out++;
