@@ -5,6 +5,7 @@
 
 #include <string.h>
 #include <sys/random.h>
+#include <wolfssl/wolfcrypt/error-crypt.h>
 #include <wolfssl/wolfcrypt/hmac.h>
 #include <wolfssl/wolfcrypt/memory.h>
 #include <wolfssl/wolfcrypt/pwdbased.h>

@@ -11,7 +11,7 @@
 #define RECEIVE_HIGH       65536u
 
 void chat_connection_open(struct gy_chat_worker *own, struct chat_connection *connection,
-                          struct gy_chain *session_out, bool frames_only)
+                          struct gy_chain *session_out, bool in_websocket)
 {
     connection->worker = own;
     connection->next = own->first;
@@ -22,7 +22,7 @@ void chat_connection_open(struct gy_chat_worker *own, struct chat_connection *co
     own->first = connection;
     own->open[connection->stream == NULL]++;
     chat_clock(own);
-    gy_chat_session_init(&connection->session, &own->env, session_out, frames_only,
+    gy_chat_session_init(&connection->session, &own->env, session_out, in_websocket,
                          own->worker->now_ns);
     if (own->draining) {
         gy_chat_session_end(&connection->session, GY_CHAT_DRAIN, 0,
@@ -144,7 +144,8 @@ int chat_connection_read(struct chat_connection *connection, struct gy_chain *in
     if (code == 0 && connection->kept != NULL) {
         code = request_kept(connection);
     }
-    while (code == 0 && (code = gy_chat_session_read(session, in, own->worker->now_ns, &frame)) > 0) {
+    while (code == 0 &&
+           (code = gy_chat_session_read(session, in, own->worker->now_ns, &frame)) > 0) {
         code = request(connection, &frame);
         if (code == GY_EAGAIN) {
             keep(connection, &frame);

@@ -69,26 +69,23 @@ static int hub_write(void *context, struct gy_chat_member *member,
     }
     if (connection->stream != NULL) {
         gy_stream_flush_later(connection->stream);
-    } else {
-        code = chat_socket_flush(connection);
     }
     bool goes_on = held && !gy_chat_session_is_held(&connection->session);
-    if (goes_on || gy_chat_session_is_over(&connection->session)) {
+    if (connection->stream == NULL || goes_on || gy_chat_session_is_over(&connection->session)) {
         chat_connection_wake(connection);
     }
-    return code;
+    return 0;
 }
 
 static void hub_output(void *context, struct gy_chat_member *member)
 {
     struct chat_connection *connection = connection_of(member);
     (void)context;
-    if (connection->stream == NULL) {
-        gy_websocket_appended(connection->socket);
-    } else {
+    if (connection->stream != NULL) {
         gy_stream_flush_later(connection->stream);
     }
-    if (member->lagging > 0) {
+    /* A WebSocket may end by being run, which must not be while the hub goes through members. */
+    if (connection->stream == NULL || member->lagging > 0) {
         chat_connection_wake(connection);
     }
 }

@@ -23,13 +23,6 @@ struct chat_connection {
     bool ended : 1; /* a WebSocket whose Close was sent */
 };
 
-/* What a WebSocket has besides. */
-struct chat_socket {
-    struct chat_connection connection;
-    struct gy_chain in;  /* frames, out of their messages */
-    struct gy_chain out; /* frames of the session, before they are put into one */
-};
-
 struct gy_chat_worker {
     struct gy_chat_server *server;
     struct gy_worker *worker;
@@ -47,10 +40,10 @@ struct gy_chat_worker {
     struct gy_message *inlet_messages;
     struct check_job *checks; /* GY_CHAT_CHECKS_MAX */
     struct check_job *free_checks;
-    uint32_t users; /* listeners */
+    uint32_t users;   /* listeners */
     uint32_t open[2]; /* connections: streams, WebSockets */
     uint64_t checked, checks_refused;
-    bool ready;    /* the store is */
+    bool ready; /* the store is */
     bool draining;
     bool joined;
 };
@@ -63,7 +56,7 @@ void chat_touch(struct gy_chat_worker *own);
 
 /* Begins a connection whose `stream` or `socket` is set. */
 void chat_connection_open(struct gy_chat_worker *own, struct chat_connection *connection,
-                          struct gy_chain *session_out, bool frames_only);
+                          struct gy_chain *session_out, bool in_websocket);
 
 /* Reads what is in `in`, and does it. The result of the last gy_chat_session_read(). */
 int chat_connection_read(struct chat_connection *connection, struct gy_chain *in);
@@ -81,9 +74,6 @@ void chat_connection_detach(struct chat_connection *connection);
 void chat_drain(struct gy_chat_worker *own);
 
 /* ---- chat_websocket.c ---- */
-
-/* Puts what the session wrote into a message. Negative: it cannot be. */
-int chat_socket_flush(struct chat_connection *connection);
 
 /* Goes on with a WebSocket that was woken. */
 void chat_socket_run(struct chat_connection *connection);

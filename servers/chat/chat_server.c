@@ -12,7 +12,8 @@
 #include "servers/chat/chat_internal.h"
 
 #define TICK_MS    500
-#define ROUNDS_MAX 64 /* of one turn's end: answers that are there at once lead to new questions */
+#define ROUNDS_MAX 64 /* of one turn's end: answers that are there at once lead to new questions   \
+                       */
 
 #define ROW(member, name, label, kind, help)                                                       \
     {name, label, help, kind, offsetof(struct gy_chat_counts, member)},
@@ -126,14 +127,12 @@ static void publish(struct gy_chat_worker *own)
 /* Connections that were woken go on. Streams do so by themselves. */
 static void run_again(struct gy_chat_worker *own)
 {
-    struct chat_connection *connection = own->again;
-    own->again = NULL;
-    while (connection != NULL) {
-        struct chat_connection *next = connection->next_again;
+    for (uint32_t left = own->open[1]; left > 0 && own->again != NULL; left--) {
+        struct chat_connection *connection = own->again;
+        own->again = connection->next_again;
         connection->again = false;
         connection->next_again = NULL;
         chat_socket_run(connection);
-        connection = next;
     }
 }
 
@@ -321,13 +320,12 @@ static int open_worker(struct gy_chat_worker *own, struct gy_error *error)
     own->env.limits = server->limits;
     own->env.name = (struct gy_chat_text){server->name, (uint32_t)strlen(server->name)};
     own->env.lobby = (struct gy_chat_text){server->lobby, (uint32_t)strlen(server->lobby)};
-    int code = gy_chat_hub_open(&own->hub, &config, &chat_hub_ops, own, &worker->bump,
-                                &worker->links);
+    int code =
+        gy_chat_hub_open(&own->hub, &config, &chat_hub_ops, own, &worker->bump, &worker->links);
     code = code == 0 ? chat_checks_open(own) : code;
     code = code == 0 ? open_inlets(own) : code;
     if (code != 0) {
-        return gy_error_set(error, code, "preparing the chat of a worker: %s",
-                            gy_error_text(code));
+        return gy_error_set(error, code, "preparing the chat of a worker: %s", gy_error_text(code));
     }
     return gy_helper_open(&own->helper, worker, GY_CHAT_CHECKS_MAX, error);
 }

@@ -22,13 +22,13 @@
 #include "accounts.h"
 #include "store.h"
 
-#define GY_CHAT_WORKERS_MAX  256
-#define GY_CHAT_CHECKS_MAX   16  /* passwords that wait for one worker's helper */
-#define GY_CHAT_PARCELS_MAX  256 /* of one worker, with another; a power of two */
-#define GY_CHAT_TOKEN_MS     UINT64_C(2592000000)
-#define GY_CHAT_MOVE_MS      1000
-#define GY_CHAT_PATH         "/chat"
-#define GY_CHAT_SUBPROTOCOL  "gyre-chat-1"
+#define GY_CHAT_WORKERS_MAX 256
+#define GY_CHAT_CHECKS_MAX  16  /* passwords that wait for one worker's helper */
+#define GY_CHAT_PARCELS_MAX 256 /* of one worker, with another; a power of two */
+#define GY_CHAT_TOKEN_MS    UINT64_C(2592000000)
+#define GY_CHAT_MOVE_MS     1000
+#define GY_CHAT_PATH        "/chat"
+#define GY_CHAT_SUBPROTOCOL "gyre-chat-1"
 
 /* X(member, name, label, kind, help); all of one worker. */
 #define GY_CHAT_COUNTERS(X)                                                                        \
@@ -49,7 +49,8 @@
     X(gaps, "chat_gaps", "", GY_METRIC_COUNTER, "Gaps reported to members")                        \
     X(dropped, "chat_dropped", "", GY_METRIC_COUNTER, "Messages left out for slow members")        \
     X(spilled, "chat_spilled", "", GY_METRIC_COUNTER, "Messages that slow members got later")      \
-    X(ended_slow, "chat_ended_slow", "", GY_METRIC_COUNTER, "Members ended because they were slow") \
+    X(ended_slow, "chat_ended_slow", "", GY_METRIC_COUNTER,                                        \
+      "Members ended because they were slow")                                                      \
     X(starved, "chat_starved", "", GY_METRIC_COUNTER, "Batches that found no output memory")       \
     X(storage_failures, "chat_storage_failures", "", GY_METRIC_COUNTER,                            \
       "Requests that the store failed")                                                            \

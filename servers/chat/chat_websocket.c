@@ -24,7 +24,8 @@ struct gy_ws_limits gy_chat_websocket_limits(const struct gy_chat_server *server
 }
 
 struct socket {
-    struct chat_socket chat;
+    struct chat_connection connection; /* first */
+    struct gy_chain in;                /* frames, out of their messages */
     struct gy_timer timer;
 };
 
@@ -34,28 +35,10 @@ static struct socket *socket_of(struct chat_connection *connection)
     return (struct socket *)connection;
 }
 
-int chat_socket_flush(struct chat_connection *connection)
-{
-    struct socket *own = socket_of(connection);
-    int code = 0;
-    if (!gy_chain_empty(&own->chat.out) && !connection->ended) {
-        code = gy_websocket_send(connection->socket, GY_WS_BINARY, &own->chat.out);
-        if (code != 0) { /* what comes later may not overtake it */
-            gy_chain_clear(&own->chat.out);
-            connection->ended = true;
-            gy_websocket_close(connection->socket, GY_WS_TRY_LATER, "no output memory now");
-            chat_connection_wake(connection);
-        }
-    }
-    return code;
-}
-
+/* The last that is done to a connection: it may be gone when this returns. */
 static void end(struct chat_connection *connection, uint16_t code, const char *reason)
 {
     chat_connection_detach(connection);
-    if (!connection->ended) {
-        chat_socket_flush(connection);
-    }
     if (!connection->ended) {
         connection->ended = true;
         gy_websocket_close(connection->socket, code, reason);
@@ -80,7 +63,7 @@ static void follow_deadline(struct chat_connection *connection)
 /* What is left beyond the turn must not pin the buffers that the worker receives into. */
 static void keep_in(struct chat_connection *connection)
 {
-    struct gy_chain *in = &socket_of(connection)->chat.in;
+    struct gy_chain *in = &socket_of(connection)->in;
     struct gy_bump *bump = &connection->worker->worker->bump;
     struct gy_chain copy;
     gy_chain_init(&copy, in->links);
@@ -94,7 +77,7 @@ static void keep_in(struct chat_connection *connection)
     *in = copy;
 }
 
-/* `whole`: what is in `in` ends with a message. */
+/* `whole`: what is in `in` ends with a message. The connection may be gone when this returns. */
 static void run(struct chat_connection *connection, bool whole)
 {
     struct socket *own = socket_of(connection);
@@ -102,26 +85,26 @@ static void run(struct chat_connection *connection, bool whole)
         chat_connection_detach(connection);
         return;
     }
-    int code = chat_connection_read(connection, &own->chat.in);
+    int code = chat_connection_read(connection, &own->in);
     if (code == 0 && whole) {
-        gy_chat_session_end_message(&connection->session, &own->chat.in);
+        gy_chat_session_end_message(&connection->session, &own->in);
     }
-    chat_socket_flush(connection);
+    follow_deadline(connection);
     if (gy_chat_session_is_over(&connection->session)) {
         end(connection, connection->worker->draining ? GY_WS_GOING_AWAY : GY_WS_NORMAL, "");
         return;
     }
-    if (own->chat.in.length > IN_MAX) {
+    if (own->in.length > IN_MAX) {
         end(connection, GY_WS_TRY_LATER, "too much at once");
         return;
     }
-    if (!gy_chain_empty(&own->chat.in)) {
+    if (!gy_chain_empty(&own->in)) {
         keep_in(connection);
     }
     if (connection->attached && connection->member.lagging > 0) {
         gy_websocket_await_room(connection->socket);
     }
-    follow_deadline(connection);
+    gy_websocket_appended(connection->socket);
 }
 
 void chat_socket_run(struct chat_connection *connection)
@@ -151,13 +134,12 @@ static void on_open(struct gy_websocket_connection *socket, int subprotocol)
                                            : "no memory now");
         return;
     }
-    struct chat_connection *connection = &own->chat.connection;
-    gy_chain_init(&own->chat.in, &worker->links);
-    gy_chain_init(&own->chat.out, &worker->links);
+    struct chat_connection *connection = &own->connection;
+    gy_chain_init(&own->in, &worker->links);
     gy_timer_init(&own->timer, on_timer);
     connection->socket = socket;
     socket->state = own;
-    chat_connection_open(server->workers[worker->options.number], connection, &own->chat.out, true);
+    chat_connection_open(server->workers[worker->options.number], connection, &socket->out, true);
     if (gy_chat_session_is_over(&connection->session)) {
         chat_connection_wake(connection);
     }
@@ -168,25 +150,25 @@ static void on_message(struct gy_websocket_connection *socket, enum gy_ws_kind k
                        struct gy_chain *bytes)
 {
     struct socket *own = socket->state;
-    if (own == NULL || own->chat.connection.ended) {
+    if (own == NULL || own->connection.ended) {
         return;
     }
     if (kind != GY_WS_BINARY) {
-        end(&own->chat.connection, GY_WS_UNSUPPORTED, "frames come in binary messages");
+        end(&own->connection, GY_WS_UNSUPPORTED, "frames come in binary messages");
         return;
     }
-    int code = gy_chain_move(bytes, &own->chat.in, bytes->length);
+    int code = gy_chain_move(bytes, &own->in, bytes->length);
     gy_assert(code == 0); /* nothing is cut */
-    run(&own->chat.connection, true);
+    run(&own->connection, true);
 }
 
 static void on_writable(struct gy_websocket_connection *socket)
 {
     struct socket *own = socket->state;
-    if (own == NULL || own->chat.connection.ended) {
+    if (own == NULL || own->connection.ended) {
         return;
     }
-    struct chat_connection *connection = &own->chat.connection;
+    struct chat_connection *connection = &own->connection;
     if (connection->attached && connection->member.lagging > 0) {
         chat_clock(connection->worker);
         gy_chat_hub_room(&connection->member);
@@ -203,11 +185,10 @@ static void on_closed(struct gy_websocket_connection *socket, uint16_t code)
         return;
     }
     socket->state = NULL;
-    own->chat.connection.ended = true;
-    chat_connection_close(&own->chat.connection);
-    gy_timer_disarm(&own->chat.connection.worker->worker->wheel, &own->timer);
-    gy_chain_clear(&own->chat.in);
-    gy_chain_clear(&own->chat.out);
+    own->connection.ended = true;
+    chat_connection_close(&own->connection);
+    gy_timer_disarm(&own->connection.worker->worker->wheel, &own->timer);
+    gy_chain_clear(&own->in);
     free(own);
 }
 

@@ -18,9 +18,9 @@
 #include "core/log.h"
 #include "servers/chat/job.h"
 
-#define BATCH_MAX     4096 /* jobs of one transaction */
+#define BATCH_MAX     4096                     /* jobs of one transaction */
 #define ANSWERS       (GY_CHAT_STORE_JOBS * 2) /* a power of two that is more than these */
-#define WAIT_MS       20   /* between two looks at a file that another process has */
+#define WAIT_MS       20 /* between two looks at a file that another process has */
 #define WAIT_LOG_MS   10000
 #define PRUNE_MS      1000 /* between two rounds */
 #define PRUNE_STEP_MS 10   /* between two steps of one */
@@ -37,10 +37,10 @@ struct desk {
     struct gy_message *job_messages, *answer_messages;
     struct gy_chat_store *store;
     struct gy_chat_store_user user;
-    uint32_t joined;                               /* by so many listeners */
-    uint32_t under_way;                            /* jobs, with the thread */
-    struct gy_chat_job *refused, **refused_end;    /* to be collected */
-    struct gy_chat_job *finished, **finished_end;  /* the thread's, of one batch */
+    uint32_t joined;                              /* by so many listeners */
+    uint32_t under_way;                           /* jobs, with the thread */
+    struct gy_chat_job *refused, **refused_end;   /* to be collected */
+    struct gy_chat_job *finished, **finished_end; /* the thread's, of one batch */
     _Atomic bool released;
 };
 
@@ -161,8 +161,8 @@ static void give_back(struct gy_chat_store *store, struct gy_chat_job *first)
     while (first != NULL) {
         struct gy_chat_job *next = first->next;
         struct desk *desk = &store->desks[first->hub];
-        failures += first->result == GY_ENOSPACE || first->result == GY_EIO ||
-                    first->result == GY_ENOMEM;
+        failures +=
+            first->result == GY_ENOSPACE || first->result == GY_EIO || first->result == GY_ENOMEM;
         append(&desk->finished_end, first);
         first = next;
     }
@@ -479,8 +479,8 @@ int gy_chat_store_make(struct gy_chat_store **made, const struct gy_chat_store_o
     int code = store->wake < 0 ? gy_error_from_errno(errno) : make_desks(store);
     if (code == 0 && options->path == NULL) {
         store->memory = gy_chat_memory_make(&options->retention);
-        bool random = getrandom(store->secret, sizeof store->secret, 0) ==
-                      (ssize_t)sizeof store->secret;
+        bool random =
+            getrandom(store->secret, sizeof store->secret, 0) == (ssize_t)sizeof store->secret;
         code = store->memory == NULL ? GY_ENOMEM : random ? 0 : GY_EIO;
     }
     if (code != 0) {

@@ -69,8 +69,8 @@ int gy_chat_store_join(struct gy_chat_store *store, const struct gy_chat_store_u
 /* On the worker's thread. Jobs that did not come back are freed. The last one ends the thread. */
 void gy_chat_store_leave(struct gy_chat_store *store, struct gy_worker *worker);
 
-/* The worker has no more jobs: while all say so, the file is given up for good, for the process that
- * takes over. A job that is submitted takes it back; one that is too late gets GY_EAGAIN. */
+/* The worker has no more jobs: while all say so, the file is given up for good, for the process
+ * that takes over. A job that is submitted takes it back; one that is too late gets GY_EAGAIN. */
 void gy_chat_store_release(struct gy_chat_store *store, struct gy_worker *worker);
 
 /* Takes a job, which comes back by `done`: with GY_EAGAIN when the queue is full. */

@@ -197,10 +197,10 @@ static const struct room *after(const struct gy_chat_memory *memory, struct gy_c
     bool inboxes = prefix.length > 0 && prefix.bytes[0] == '@';
     for (uint32_t i = 0; i < memory->room_count; i++) {
         const struct room *room = memory->rooms[i];
-        bool fits = room->name.length >= prefix.length &&
-                    (prefix.length == 0 ||
-                     memcmp(room->name.bytes, prefix.bytes, prefix.length) == 0) &&
-                    (inboxes || room->name.length == 0 || room->name.bytes[0] != '@');
+        bool fits =
+            room->name.length >= prefix.length &&
+            (prefix.length == 0 || memcmp(room->name.bytes, prefix.bytes, prefix.length) == 0) &&
+            (inboxes || room->name.length == 0 || room->name.bytes[0] != '@');
         if (fits && compare(room->name, name) > 0 &&
             (best == NULL || compare(room->name, best->name) < 0)) {
             best = room;
@@ -230,9 +230,9 @@ static int do_rooms(struct gy_chat_memory *memory, struct gy_chat_job *job)
         struct gy_chat_entry *entry = &job->entries[job->entry_count++];
         *entry = (struct gy_chat_entry){.target = room->number, .id = room->last};
         code = gy_chat_job_text(job, &entry->from, room->name.bytes, room->name.length);
-        code = code == 0 ? gy_chat_job_text(job, &entry->contents, room->topic.bytes,
-                                            room->topic.length)
-                         : code;
+        code = code == 0
+                   ? gy_chat_job_text(job, &entry->contents, room->topic.bytes, room->topic.length)
+                   : code;
         name = room->name;
     }
     return code;
@@ -479,8 +479,7 @@ static int do_new_account(struct gy_chat_memory *memory, struct gy_chat_job *job
     if (find_account(memory, job->account.canonical) != NULL) {
         return GY_EEXIST;
     }
-    struct account *made =
-        memory->account_count < ACCOUNTS_MAX ? calloc(1, sizeof *made) : NULL;
+    struct account *made = memory->account_count < ACCOUNTS_MAX ? calloc(1, sizeof *made) : NULL;
     if (made == NULL) {
         return GY_ENOMEM;
     }
