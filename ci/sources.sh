@@ -23,6 +23,7 @@ build      zlib1g-dev                         -              # content codings o
 build      libbrotli-dev                      -
 build      libzstd-dev                        -
 build      libsqlite3-dev                     -              # the store of `gyre chat serve`
+build      libunistring-dev                   -              # names in chat; meson can do without
 test       clang                              clang
 test       libclang-rt-14-dev|libclang-rt-19-dev  -          # the run-time library of -fsanitize=fuzzer
 test       clang-format                       clang-format

@@ -10,7 +10,7 @@
  *             IdentifierClass of PRECIS (RFC 8264 §4.2), the bidi rule (RFC 5893 §2). Besides,
  *             letters of several scripts only in the mixtures that Unicode's Technical Standard 39
  *             §5.2 calls highly restrictive.
- *   room      the same rules; it may not begin with `@`, which is one's own inbox
+ *   room      the same rules, and `#`. (`@`, one's own inbox, is no name by them.)
  *   password  OpaqueString (RFC 8265 §4.2): other spaces become a space, NFC, the FreeformClass
  *
  * Two names are the same when their canonical forms are the same bytes. What is shown is the name
@@ -38,15 +38,21 @@ static inline struct gy_chat_text gy_chat_canonical_text(const struct gy_chat_ca
     return (struct gy_chat_text){canonical->bytes, canonical->length};
 }
 
-/* Whether the nick may be: 0 and its canonical form, or GY_EINVAL with the rule that it breaks:
- * "a nick has no spaces", a sentence without its end, a constant, for ERROR `name`. `nick` may be
- * any bytes. `why` may be NULL. */
+/* Whether the nick may be: 0 and its canonical form, or GY_EINVAL with the rule that it breaks: "it
+ * has no spaces", a constant without a full stop, for ERROR `name`. `nick` may be any bytes. `why`
+ * may be NULL. Besides letters, digits and marks a nick has only `-`, `_` and `.`, and one letter
+ * or digit at least. */
 int gy_chat_nick_check(struct gy_chat_text nick, struct gy_chat_canonical *canonical,
                        const char **why);
 
-/* The same of a room's name. */
+/* The same of a room's name, which may have `#` too. */
 int gy_chat_room_check(struct gy_chat_text room, struct gy_chat_canonical *canonical,
                        const char **why);
+
+/* UsernameCaseMapped alone, without the rules on scripts and punctuation: what RFC 8265 calls
+ * enforcement. As gy_chat_nick_check(). */
+int gy_chat_username_map(struct gy_chat_text name, struct gy_chat_canonical *canonical,
+                         const char **why);
 
 /* Prepares a password for hashing: 0 with its bytes in `out` (which has GY_CHAT_PASSWORD_MAX * 3)
  * and their number in `*bytes`; GY_EINVAL as above. 1 to GY_CHAT_PASSWORD_MAX bytes. */

@@ -10,7 +10,7 @@
  *
  *     gives received bytes to gy_chat_session_read(), takes the requests, until it returns no more
  *     answers each by gy_chat_session_write() or gy_chat_session_write_error(), now or later
- *     sends what is in `out`: always whole frames, so all of it may go into one WebSocket message
+ *     sends what is in `out`: always whole frames
  *     calls gy_chat_session_expire() when gy_chat_session_deadline() has passed
  *     ends the connection when gy_chat_session_is_over() and `out` is sent
  *
@@ -128,9 +128,12 @@ struct gy_chat_session {
     uint8_t level;
 };
 
-/* `out` has the links of the env. `frames_only`: inside WebSocket, where there is no book. */
+/* `out` has the links of the env. `in_websocket`: what is read is the payload of binary messages,
+ * and each frame that is sent is a binary message, its head (gy_chat_ws_head()) before it: so `out`
+ * is the chain of the WebSocket (websocket.h), whose own frames may lie between. There is no book
+ * there. */
 void gy_chat_session_init(struct gy_chat_session *session, struct gy_chat_env *env,
-                          struct gy_chain *out, bool frames_only, uint64_t now_ns);
+                          struct gy_chain *out, bool in_websocket, uint64_t now_ns);
 
 /*
  * Reads from `in` up to the next request.
@@ -161,8 +164,9 @@ void gy_chat_session_end_message(struct gy_chat_session *session, const struct g
  */
 int gy_chat_session_write(struct gy_chat_session *session, const struct gy_chat_frame *frame);
 
-/* Sends what was encoded once for many, in the session's level: whole frames, or the book's
- * messages. The slice is held once more. Errors as gy_chat_session_write(). */
+/* Sends what was encoded once for many, in the session's level and carriage: whole frames, binary
+ * messages of them with their heads, or the book's messages. The slice is held once more. Errors as
+ * gy_chat_session_write(). */
 int gy_chat_session_share(struct gy_chat_session *session, struct gy_slice slice);
 
 /* Refuses the request with that tag, with a sentence that says what was refused, why, and what to
@@ -207,6 +211,11 @@ bool gy_chat_session_is_over(const struct gy_chat_session *session);
 bool gy_chat_session_is_in(const struct gy_chat_session *session);
 
 bool gy_chat_session_is_held(const struct gy_chat_session *session);
+
+/* The head of a binary WebSocket message of so many bytes (below 65,536) from a server (RFC 6455
+ * §5.2); returns its bytes. One message may hold several frames. */
+#define GY_CHAT_WS_HEAD_MAX 4
+uint32_t gy_chat_ws_head(uint32_t bytes, uint8_t *head);
 
 /* The book's broadcast of a message, for gy_chat_session_share(): its bytes (at most
  * GY_CHAT_BOOK_HEAD_MAX and the contents), and writing it to `out`, which has that room. Only a
