@@ -6,6 +6,8 @@
  * The memory of jobs (protocols/chat/store.h): a job and everything that it points to.
  */
 
+#include <stddef.h>
+
 #include "../../protocols/chat/store.h"
 
 /* A zeroed job. NULL: out of memory. */

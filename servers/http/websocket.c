@@ -421,6 +421,19 @@ int gy_websocket_close(struct gy_websocket_connection *connection, uint16_t code
     return sent(connection, gy_ws_close(&connection->ws, code, reason, now_ns(connection)));
 }
 
+void gy_websocket_appended(struct gy_websocket_connection *connection)
+{
+    if ((connection->flags & RUNNING) == 0) {
+        follow(connection);
+    }
+}
+
+void gy_websocket_await_room(struct gy_websocket_connection *connection)
+{
+    connection->flags |= REFUSED;
+    gy_http_wake(connection->exchange);
+}
+
 int gy_websocket_broadcast(struct gy_websocket_connection *from, enum gy_ws_kind kind,
                            struct gy_chain *payload)
 {

@@ -102,6 +102,14 @@ int gy_websocket_send_copy(struct gy_websocket_connection *connection, enum gy_w
 int gy_websocket_close(struct gy_websocket_connection *connection, uint16_t code,
                        const char *reason);
 
+/* For a handler that has appended whole frames to connection->out itself (one encoding for many, in
+ * a slice of its own): they are sent. */
+void gy_websocket_appended(struct gy_websocket_connection *connection);
+
+/* `writable` is called when `out` has drained to half of limits.output_high, also without a send
+ * that was refused. */
+void gy_websocket_await_room(struct gy_websocket_connection *connection);
+
 /* Sends a message to all connections of the socket on this worker, encoded once. Who is too slow to
  * follow (limits.output_max bytes behind) is closed with 1013. Returns how many got it, or
  * GY_ENOBUFS (nobody; `payload` is as it was). */
