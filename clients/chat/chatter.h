@@ -31,8 +31,8 @@
 
 struct gy_chatter;
 
-#define GY_CHAT_PORT     6677
-#define GY_CHAT_TLS_PORT 6697
+#define GY_CHAT_PORT     7200
+#define GY_CHAT_TLS_PORT 7201
 
 struct gy_chatter_options {
     const char *server;               /* HOST, HOST:PORT, [ADDRESS]:PORT */

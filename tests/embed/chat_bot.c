@@ -5,7 +5,7 @@
  * lost come back by themselves; nothing is heard twice or missed.
  *
  *     cc -o chat_bot chat_bot.c $(pkg-config --static --cflags --libs gyre)
- *     ./chat_bot localhost:6677 lobby
+ *     ./chat_bot localhost:7200 lobby
  */
 
 #include <stdio.h>
