@@ -281,7 +281,8 @@ function showTyping() {
   const now = Date.now();
   const names = [...state.typers].filter(([key, until]) => until > now && key.startsWith(`${state.current}\0`))
     .map(([key]) => key.split("\0")[1]);
-  element("typing").textContent = names.length === 0 ? "" : names.length < 4 ? `${names.join(", ")} …` : "several people …";
+  element("typing").textContent = names.length === 0 ? "" : names.length === 1 ? `${names[0]} is typing`
+    : names.length < 4 ? `${names.join(", ")} are typing` : "several people are typing";
 }
 
 function grow() {
@@ -415,7 +416,7 @@ const told = {
       came(frame, room);
     } else if (frame.name === "STATUS") {
       status(frame);
-    } else if (frame.name === "TYPES" && room) {
+    } else if (frame.name === "TYPES" && room && frame.nick !== state.me) {
       state.typers.set(`${room.name}\0${frame.nick}`, frame.on ? Date.now() + TYPING_MS : 0);
       showTyping();
       setTimeout(showTyping, TYPING_MS + 100);

@@ -89,8 +89,13 @@ export class Messages {
     this.byId = new Map();
   }
 
+  // At the end, before what the server has not numbered yet.
   add(item) {
-    this.list.append(item);
+    let after = this.list.lastElementChild;
+    while (!item.message.pending && after?.classList.contains("pending")) {
+      after = after.previousElementSibling;
+    }
+    after ? after.after(item) : this.list.prepend(item);
     this.placed(item);
     if (this.list.childElementCount > KEPT) {
       this.forget(this.list.firstElementChild);
@@ -169,7 +174,7 @@ export function showMembers(members) {
     item.append(make("span", { className: "role", textContent: words }));
     return item;
   }));
-  element("member-count").textContent = `👥 ${members.size}`;
+  element("member-count").textContent = `${members.size} here`;
 }
 
 export function showState(up, words) {
