@@ -508,10 +508,9 @@ int gy_chat_client_read(struct gy_chat_client *client, struct gy_chain *in, uint
     int code;
     do {
         code = read_some(client, in, now_ns, event);
-    } while (code == GO_ON);
-    if (client->state != CLIENT_AWAY && client->state != CLIENT_OVER) {
+        /* After each frame, so that what is said does not depend on how they came. */
         gy_chat_client_flush(client, now_ns);
-    }
+    } while (code == GO_ON);
     return code;
 }
 
