@@ -232,13 +232,13 @@ static void entered(struct gy_chat_hub *hub, struct gy_chat_entering *entering)
         tell_rooms(hub, member, (struct gy_chat_text){before, before_bytes});
     }
     char token[GY_CHAT_TOKEN_MAX];
-    struct gy_chat_frame frame = {
-        .type = GY_CHAT_IDENTITY,
-        .tag = entering->tag,
-        .body.identity = {
-            .user = member->user,
-            .kind = member->user & GY_CHAT_GUEST_BIT ? GY_CHAT_IS_GUEST : GY_CHAT_IS_ACCOUNT,
-            .nick = gy_chat_member_nick(member)}};
+    struct gy_chat_frame frame = {.type = GY_CHAT_IDENTITY,
+                                  .tag = entering->tag,
+                                  .body.identity = {.user = member->user,
+                                                    .kind = member->user & GY_CHAT_GUEST_BIT
+                                                                ? GY_CHAT_IS_GUEST
+                                                                : GY_CHAT_IS_ACCOUNT,
+                                                    .nick = gy_chat_member_nick(member)}};
     frame.body.identity.token = (struct gy_chat_text){
         token, hub->ops.token_make(hub->context, member->user, canonical, token)};
     gy_chat_hub_write(hub, member, &frame);
@@ -307,8 +307,7 @@ static void make_account(struct gy_chat_hub *hub, struct gy_chat_entering *enter
     memcpy(job->account.salt, entering->check.salt, sizeof job->account.salt);
     memcpy(job->account.hash, entering->check.hash, sizeof job->account.hash);
     job->account.cost_log2 = entering->check.cost_log2;
-    job->account.certificate =
-        (struct gy_chat_text){entering->subject, entering->subject_bytes};
+    job->account.certificate = (struct gy_chat_text){entering->subject, entering->subject_bytes};
     entering->step = STEP_MAKE;
     gy_chat_hub_submit(hub, job);
 }
@@ -434,8 +433,8 @@ void gy_chat_login_claimed(struct gy_chat_hub *hub, const struct gy_chat_note *a
     struct gy_chat_entering *entering = (struct gy_chat_entering *)(uintptr_t)answer->client_id;
     if (answer->what == GY_CHAT_ERROR) {
         char sentence[GY_CHAT_SENTENCE_MAX + 1];
-        uint32_t length = answer->text.length < GY_CHAT_SENTENCE_MAX ? answer->text.length
-                                                                     : GY_CHAT_SENTENCE_MAX;
+        uint32_t length =
+            answer->text.length < GY_CHAT_SENTENCE_MAX ? answer->text.length : GY_CHAT_SENTENCE_MAX;
         memcpy(sentence, answer->text.bytes, length);
         sentence[length] = 0;
         refuse(hub, entering, (enum gy_chat_code)answer->code, answer->seconds, sentence);
@@ -609,8 +608,7 @@ void gy_chat_person_found(struct gy_chat_hub *hub, struct gy_chat_job *job)
     if (job->result == 0) {
         pass_on(hub, &task->note, job->account.user);
     } else if (job->result == GY_ENOTFOUND) {
-        gy_chat_note_refuse(hub, &task->note, GY_CHAT_ABSENT, 0,
-                            "There is nobody with this nick.");
+        gy_chat_note_refuse(hub, &task->note, GY_CHAT_ABSENT, 0, "There is nobody with this nick.");
     } else {
         gy_chat_note_refuse(hub, &task->note, GY_CHAT_STORAGE, 5000,
                             "Accounts cannot be read now: try again later.");

@@ -11,9 +11,10 @@
 #include "core/log.h"
 #include "servers/chat/chat_internal.h"
 
-#define TICK_MS    500
-#define ROUNDS_MAX 64 /* of one turn's end: answers that are there at once lead to new questions   \
-                       */
+#define TICK_MS 500
+#define ROUNDS_MAX                                                                                 \
+    64 /* of one turn's end: answers that are there at once lead to new questions                  \
+        */
 
 #define ROW(member, name, label, kind, help)                                                       \
     {name, label, help, kind, offsetof(struct gy_chat_counts, member)},

@@ -107,6 +107,15 @@ static int put_standing(struct gy_chat_db *db, uint32_t room,
     return db_finish(db, statement);
 }
 
+static int do_standings(struct gy_chat_db *db, const struct gy_chat_job *job)
+{
+    int code = 0;
+    for (uint32_t i = 0; i < job->standing_count && code == 0; i++) {
+        code = put_standing(db, job->room, &job->standings[i]);
+    }
+    return code;
+}
+
 static int make_room(struct gy_chat_db *db, struct gy_chat_job *job)
 {
     sqlite3_stmt *statement = db_take(db, STATEMENT_ROOM_MAKE);
@@ -475,8 +484,7 @@ static int do_job(struct gy_chat_db *db, struct gy_chat_job *job)
     case GY_CHAT_JOB_READ:
         return do_read(db, job);
     case GY_CHAT_JOB_STANDING:
-        gy_assert(job->standing_count == 1);
-        return put_standing(db, job->room, &job->standings[0]);
+        return do_standings(db, job);
     case GY_CHAT_JOB_SETTINGS:
         return do_settings(db, job);
     case GY_CHAT_JOB_ROOMS:

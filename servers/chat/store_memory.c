@@ -435,7 +435,11 @@ static int do_read(struct gy_chat_memory *memory, struct gy_chat_job *job)
 static int do_standing(struct gy_chat_memory *memory, const struct gy_chat_job *job)
 {
     struct room *room = find_room(memory, job->room);
-    return room != NULL ? put_standing(room, &job->standings[0]) : GY_ENOTFOUND;
+    int code = room != NULL ? 0 : GY_ENOTFOUND;
+    for (uint32_t i = 0; i < job->standing_count && code == 0; i++) {
+        code = put_standing(room, &job->standings[i]);
+    }
+    return code;
 }
 
 /* ---- accounts ---- */

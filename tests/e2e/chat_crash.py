@@ -23,8 +23,6 @@ chat {
     web 127.0.0.1:{other};
     store {folder}/chat.db;
     password-cost 10;
-    requests off;
-    input off;
     {more}
 }
 """
@@ -33,8 +31,8 @@ chat {
 class Chat(Configured):
     """A chat server of a file."""
 
-    def __init__(self, more="", workers=2, config=CONFIG):
-        super().__init__(config.replace("{workers}", str(workers)).replace("{more}", more))
+    def __init__(self, more="", workers=2, config=CONFIG, rates="requests off; input off;"):
+        super().__init__(config.replace("{workers}", str(workers)).replace("{more}", rates + more))
 
     def answers(self):
         try:

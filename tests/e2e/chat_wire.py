@@ -5,6 +5,7 @@ import socket
 import struct
 import time
 
+from harness import equal
 from websocket_peer import BINARY, CLOSE, PING, PONG, Peer
 
 NONE = 2 ** 64 - 1
@@ -36,12 +37,12 @@ TYPES = {
     0x13: ("QUIT", "reason:s"),
     0x41: ("WELCOME", "version:1 features:4 frame_max:4 ping_ms:4 now:8 server:s"),
     0x42: ("OK", ""),
-    0x43: ("IDENTITY", "user:8 kind:1 nick:s token:S"),
+    0x43: ("IDENTITY", "user:8 sort:1 nick:s token:S"),
     0x44: ("JOINED", "room:4 first:8 last:8 role:1 slow_ms:4 name:s topic:S"),
     0x45: ("ROOM", "members:4 name:s topic:S"),
     0x46: ("MEMBER", "room:4 role:1 status:1 nick:s note:s"),
     0x47: ("ACK", "room:4 client_id:8 id:8 time:8"),
-    0x48: ("MESSAGE", "room:4 id:8 time:8 kind:1 target:8 sender:s contents:S"),
+    0x48: ("MESSAGE", "room:4 id:8 time:8 sort:1 target:8 sender:s contents:S"),
     0x49: ("GAP", "room:4 first:8 last:8 why:1"),
     0x4a: ("END", "more:1"),
     0x4b: ("CAME", "room:4 what:1 role:1 nick:s other:s"),
@@ -203,8 +204,8 @@ class Browser(Client):
     """The same inside a WebSocket."""
 
     def open(self, port):
-        self.peer = Peer(port, "/chat", "Sec-WebSocket-Protocol: gyre-chat-1", f"Origin: http://127.0.0.1:{port}",
-                         seconds=self.seconds)
+        self.peer = Peer(port, "/chat", "Sec-WebSocket-Protocol: gyre-chat-1", "Origin: http://test", seconds=self.seconds)
+        equal(self.peer.handshake.status, 101, "the handshake")
         self.closed = None
 
     def close(self):
