@@ -477,6 +477,8 @@ void gy_chat_hub_stored(struct gy_chat_hub *hub, struct gy_chat_job *job)
     case TASK_APPEND:
         gy_chat_append_stored(hub, job); /* frees it */
         return;
+    case TASK_FORGET:
+        break;
     case TASK_SETTLE:
         gy_chat_settled(hub, job);
         break;

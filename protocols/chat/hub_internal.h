@@ -263,6 +263,7 @@ struct gy_chat_entering;
 enum gy_chat_task_type {
     TASK_OPEN = 1,
     TASK_APPEND,
+    TASK_FORGET,
     TASK_SETTLE,  /* a standing or a setting that was asked for */
     TASK_CATCH,   /* a worker that is behind */
     TASK_SPILL,   /* a subscription */

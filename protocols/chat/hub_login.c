@@ -29,7 +29,6 @@ struct gy_chat_entering {
     uint8_t method;
     uint8_t step;
     bool unknown; /* there is no such account, or it has no password */
-    bool certified;
     uint8_t nick_bytes;
     char nick[256];
     struct gy_chat_canonical canonical;
@@ -550,6 +549,12 @@ void gy_chat_login_request(struct gy_chat_hub *hub, struct gy_chat_member *membe
     entering->tag = frame->tag;
     member->entering = entering;
     struct gy_chat_text nick = nick_in(frame);
+    struct gy_chat_text subject;
+    bool certified = frame->type == GY_CHAT_LOGIN &&
+                     frame->body.login.method == GY_CHAT_CERTIFICATE && nick.length == 0;
+    if (certified && hub->ops.certificate(hub->context, member, &subject)) {
+        nick = subject; /* who names nobody is whom the certificate names */
+    }
     if (gy_chat_nick_check(nick, &entering->canonical, &why) != 0) {
         char sentence[256];
         snprintf(sentence, sizeof sentence, "The nick cannot be used: %s.", why);

@@ -320,6 +320,26 @@ static void announce_role(struct gy_chat_hub *hub, struct gy_chat_room *room, ui
     to_all_workers(hub, room, &note);
 }
 
+/* Whoever gave the room away is an operator from now on. */
+static void step_back(struct gy_chat_hub *hub, struct gy_chat_room *room, uint64_t user)
+{
+    const struct gy_chat_standing standing = {.user = user, .role = GY_CHAT_ROLE_OPERATOR};
+    standing_put(hub, room->owned, &standing);
+    struct gy_chat_job *job = gy_chat_hub_job(hub, GY_CHAT_JOB_STANDING, TASK_FORGET);
+    if (job == NULL) {
+        return; /* two owners, when the room is opened next */
+    }
+    job->room = room->number;
+    job->standings = hub->ops.job_take(job, sizeof standing);
+    if (job->standings == NULL) {
+        hub->ops.job_free(job);
+        return;
+    }
+    job->standings[0] = standing;
+    job->standing_count = 1;
+    gy_chat_hub_submit(hub, job);
+}
+
 /* What was stored takes effect, and is said. */
 static void settled(struct gy_chat_hub *hub, struct gy_chat_room *room,
                     const struct gy_chat_note *note, const struct gy_chat_standing *standing)
@@ -341,8 +361,7 @@ static void settled(struct gy_chat_hub *hub, struct gy_chat_room *room,
         room->owned->slowed_count = 0;
     }
     if (note->type == NOTE_MODERATE && note->action == GY_CHAT_MAKE_OWNER) {
-        struct gy_chat_standing mine = {.user = note->user, .role = GY_CHAT_ROLE_OPERATOR};
-        standing_put(hub, room->owned, &mine);
+        step_back(hub, room, note->user);
         announce_role(hub, room, note->user, note->nick, note->nick);
     }
     bool leaves = note->type == NOTE_MODERATE &&
@@ -396,8 +415,7 @@ static void settle(struct gy_chat_hub *hub, struct gy_chat_room *room,
     task->owned = room;
     job->room = room->number;
     if (standing != NULL) {
-        /* Whoever gives the room away becomes an operator: two standings, the new owner's first. */
-        job->standings = hub->ops.job_take(job, 2 * sizeof *standing);
+        job->standings = hub->ops.job_take(job, sizeof *standing);
         if (job->standings == NULL) {
             hub->ops.job_free(job);
             gy_chat_note_refuse(hub, note, GY_CHAT_BUSY, 1000,
@@ -405,9 +423,7 @@ static void settle(struct gy_chat_hub *hub, struct gy_chat_room *room,
             return;
         }
         job->standings[0] = *standing;
-        job->standings[1] =
-            (struct gy_chat_standing){.user = note->user, .role = GY_CHAT_ROLE_OPERATOR};
-        job->standing_count = note->action == GY_CHAT_MAKE_OWNER ? 2 : 1;
+        job->standing_count = 1;
     } else {
         bool topic = note->type != NOTE_MODERATE;
         uint32_t slow_ms = note->seconds > UINT32_MAX / 1000 ? UINT32_MAX : note->seconds * 1000;

@@ -7,13 +7,14 @@ usage: GYRE=build/release/gyre tests/e2e/chat_crash.py [ROUNDS [WRITERS [WINDOW]
 import os
 import random
 import signal
+import subprocess
 import sys
 import threading
 import time
 
 from chat_wire import NONE, SPILL, TOKEN, Client, Ended
 from configured import Configured
-from harness import equal, true, until
+from harness import PROGRAM, equal, true, until
 
 CONFIG = """workers {workers};
 admin 127.0.0.1:{admin};
@@ -45,9 +46,27 @@ class Chat(Configured):
         return kind(self.ports[port])
 
     def serving(self):
-        """The process that serves, of its supervisor."""
+        """The process that serves, of its supervisor; None: there is none now."""
         with open(f"/proc/{self.pid}/task/{self.pid}/children", encoding="ascii") as file:
-            return [int(pid) for pid in file.read().split()][-1]
+            return ([int(pid) for pid in file.read().split()] or [None])[-1]
+
+    def kill_serving(self):
+        until(self.serving, "there is a process that serves", 30)
+        os.kill(self.serving(), signal.SIGKILL)
+
+    def kill_all(self):
+        """The supervisor too; and all of it begins anew, without waiting longer each time."""
+        os.killpg(self.pid, signal.SIGKILL)
+        for _ in range(50):
+            self.process.wait()
+            self.process.stdout.close()
+            self.process = subprocess.Popen([PROGRAM, "serve", "--config", self.file], stdin=subprocess.DEVNULL,
+                                            stdout=subprocess.PIPE, stderr=self.errors, start_new_session=True)
+            self.pid = self.process.pid
+            if self.process.stdout.readline():
+                return
+            time.sleep(0.05)  # what the killed one's ring held is given back a moment later
+        raise AssertionError(f"it does not begin again: {self.log()[-1000:]}")
 
     def guest(self, nick, kind=Client, features=0):
         client = self.client(kind, "port" if kind is Client else "other")
@@ -144,8 +163,8 @@ def check(chat, writers):
     return messages
 
 
-def crash(chat, rounds, writers=4, window=16, pause=0.4):
-    """Kills the serving process `rounds` times. How many messages were acknowledged."""
+def crash(chat, rounds, writers=4, window=16, pause=0.4, kill=Chat.kill_serving):
+    """Kills it `rounds` times. How many messages were acknowledged."""
     threads = [Writer(chat, number, window) for number in range(writers)]
     for thread in threads:
         thread.begin()
@@ -154,7 +173,7 @@ def crash(chat, rounds, writers=4, window=16, pause=0.4):
         until(lambda: sum(len(thread.acked) for thread in threads) > acked + 20 or
               any(thread.error for thread in threads), "messages are acknowledged again", 40)  # pylint: disable=cell-var-from-loop
         time.sleep(pause * random.random())
-        os.kill(chat.serving(), signal.SIGKILL)
+        kill(chat)
     until(chat.answers, "it serves again", 30)
     for thread in threads:
         thread.stopping = True
@@ -169,7 +188,7 @@ def crash(chat, rounds, writers=4, window=16, pause=0.4):
 def main(rounds=50, writers=8, window=32):
     with Chat() as chat:
         began = time.monotonic()
-        count = crash(chat, int(rounds), int(writers), int(window))
+        count = crash(chat, int(rounds), int(writers), int(window), kill=Chat.kill_all)
         print(f"{rounds} kills, {count} messages acknowledged in {time.monotonic() - began:.1f} s: none lost, none "
               "doubled, all in order")
 

@@ -1,12 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """gyre chat serve: people, rooms and histories; browsers and the book's clients among them; what goes wrong."""
 
-import os
 import signal
 import socket
 import struct
-import subprocess
-import time
 
 from chat_crash import Chat, crash
 from chat_wire import (BAN, DISCONNECT, DROP_OLDEST, KICK, LATEST_ONLY, MUST, MUTE, NONE, OPERATOR, PASSWORD, SLOW, SPILL,
@@ -95,7 +92,7 @@ def history_is_there_after_a_restart_and_is_paged():
                 equal(anna.send("attic", f"{number}").id, number)
             equal(anna.ask("EDIT", room=anna.room["attic"], client_id=0, target=30, contents="thirty").id, 31)
             equal(anna.ask("DELETE", room=anna.room["attic"], client_id=0, target=29).id, 32)
-        os.kill(chat.serving(), signal.SIGKILL)
+        chat.kill_serving()
         until(chat.answers, "it serves again")
         with chat.guest("bert") as bert:
             joined, messages = bert.join("attic", history=5)
@@ -289,7 +286,7 @@ def a_reload_moves_people_and_they_resume_without_a_gap():
 @test
 def nothing_acknowledged_is_lost_by_kill_9():
     with Chat() as chat:
-        true(crash(chat, 4, writers=3, window=8, pause=0.2) > 100, "much was said")
+        true(crash(chat, 3, writers=3, window=8, pause=0.2) > 50, "much was said")
 
 
 @test
