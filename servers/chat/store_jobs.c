@@ -47,7 +47,7 @@ static int room_span(struct gy_chat_db *db, struct gy_chat_job *job, int64_t las
         return code;
     }
     job->last = (uint64_t)(last.id > last_id ? last.id : last_id);
-    job->first = first.id != 0 ? (uint64_t)first.id : job->last + (job->last != 0);
+    job->first = first.id != 0 ? (uint64_t)first.id : job->last + 1;
     return 0;
 }
 

@@ -156,6 +156,23 @@ def rooms_are_moderated():
 
 
 @test
+def operators_of_the_server_may_do_in_every_room_what_its_owner_may():
+    with Chat("operators Root;") as chat, chat.guest("owner") as owner, chat.client() as root:
+        owner.join("court")
+        room = owner.room["court"]
+        with chat.guest("root") as guest:  # the nick alone is not it
+            guest.join("court")
+            equal(guest.ask("MODERATE", room=room, client_id=0, action=KICK, nick="owner").error, "forbidden")
+        root.hello()
+        equal(root.ask("REGISTER", nick="root", password="a long password").kind, "IDENTITY")
+        equal(root.join("court")[0].role, 2)
+        equal([frame.name for frame in root.ask_all("ROOMS", prefix="", after="", max=10)[:-1]], ["court"])
+        equal({frame.nick for frame in root.ask_all("MEMBERS", room=room, after="", max=10)[:-1]}, {"owner", "root"})
+        equal(root.ask("TOPIC", room=room, client_id=0, topic="maintenance at ten").kind, "ACK")
+        equal(owner.hear("MESSAGE", sort=3).contents, "maintenance at ten")
+
+
+@test
 def clients_of_the_book_share_the_lobby_with_all_others():
     with Chat("lobby square;") as chat, chat.guest("anna") as anna, chat.guest("cora", Browser) as cora:
         anna.join("square")
