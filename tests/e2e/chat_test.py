@@ -5,8 +5,9 @@ import signal
 import socket
 import struct
 
+import secure
 from chat_crash import Chat, crash
-from chat_wire import (BAN, DISCONNECT, DROP_OLDEST, KICK, LATEST_ONLY, MUST, MUTE, NONE, OPERATOR, PASSWORD, SLOW, SPILL,
+from chat_wire import (BAN, CERTIFICATE, DISCONNECT, DROP_OLDEST, KICK, LATEST_ONLY, MUST, MUTE, NONE, OPERATOR, PASSWORD, SLOW, SPILL,
                        TOKEN, Book, Browser, Client, Ended, encode)
 from harness import PROGRAM, equal, free_ports, output_of, run, test, true, until
 from websocket_peer import CLOSE, TEXT, Peer
@@ -346,6 +347,53 @@ def floods_are_slowed_down_and_then_ended():
         true(errors.count("too-fast") >= 100, f"it was told: {len(errors)}")
         true(sum(frame.kind == "ACK" for frame in frames) < 30, "few were taken")
         true(chat.metrics()['gyre_chat_refused_total{reason="flood",server="chat"}'] >= 1, "it is counted")
+
+
+class SecureClient(Client):
+    """Over TLS, with a client's certificate or without."""
+
+    using = None
+
+    def open(self, port):
+        super().open(port)
+        self.socket = self.using.wrap_socket(self.socket, server_hostname="localhost")
+
+
+def secure_client(chat, certificate=None):
+    SecureClient.using = secure.context()
+    if certificate is not None:
+        SecureClient.using.load_cert_chain(secure.path_of(certificate + ".pem"), secure.path_of(certificate + ".key"))
+    client = chat.client(SecureClient, "spare")
+    equal(client.hello().kind, "WELCOME")
+    return client
+
+
+@test
+def a_certificate_logs_in_over_tls():
+    more = (f"listen-tls 127.0.0.1:{{spare}}; certificate {secure.path_of('localhost.pem')}; "
+            f"client-certificates optional {secure.path_of('authority.pem')};")
+    with Chat(more) as chat:
+        with secure_client(chat, "a_customer") as client:
+            answer = client.ask("REGISTER", nick="customer", password="a long password")
+            equal(answer.kind, "IDENTITY", str(answer))
+            user = answer.user
+        with secure_client(chat, "a_customer") as client:
+            equal(client.login("customer", CERTIFICATE).user, user)
+            equal(client.join("hall")[0].kind, "JOINED")
+            equal(client.send("hall", "x" * 15000).kind, "ACK")
+        with secure_client(chat) as client:
+            equal(client.login("customer", CERTIFICATE).error, "refused")
+        with chat.client() as client:
+            client.hello()
+            equal(client.login("customer", CERTIFICATE).error, "refused")
+
+
+@test
+def the_page_over_https():
+    config = ("workers 1; chat { listen 127.0.0.1:{port}; store memory; web-tls 127.0.0.1:{other}; "
+              f"certificate {secure.path_of('localhost.pem')}; }}")
+    with Chat(config=config) as chat, secure.Secure(chat.ports["other"]) as connection:
+        equal(connection.get("/").status, 200)
 
 
 @test
