@@ -287,12 +287,11 @@ void gy_chat_hub_detach(struct gy_chat_member *member)
     while (member->subscriptions != NULL) {
         struct gy_chat_subscription *subscription = member->subscriptions;
         struct gy_chat_room *room = subscription->room;
-        const struct gy_chat_frame frame = {
-            .type = GY_CHAT_CAME,
-            .body.came = {.room = room->number,
-                          .what = GY_CHAT_HAS_LEFT,
-                          .role = subscription->role,
-                          .nick = gy_chat_member_nick(member)}};
+        const struct gy_chat_frame frame = {.type = GY_CHAT_CAME,
+                                            .body.came = {.room = room->number,
+                                                          .what = GY_CHAT_HAS_LEFT,
+                                                          .role = subscription->role,
+                                                          .nick = gy_chat_member_nick(member)}};
         bool inbox = subscription->inbox;
         gy_chat_unsubscribe(hub, subscription);
         if (!inbox) {
@@ -478,6 +477,8 @@ void gy_chat_hub_stored(struct gy_chat_hub *hub, struct gy_chat_job *job)
     case TASK_APPEND:
         gy_chat_append_stored(hub, job); /* frees it */
         return;
+    case TASK_FORGET:
+        break;
     case TASK_SETTLE:
         gy_chat_settled(hub, job);
         break;

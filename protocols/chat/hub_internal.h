@@ -222,7 +222,7 @@ struct gy_chat_room {
     uint32_t owner;
     uint32_t joining; /* questions to the owner that are not answered */
     uint32_t slow_ms;
-    uint32_t told; /* members that the owner was told of */
+    uint32_t told;        /* members that the owner was told of */
     uint64_t first, last; /* ids: of the history; `last` is the last that was passed on here */
     uint64_t target;      /* a worker that is behind reads up to here */
     uint64_t idle_ms;     /* since when nobody is in it */
@@ -263,6 +263,7 @@ struct gy_chat_entering;
 enum gy_chat_task_type {
     TASK_OPEN = 1,
     TASK_APPEND,
+    TASK_FORGET,
     TASK_SETTLE,  /* a standing or a setting that was asked for */
     TASK_CATCH,   /* a worker that is behind */
     TASK_SPILL,   /* a subscription */

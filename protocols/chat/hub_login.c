@@ -29,7 +29,6 @@ struct gy_chat_entering {
     uint8_t method;
     uint8_t step;
     bool unknown; /* there is no such account, or it has no password */
-    bool certified;
     uint8_t nick_bytes;
     char nick[256];
     struct gy_chat_canonical canonical;
@@ -232,13 +231,13 @@ static void entered(struct gy_chat_hub *hub, struct gy_chat_entering *entering)
         tell_rooms(hub, member, (struct gy_chat_text){before, before_bytes});
     }
     char token[GY_CHAT_TOKEN_MAX];
-    struct gy_chat_frame frame = {
-        .type = GY_CHAT_IDENTITY,
-        .tag = entering->tag,
-        .body.identity = {
-            .user = member->user,
-            .kind = member->user & GY_CHAT_GUEST_BIT ? GY_CHAT_IS_GUEST : GY_CHAT_IS_ACCOUNT,
-            .nick = gy_chat_member_nick(member)}};
+    struct gy_chat_frame frame = {.type = GY_CHAT_IDENTITY,
+                                  .tag = entering->tag,
+                                  .body.identity = {.user = member->user,
+                                                    .kind = member->user & GY_CHAT_GUEST_BIT
+                                                                ? GY_CHAT_IS_GUEST
+                                                                : GY_CHAT_IS_ACCOUNT,
+                                                    .nick = gy_chat_member_nick(member)}};
     frame.body.identity.token = (struct gy_chat_text){
         token, hub->ops.token_make(hub->context, member->user, canonical, token)};
     gy_chat_hub_write(hub, member, &frame);
@@ -307,8 +306,7 @@ static void make_account(struct gy_chat_hub *hub, struct gy_chat_entering *enter
     memcpy(job->account.salt, entering->check.salt, sizeof job->account.salt);
     memcpy(job->account.hash, entering->check.hash, sizeof job->account.hash);
     job->account.cost_log2 = entering->check.cost_log2;
-    job->account.certificate =
-        (struct gy_chat_text){entering->subject, entering->subject_bytes};
+    job->account.certificate = (struct gy_chat_text){entering->subject, entering->subject_bytes};
     entering->step = STEP_MAKE;
     gy_chat_hub_submit(hub, job);
 }
@@ -434,8 +432,8 @@ void gy_chat_login_claimed(struct gy_chat_hub *hub, const struct gy_chat_note *a
     struct gy_chat_entering *entering = (struct gy_chat_entering *)(uintptr_t)answer->client_id;
     if (answer->what == GY_CHAT_ERROR) {
         char sentence[GY_CHAT_SENTENCE_MAX + 1];
-        uint32_t length = answer->text.length < GY_CHAT_SENTENCE_MAX ? answer->text.length
-                                                                     : GY_CHAT_SENTENCE_MAX;
+        uint32_t length =
+            answer->text.length < GY_CHAT_SENTENCE_MAX ? answer->text.length : GY_CHAT_SENTENCE_MAX;
         memcpy(sentence, answer->text.bytes, length);
         sentence[length] = 0;
         refuse(hub, entering, (enum gy_chat_code)answer->code, answer->seconds, sentence);
@@ -551,6 +549,12 @@ void gy_chat_login_request(struct gy_chat_hub *hub, struct gy_chat_member *membe
     entering->tag = frame->tag;
     member->entering = entering;
     struct gy_chat_text nick = nick_in(frame);
+    struct gy_chat_text subject;
+    bool certified = frame->type == GY_CHAT_LOGIN &&
+                     frame->body.login.method == GY_CHAT_CERTIFICATE && nick.length == 0;
+    if (certified && hub->ops.certificate(hub->context, member, &subject)) {
+        nick = subject; /* who names nobody is whom the certificate names */
+    }
     if (gy_chat_nick_check(nick, &entering->canonical, &why) != 0) {
         char sentence[256];
         snprintf(sentence, sizeof sentence, "The nick cannot be used: %s.", why);
@@ -609,8 +613,7 @@ void gy_chat_person_found(struct gy_chat_hub *hub, struct gy_chat_job *job)
     if (job->result == 0) {
         pass_on(hub, &task->note, job->account.user);
     } else if (job->result == GY_ENOTFOUND) {
-        gy_chat_note_refuse(hub, &task->note, GY_CHAT_ABSENT, 0,
-                            "There is nobody with this nick.");
+        gy_chat_note_refuse(hub, &task->note, GY_CHAT_ABSENT, 0, "There is nobody with this nick.");
     } else {
         gy_chat_note_refuse(hub, &task->note, GY_CHAT_STORAGE, 5000,
                             "Accounts cannot be read now: try again later.");

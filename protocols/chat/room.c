@@ -107,8 +107,7 @@ static bool is_unused(const struct gy_chat_hub *hub, const struct gy_chat_room *
     if (owned == NULL) {
         return true;
     }
-    if (owned->jobs > 0 || owned->filling != NULL || owned->flying != NULL ||
-        owned->waiting > 0) {
+    if (owned->jobs > 0 || owned->filling != NULL || owned->flying != NULL || owned->waiting > 0) {
         return false;
     }
     for (uint32_t i = 0; i < hub->config.workers; i++) {
@@ -135,8 +134,7 @@ static bool own(struct gy_chat_hub *hub, struct gy_chat_room *room)
     if (room->owned == NULL) {
         return false;
     }
-    room->owned->peers =
-        gy_chat_hub_memory(hub, hub->config.workers * sizeof *room->owned->peers);
+    room->owned->peers = gy_chat_hub_memory(hub, hub->config.workers * sizeof *room->owned->peers);
     if (room->owned->peers == NULL) {
         gy_chat_hub_return(hub, room->owned, sizeof *room->owned);
         room->owned = NULL;

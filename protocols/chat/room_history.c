@@ -78,16 +78,14 @@ void gy_chat_history_add(struct gy_chat_hub *hub, struct gy_chat_room *room,
     const struct gy_chat_hub_config *config = &hub->config;
     size_t bytes = past_size(past);
     gy_assert(history->count == 0 || past->id == history->first + history->count);
-    while (history->count > 0 &&
-           (history->bytes + bytes > config->history_bytes ||
-            hub->counters.history_bytes + bytes > config->histories_bytes)) {
+    while (history->count > 0 && (history->bytes + bytes > config->history_bytes ||
+                                  hub->counters.history_bytes + bytes > config->histories_bytes)) {
         drop_oldest(hub, history);
     }
     struct gy_chat_past *copy = NULL;
     if (bytes <= config->history_bytes &&
         hub->counters.history_bytes + bytes <= config->histories_bytes) {
-        if (history->count == history->capacity && !ring_grow(hub, history) &&
-            history->count > 0) {
+        if (history->count == history->capacity && !ring_grow(hub, history) && history->count > 0) {
             drop_oldest(hub, history);
         }
         copy = history->capacity == 0 ? NULL : gy_chat_hub_memory(hub, bytes);
@@ -183,14 +181,13 @@ static int write_entry(struct gy_chat_hub *hub, struct gy_chat_member *member, u
 static void write_gap(struct gy_chat_hub *hub, struct gy_chat_subscription *subscription,
                       uint64_t last, enum gy_chat_gap why)
 {
-    struct gy_chat_frame frame = {
-        .type = GY_CHAT_GAP,
-        .tag = subscription->joining ? subscription->tag : 0,
-        .flags = subscription->joining ? GY_CHAT_MORE : 0,
-        .body.gap = {.room = subscription->room->number,
-                     .first = subscription->next_id,
-                     .last = last,
-                     .why = (uint8_t)why}};
+    struct gy_chat_frame frame = {.type = GY_CHAT_GAP,
+                                  .tag = subscription->joining ? subscription->tag : 0,
+                                  .flags = subscription->joining ? GY_CHAT_MORE : 0,
+                                  .body.gap = {.room = subscription->room->number,
+                                               .first = subscription->next_id,
+                                               .last = last,
+                                               .why = (uint8_t)why}};
     gy_assert(last >= subscription->next_id);
     hub->counters.gaps++;
     hub->counters.dropped += last + 1 - subscription->next_id;
@@ -286,8 +283,7 @@ void gy_chat_spill(struct gy_chat_hub *hub, struct gy_chat_subscription *subscri
         if (member->ended) {
             return;
         }
-        const struct gy_chat_past *past =
-            gy_chat_history_at(&room->history, subscription->next_id);
+        const struct gy_chat_past *past = gy_chat_history_at(&room->history, subscription->next_id);
         if (member->out->length > hub->config.mark_bytes) {
             hub->ops.wake(hub->context, member);
             return;
@@ -353,10 +349,10 @@ void gy_chat_spill_read(struct gy_chat_hub *hub, struct gy_chat_job *job)
     }
     if (goes_on && subscription->next_id == job->point + 1 && subscription->next_id <= last) {
         /* There is nothing, or it cannot be read: said, rather than waited for. */
-        uint64_t until = job->result == 0 && job->first > subscription->next_id &&
-                                 job->first <= last
-                             ? job->first - 1
-                             : last;
+        uint64_t until =
+            job->result == 0 && job->first > subscription->next_id && job->first <= last
+                ? job->first - 1
+                : last;
         write_gap(hub, subscription, until, GY_CHAT_GAP_RETENTION);
     }
     if (member->ended) {

@@ -87,8 +87,8 @@ static uint64_t begin_at(const struct gy_chat_hub *hub, const struct gy_chat_not
     uint64_t last = answer->id;
     uint64_t since = answer->target;
     if (since == GY_CHAT_NONE) {
-        uint64_t history = answer->count < hub->config.page_max ? answer->count
-                                                                : hub->config.page_max;
+        uint64_t history =
+            answer->count < hub->config.page_max ? answer->count : hub->config.page_max;
         return last > history ? last - history + 1 : 1;
     }
     return since < last ? since + 1 : last + 1;
@@ -338,10 +338,8 @@ void gy_chat_join_take(struct gy_chat_hub *hub, const struct gy_chat_note *note)
                                   .text = room->topic};
     struct gy_chat_frame came = {
         .type = GY_CHAT_CAME,
-        .body.came = {.room = room->number,
-                      .what = GY_CHAT_HAS_JOINED,
-                      .role = role,
-                      .nick = note->nick}};
+        .body.came = {
+            .room = room->number, .what = GY_CHAT_HAS_JOINED, .role = role, .nick = note->nick}};
     if (room->owned->inbox_of == 0) {
         gy_chat_notice(hub, room, &came);
     }

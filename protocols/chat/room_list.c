@@ -53,8 +53,7 @@ static void rows_put(struct member_rows *rows, const struct member_row *row)
     if (rows->count < rows->most) {
         rows->count++;
     }
-    memmove(&rows->rows[low + 1], &rows->rows[low],
-            (rows->count - 1 - low) * sizeof rows->rows[0]);
+    memmove(&rows->rows[low + 1], &rows->rows[low], (rows->count - 1 - low) * sizeof rows->rows[0]);
     rows->rows[low] = *row;
 }
 
@@ -128,12 +127,12 @@ static void next_worker(struct gy_chat_hub *hub, const struct gy_chat_note *note
         }
         return;
     }
-    struct gy_chat_note answer = {
-        .what = GY_CHAT_END,
-        .room = note->room,
-        .count = note->count,
-        .flag = note->type == NOTE_MEMBERS ? found > note->count : note->flag,
-        .text = text};
+    struct gy_chat_note answer = {.what = GY_CHAT_END,
+                                  .room = note->room,
+                                  .count = note->count,
+                                  .flag =
+                                      note->type == NOTE_MEMBERS ? found > note->count : note->flag,
+                                  .text = text};
     gy_chat_note_answer(hub, note, &answer);
 }
 
@@ -247,8 +246,8 @@ void gy_chat_rooms_read(struct gy_chat_hub *hub, struct gy_chat_job *job)
     gy_chat_hub_finished(hub, member);
     size_t bytes = 1;
     for (uint32_t i = 0; i < job->entry_count; i++) {
-        bytes += sizeof(struct room_row) + job->entries[i].from.length +
-                 job->entries[i].contents.length;
+        bytes +=
+            sizeof(struct room_row) + job->entries[i].from.length + job->entries[i].contents.length;
     }
     char *all = hub->ops.job_take(job, bytes);
     if (all == NULL || (job->result != 0 && job->result != GY_ENOTFOUND)) {

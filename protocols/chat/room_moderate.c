@@ -48,8 +48,7 @@ static int standing_put(struct gy_chat_hub *hub, struct gy_chat_owned *owned,
         }
         if (owned->standings != NULL) {
             memcpy(standings, owned->standings, owned->standing_count * sizeof *standings);
-            gy_chat_hub_return(hub, owned->standings,
-                               owned->standing_capacity * sizeof *standings);
+            gy_chat_hub_return(hub, owned->standings, owned->standing_capacity * sizeof *standings);
         }
         owned->standings = standings;
         owned->standing_capacity = wider;
@@ -74,9 +73,11 @@ int gy_chat_standings_load(struct gy_chat_hub *hub, struct gy_chat_room *room,
 uint8_t gy_chat_role_of(const struct gy_chat_hub *hub, const struct gy_chat_room *room,
                         uint64_t user)
 {
-    (void)hub;
     if (room->owned->inbox_of != 0) {
         return room->owned->inbox_of == user ? GY_CHAT_ROLE_OWNER : GY_CHAT_ROLE_MEMBER;
+    }
+    if (hub->ops.operates != NULL && hub->ops.operates(hub->context, user)) {
+        return GY_CHAT_ROLE_OWNER;
     }
     const struct gy_chat_standing *standing = gy_chat_standing_of(room, user);
     return standing == NULL ? GY_CHAT_ROLE_MEMBER : standing->role;
@@ -86,6 +87,9 @@ bool gy_chat_is_banned(const struct gy_chat_hub *hub, const struct gy_chat_room 
                        uint64_t user)
 {
     const struct gy_chat_standing *standing = gy_chat_standing_of(room, user);
+    if (hub->ops.operates != NULL && hub->ops.operates(hub->context, user)) {
+        return false;
+    }
     return standing != NULL && standing->banned &&
            (standing->banned_until_ms == 0 || standing->banned_until_ms > hub->wall_ms);
 }
@@ -278,16 +282,16 @@ static struct gy_chat_text sentence_of(const struct gy_chat_note *note, char *ro
         snprintf(span, sizeof span, " for %u s", note->seconds);
     }
     if (note->action == GY_CHAT_SLOW_MODE && note->seconds == 0) {
-        length = snprintf(room, bytes, "%.*s ended slow mode", (int)note->nick.length,
-                          note->nick.bytes);
+        length =
+            snprintf(room, bytes, "%.*s ended slow mode", (int)note->nick.length, note->nick.bytes);
     } else if (note->action == GY_CHAT_SLOW_MODE) {
         length = snprintf(room, bytes, "%.*s set slow mode: %u s between two messages",
                           (int)note->nick.length, note->nick.bytes, note->seconds);
     } else {
-        length = snprintf(room, bytes, "%.*s %s %.*s%s%s%.*s", (int)note->nick.length,
-                          note->nick.bytes, verbs[note->action], (int)note->name.length,
-                          note->name.bytes, span, note->text.length > 0 ? ": " : "",
-                          (int)note->text.length, note->text.bytes);
+        length =
+            snprintf(room, bytes, "%.*s %s %.*s%s%s%.*s", (int)note->nick.length, note->nick.bytes,
+                     verbs[note->action], (int)note->name.length, note->name.bytes, span,
+                     note->text.length > 0 ? ": " : "", (int)note->text.length, note->text.bytes);
     }
     gy_assert(length > 0 && (size_t)length < bytes);
     return (struct gy_chat_text){room, (uint32_t)length};
@@ -307,8 +311,8 @@ static void to_all_workers(struct gy_chat_hub *hub, const struct gy_chat_room *r
 static void announce_role(struct gy_chat_hub *hub, struct gy_chat_room *room, uint64_t user,
                           struct gy_chat_text nick, struct gy_chat_text by)
 {
-    uint8_t role = gy_chat_is_muted(hub, room, user) ? GY_CHAT_ROLE_MUTED
-                                                     : gy_chat_role_of(hub, room, user);
+    uint8_t role =
+        gy_chat_is_muted(hub, room, user) ? GY_CHAT_ROLE_MUTED : gy_chat_role_of(hub, room, user);
     const struct gy_chat_note note = {
         .type = NOTE_ROLE, .room = room->number, .role = role, .other = user};
     struct gy_chat_frame came = {.type = GY_CHAT_CAME,
@@ -319,6 +323,26 @@ static void announce_role(struct gy_chat_hub *hub, struct gy_chat_room *room, ui
                                                .other = by}};
     gy_chat_notice(hub, room, &came);
     to_all_workers(hub, room, &note);
+}
+
+/* Whoever gave the room away is an operator from now on. */
+static void step_back(struct gy_chat_hub *hub, struct gy_chat_room *room, uint64_t user)
+{
+    const struct gy_chat_standing standing = {.user = user, .role = GY_CHAT_ROLE_OPERATOR};
+    standing_put(hub, room->owned, &standing);
+    struct gy_chat_job *job = gy_chat_hub_job(hub, GY_CHAT_JOB_STANDING, TASK_FORGET);
+    if (job == NULL) {
+        return; /* two owners, when the room is opened next */
+    }
+    job->room = room->number;
+    job->standings = hub->ops.job_take(job, sizeof standing);
+    if (job->standings == NULL) {
+        hub->ops.job_free(job);
+        return;
+    }
+    job->standings[0] = standing;
+    job->standing_count = 1;
+    gy_chat_hub_submit(hub, job);
 }
 
 /* What was stored takes effect, and is said. */
@@ -342,17 +366,14 @@ static void settled(struct gy_chat_hub *hub, struct gy_chat_room *room,
         room->owned->slowed_count = 0;
     }
     if (note->type == NOTE_MODERATE && note->action == GY_CHAT_MAKE_OWNER) {
-        struct gy_chat_standing mine = {.user = note->user, .role = GY_CHAT_ROLE_OPERATOR};
-        standing_put(hub, room->owned, &mine);
+        step_back(hub, room, note->user);
         announce_role(hub, room, note->user, note->nick, note->nick);
     }
     bool leaves = note->type == NOTE_MODERATE &&
                   (note->action == GY_CHAT_KICK || note->action == GY_CHAT_BAN);
     if (leaves) {
-        struct gy_chat_note remove = {.type = NOTE_REMOVE,
-                                      .room = room->number,
-                                      .other = note->other,
-                                      .nick = note->nick};
+        struct gy_chat_note remove = {
+            .type = NOTE_REMOVE, .room = room->number, .other = note->other, .nick = note->nick};
         struct gy_chat_frame came = {.type = GY_CHAT_CAME,
                                      .body.came = {.room = room->number,
                                                    .what = GY_CHAT_WAS_KICKED,
@@ -387,8 +408,7 @@ static void settle(struct gy_chat_hub *hub, struct gy_chat_room *room,
     struct gy_chat_job *job =
         room->owned->settling
             ? NULL
-            : gy_chat_hub_job(hub,
-                              standing != NULL ? GY_CHAT_JOB_STANDING : GY_CHAT_JOB_SETTINGS,
+            : gy_chat_hub_job(hub, standing != NULL ? GY_CHAT_JOB_STANDING : GY_CHAT_JOB_SETTINGS,
                               TASK_SETTLE);
     struct gy_chat_task *task = job == NULL ? NULL : job->owner;
     if (job == NULL || gy_chat_note_into(hub, job, &task->note, note) != 0) {
@@ -400,8 +420,7 @@ static void settle(struct gy_chat_hub *hub, struct gy_chat_room *room,
     task->owned = room;
     job->room = room->number;
     if (standing != NULL) {
-        /* Whoever gives the room away becomes an operator: two standings, the new owner's first. */
-        job->standings = hub->ops.job_take(job, 2 * sizeof *standing);
+        job->standings = hub->ops.job_take(job, sizeof *standing);
         if (job->standings == NULL) {
             hub->ops.job_free(job);
             gy_chat_note_refuse(hub, note, GY_CHAT_BUSY, 1000,
@@ -409,13 +428,10 @@ static void settle(struct gy_chat_hub *hub, struct gy_chat_room *room,
             return;
         }
         job->standings[0] = *standing;
-        job->standings[1] = (struct gy_chat_standing){.user = note->user,
-                                                      .role = GY_CHAT_ROLE_OPERATOR};
-        job->standing_count = note->action == GY_CHAT_MAKE_OWNER ? 2 : 1;
+        job->standing_count = 1;
     } else {
         bool topic = note->type != NOTE_MODERATE;
-        uint32_t slow_ms =
-            note->seconds > UINT32_MAX / 1000 ? UINT32_MAX : note->seconds * 1000;
+        uint32_t slow_ms = note->seconds > UINT32_MAX / 1000 ? UINT32_MAX : note->seconds * 1000;
         job->topic = topic ? task->note.text : gy_chat_job_copy(hub, job, room->topic);
         job->slow_ms = topic ? room->slow_ms : slow_ms;
     }

@@ -453,8 +453,8 @@ void gy_chat_behind_take(struct gy_chat_hub *hub, const struct gy_chat_note *not
 static struct gy_chat_past *past_of_entry(struct gy_chat_hub *hub, struct gy_chat_job *job,
                                           const struct gy_chat_entry *entry)
 {
-    struct gy_chat_past *past = hub->ops.job_take(
-        job, sizeof *past + entry->from.length + entry->contents.length);
+    struct gy_chat_past *past =
+        hub->ops.job_take(job, sizeof *past + entry->from.length + entry->contents.length);
     if (past == NULL) {
         return NULL;
     }
@@ -494,8 +494,7 @@ void gy_chat_caught(struct gy_chat_hub *hub, struct gy_chat_job *job)
     uint32_t count = 0;
     for (uint32_t i = 0; past != NULL && i < job->entry_count; i++) {
         past[count] = past_of_entry(hub, job, &job->entries[i]);
-        if (past[count] == NULL ||
-            (count > 0 && past[count]->id != past[count - 1]->id + 1)) {
+        if (past[count] == NULL || (count > 0 && past[count]->id != past[count - 1]->id + 1)) {
             break; /* what is behind it is read again */
         }
         count++;
@@ -554,14 +553,14 @@ static void notices_deliver(struct gy_chat_hub *hub, struct gy_chat_room *room, 
 
 void gy_chat_notices_flush(struct gy_chat_hub *hub, struct gy_chat_room *room)
 {
-    for (uint32_t class = 0; class < NOTICE_CLASSES; class++) {
+    for (uint32_t class = 0; class < NOTICE_CLASSES; class ++) {
         struct gy_chat_notices *notices = &room->notices[class];
         if (notices->bytes == 0) {
             continue;
         }
         const struct gy_chat_note note = {
             .type = NOTE_NOTICES,
-            .what = (uint8_t)class,
+            .what = (uint8_t) class,
             .room = room->number,
             .text = {(const char *)notices->frames, notices->bytes},
         };

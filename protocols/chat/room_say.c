@@ -201,8 +201,8 @@ static void change(struct gy_chat_hub *hub, struct gy_chat_room *room,
         return;
     }
     enum gy_chat_code code;
-    const char *why = may_change(hub, room, note, past->user, past->kind,
-                                 past->contents_bytes == 0, &code);
+    const char *why =
+        may_change(hub, room, note, past->user, past->kind, past->contents_bytes == 0, &code);
     if (why != NULL) {
         gy_chat_note_refuse(hub, note, code, 0, why);
     } else {
@@ -212,8 +212,8 @@ static void change(struct gy_chat_hub *hub, struct gy_chat_room *room,
 
 void gy_chat_say_take(struct gy_chat_hub *hub, const struct gy_chat_note *note)
 {
-    struct gy_chat_room *room = note->flag ? gy_chat_room_for(hub, note, true)
-                                           : gy_chat_room_numbered(hub, note->room);
+    struct gy_chat_room *room =
+        note->flag ? gy_chat_room_for(hub, note, true) : gy_chat_room_numbered(hub, note->room);
     if (room == NULL || room->owned == NULL) {
         if (!note->flag) {
             gy_chat_note_refuse(hub, note, GY_CHAT_ABSENT, 0, "There is no such room.");
@@ -340,9 +340,9 @@ void gy_chat_append_add(struct gy_chat_hub *hub, struct gy_chat_room *room,
         owned->filling = append_make(hub, room);
     }
     struct gy_chat_append *append = owned->filling;
-    bool fits = append != NULL && append->count < hub->config.append_entries &&
-                (append->count == 0 ||
-                 append->bytes + note->text.length <= hub->config.append_bytes);
+    bool fits =
+        append != NULL && append->count < hub->config.append_entries &&
+        (append->count == 0 || append->bytes + note->text.length <= hub->config.append_bytes);
     if (!fits || append_put(hub, append, note) != 0) {
         gy_chat_note_refuse(hub, note, GY_CHAT_BUSY, 100,
                             "More is said in this room than can be stored: try again in a moment.");
@@ -469,10 +469,10 @@ static void append_committed(struct gy_chat_hub *hub, struct gy_chat_append *app
     bool lost = pasts == NULL;
     for (uint32_t i = 0, at = 0; i < append->count; i++) {
         const struct gy_chat_sender *sender = &append->senders[i];
-        const struct gy_chat_entry *entry = sender->twin ? &append->entries[i] : &job->entries[at++];
+        const struct gy_chat_entry *entry =
+            sender->twin ? &append->entries[i] : &job->entries[at++];
         struct gy_chat_note question = question_of(sender, entry);
-        struct gy_chat_seen *seen =
-            gy_chat_dedup_find(hub, dedup, entry->user, entry->client_id);
+        struct gy_chat_seen *seen = gy_chat_dedup_find(hub, dedup, entry->user, entry->client_id);
         if (sender->twin) {
             if (seen != NULL && !seen->under_way) {
                 acknowledge(hub, room, &question, seen->id, seen->time_ms);
