@@ -35,10 +35,9 @@ struct session_rig {
     bool in_websocket;
     int last; /* what gy_chat_session_read() last said */
     uint32_t buffers;
-    char told[SESSION_RIG_BYTES];
-    uint32_t told_bytes;
+    uint32_t told_bytes, sent_bytes;
+    char told[SESSION_RIG_BYTES]; /* from here on nothing is zeroed: a fuzzer opens many */
     uint8_t sent[SESSION_RIG_BYTES];
-    uint32_t sent_bytes;
     char text[4096];
 };
 
@@ -53,7 +52,8 @@ static inline void session_rig_slab(struct gy_slab *slab, size_t item_bytes, uin
 /* Memory and the env; limits may be changed before session_rig_begin(). */
 static inline void session_rig_prepare(struct session_rig *rig, uint32_t blocks, uint32_t links)
 {
-    memset(rig, 0, sizeof *rig);
+    memset(rig, 0, offsetof(struct session_rig, told));
+    rig->told[0] = 0;
     session_rig_slab(&rig->links, sizeof(struct gy_link), links);
     session_rig_slab(&rig->blocks, sizeof(struct gy_bump_block), blocks);
     gy_bump_init(&rig->bump, &rig->blocks);
