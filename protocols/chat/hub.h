@@ -163,6 +163,10 @@ struct gy_chat_hub_ops {
     /* The subject of the client certificate that the member's connection showed, if any. */
     bool (*certificate)(void *context, struct gy_chat_member *member, struct gy_chat_text *subject);
 
+    /* Whether an account may do in every room what its owner may (the server's own operators).
+     * NULL: nobody may. */
+    bool (*operates)(void *context, uint64_t user);
+
     uint64_t (*random)(void *context); /* that nobody can foresee */
 };
 

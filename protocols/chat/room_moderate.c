@@ -73,9 +73,11 @@ int gy_chat_standings_load(struct gy_chat_hub *hub, struct gy_chat_room *room,
 uint8_t gy_chat_role_of(const struct gy_chat_hub *hub, const struct gy_chat_room *room,
                         uint64_t user)
 {
-    (void)hub;
     if (room->owned->inbox_of != 0) {
         return room->owned->inbox_of == user ? GY_CHAT_ROLE_OWNER : GY_CHAT_ROLE_MEMBER;
+    }
+    if (hub->ops.operates != NULL && hub->ops.operates(hub->context, user)) {
+        return GY_CHAT_ROLE_OWNER;
     }
     const struct gy_chat_standing *standing = gy_chat_standing_of(room, user);
     return standing == NULL ? GY_CHAT_ROLE_MEMBER : standing->role;
@@ -85,6 +87,9 @@ bool gy_chat_is_banned(const struct gy_chat_hub *hub, const struct gy_chat_room 
                        uint64_t user)
 {
     const struct gy_chat_standing *standing = gy_chat_standing_of(room, user);
+    if (hub->ops.operates != NULL && hub->ops.operates(hub->context, user)) {
+        return false;
+    }
     return standing != NULL && standing->banned &&
            (standing->banned_until_ms == 0 || standing->banned_until_ms > hub->wall_ms);
 }

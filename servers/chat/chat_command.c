@@ -37,6 +37,7 @@ static void serve_help(FILE *out)
             "  --origin ORIGIN         pages of elsewhere that may connect, or any\n"
             "  --lobby ROOM            the room of the book's clients (default: lobby)\n"
             "  --name NAME             what the server calls itself (default: gyre)\n"
+            "  --operator NICK         an account that may do all in every room; may be repeated\n"
             "  --no-guests             only who has an account\n"
             "  --no-registering        no new accounts\n"
             "%s%s",
@@ -84,10 +85,15 @@ static int own_flag(struct gy_chat_flags *flags, int argc, char **argv, int *ind
         const char **target;
         struct gy_chat_flag_list *list;
     } const all[] = {
-        {"--store", &flags->store, NULL},    {"--lobby", &flags->lobby, NULL},
-        {"--name", &flags->name, NULL},      {"--tls", &flags->tls, NULL},
-        {"--web", NULL, &flags->web},        {"--web-tls", NULL, &flags->web_tls},
-        {"--origin", NULL, &flags->origins}, {"--listen-tls", NULL, &flags->tls_addresses},
+        {"--store", &flags->store, NULL},
+        {"--lobby", &flags->lobby, NULL},
+        {"--name", &flags->name, NULL},
+        {"--tls", &flags->tls, NULL},
+        {"--web", NULL, &flags->web},
+        {"--web-tls", NULL, &flags->web_tls},
+        {"--operator", NULL, &flags->operators},
+        {"--origin", NULL, &flags->origins},
+        {"--listen-tls", NULL, &flags->tls_addresses},
     };
     if (strcmp(argv[*index], "--no-guests") == 0) {
         flags->no_guests = true;
@@ -106,7 +112,8 @@ static int own_flag(struct gy_chat_flags *flags, int argc, char **argv, int *ind
             return gy_error_set(error, GY_EINVAL, "%s needs a value", all[i].name);
         }
         if (all[i].list != NULL) {
-            return add(all[i].list, all[i].name, value, all[i].list != &flags->origins, error);
+            bool address = all[i].list != &flags->origins && all[i].list != &flags->operators;
+            return add(all[i].list, all[i].name, value, address, error);
         }
         *all[i].target = value;
         return 1;

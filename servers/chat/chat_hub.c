@@ -175,7 +175,14 @@ static int hub_check(void *context, struct gy_chat_check *check)
 static uint32_t hub_token_make(void *context, uint64_t user, struct gy_chat_text nick, char *token)
 {
     const struct gy_chat_worker *own = context;
-    const struct gy_chat_server *server = own->server;
+    struct gy_chat_server *server = own->server;
+    /* Each identity comes along here: so the numbers of the server's operators are learnt. */
+    for (uint32_t i = 0; i < server->operator_count && (user & GY_CHAT_GUEST_BIT) == 0; i++) {
+        const struct gy_chat_canonical *name = &server->operators[i];
+        if (name->length == nick.length && memcmp(name->bytes, nick.bytes, nick.length) == 0) {
+            atomic_store(&server->operator_users[i], user);
+        }
+    }
     if (server->token_ms == 0) {
         return 0;
     }
@@ -189,6 +196,18 @@ static int hub_token_check(void *context, struct gy_chat_text token, struct gy_c
     const struct gy_chat_worker *own = context;
     return gy_chat_token_read(gy_chat_store_secret(own->server->opened), token, nick,
                               own->env.wall_ms, user);
+}
+
+static bool hub_operates(void *context, uint64_t user)
+{
+    const struct gy_chat_worker *own = context;
+    const struct gy_chat_server *server = own->server;
+    for (uint32_t i = 0; i < server->operator_count; i++) {
+        if (atomic_load_explicit(&server->operator_users[i], memory_order_relaxed) == user) {
+            return user != 0;
+        }
+    }
+    return false;
 }
 
 static uint64_t hub_random(void *context)
@@ -215,5 +234,6 @@ const struct gy_chat_hub_ops chat_hub_ops = {
     .token_make = hub_token_make,
     .token_check = hub_token_check,
     .certificate = hub_certificate,
+    .operates = hub_operates,
     .random = hub_random,
 };

@@ -213,6 +213,19 @@ static int take_move_to(void *context, const struct gy_config_directive *directi
                : 0;
 }
 
+static int take_operators(void *context, const struct gy_config_directive *directive,
+                          struct gy_error *error)
+{
+    struct server *server = context;
+    struct gy_error why = {0};
+    for (uint32_t i = 0; i < directive->value_count; i++) {
+        if (gy_chat_server_operator(&server->chat, directive->values[i], &why) != 0) {
+            return gy_config_error(directive, error, "%s", why.message);
+        }
+    }
+    return 0;
+}
+
 static int add_web(struct gy_chat_flag_list *list, const char *address, struct gy_error *error)
 {
     struct gy_address parsed;
@@ -300,6 +313,7 @@ static const struct gy_config_key keys[] = {
     {"move-to", 1, 1, GY_CONFIG_PLAIN, true, take_move_to, "ADDRESS"},
     {"requests", 1, 2, GY_CONFIG_PLAIN, true, take_rate, "20 [60], or off"},
     {"input", 1, 2, GY_CONFIG_PLAIN, true, take_rate, "32k [128k], or off"},
+    {"operators", 1, 16, GY_CONFIG_PLAIN, false, take_operators, "NICK..."},
     {"web", 1, 1, GY_CONFIG_PLAIN, false, take_web, "ADDRESS:PORT"},
     {"web-tls", 1, 1, GY_CONFIG_PLAIN, false, take_web, "ADDRESS:PORT"},
     {"origin", 1, GY_CHAT_ORIGINS_MAX, GY_CONFIG_PLAIN, false, take_origin, "any, or ORIGIN..."},
@@ -327,6 +341,9 @@ int gy_chat_kind_flags(void *context, const struct gy_chat_flags *flags, struct 
     }
     for (uint32_t i = 0; i < flags->web_tls.count && code == 0; i++) {
         code = add_web(&server->web_addresses[1], flags->web_tls.items[i], &why);
+    }
+    for (uint32_t i = 0; i < flags->operators.count && code == 0; i++) {
+        code = gy_chat_server_operator(&server->chat, flags->operators.items[i], &why);
     }
     for (uint32_t i = 0; i < flags->origins.count && code == 0; i++) {
         const char *name = flags->origins.items[i];

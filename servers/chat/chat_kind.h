@@ -25,6 +25,7 @@ struct gy_chat_flags {
     struct gy_chat_flag_list tls_addresses; /* --listen-tls */
     struct gy_chat_flag_list web;           /* --web */
     struct gy_chat_flag_list web_tls;       /* --web-tls */
+    struct gy_chat_flag_list operators;     /* --operator */
     struct gy_chat_flag_list origins;       /* --origin */
     bool no_guests, no_registering;
 };

@@ -11,9 +11,10 @@
 #include "core/log.h"
 #include "servers/chat/chat_internal.h"
 
-#define TICK_MS    500
-#define ROUNDS_MAX 64 /* of one turn's end: answers that are there at once lead to new questions   \
-                       */
+#define TICK_MS 500
+#define ROUNDS_MAX                                                                                 \
+    64 /* of one turn's end: answers that are there at once lead to new questions                  \
+        */
 
 #define ROW(member, name, label, kind, help)                                                       \
     {name, label, help, kind, offsetof(struct gy_chat_counts, member)},
@@ -54,6 +55,20 @@ void gy_chat_server_close(struct gy_chat_server *server)
 {
     gy_chat_store_free(server->opened);
     server->opened = NULL;
+}
+
+int gy_chat_server_operator(struct gy_chat_server *server, const char *nick, struct gy_error *error)
+{
+    struct gy_chat_text text = {nick, (uint32_t)strlen(nick)};
+    const char *why = NULL;
+    if (server->operator_count == GY_CHAT_OPERATORS_MAX) {
+        return gy_error_set(error, GY_ELIMIT, "there can be %d operators", GY_CHAT_OPERATORS_MAX);
+    }
+    if (gy_chat_nick_check(text, &server->operators[server->operator_count], &why) != 0) {
+        return gy_error_set(error, GY_EINVAL, "%.64s can be no nick: %s", nick, why);
+    }
+    server->operator_count++;
+    return 0;
 }
 
 /* ---- turns ---- */

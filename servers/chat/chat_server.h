@@ -22,13 +22,14 @@
 #include "accounts.h"
 #include "store.h"
 
-#define GY_CHAT_WORKERS_MAX 256
-#define GY_CHAT_CHECKS_MAX  16  /* passwords that wait for one worker's helper */
-#define GY_CHAT_PARCELS_MAX 256 /* of one worker, with another; a power of two */
-#define GY_CHAT_TOKEN_MS    UINT64_C(2592000000)
-#define GY_CHAT_MOVE_MS     1000
-#define GY_CHAT_PATH        "/chat"
-#define GY_CHAT_SUBPROTOCOL "gyre-chat-1"
+#define GY_CHAT_WORKERS_MAX   256
+#define GY_CHAT_CHECKS_MAX    16  /* passwords that wait for one worker's helper */
+#define GY_CHAT_PARCELS_MAX   256 /* of one worker, with another; a power of two */
+#define GY_CHAT_TOKEN_MS      UINT64_C(2592000000)
+#define GY_CHAT_MOVE_MS       1000
+#define GY_CHAT_OPERATORS_MAX 64
+#define GY_CHAT_PATH          "/chat"
+#define GY_CHAT_SUBPROTOCOL   "gyre-chat-1"
 
 /* X(member, name, label, kind, help); all of one worker. */
 #define GY_CHAT_COUNTERS(X)                                                                        \
@@ -111,12 +112,16 @@ struct gy_chat_server {
     uint32_t move_ms;     /* told by MOVE */
     const char *move_to;  /* likewise; NULL: the same address */
     uint32_t connections; /* of one worker; 0: as many as it can have */
+    struct gy_chat_canonical operators[GY_CHAT_OPERATORS_MAX]; /* accounts that own every room */
+    uint32_t operator_count;
 
     /* From here on it is its own. */
     struct gy_chat_store *opened;
     struct gy_chat_counts *counts;
     struct gy_chat_worker *workers[GY_CHAT_WORKERS_MAX];
     _Atomic uint32_t joined[GY_CHAT_WORKERS_MAX]; /* it takes parcels */
+    _Atomic uint64_t
+        operator_users[GY_CHAT_OPERATORS_MAX]; /* once they have logged in; 0: not yet */
 };
 
 void gy_chat_server_defaults(struct gy_chat_server *server);
@@ -125,6 +130,10 @@ void gy_chat_server_defaults(struct gy_chat_server *server);
 int gy_chat_server_open(struct gy_chat_server *server, uint32_t workers,
                         struct gy_chat_counts *counts, struct gy_error *error);
 void gy_chat_server_close(struct gy_chat_server *server);
+
+/* Adds an operator, by nick. 0; GY_EINVAL with a sentence; GY_ELIMIT. */
+int gy_chat_server_operator(struct gy_chat_server *server, const char *nick,
+                            struct gy_error *error);
 
 /* Once for each listener of each worker, whatever it carries. */
 int gy_chat_worker_open(struct gy_chat_server *server, struct gy_worker *worker,

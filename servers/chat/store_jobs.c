@@ -47,7 +47,7 @@ static int room_span(struct gy_chat_db *db, struct gy_chat_job *job, int64_t las
         return code;
     }
     job->last = (uint64_t)(last.id > last_id ? last.id : last_id);
-    job->first = first.id != 0 ? (uint64_t)first.id : job->last + (job->last != 0);
+    job->first = first.id != 0 ? (uint64_t)first.id : job->last + 1;
     return 0;
 }
 
@@ -105,6 +105,15 @@ static int put_standing(struct gy_chat_db *db, uint32_t room,
         sqlite3_bind_int64(statement, 7, (int64_t)standing->muted_until_ms);
     }
     return db_finish(db, statement);
+}
+
+static int do_standings(struct gy_chat_db *db, const struct gy_chat_job *job)
+{
+    int code = 0;
+    for (uint32_t i = 0; i < job->standing_count && code == 0; i++) {
+        code = put_standing(db, job->room, &job->standings[i]);
+    }
+    return code;
 }
 
 static int make_room(struct gy_chat_db *db, struct gy_chat_job *job)
@@ -475,8 +484,7 @@ static int do_job(struct gy_chat_db *db, struct gy_chat_job *job)
     case GY_CHAT_JOB_READ:
         return do_read(db, job);
     case GY_CHAT_JOB_STANDING:
-        gy_assert(job->standing_count == 1);
-        return put_standing(db, job->room, &job->standings[0]);
+        return do_standings(db, job);
     case GY_CHAT_JOB_SETTINGS:
         return do_settings(db, job);
     case GY_CHAT_JOB_ROOMS:

@@ -156,7 +156,7 @@ static int do_open_room(struct gy_chat_memory *memory, struct gy_chat_job *job)
     }
     job->room = room->number;
     job->last = room->last;
-    job->first = room->last == 0 ? 0 : room->first;
+    job->first = room->first;
     job->slow_ms = room->slow_ms;
     job->standing_count = room->standing_count;
     job->standings = gy_chat_job_take(job, (room->standing_count + 1) * sizeof *job->standings);
@@ -403,7 +403,7 @@ static int do_read(struct gy_chat_memory *memory, struct gy_chat_job *job)
     }
     bool back = job->by == 2;
     job->last = room->last;
-    job->first = room->last == 0 ? 0 : room->first;
+    job->first = room->first;
     uint64_t id = room->first;
     if (job->by == 0 && job->point >= room->first) {
         id = job->point == UINT64_MAX ? UINT64_MAX : job->point + 1;
@@ -435,7 +435,11 @@ static int do_read(struct gy_chat_memory *memory, struct gy_chat_job *job)
 static int do_standing(struct gy_chat_memory *memory, const struct gy_chat_job *job)
 {
     struct room *room = find_room(memory, job->room);
-    return room != NULL ? put_standing(room, &job->standings[0]) : GY_ENOTFOUND;
+    int code = room != NULL ? 0 : GY_ENOTFOUND;
+    for (uint32_t i = 0; i < job->standing_count && code == 0; i++) {
+        code = put_standing(room, &job->standings[i]);
+    }
+    return code;
 }
 
 /* ---- accounts ---- */
