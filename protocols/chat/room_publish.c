@@ -231,6 +231,7 @@ static void add_some(struct gy_chat_hub *hub, struct gy_chat_subscription *subsc
 {
     struct gy_chat_member *member = subscription->member;
     uint32_t from = 0;
+    uint64_t before = hub->counters.batches;
     for (uint32_t i = 0; i <= piece->count; i++) {
         bool skip = i == piece->count || is_own(hub, member, piece->past[i]) ||
                     piece->past[i]->id < subscription->next_id;
@@ -246,7 +247,9 @@ static void add_some(struct gy_chat_hub *hub, struct gy_chat_subscription *subsc
         }
         from = i + 1;
     }
-    hub->ops.output(hub->context, member);
+    if (hub->counters.batches > before) {
+        hub->ops.output(hub->context, member);
+    }
 }
 
 static void deliver(struct gy_chat_hub *hub, struct gy_chat_room *room, const struct piece *piece)
