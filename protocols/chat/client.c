@@ -455,7 +455,10 @@ static int read_frame(struct gy_chat_client *client, struct gy_chain *in, uint64
     gy_chain_copy(in, 0, sizeof head, head);
     int64_t bytes = gy_chat_frame_bytes(head, sizeof head, client->frame_max);
     if (bytes < 0) {
-        return broken(client, event, "the server sends a frame that is longer than it said");
+        return broken(client, event,
+                      client->state < CLIENT_GREETED
+                          ? "what answers there is no chat server"
+                          : "the server sends a frame that is longer than it said");
     }
     if (in->length < bytes) {
         return NEED_MORE;

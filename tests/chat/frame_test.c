@@ -375,8 +375,7 @@ static void text_is_utf8_without_nul(void **state)
         "\xf0\x90\x80\x80",
         "\xf4\x8f\xbf\xbf",
         "12345678\xc3\xa4",
-        "1234567\xc3\xa4"
-        "12345678901234567",
+        "1234567\xc3\xa4-2345678901234567",
     };
     static const char *const bad[] = {
         "\x80",
@@ -393,8 +392,7 @@ static void text_is_utf8_without_nul(void **state)
         "\xff",
         "\xc2\x41",
         "12345678\x80",
-        "1234567\xff"
-        "12345678",
+        "1234567\xff-2345678",
         "12345678\xe2\x82",
     };
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
