@@ -50,7 +50,7 @@ static bool is_none(const uint8_t hash[HASH_BYTES])
 void gy_chat_password_run(struct gy_chat_check *check, uint8_t cost_log2)
 {
     char prepared[GY_CHAT_PASSWORD_PREPARED_MAX];
-    uint8_t hash[HASH_BYTES];
+    uint8_t hash[HASH_BYTES] = {0};
     uint32_t bytes = 0;
     struct gy_chat_text password = {check->password, check->password_bytes};
     bool none = !check->make && is_none(check->hash);

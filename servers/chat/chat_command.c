@@ -41,6 +41,7 @@ static const char *value_of(const char *name, int argc, char **argv, int *index)
 {
     const char *argument = argv[*index];
     size_t length = strlen(name);
+    gy_assert(argument != NULL);
     if (strncmp(argument, name, length) != 0 ||
         (argument[length] != '=' && argument[length] != '\0')) {
         return NULL;

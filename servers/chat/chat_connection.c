@@ -9,6 +9,7 @@
 
 #define NANOSECONDS_PER_MS UINT64_C(1000000)
 #define RECEIVE_HIGH       65536u
+#define LINGER_MS          2000u
 
 void chat_connection_open(struct gy_chat_worker *own, struct chat_connection *connection,
                           struct gy_chain *session_out, bool in_websocket)
@@ -34,6 +35,7 @@ void chat_connection_detach(struct chat_connection *connection)
 {
     if (connection->attached) {
         connection->attached = false;
+        connection->worker->attached--;
         chat_clock(connection->worker);
         gy_chat_hub_detach(&connection->member);
         chat_touch(connection->worker);
@@ -103,6 +105,7 @@ static int attach(struct chat_connection *connection)
     int code = gy_chat_hub_attach(own->hub, &connection->member, out, encoding,
                                   connection->session.features);
     connection->attached = code == 0;
+    own->attached += code == 0;
     if (code != 0) {
         gy_chat_session_end(&connection->session, code == GY_ENOMEM ? GY_CHAT_BUSY : GY_CHAT_FULL,
                             10000, "as many connections are here as this server takes");
@@ -167,6 +170,7 @@ struct gy_stream_limits gy_chat_stream_limits(const struct gy_chat_server *serve
 {
     return (struct gy_stream_limits){
         .receive_high_bytes = RECEIVE_HIGH,
+        .linger_timeout_ms = LINGER_MS,
         .send_high_bytes = 2 * server->hub.low_bytes, /* half of it is room */
     };
 }

@@ -40,8 +40,9 @@ struct gy_chat_worker {
     struct gy_message *inlet_messages;
     struct check_job *checks; /* GY_CHAT_CHECKS_MAX */
     struct check_job *free_checks;
-    uint32_t users;   /* listeners */
-    uint32_t open[2]; /* connections: streams, WebSockets */
+    uint32_t users;    /* listeners */
+    uint32_t open[2];  /* connections: streams, WebSockets */
+    uint32_t attached; /* of them, members of the hub */
     uint64_t checked, checks_refused;
     bool ready; /* the store is */
     bool draining;

@@ -176,7 +176,8 @@ static void end_turn(struct gy_chat_worker *own)
     }
     publish(own);
     arm_tick(own);
-    if (own->draining && own->first == NULL && gy_chat_hub_idle(own->hub)) {
+    /* What still lingers has nothing to say any more. */
+    if (own->draining && own->attached == 0 && gy_chat_hub_idle(own->hub)) {
         gy_chat_store_release(store, own->worker);
     }
     if (more) {

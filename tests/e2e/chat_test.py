@@ -273,6 +273,7 @@ def a_drain_tells_where_to_go_and_gives_time():
             equal(client.send("hall", "still").kind, "ACK")
         for client in clients:
             equal([frame.error for frame in ended(client) if frame.kind == "ERROR"], ["drain"])
+            client.close()
         equal(clients[1].closed, 1001)
         equal(chat.wait(), 0)
 
