@@ -48,7 +48,7 @@ struct asked {
     char last[GY_CHAT_NICK_MAX * 4]; /* MEMBERS: the last that came */
 };
 
-#define CHATTER_ASKED 16
+#define CHATTER_ASKED (CHATTER_ROOMS + 16) /* of each room, its members */
 
 struct gy_chatter {
     struct gy_chatter_options options;

@@ -55,11 +55,11 @@ static attr_t colour_of(const wchar_t *name)
 static void put(int row, int column, int columns, attr_t attributes, const char *text)
 {
     wchar_t wide[512];
-    size_t count = mbstowcs(wide, text, sizeof wide / sizeof wide[0] - 1);
-    if (columns <= 0 || count == (size_t)-1) {
+    gy_screen_clean_row(text, wide, sizeof wide / sizeof wide[0]);
+    size_t count = wcslen(wide);
+    if (columns <= 0) {
         return;
     }
-    wide[count] = L'\0';
     while (count > 0 && wcswidth(wide, count) > columns) {
         wide[--count] = L'\0';
     }
