@@ -83,7 +83,7 @@ void gy_chatter_forget_asked(struct gy_chatter *chatter)
 
 static struct said *take_said(struct gy_chatter *chatter, uint64_t client_id)
 {
-    struct said *said;
+    struct said *said = NULL;
     TAILQ_FOREACH(said, &chatter->said, entry)
     {
         if (said->client_id == client_id) {

@@ -156,7 +156,7 @@ static void take_event(struct panes *panes, const struct gy_chatter_event *event
         break;
     case GY_CHATTER_GAP:
         note(panes, event, "%llu messages are missing here: %s",
-             (unsigned long long)(event->last - event->id + 1),
+             (unsigned long long)event->last - event->id + 1,
              event->what == 2 ? "the server no longer keeps them" : "this connection was too slow");
         break;
     case GY_CHATTER_ERROR:
