@@ -84,15 +84,33 @@ static void print_url(const struct gy_serve_place *place)
            place->address);
 }
 
+/* What shows that it is there. Blocks without a name of their own are called as their kind. */
+static void print_try(const struct gy_serve_place *place)
+{
+    const char *host = place->address[0] == ':' ? "localhost" : "";
+    const char *port = strrchr(place->address, ':');
+    if (strcmp(place->server, "chat") == 0) {
+        printf("gyre chat %s%s%s", place->secure ? "--tls " : "", host, place->address);
+    } else if (strcmp(place->server, "dns") == 0 && port != NULL) {
+        printf("gyre dig @%s%.*s -p %s %sNAME", host, (int)(port - place->address), place->address,
+               port + 1, place->secure ? "+tls " : "");
+    } else if (strncmp(place->server, "chat-web", 8) == 0) {
+        printf("a browser: ");
+        print_url(place);
+    } else {
+        printf("curl -i%s ", place->secure ? "k" : "");
+        print_url(place);
+    }
+}
+
 static void print_table(void *context, const struct gy_serve_place *places, uint32_t count,
                         uint32_t workers)
 {
     (void)context;
     printf("\n  %-8s %-28s %-8s %s\n", "server", "listens on", "workers", "try");
     for (uint32_t i = 0; i < count; i++) {
-        printf("  %-8s %-28s %-8u curl -i%s ", places[i].server, places[i].address, workers,
-               places[i].secure ? "k" : "");
-        print_url(&places[i]);
+        printf("  %-8s %-28s %-8u ", places[i].server, places[i].address, workers);
+        print_try(&places[i]);
         printf("\n");
     }
     printf("\n  Open ");
