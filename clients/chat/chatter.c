@@ -68,6 +68,7 @@ void gy_chatter_flush(struct gy_chatter *chatter)
 /* It is tried again, after a pause. */
 static void lost(struct gy_chatter *chatter, const char *why)
 {
+    uint64_t retry_ms = chatter->retry_ms;
     struct gy_chatter_event event = {.type = GY_CHATTER_OFFLINE, .text = why};
     chatter->stream = NULL;
     gy_chat_client_lost(&chatter->client);
@@ -77,7 +78,9 @@ static void lost(struct gy_chatter *chatter, const char *why)
         return;
     }
     gy_chatter_queue(chatter, &event);
-    chatter->dial_ms = chatter->worker.now_ms + gy_backoff_failed(&chatter->backoff);
+    uint64_t pause_ms = gy_backoff_failed(&chatter->backoff);
+    chatter->dial_ms = chatter->worker.now_ms + (retry_ms > pause_ms ? retry_ms : pause_ms);
+    chatter->retry_ms = 0;
     arm(chatter);
 }
 
@@ -127,6 +130,10 @@ static void connected(struct gy_dial *of, struct gy_stream *stream)
     struct gy_chatter *chatter = of->context;
     chatter->dialling = false;
     if (stream == NULL) {
+        if (chatter->moved) { /* not there: where it was */
+            gy_chatter_move(chatter, chatter->options.server);
+            chatter->moved = false;
+        }
         lost(chatter, of->error.message);
         return;
     }
@@ -282,9 +289,8 @@ uint64_t gy_chatter_now_ms(const struct gy_chatter *chatter)
 
 /* ---- begin and end ---- */
 
-static int read_server(struct gy_chatter *chatter, struct gy_error *error)
+static int read_server(struct gy_chatter *chatter, const char *server, struct gy_error *error)
 {
-    const char *server = chatter->options.server;
     const char *host = server;
     const char *end = server + strlen(server);
     const char *colon = strrchr(server, ':');
@@ -304,8 +310,7 @@ static int read_server(struct gy_chatter *chatter, struct gy_error *error)
     if (length == 0 || length >= sizeof chatter->host) {
         return gy_error_set(error, GY_EINVAL, "%s: no host that can be reached", server);
     }
-    memcpy(chatter->host, host, length);
-    chatter->port = chatter->options.layer != NULL ? GY_CHAT_TLS_PORT : GY_CHAT_PORT;
+    uint16_t number = chatter->options.layer != NULL ? GY_CHAT_TLS_PORT : GY_CHAT_PORT;
     if (colon != NULL) {
         char *stop;
         unsigned long port = strtoul(colon + 1, &stop, 10);
@@ -313,9 +318,20 @@ static int read_server(struct gy_chatter *chatter, struct gy_error *error)
             return gy_error_set(error, GY_EINVAL, "%s: the port must be a number from 1 to 65535",
                                 server);
         }
-        chatter->port = (uint16_t)port;
+        number = (uint16_t)port;
     }
+    memcpy(chatter->host, host, length);
+    chatter->host[length] = '\0';
+    chatter->port = number;
     return 0;
+}
+
+void gy_chatter_move(struct gy_chatter *chatter, const char *server)
+{
+    struct gy_error ignored = {0};
+    if (server[0] != '\0' && read_server(chatter, server, &ignored) == 0) {
+        chatter->moved = true;
+    }
 }
 
 static int open_client(struct gy_chatter *chatter, struct gy_error *error)
@@ -413,7 +429,7 @@ int gy_chatter_open(struct gy_chatter **chatter, const struct gy_chatter_options
     opened->stop = -1;
     STAILQ_INIT(&opened->events);
     TAILQ_INIT(&opened->said);
-    int code = read_server(opened, error);
+    int code = read_server(opened, opened->options.server, error);
     code = code == 0 ? open_worker(opened, error) : code;
     if (code != 0) {
         free(opened);

@@ -19,7 +19,8 @@
  *
  * It connects by itself, and again whenever the connection is lost, with growing pauses. Then it is
  * in its rooms again, has what was said meanwhile, in order and once, and sends again what the
- * server has not acknowledged: nothing is lost, and nothing appears twice.
+ * server has not acknowledged: nothing is lost, and nothing appears twice. A server that ends may
+ * say where to go instead; where nobody answers there, the first address is tried again.
  *
  * A client belongs to the thread that calls it; it has a thread of its own only for names (DNS) and
  * for gy_chatter_watch(). Texts are UTF-8 and end with a zero.

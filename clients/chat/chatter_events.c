@@ -8,6 +8,8 @@
 
 #include "clients/chat/chatter_internal.h"
 
+#define RETRY_MAX_MS 60000
+
 /* Texts of an event, terminated: what a frame has is not. */
 struct texts {
     char room[GY_CHAT_ROOM_MAX + 1];
@@ -311,6 +313,7 @@ static void ended(struct gy_chatter *chatter, const struct gy_chat_client_event 
     if (event->type == GY_CHAT_CLIENT_NOT_IN) {
         gy_chatter_fail(chatter, GY_EREFUSED, "%s: %s", chatter->options.server, text);
     } else {
+        chatter->retry_ms = event->retry_ms < RETRY_MAX_MS ? event->retry_ms : RETRY_MAX_MS;
         gy_error_set(&chatter->error, GY_ECLOSED, "%s",
                      text[0] != '\0' ? text : "the server ended the connection");
     }
@@ -369,7 +372,10 @@ bool gy_chatter_take(struct gy_chatter *chatter, const struct gy_chat_client_eve
     case GY_CHAT_CLIENT_CAUGHT_UP:
     case GY_CHAT_CLIENT_RESET:
     case GY_CHAT_CLIENT_DELAYED:
+        break;
     case GY_CHAT_CLIENT_MOVE:
+        gy_chatter_move(
+            chatter, terminated(texts.other, sizeof texts.other, event->frame.body.move.address));
         break;
     }
     return true;

@@ -64,8 +64,10 @@ struct gy_chatter {
     struct gy_stream *stream; /* NULL: not there yet, or gone */
     struct gy_timer timer;
     struct gy_backoff backoff;
-    uint64_t dial_ms; /* when to dial again; 0: not waiting */
-    bool was_in;      /* once at least */
+    uint64_t dial_ms;  /* when to dial again; 0: not waiting */
+    bool was_in;       /* once at least */
+    bool moved;        /* `host` is where the server sent us, not options.server */
+    uint64_t retry_ms; /* not sooner, the server says */
 
     struct gy_chat_client_env *env;
     struct gy_chat_client client;
@@ -106,6 +108,9 @@ void gy_chatter_clear_events(struct gy_chatter *chatter);
 /* It cannot go on, because of this. */
 void gy_chatter_fail(struct gy_chatter *chatter, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* The next connection is made there; an address that is none is left out. */
+void gy_chatter_move(struct gy_chatter *chatter, const char *server);
 
 /* Something was written for the connection, if there is one. */
 void gy_chatter_flush(struct gy_chatter *chatter);

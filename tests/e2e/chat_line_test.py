@@ -125,7 +125,7 @@ def what_is_piped_arrives_once_and_in_order_over_a_server_that_dies_twice():
 
 @test
 def a_long_input_is_read_as_fast_as_the_server_takes_it():
-    lines = [f"{number} " + "x" * 40 for number in range(3000)]
+    lines = [f"{number} " + "x" * 500 for number in range(600)]
     with Chat() as chat, chat.guest("anna") as anna:
         anna.join("lobby")
         equal(chat_line(chat, "--nick", "bert", "-q", "--wait", "0", data="\n".join(lines)), (0, "", ""))
@@ -262,6 +262,40 @@ def another_protocol_is_left_with_a_sentence():
     with Impostor(answer) as impostor:
         status, _, told = output_of([PROGRAM, "chat", f"127.0.0.1:{impostor.port}"], data="x\n")
     true(status == 1 and told.startswith("gyre chat: 127.0.0.1") and not ALARMS.search(told), told)
+
+
+@test
+def a_server_that_ends_says_where_to_go():
+    with Chat() as chat, chat.guest("bert") as bert:
+        bert.join("lobby")
+        for address in (f"127.0.0.1:{chat.ports['port']}", "not an address:"):
+            def answer(peer):
+                for frame in requests_of(peer):
+                    if frame.kind == "HELLO":
+                        peer.sendall(encode("WELCOME", frame.tag, version=1, frame_max=65536, server="one"))
+                    elif frame.kind == "LOGIN":
+                        peer.sendall(encode("IDENTITY", frame.tag, user=1, nick="anna"))
+                    elif frame.kind == "JOIN":
+                        peer.sendall(encode("MOVE", in_ms=0, address=address) +  # pylint: disable=cell-var-from-loop
+                                     encode("ERROR", code=17, fatal=1, sentence="going down"))
+                        return
+
+            with Impostor(answer) as impostor:
+                flags = ("--nick", "anna", "--connect-timeout", "1", "--wait", "0", f"127.0.0.1:{impostor.port}")
+                process = subprocess.Popen([PROGRAM, "chat", *flags], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                           stderr=subprocess.PIPE, text=True)
+                try:
+                    if address.startswith("127"):
+                        out, told = process.communicate("moved\n", timeout=20)
+                        equal((process.returncode, out), (0, ""), told)
+                        equal(bert.hear("MESSAGE").contents, "moved")
+                    else:
+                        true("in as anna" in process.stderr.readline(), "it is in")
+                        true("going down; connecting again" in process.stderr.readline(), "and told why not any more")
+                finally:
+                    process.kill()
+                    _, told = process.communicate()
+                true(not ALARMS.search(told), told)
 
 
 @test
