@@ -130,7 +130,6 @@ struct gy_worker {
     struct gy_stream *flush_head, *flush_tail;
     struct gy_stream_queue starved; /* want to receive, no buffer posted */
     uint64_t turn_sent_bytes;       /* of this turn, while listeners that share it are at work */
-    uint32_t turn_closes;           /* likewise, of connections */
     uint64_t turn_long_bytes;       /* of this turn's long sends, while one is */
     uint64_t short_until_ms;        /* somebody was asked for a little of late */
     struct gy_endpoint *last_at_work;
