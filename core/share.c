@@ -125,7 +125,7 @@ static uint64_t run_endpoint(struct gy_endpoint *endpoint, uint64_t now_ns, uint
         if (stream->state == GY_STREAM_OPEN) {
             now_ns = run_stream(stream, until_ns);
         } else {
-            gy_stream_flush_later(stream); /* it leaves this list before it goes */
+            gy_stream_run_ended(stream);
             ended++;
         }
     }

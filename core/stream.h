@@ -175,7 +175,8 @@ struct gy_stream {
     uint8_t cancelled;  /* 1 << enum gy_operation, of those whose end was asked for */
     uint8_t awaits;     /* enum gy_stream_awaits, while `sending` */
     bool eof : 1;       /* the peer has shut its side; what is in `in` is the last */
-    bool ready : 1;     /* in the worker's list of sessions to run */
+    bool ready : 1;     /* in the worker's list of sessions to run, or of handshakes */
+    bool shakes : 1;    /* it is its turn for a step of its handshake */
     bool flush : 1;     /* in the worker's list of streams to flush */
     bool receiving : 1;
     bool once : 1; /* the armed receive ends with its first bytes */
@@ -215,6 +216,11 @@ struct gy_address;
 struct gy_stream *gy_stream_dial(struct gy_endpoint *endpoint, const struct gy_address *peer,
                                  uint32_t timeout_ms, struct gy_error *error);
 
+/* The same from an address of this host, port 0 for any; NULL: the kernel chooses. */
+struct gy_stream *gy_stream_dial_from(struct gy_endpoint *endpoint, const struct gy_address *peer,
+                                      const struct gy_address *local, uint32_t timeout_ms,
+                                      struct gy_error *error);
+
 /* ---- for core/listener and core/worker ---- */
 
 /* Takes over an accepted descriptor, and the ticket that it was let in with (listener.h; 0: none).
@@ -229,6 +235,7 @@ void gy_stream_cancelled(struct gy_stream *stream, const struct gy_completion *c
 
 /* Runs the session, then looks at what it left. */
 void gy_stream_run(struct gy_stream *stream);
+void gy_stream_run_ended(struct gy_stream *stream); /* which has ended while it was on a list */
 
 /* Does what the stream's state asks for: send, receive, shut down, cancel, close. Frees the stream
  * at its end. */

@@ -143,7 +143,10 @@ struct gy_worker {
 
     struct iovec *vectors; /* GY_TURN_VECTORS */
     uint32_t vectors_used;
-    uint32_t handshakes_left; /* of this turn */
+    /* Layers' handshakes that wait for a step, in their order, by next_ready. */
+    struct gy_stream *handshakes_head, *handshakes_tail;
+    uint32_t handshakes_left; /* steps of this turn that nobody has been given */
+    uint32_t handshakes_due;  /* given, and yet to be made */
     struct msghdr *messages;  /* GY_TURN_MESSAGES */
     uint32_t messages_used;
 
@@ -216,6 +219,9 @@ void gy_worker_dispatch(struct gy_worker *worker, const struct gy_completion *co
 
 /* Puts a stream on the list of sessions to run. */
 void gy_worker_ready(struct gy_worker *worker, struct gy_stream *stream);
+
+/* Puts a stream behind those whose handshake waits for a step. */
+void gy_worker_shake_later(struct gy_worker *worker, struct gy_stream *stream);
 
 /* Leaves the accept/stream descriptor to the ring to close. */
 void gy_worker_close_descriptor(struct gy_worker *worker, int descriptor);

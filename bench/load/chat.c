@@ -299,7 +299,7 @@ static enum gy_load_progress chat_ended(void *state, void *session)
 const struct gy_load_protocol gy_load_chat = {
     .scheme = "chat",
     .help = "messages in a room, --broadcast",
-    .port = 6677,
+    .port = 7200,
     .numbered = true,
     .unasked = true,
     .prepare = chat_prepare,

@@ -107,6 +107,7 @@ struct gy_load_options {
     enum gy_load_handshakes handshakes;
     struct gy_tls_files tls; /* --ca */
     bool insecure;
+    bool plaintext;                   /* rudp: not encrypted */
     struct gy_tls_config *tls_config; /* made of these; shared by all threads */
     int server_pid;                   /* 0: none given */
     bool server_admin_given;

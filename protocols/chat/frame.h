@@ -8,7 +8,9 @@
  */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "../../core/error.h"
 
@@ -17,9 +19,19 @@
 #define GY_CHAT_FRAME_MIN_MAX 1024  /* the least that may be agreed on */
 #define GY_CHAT_NICK_MAX      64
 #define GY_CHAT_ROOM_MAX      64
-#define GY_CHAT_CONTENTS_MAX  16384
+#define GY_CHAT_CONTENTS_MAX  16000
 #define GY_CHAT_TOPIC_MAX     1024
-#define GY_CHAT_NONE          UINT64_MAX /* `since` of who has nothing */
+#define GY_CHAT_PASSWORD_MAX  1024
+#define GY_CHAT_TOKEN_MAX     1024
+#define GY_CHAT_NOTE_MAX      255
+#define GY_CHAT_SENTENCE_MAX  511
+
+/* The length field of the longest frame that a server makes: a MESSAGE with all its texts at their
+ * bounds. Such a frame fits into one block of output memory (core/bump.h), with the head of a
+ * WebSocket frame before it. */
+#define GY_CHAT_FRAME_SENT_MAX                                                                     \
+    (GY_CHAT_HEAD_BYTES - 4 + 4 + 8 + 8 + 1 + 8 + 1 + 255 + 2 + GY_CHAT_CONTENTS_MAX)
+#define GY_CHAT_NONE UINT64_MAX /* `since` of who has nothing */
 
 /* Flags of a frame. */
 #define GY_CHAT_MUST 0x01
@@ -195,6 +207,65 @@ enum gy_chat_kind {
     GY_CHAT_MODERATED,
 };
 
+/* Values of HELLO's features. */
+#define GY_CHAT_FEATURE_TYPING   0x00000001
+#define GY_CHAT_FEATURE_PRESENCE 0x00000002
+
+#define GY_CHAT_VERSION_NOW 1
+
+enum gy_chat_method {
+    GY_CHAT_GUEST,
+    GY_CHAT_PASSWORD,
+    GY_CHAT_CERTIFICATE,
+    GY_CHAT_TOKEN,
+};
+
+/* Kinds of IDENTITY. */
+enum gy_chat_identity {
+    GY_CHAT_IS_GUEST,
+    GY_CHAT_IS_ACCOUNT,
+};
+
+enum gy_chat_by {
+    GY_CHAT_AFTER_ID,
+    GY_CHAT_FROM_TIME,
+    GY_CHAT_BEFORE_ID,
+};
+
+enum gy_chat_status {
+    GY_CHAT_HERE,
+    GY_CHAT_AWAY,
+    GY_CHAT_STATUS_BUSY,
+    GY_CHAT_OFFLINE, /* of events alone: its last connection has gone */
+};
+
+enum gy_chat_action {
+    GY_CHAT_KICK = 1,
+    GY_CHAT_BAN,
+    GY_CHAT_UNBAN,
+    GY_CHAT_MUTE,
+    GY_CHAT_UNMUTE,
+    GY_CHAT_MAKE_OPERATOR,
+    GY_CHAT_MAKE_MEMBER,
+    GY_CHAT_SLOW_MODE,
+    GY_CHAT_MAKE_OWNER,
+};
+
+/* CAME's `what`. */
+enum gy_chat_came {
+    GY_CHAT_HAS_JOINED = 1,
+    GY_CHAT_HAS_LEFT,
+    GY_CHAT_WAS_KICKED,
+    GY_CHAT_HAS_NICK,
+    GY_CHAT_HAS_ROLE,
+};
+
+/* GAP's `why`. */
+enum gy_chat_gap {
+    GY_CHAT_GAP_SLOW = 1,
+    GY_CHAT_GAP_RETENTION,
+};
+
 /* How long the frame at `data` is, head included, from its first `bytes` bytes. 0: more bytes are
  * needed (4 decide); GY_EINVAL: its length field is out of bounds (`frame_max` is what was agreed).
  */
@@ -206,13 +277,29 @@ int64_t gy_chat_frame_bytes(const uint8_t *data, uint32_t bytes, uint32_t frame_
 int gy_chat_decode(const uint8_t *data, uint32_t bytes, struct gy_chat_frame *frame,
                    const char **field);
 
-/* Bytes that the frame takes encoded. Texts are within their bounds (255, 65,535). */
+/* Whether bytes may be text of this protocol: UTF-8 (RFC 3629) without a NUL. */
+bool gy_chat_is_text(const void *data, size_t bytes);
+
+/* Text of a C string, which outlives it. */
+static inline struct gy_chat_text gy_chat_text_of(const char *string)
+{
+    return (struct gy_chat_text){string, (uint32_t)strlen(string)};
+}
+
+static inline bool gy_chat_text_equal(struct gy_chat_text a, struct gy_chat_text b)
+{
+    return a.length == b.length && (a.length == 0 || memcmp(a.bytes, b.bytes, a.length) == 0);
+}
+
+/* Bytes that the frame takes encoded. Its type is known; texts are within their bounds (255,
+ * 65,535). */
 uint32_t gy_chat_encoded_bytes(const struct gy_chat_frame *frame);
 
-/* Writes it to `out`, which has that room, and returns how many bytes. */
+/* Writes it to `out`, which has that room, and returns how many bytes. `frame->bytes` is not looked
+ * at. */
 uint32_t gy_chat_encode(const struct gy_chat_frame *frame, uint8_t *out);
 
-/* "SEND", "malformed"; NULL for what is not known. */
+/* "SEND", "malformed"; NULL for what is not known. The server's PING (0x51) is "PROBE" here. */
 const char *gy_chat_type_name(uint8_t type);
 const char *gy_chat_code_name(uint16_t code);
 

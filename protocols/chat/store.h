@@ -15,7 +15,11 @@
  *
  * Order: the room's owner has at most one append of a room under way, and says what id is next;
  * entries take ids from it in their order, except those that the store has already (the same user,
- * room and client_id, not 0): these get `duplicate` and the id of the first time.
+ * room and client_id, not 0): these get `duplicate` and the id of the first time. Times of a room
+ * never go back: an entry that says an earlier one than the room's last gets that one's.
+ *
+ * A deletion empties the contents of its target, and of the edits of it: what somebody took back is
+ * not kept.
  */
 
 #include <stdbool.h>
@@ -58,17 +62,27 @@ struct gy_chat_account {
 enum gy_chat_job_type {
     GY_CHAT_JOB_OPEN_ROOM = 1, /* by name; makes it when `make`: number, first, last, settings */
     GY_CHAT_JOB_APPEND,        /* entries; with `target` of an edit already checked by the owner */
-    GY_CHAT_JOB_READ,          /* history into `entries` */
-    GY_CHAT_JOB_STANDING,      /* puts one standing */
+    GY_CHAT_JOB_READ,          /* history into `entries`; and `first` and `last` as they are now */
+    GY_CHAT_JOB_STANDING,      /* puts one standing, standings[0] */
     GY_CHAT_JOB_SETTINGS,      /* puts topic and slow_ms of a room */
-    GY_CHAT_JOB_ROOMS,         /* names after `name`, with `prefix`, up to `entries_max` */
+    GY_CHAT_JOB_ROOMS,         /* names after `name`, with `prefix`, up to `entries_max`: into
+                                  `entries`, of each the name as `from`, the topic as `contents`,
+                                  the number as `target`, the last id as `id`; names that begin
+                                  with @ only where `prefix` does */
     GY_CHAT_JOB_ACCOUNT,       /* gets an account by its canonical nick */
     GY_CHAT_JOB_NEW_ACCOUNT,   /* puts one; GY_EEXIST when the nick is taken */
 };
 
+/* A piece of a job's memory, got from malloc; `used` of its `bytes`, which follow it, are taken. */
+struct gy_chat_block {
+    struct gy_chat_block *next;
+    uint32_t bytes, used;
+};
+
 struct gy_chat_job {
     enum gy_chat_job_type type;
-    int result;   /* 0, GY_ENOTFOUND, GY_EEXIST, GY_ENOSPACE (a full disk), GY_EIO, GY_ENOMEM */
+    int result;   /* 0, GY_ENOTFOUND, GY_EEXIST, GY_ENOSPACE (a full disk), GY_EIO, GY_ENOMEM,
+                     GY_ESTATE (`next_id` is not the next one) */
     uint32_t hub; /* that it goes back to */
     void *owner;  /* the hub's: what it is for */
 
@@ -84,8 +98,7 @@ struct gy_chat_job {
     uint64_t first, last; /* OPEN_ROOM: out: ids of the history; last 0: none */
     struct gy_chat_text topic;
     uint32_t slow_ms;
-    struct gy_chat_standing
-        *standings; /* OPEN_ROOM: out, malloc'ed by the store, freed with the job */
+    struct gy_chat_standing *standings; /* OPEN_ROOM: out; STANDING: in */
     uint32_t standing_count;
 
     struct gy_chat_entry *entries; /* APPEND: in; READ: out */

@@ -191,16 +191,27 @@ static void read_type(struct work *work)
 
 _Static_assert(GY_DNS_TYPE_MAILA == GY_DNS_TYPE_TKEY + 5, "TKEY, TSIG, IXFR, AXFR, MAILB, MAILA");
 
+/* One look at the length for all of it. */
+static bool read_header(const struct gy_dns_query *query, struct gy_dns_header *header)
+{
+    const uint8_t *at = query->message;
+    if (query->bytes < GY_DNS_HEADER_BYTES) {
+        return false;
+    }
+    header->id = (uint16_t)(at[0] << 8 | at[1]);
+    header->flags = (uint16_t)(at[2] << 8 | at[3]);
+    for (unsigned i = 0; i < GY_DNS_SECTIONS; i++) {
+        at += 2;
+        header->count[i] = (uint16_t)(at[2] << 8 | at[3]);
+    }
+    return true;
+}
+
 static void read_query(struct work *work)
 {
     struct gy_dns_query *query = work->query;
-    struct gy_reader reader = gy_reader_on(query->message, query->bytes);
-    struct gy_dns_header header = {.id = gy_reader_u16(&reader)};
-    header.flags = gy_reader_u16(&reader);
-    for (unsigned i = 0; i < GY_DNS_SECTIONS; i++) {
-        header.count[i] = gy_reader_u16(&reader);
-    }
-    if (reader.failed || (header.flags & GY_DNS_FLAG_QR) != 0) {
+    struct gy_dns_header header;
+    if (!read_header(query, &header) || (header.flags & GY_DNS_FLAG_QR) != 0) {
         work->done = true;
         return;
     }

@@ -224,7 +224,7 @@ static void begin_candidate(struct gy_dns_stub *stub, struct gy_dns_work *work, 
 {
     uint8_t name[GY_DNS_NAME_PADDED];
     int code;
-    while ((code = stub_candidate(&stub->resolv, work->name, work->candidate, name)) < 0) {
+    while ((code = gy_dns_resolv_candidate(&stub->resolv, work->name, work->candidate, name)) < 0) {
         work->candidate++; /* too long with this domain */
     }
     if (code == 0) {
@@ -244,7 +244,7 @@ static void fail_question(struct gy_dns_stub *stub, struct gy_dns_work *work,
 {
     enum gy_dns_stub_result outcome = question->refused ? GY_DNS_STUB_FAILED : GY_DNS_STUB_SILENT;
     uint8_t name[GY_DNS_NAME_PADDED];
-    if (stub_candidate(&stub->resolv, work->name, work->candidate, name) == 1) {
+    if (gy_dns_resolv_candidate(&stub->resolv, work->name, work->candidate, name) == 1) {
         stub_cache_fail(stub, name, question->type, outcome, now_ms);
     }
     end_question(stub, question, outcome);
@@ -313,7 +313,7 @@ static void answered(struct gy_dns_stub *stub, struct gy_dns_work *work,
     }
     /* What an alias led to does not exist; the name that was asked for does, and may have other
      * types (RFC 2308 §2.1: a denial is of the chain's end). */
-    if (stub_candidate(&stub->resolv, work->name, work->candidate, name) == 1) {
+    if (gy_dns_resolv_candidate(&stub->resolv, work->name, work->candidate, name) == 1) {
         bool aliased = !gy_dns_name_equal(name, answer->target);
         stub_cache_put(stub, name, question->type,
                        aliased && outcome == GY_DNS_STUB_NO_NAME ? GY_DNS_STUB_NO_ADDRESS : outcome,

@@ -168,6 +168,13 @@ void gy_rudp_piece_acked(struct gy_rudp_conn *conn, struct gy_rudp_piece *piece)
 void gy_rudp_piece_lost(struct gy_rudp_conn *conn, struct gy_rudp_piece *piece)
 {
     struct gy_rudp_message *message = piece->message;
+    if (piece->crypto != 0) {
+        gy_assert(list_empty(&piece->repeat));
+        list_add(piece->crypto == 1 + CRYPTO_HANDSHAKE ? &conn->crypto[CRYPTO_HANDSHAKE].repeat
+                                                       : &conn->repeat,
+                 &piece->repeat);
+        return;
+    }
     if (!piece->skip && message == NULL) {
         gy_slab_give(&conn->pieces, piece);
         return;

@@ -43,6 +43,11 @@ static void rtt_sample(struct gy_rudp_conn *conn, uint64_t sample, uint64_t dela
     conn->srtt_ns = (7 * conn->srtt_ns + adjusted) / 8;
 }
 
+void gy_rudp_recovery_rtt(struct gy_rudp_conn *conn, uint64_t sample_ns)
+{
+    rtt_sample(conn, sample_ns, 0);
+}
+
 /* Takes a packet out of flight. */
 static void packet_land(struct gy_rudp_conn *conn, struct gy_rudp_packet *packet,
                         enum packet_state state)
@@ -69,6 +74,7 @@ static void packet_acked(struct gy_rudp_conn *conn, struct gy_rudp_packet *packe
                            : conn->congestion.ops->flight_acked)(
             &conn->congestion, flight_at(conn, packet->number), packet->bytes, now_ns);
     }
+    conn->done_acked |= packet->done;
     if (packet->acks != UINT64_MAX) {
         gy_rudp_seen_forget(conn, packet->acks);
     }
@@ -92,6 +98,7 @@ static void packet_lost(struct gy_rudp_conn *conn, struct gy_rudp_packet *packet
     conn->lost_high = max64(conn->lost_high, packet->number);
     conn->stats.lost++;
     conn->grant_due |= packet->credit;
+    conn->done_due |= packet->done;
     struct gy_rudp_piece *piece = packet->pieces;
     packet->pieces = NULL;
     while (piece != NULL) {
@@ -106,6 +113,24 @@ void gy_rudp_recovery_advance(struct gy_rudp_conn *conn)
     while (conn->unacked < conn->number && packet_at(conn, conn->unacked)->state != PACKET_FLYING) {
         conn->unacked++;
     }
+}
+
+void gy_rudp_recovery_drop(struct gy_rudp_conn *conn, enum gy_rudp_level level, bool arrived)
+{
+    for (uint64_t number = conn->unacked; number < conn->number; number++) {
+        struct gy_rudp_packet *packet = packet_at(conn, number);
+        if (packet->state != PACKET_FLYING || packet->level != level) {
+            continue;
+        }
+        packet_land(conn, packet, PACKET_DONE);
+        struct gy_rudp_piece *piece = packet->pieces, *next;
+        packet->pieces = NULL;
+        for (; piece != NULL; piece = next) {
+            next = piece->next;
+            (arrived ? gy_rudp_piece_acked : gy_rudp_piece_lost)(conn, piece);
+        }
+    }
+    gy_rudp_recovery_advance(conn);
 }
 
 /* What was sent before something that arrived, and is late by count or by time: §6.1. */
@@ -229,13 +254,35 @@ uint64_t gy_rudp_recovery_timeout(const struct gy_rudp_conn *conn)
     return conn->eliciting_ns + (wait < PTO_MAX_NS ? wait : PTO_MAX_NS);
 }
 
+static bool repeat_handshake(struct gy_rudp_conn *conn)
+{
+    bool any = !list_empty(&conn->crypto[CRYPTO_HANDSHAKE].repeat);
+    for (uint64_t number = conn->unacked; number < conn->number && !conn->confirmed; number++) {
+        struct gy_rudp_packet *packet = packet_at(conn, number);
+        struct gy_rudp_piece *piece = packet->pieces, *next;
+        if (packet->state != PACKET_FLYING || packet->level != GY_RUDP_HANDSHAKE) {
+            continue;
+        }
+        any |= piece != NULL;
+        packet->pieces = NULL;
+        for (; piece != NULL; piece = next) {
+            next = piece->next;
+            gy_rudp_piece_lost(conn, piece);
+        }
+    }
+    return any;
+}
+
 /* The oldest packets' reliable pieces go out once more, in packets of new numbers: §6.2.4. */
 static void probe(struct gy_rudp_conn *conn, uint64_t now_ns)
 {
     conn->pto_count++;
     conn->probes = 2;
     conn->stats.probes++;
-    uint32_t found = 0;
+    /* Until it has that, the client acknowledges in a way that we cannot read any more. */
+    conn->done_due |= is_sealed(conn) && !conn->client && conn->confirmed && !conn->done_acked;
+    /* Without the handshake, the other end can make nothing of anything else. */
+    uint32_t found = repeat_handshake(conn) ? 2 : 0;
     for (uint64_t number = conn->unacked; number < conn->number && found < 2; number++) {
         struct gy_rudp_packet *packet = packet_at(conn, number);
         if (packet->state != PACKET_FLYING || packet->pieces == NULL) {

@@ -58,6 +58,7 @@ struct gy_rudp_message {
     uint64_t deadline_ns; /* not begun and not repeated from then on; 0: none.
                            * Becomes 1 when the message is given up before. */
     uint32_t tries_max;   /* how often one piece is sent at most; 0: no bound */
+    bool replayable; /* taking it twice does no harm: it may go with the first packet (0-RTT) */
     void *user;
 
     enum gy_rudp_result result;
@@ -101,12 +102,18 @@ struct gy_rudp_config {
     uint64_t timer_ns;    /* how late gy_rudp_expire() may come: what the pacing makes up for */
     uint64_t fixed_rate;  /* bytes a second, whatever happens; 0: `congestion` */
     enum gy_rudp_congestion_kind congestion;
+    /* Of this connection alone, if it has keys. With a handshake the connection is encrypted. */
     const struct gy_rudp_seal *seal;
+    uint64_t key_packets; /* sent before the keys change; 0: 2^21 */
+    /* The client's: what the server said in the connection that this one resumes, for 0-RTT;
+     * `channels` 0: nothing is sent early. */
+    struct gy_rudp_parameters remembered;
     uint64_t seed; /* unpredictable: which numbers are left out against optimistic acks */
 };
 
 enum gy_rudp_state {
     GY_RUDP_CONNECTING,
+    GY_RUDP_HANDSHAKING, /* with a handshake: there is a connection, and TLS is not done */
     GY_RUDP_OPEN,
     GY_RUDP_CLOSING,  /* we said so, and repeat it when asked */
     GY_RUDP_DRAINING, /* the peer said so */
@@ -123,6 +130,9 @@ enum gy_rudp_close_code {
     GY_RUDP_CLOSE_HANDSHAKE = 5, /* never on the wire: no answer */
     GY_RUDP_CLOSE_VERSION = 6,   /* never on the wire */
     GY_RUDP_CLOSE_RESET = 7,     /* never on the wire: the peer has forgotten us */
+    GY_RUDP_CLOSE_CRYPTO = 8,    /* the handshake of TLS failed */
+    GY_RUDP_CLOSE_KEYS = 9,      /* as many packets as one key is good for (RFC 9001 §6.6) */
+    GY_RUDP_CLOSE_MODE = 10, /* never on the wire: the peer speaks encrypted, or plainly, only */
     GY_RUDP_CLOSE_APPLICATION = 0x100,
 };
 
@@ -133,6 +143,8 @@ struct gy_rudp_stats {
     uint64_t refused;    /* packets not taken for want of an assembly; they are sent again */
     uint64_t lost, spurious, probes, repeated; /* packets, packets, packets, pieces */
     uint64_t delivered, evicted;               /* messages; unreliable ones given up half-way */
+    uint64_t updates;                          /* of keys, in both directions */
+    uint64_t early;                            /* messages delivered from a 0-RTT packet */
     uint64_t in_flight_max;
     uint64_t repairs_sent, repairs_received;
     uint64_t recovered;      /* the peer's packets that REPAIRs brought back */
@@ -158,11 +170,17 @@ int gy_rudp_connect(struct gy_rudp_conn *conn, const struct gy_rudp_config *conf
                     const struct gy_rudp_env *env, const struct gy_rudp_cid *self, uint64_t now_ns);
 
 /* The server's, from a HELLO whose cookie was good (gate.h). A later HELLO of the same client goes
- * to gy_rudp_receive(). */
+ * to gy_rudp_receive(). As gy_rudp_connect(); GY_EPROTO when what TLS says is of no use. After an
+ * error there is nothing to be freed. */
 int gy_rudp_accept(struct gy_rudp_conn *conn, const struct gy_rudp_config *config, void *memory,
                    const struct gy_rudp_env *env, const struct gy_rudp_cid *self,
                    const struct gy_rudp_long *hello, const uint8_t token[GY_RUDP_TOKEN_BYTES],
                    uint64_t now_ns);
+
+/* Encrypted: the datagram with the HELLO is given to gy_rudp_receive() after it, too, once the
+ * connection can take messages: there may be an early packet in it. Messages out of it come while
+ * `receiving_early` is set, and before the connection is open: they may be copies of what somebody
+ * sent before (RFC 9001 §9.2), and are to change nothing that must not change twice. */
 
 /* A datagram, which is changed. Whatever it holds is dealt with and counted. */
 void gy_rudp_receive(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes, uint64_t now_ns);
@@ -218,6 +236,10 @@ void gy_rudp_channel_fec(struct gy_rudp_conn *conn, uint8_t channel, bool on);
 struct gy_rudp_message *gy_rudp_finished(struct gy_rudp_conn *conn);
 
 void gy_rudp_consumed(struct gy_rudp_conn *conn, uint64_t bytes);
+
+/* Encrypted: new keys with the next packet, or as soon as the peer has those there are. They change
+ * by themselves after config.key_packets packets. */
+void gy_rudp_update_keys(struct gy_rudp_conn *conn);
 
 /* `code` is 0, GY_RUDP_CLOSE_GOING, or GY_RUDP_CLOSE_APPLICATION and above; `reason` is cut at
  * GY_RUDP_REASON_MAX. */

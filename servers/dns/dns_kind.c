@@ -329,6 +329,8 @@ static int dns_prepare(void *context, struct gy_error *error)
     server->dns.catalog = &server->list.catalog;
     server->dns.keys = &server->list.keys;
     server->dns.hmac = &gy_dns_hmac_wolfcrypt;
+    uint32_t idle_ms = server->dns.idle_ms != 0 ? server->dns.idle_ms : GY_DNS_SERVER_IDLE_MS;
+    answers->keepalive = (uint16_t)(idle_ms / 100); /* RFC 7828 §3.1: a tenth of a second */
     answers->secrets = 1;
     memcpy(answers->secret[0], cookie_secret, sizeof cookie_secret);
     code = gy_dns_server_open(&server->dns, server->workers, server->counts);

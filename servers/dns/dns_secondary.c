@@ -235,26 +235,6 @@ void secondary_notified(struct secondary *secondary)
 
 /* ---- the conversation ---- */
 
-/* Asks the primary. 0, or GY_ENOBUFS. */
-static int ask(struct gy_stream *stream, struct fetch *fetch, uint16_t type)
-{
-    struct gy_dns_keeper *keeper = fetch->secondary->keeper;
-    const struct gy_dns_key *key = primary_of(fetch)->key.key;
-    uint8_t framed[2 + GY_DNS_TRANSFER_REQUEST_BYTES];
-    uint16_t id = 0;
-    if (getrandom(&id, sizeof id, 0) != (ssize_t)sizeof id) {
-        id = (uint16_t)keeper->worker->now_ns;
-    }
-    gy_dns_transfer_in_close(&fetch->in);
-    fetch->asked = type;
-    size_t bytes = gy_dns_transfer_in_begin(&fetch->in, fetch->secondary->served->name, type, id,
-                                            key, keeper->server->hmac, framed + 2, dns_now());
-    framed[0] = (uint8_t)(bytes >> 8);
-    framed[1] = (uint8_t)bytes;
-    gy_stream_set_deadline(stream, keeper->worker->now_ms + ANSWER_MS);
-    return gy_bump_copy(&keeper->worker->bump, &stream->out, framed, (uint32_t)bytes + 2);
-}
-
 static int open_maker(struct fetch *fetch, struct gy_error *error)
 {
     struct secondary *secondary = fetch->secondary;
@@ -277,6 +257,28 @@ static int take_record(void *context, enum gy_dns_change change, const struct gy
     int code = fetch->maker == NULL ? open_maker(fetch, error) : 0;
     return code == 0 ? gy_dns_zone_add(gy_dns_zone_maker_builder(fetch->maker), record, error)
                      : code;
+}
+
+/* Asks the primary. 0, or GY_ENOBUFS. */
+static int ask(struct gy_stream *stream, struct fetch *fetch, uint16_t type)
+{
+    struct gy_dns_keeper *keeper = fetch->secondary->keeper;
+    const struct gy_dns_key *key = primary_of(fetch)->key.key;
+    uint8_t framed[2 + GY_DNS_TRANSFER_REQUEST_BYTES];
+    uint16_t id = 0;
+    if (getrandom(&id, sizeof id, 0) != (ssize_t)sizeof id) {
+        id = (uint16_t)keeper->worker->now_ns;
+    }
+    gy_dns_transfer_in_close(&fetch->in);
+    fetch->asked = type;
+    fetch->in.record = type == GY_DNS_TYPE_SOA ? NULL : take_record;
+    fetch->in.context = fetch;
+    size_t bytes = gy_dns_transfer_in_begin(&fetch->in, fetch->secondary->served->name, type, id,
+                                            key, keeper->server->hmac, framed + 2, dns_now());
+    framed[0] = (uint8_t)(bytes >> 8);
+    framed[1] = (uint8_t)bytes;
+    gy_stream_set_deadline(stream, keeper->worker->now_ms + ANSWER_MS);
+    return gy_bump_copy(&keeper->worker->bump, &stream->out, framed, (uint32_t)bytes + 2);
 }
 
 /* What is there is right, says the primary: its file is marked as such. */
@@ -306,8 +308,6 @@ static int compare(struct gy_stream *stream, struct fetch *fetch, struct gy_erro
         fetch->in.have = facts.serial;
         fetch->changes.bytes_max = facts.bytes > CHANGES_BYTES ? facts.bytes : CHANGES_BYTES;
     }
-    fetch->in.record = take_record;
-    fetch->in.context = fetch;
     return ask(stream, fetch, type) == 0 ? 0 : gy_error_set(error, GY_ENOMEM, "out of memory");
 }
 
@@ -332,6 +332,9 @@ static int make_zone(struct fetch *fetch, const struct gy_dns_zone **zone, struc
     struct secondary *secondary = fetch->secondary;
     struct gy_dns_zone_facts facts;
     bool incremental = fetch->in.incremental;
+    if (incremental && gy_dns_zone_is_absent(secondary->zone)) {
+        return gy_error_set(error, GY_EPROTO, "the zone has expired meanwhile");
+    }
     int code = incremental ? open_maker(fetch, error) : 0;
     if (code == 0 && incremental) {
         code = gy_dns_changes_apply(&fetch->changes, secondary->zone, fetch->maker, error);
@@ -355,7 +358,7 @@ static int make_zone(struct fetch *fetch, const struct gy_dns_zone **zone, struc
 static int finish(struct fetch *fetch, struct gy_error *error)
 {
     struct secondary *secondary = fetch->secondary;
-    const struct gy_dns_zone *zone;
+    const struct gy_dns_zone *zone = NULL;
     struct gy_error why = {0};
     if (fetch->in.current) {
         confirm(secondary);
@@ -365,6 +368,7 @@ static int finish(struct fetch *fetch, struct gy_error *error)
     if (code != 0) {
         return code;
     }
+    gy_assert(zone != NULL);
     if (gy_dns_zone_save(zone, secondary->path, &why) != 0) {
         gy_log(GY_LOG_ERROR, "dns", "zone %s: %s; a restart fetches it anew", secondary->name,
                why.message);

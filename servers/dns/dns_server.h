@@ -29,6 +29,7 @@
 
 #define GY_DNS_SERVER_WORKERS_MAX 1024
 #define GY_DNS_SERVER_UDP_MAX     4096
+#define GY_DNS_SERVER_IDLE_MS     10000 /* of TCP, where nothing else is said */
 
 /* Types that are counted by name: X(member, name). */
 #define GY_DNS_COUNTED_TYPES(X)                                                                    \
@@ -127,7 +128,7 @@ struct gy_dns_server {
     struct gy_access_log *query_log;      /* a line for each query; NULL: none */
     struct gy_visitors *tcp_visitors;     /* connections of one address; NULL: any number */
     struct gy_datagram_options datagrams; /* gso, gro and modes; the rest is filled in */
-    uint32_t idle_ms;                     /* of TCP; 0: 10 s */
+    uint32_t idle_ms;                     /* of TCP; 0: the usual */
     struct gy_visitors *visitors;         /* the rate limit of UDP (core/visitors.h); NULL: none */
     uint32_t slip; /* of queries over it every slip-th gets a truncated answer; 0: none does */
 

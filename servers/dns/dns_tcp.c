@@ -10,7 +10,6 @@
 #include "core/visitors.h"
 #include "servers/dns/dns_internal.h"
 
-#define IDLE_MS  10000u
 #define QUIET_MS 250u  /* of a connection that is to end: nothing more is under way */
 #define LEAVE_MS 3000u /* then it ends behind an answer */
 #define LAST_MS  1000u /* and at most so much later, whatever is under way */
@@ -28,7 +27,7 @@ _Static_assert(sizeof(struct session) <= GY_DNS_SESSION_BYTES, "a session has it
 
 static uint32_t idle_ms(const struct gy_dns_server *server)
 {
-    return server->idle_ms != 0 ? server->idle_ms : IDLE_MS;
+    return server->idle_ms != 0 ? server->idle_ms : GY_DNS_SERVER_IDLE_MS;
 }
 
 static void rest(struct gy_stream *stream)

@@ -43,6 +43,8 @@ struct gy_dns_zone_maker {
     struct gy_dns_zone_settings settings;
     struct gy_dns_zone_builder *builder;
     struct dns_zone_piece *pieces;
+    uint8_t *spare; /* of the newest piece, what is not handed out yet */
+    size_t spare_bytes;
     uint64_t bytes, bytes_max; /* 0: any number */
     char name[GY_DNS_NAME_TEXT_BYTES];
 };

@@ -9,6 +9,7 @@ import socket
 import struct
 import subprocess
 import tempfile
+import threading
 import time
 
 from configured import Configured
@@ -204,6 +205,51 @@ secondary a.example {folder}/kept { primary 127.0.0.1:{first} key key; allow-tra
         true("secret" not in behind.log() and SECRET not in behind.log(), "the secret in no log")
 
 
+def fake_primary(listener, whole):
+    """Says that it has serial 9, and then nothing of use: of IXFR a difference to another zone; it ends where it is asked for all of it.
+    `whole` counts those."""
+    def soa(number):
+        return b"\xc0\x0c" + struct.pack("!HHIH", SOA, 1, 60, 22) + b"\0\0" + struct.pack("!5I", number, 3600, 1, 86400, 60)
+
+    while True:
+        client, _ = listener.accept()
+        with client:
+            while True:
+                try:
+                    asked = exactly(client, struct.unpack("!H", exactly(client, 2))[0])
+                except (AssertionError, OSError):
+                    break
+                kind = struct.unpack("!H", asked[23:25])[0]  # behind a.example
+                records = {SOA: [soa(9)], 251: [soa(9), soa(1), soa(9), soa(9)]}.get(kind)
+                if records is None:
+                    whole.append(kind)
+                    break
+                client.sendall(framed(asked[:2] + struct.pack("!5H", 0x8400, 1, len(records), 0, 0) + asked[12:27] + b"".join(records)))
+
+
+@test
+def a_primary_that_sends_nonsense_is_passed_over():
+    ports, whole = dict(zip(("first", "second"), free_ports(2))), []
+    secondary = """dns { listen 127.0.0.1:{second};
+secondary a.example {folder}/kept { primary 127.0.0.1:{first}; allow-transfer any; } }"""
+    both = secondary.replace("primary", "primary 127.0.0.1:{spare}; primary")
+    with Node("dns { listen 127.0.0.1:{first}; allow-transfer any; zone a.example {folder}/a; }", {"a": zone(1)}, **ports) as ahead, \
+            Node(secondary, **ports) as behind, socket.create_server(("127.0.0.1", behind.ports["spare"])) as listener:
+        threading.Thread(target=fake_primary, args=(listener, whole), daemon=True).start()
+        until(lambda: serial(ports["second"], "a.example") == 1, "it came", 10)
+        before = behind.log().count("fetched from")
+        behind.write(both)
+        behind.reload()
+        behind.said("all of it then")
+        until(lambda: whole, "the whole zone is asked for", 10)
+        behind.said("it ended the connection")
+        equal((serial(ports["second"], "a.example"), behind.log().count("fetched from")), (1, before), "the old one stays")
+        ahead.put("a", zone(2))
+        ahead.reload()
+        behind.reload()
+        until(lambda: serial(ports["second"], "a.example") == 2, "the other primary's", 10)
+
+
 @test
 def notify_is_taken_from_primaries_alone():
     conf = """dns { listen 127.0.0.1:{port}; zone own.example {folder}/a;
@@ -238,6 +284,16 @@ def a_reload_reads_what_has_changed_and_keeps_what_is_wrong_now():
         true("zone c.example. stays as it was, with serial 1" in node.log(), node.log())
         equal(status(node.port, "c.example"), "NOERROR", "the old one is served")
         true("192.0.2.9" in kdig("+short", "@127.0.0.1", "-p", node.port, "y.b.example"), "the new one too")
+
+
+@test
+def a_reload_that_is_asked_for_while_it_begins_ends_nothing():
+    for _ in range(5):
+        node = Node("dns { listen 127.0.0.1:{port}; zone a.example {folder}/a; }", {"a": zone(1, records="")})
+        node.process.send_signal(signal.SIGHUP)  # it has said where it listens, and no more
+        with node:
+            until(lambda node=node: node.log().count(") serves") >= 2, "it serves, and is reloaded then", 20)
+            equal(status(node.port, "a.example"), "NOERROR", "it answers")
 
 
 @test

@@ -6,7 +6,6 @@ import random
 import shutil
 import signal
 import struct
-import subprocess
 import zlib
 
 from browser import Browser, program
@@ -417,26 +416,6 @@ def node_talks_to_it():
     with Sockets() as server:
         script = SCRIPT.replace("PORT", str(server.port)).strip() + ".then((text) => console.log(text))"
         equal(output_of([node, "-e", script])[:2], (0, "κόσμε 70000 3001 true\n"))
-
-
-@test
-def python3_websockets_talks_to_it():
-    script = """
-import asyncio, websockets
-async def main():
-    async with websockets.connect("ws://127.0.0.1:PORT/echo") as socket:
-        await socket.send("text")
-        assert await socket.recv() == "text"
-        await socket.send(b"b" * 70000)
-        assert await socket.recv() == b"b" * 70000
-        await (await socket.ping())
-asyncio.run(main())
-"""
-    if subprocess.run(["python3", "-c", "import websockets"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
-        raise Skip("python3-websockets is not installed")
-    with Sockets() as server:
-        status, _, errors = output_of(["python3", "-c", script.replace("PORT", str(server.port))])
-        equal(status, 0, errors)
 
 
 run()

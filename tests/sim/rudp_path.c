@@ -424,8 +424,10 @@ int path_run(const struct path_options *options, struct path_result *result)
     path->config = options->config != NULL ? *options->config : path_config();
     path->now_ns = SECOND;
     path->forward = options->forward;
-    path->gate = (struct gy_rudp_gate){
-        .key = {{options->seed, 7}}, .cookie_ns = 10 * SECOND, .cid_bytes = 8};
+    path->gate = (struct gy_rudp_gate){.key = {{options->seed, 7}},
+                                       .cookie_ns = 10 * SECOND,
+                                       .cid_bytes = 8,
+                                       .version = GY_RUDP_VERSION_PLAIN};
     sim_network_init(&path->network, options->seed);
     for (uint32_t i = 0; i < options->flow_count; i++) {
         begin(path, i);

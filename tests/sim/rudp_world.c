@@ -16,6 +16,7 @@
 #define TIME_MAX  (1200 * SECOND)
 
 uint64_t world_seed;
+struct world_crypto world_crypto;
 
 __attribute__((format(printf, 2, 3))) static void bad(struct world *world, const char *format, ...)
 {
@@ -211,7 +212,9 @@ static void plan_config(struct world *world)
         .key = {{sim_random(random), sim_random(random)}},
         .cookie_ns = 10 * SECOND,
         .cid_bytes = sim_below(random, GY_RUDP_CID_MAX + 1),
+        .version = world_crypto.sealer != NULL ? GY_RUDP_VERSION : GY_RUDP_VERSION_PLAIN,
     };
+    world->config.key_packets = world_crypto.sealer != NULL ? 10 + sim_below(random, 300) : 0;
 }
 
 static void plan_side(struct world *world, struct side *side, struct side *other,
@@ -227,6 +230,18 @@ static void plan_side(struct world *world, struct side *side, struct side *other
     gy_assert(side->memory != NULL);
     plan_link(world, link);
     plan_messages(world, side);
+}
+
+/* The configuration of one side: with its own keys, if there are any. */
+static struct gy_rudp_config config_of(struct side *side, void *state)
+{
+    struct gy_rudp_config config = side->world->config;
+    if (world_crypto.sealer != NULL) {
+        int code = world_crypto.sealer->make(state, NULL, false, &side->seal);
+        gy_assert(code == 0);
+        config.seal = &side->seal;
+    }
+    return config;
 }
 
 static struct gy_rudp_env env_of(struct side *side)
@@ -266,8 +281,9 @@ static void plan(struct world *world, uint64_t seed)
         plan_side(world, server, client, &world->down[i], 0, i + 1, (uint16_t)(2 * i + 1));
         struct gy_rudp_env env = env_of(client);
         cid_random(world, &self, sim_below(&world->random, GY_RUDP_CID_MAX + 1), 0xc1);
-        int code = gy_rudp_connect(&client->conn, &world->config, client->memory, &env, &self,
-                                   world->now_ns);
+        struct gy_rudp_config config = config_of(client, world_crypto.client);
+        int code =
+            gy_rudp_connect(&client->conn, &config, client->memory, &env, &self, world->now_ns);
         gy_assert(code == 0);
         client->exists = true;
         plan_fec(world, client);
@@ -296,8 +312,9 @@ static void server_stranger(struct world *world, uint32_t i, struct sim_datagram
         cid_random(world, &self, world->gate.cid_bytes, (uint8_t)i);
         gy_rudp_gate_token(&world->gate, &self, token);
         gy_assert(!server->exists);
-        server->exists = gy_rudp_accept(&server->conn, &world->config, server->memory, &env, &self,
-                                        &hello, token, world->now_ns) == 0;
+        struct gy_rudp_config config = config_of(server, world_crypto.server);
+        server->exists = gy_rudp_accept(&server->conn, &config, server->memory, &env, &self, &hello,
+                                        token, world->now_ns) == 0;
         gy_assert(server->exists);
         plan_fec(world, server);
         break;
@@ -458,7 +475,8 @@ static void check_side(struct world *world, const struct side *side)
         bool reliable = record->message.guarantee >= GY_RUDP_UNORDERED;
         enum gy_rudp_result result = record->message.result;
         if (reliable && !record->limited && result != GY_RUDP_ACKED) {
-            bad(world, "reliable message %u of flow %u ended as %d", i, side->flow, result);
+            bad(world, "reliable message %u of flow %u ended as %d: %s", i, side->flow, result,
+                side->conn.close_reason);
         }
         if (reliable && result == GY_RUDP_ACKED && record->delivered != 1) {
             bad(world, "message %u of flow %u is acknowledged and was not delivered", i,
@@ -513,6 +531,7 @@ static void add(struct world_totals *totals, const struct world *world, const st
     to->probes += from->probes;
     to->repeated += from->repeated;
     to->evicted += from->evicted;
+    to->updates += from->updates;
     to->delivered += from->delivered;
     to->repairs_sent += from->repairs_sent;
     to->repairs_received += from->repairs_received;
@@ -531,6 +550,9 @@ static void side_free(struct world *world, struct side *side)
         }
         if (side->taken_bytes != 0) {
             bad(world, "%zu bytes of reassembly were not given back", side->taken_bytes);
+        }
+        if (side->seal.keys != NULL) {
+            world_crypto.sealer->free(&side->seal);
         }
     }
     for (uint32_t i = 0; i < side->planned; i++) {
