@@ -502,11 +502,12 @@ static int complete(struct gy_load_options *options, const struct given *given,
         return gy_error_set(error, GY_EINVAL, "--handshakes is for https://");
     }
     if (options->broadcast && (options->protocol->refusal == NULL || options->threads > 1)) {
-        return gy_error_set(error, GY_EINVAL,
-                            options->threads > 1
-                                ? "--broadcast has one sender, and one thread that sees who got "
-                                  "what: without --threads"
-                                : "--broadcast is for ws://, wss://, chat://, nats:// and redis://");
+        return gy_error_set(
+            error, GY_EINVAL,
+            options->threads > 1
+                ? "--broadcast has one sender, and one thread that sees who got "
+                  "what: without --threads"
+                : "--broadcast is for ws://, wss://, chat://, nats:// and redis://");
     }
     if (options->handshakes != GY_LOAD_HANDSHAKES_KEPT && options->pipeline > 1) {
         return gy_error_set(error, GY_EINVAL,
