@@ -17,6 +17,7 @@ const struct work *work_nth(uint32_t index)
         {work_dns_rows, work_dns_row_count},
         {work_core_rows, work_core_row_count},
         {work_worker_rows, work_worker_row_count},
+        {work_chat_rows, work_chat_row_count},
     };
     for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
         if (index < tables[i].count) {
