@@ -90,6 +90,16 @@ struct gy_inlet {
     struct gy_inlet *next;
 };
 
+/*
+ * What a draining worker waits for though no stream of its own is left: a server that the streams
+ * of other workers still need. At the drain's deadline it ends all the same. `drain` is called when
+ * the drain begins, on the worker's thread.
+ */
+struct gy_worker_hold {
+    void (*drain)(struct gy_worker_hold *hold);
+    struct gy_worker_hold *next;
+};
+
 /* Messages below GY_MESSAGE_USER are core's; a server's own kinds start there. */
 enum gy_message_kind {
     GY_MESSAGE_DRAIN =
@@ -154,6 +164,7 @@ struct gy_worker {
     struct gy_mailbox *inboxes;
     struct gy_message *inbox_messages;
     struct gy_inlet *inlets; /* of helper threads */
+    struct gy_worker_hold *holds;
     struct gy_bell bell;
     int wake_descriptor; /* eventfd: rung by threads without a ring */
     uint64_t wake_value;
@@ -208,6 +219,11 @@ int gy_worker_call(struct gy_worker *from, struct gy_worker *to,
 /* On the worker's thread: takes what comes through an inlet, whose mailbox is initialised. */
 void gy_worker_add_inlet(struct gy_worker *worker, struct gy_inlet *inlet);
 void gy_worker_remove_inlet(struct gy_worker *worker, struct gy_inlet *inlet);
+
+/* On the worker's thread: a drain waits until the hold is removed. Removing one that is not there
+ * does nothing. */
+void gy_worker_add_hold(struct gy_worker *worker, struct gy_worker_hold *hold);
+void gy_worker_remove_hold(struct gy_worker *worker, const struct gy_worker_hold *hold);
 
 /* On the inlet's helper thread: sends a message and sees that the worker wakes up. 0, or GY_ENOBUFS
  * when the mailbox is full. */

@@ -261,7 +261,7 @@ def a_slow_reader_gets_what_its_policy_says():
 
 @test
 def a_drain_tells_where_to_go_and_gives_time():
-    with Chat("move-to chat.example:7200; move-time 500ms;") as chat:
+    with Chat("move-to chat.example:7200; move-time 1500ms;") as chat:
         clients = [chat.guest("anna"), chat.guest("bert", Browser)]
         for client in clients:
             client.join("hall")
@@ -269,7 +269,7 @@ def a_drain_tells_where_to_go_and_gives_time():
         for client in clients:
             move = client.hear("MOVE")
             equal(move.address, "chat.example:7200")
-            true(0 < move.in_ms <= 500, f"in {move.in_ms}")
+            true(0 < move.in_ms <= 1500, f"in {move.in_ms}")
             equal(client.send("hall", "still").kind, "ACK")
         for client in clients:
             equal([frame.error for frame in ended(client) if frame.kind == "ERROR"], ["drain"])
