@@ -130,6 +130,14 @@ configure_clang() {
 		-Dtests=enabled -Dfuzzing=true
 }
 
+# What of clang's build is run: the program and the fuzzers. What clang has to say about the tests, clang-tidy passes on.
+build_clang() {
+	local fuzzers
+	fuzzers=$(ninja -C "$gy_build/clang" -t targets all | sed -n 's,^\(tests/fuzz/fuzz-[^ :]*\): .*,\1,p')
+	# shellcheck disable=SC2086 # names are words
+	ninja -C "$gy_build/clang" gyre $fuzzers
+}
+
 # our_files PATTERN...: the project's own files, tracked or new, relative to its root. Without git (a released
 # tarball), all there are outside build/.
 our_files() {

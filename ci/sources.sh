@@ -22,6 +22,7 @@ build      libtool                            libtoolize
 build      zlib1g-dev                         -              # content codings of `gyre http`; meson can do without
 build      libbrotli-dev                      -
 build      libzstd-dev                        -
+build      libncurses-dev                     -              # the panes of `gyre chat`
 build      libsqlite3-dev                     -              # the store of `gyre chat serve`
 build      libunistring-dev                   -              # names in chat; meson can do without
 test       clang                              clang
@@ -35,6 +36,7 @@ test       wrk                                wrk
 test       apache2-utils                      ab
 test       chromium                           chromium
 test       iproute2                           ip             # two network namespaces
+test       python3-websockets                 -              # node-ws, which would bring node along, is used where it is
 bench      wrk                                wrk
 bench      nginx-light|nginx                  nginx
 bench      nghttp2-client                     h2load

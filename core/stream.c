@@ -322,6 +322,42 @@ struct gy_stream *gy_stream_open(struct gy_endpoint *endpoint, int descriptor, u
 struct gy_stream *gy_stream_dial(struct gy_endpoint *endpoint, const struct gy_address *peer,
                                  uint32_t timeout_ms, struct gy_error *error)
 {
+    return gy_stream_dial_from(endpoint, peer, NULL, timeout_ms, error);
+}
+
+/* A socket for it; negative after a sentence. */
+static int dial_socket(const struct gy_address *peer, const struct gy_address *local,
+                       struct gy_error *error)
+{
+    char text[GY_ADDRESS_TEXT_BYTES];
+    int one = 1;
+    int descriptor = socket(peer->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (descriptor < 0) {
+        int errno_value = errno;
+        gy_error_set(error, gy_error_from_errno(errno_value), "connecting to %s: no socket: %s%s",
+                     gy_address_format(peer, text, sizeof text), strerror(errno_value),
+                     errno_value == EMFILE ? "; raise the limit on open files (`ulimit -n`)" : "");
+        return -1;
+    }
+    setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (local == NULL) {
+        return descriptor;
+    }
+    setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (bind(descriptor, &local->any, local->length) != 0) {
+        int errno_value = errno;
+        close(descriptor);
+        gy_error_set(error, gy_error_from_errno(errno_value), "connecting from %s: %s",
+                     gy_address_format(local, text, sizeof text), strerror(errno_value));
+        return -1;
+    }
+    return descriptor;
+}
+
+struct gy_stream *gy_stream_dial_from(struct gy_endpoint *endpoint, const struct gy_address *peer,
+                                      const struct gy_address *local, uint32_t timeout_ms,
+                                      struct gy_error *error)
+{
     struct gy_worker *worker = endpoint->worker;
     char text[GY_ADDRESS_TEXT_BYTES];
     if (!gy_endpoint_has_room(endpoint)) {
@@ -330,16 +366,10 @@ struct gy_stream *gy_stream_dial(struct gy_endpoint *endpoint, const struct gy_a
                      gy_address_format(peer, text, sizeof text), endpoint->connections);
         return NULL;
     }
-    int descriptor = socket(peer->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int descriptor = dial_socket(peer, local, error);
     if (descriptor < 0) {
-        int errno_value = errno;
-        gy_error_set(error, gy_error_from_errno(errno_value), "connecting to %s: no socket: %s%s",
-                     gy_address_format(peer, text, sizeof text), strerror(errno_value),
-                     errno_value == EMFILE ? "; raise the limit on open files (`ulimit -n`)" : "");
         return NULL;
     }
-    int one = 1;
-    setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     struct gy_stream *stream = stream_make(endpoint, descriptor);
     if (stream == NULL) {
         close(descriptor);
@@ -497,20 +527,34 @@ void gy_stream_fail_layer(struct gy_stream *stream)
     gy_chain_clear(&stream->out);
 }
 
-/* Whether the session is to run. Handshakes are dear, so a turn has time for a few of their steps
- * only; the others wait for the next. */
-bool gy_stream_run_layer(struct gy_stream *stream)
+/* Handshakes are dear, so a turn has time for a few of their steps only; the others wait in a queue
+ * for a later one. */
+static bool may_shake_hands(struct gy_stream *stream)
 {
     struct gy_worker *worker = stream->worker;
+    if (stream->shakes) {
+        stream->shakes = false;
+        worker->handshakes_due--;
+        return true;
+    }
+    if (worker->handshakes_left == 0 || worker->handshakes_head != NULL) {
+        gy_worker_shake_later(worker, stream);
+        return false;
+    }
+    worker->handshakes_left--;
+    return true;
+}
+
+/* Whether the session is to run. */
+bool gy_stream_run_layer(struct gy_stream *stream)
+{
     struct gy_layer *layer = stream->layer;
-    if (!layer->established && worker->handshakes_left == 0) {
-        gy_stream_wake(stream);
+    if (!layer->established && !may_shake_hands(stream)) {
         return false;
     }
     if (stream->waiting == GY_STREAM_WAITS_FOR_MEMORY) {
         gy_stream_stop_waiting(stream);
     }
-    worker->handshakes_left -= !layer->established;
     if (layer->ops->input(stream) != 0 && stream->state == GY_STREAM_OPEN) {
         gy_stream_wait(stream, GY_STREAM_WAITS_FOR_MEMORY);
     }
@@ -560,10 +604,21 @@ void gy_stream_run_session(struct gy_stream *stream)
     }
 }
 
+/* It leaves the list of those to run before it goes. */
+void gy_stream_run_ended(struct gy_stream *stream)
+{
+    gy_assert(stream->state != GY_STREAM_OPEN && !stream->ready);
+    if (stream->shakes) {
+        stream->shakes = false;
+        stream->worker->handshakes_due--;
+    }
+    gy_stream_flush_later(stream);
+}
+
 void gy_stream_run(struct gy_stream *stream)
 {
     if (stream->state != GY_STREAM_OPEN) {
-        gy_stream_flush_later(stream); /* it leaves this list before it goes */
+        gy_stream_run_ended(stream);
         return;
     }
     if (stream->layer == NULL || gy_stream_run_layer(stream)) {

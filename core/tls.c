@@ -41,17 +41,32 @@ static const char ciphers[] = "TLS13-AES128-GCM-SHA256:TLS13-AES256-GCM-SHA384:"
                               "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
                               "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
 
+/* By their numbers in the registry, the best first. */
+static const int groups[] = {
+    WOLFSSL_ECC_X25519,
+    WOLFSSL_ECC_SECP256R1,
+#ifdef WOLFSSL_HAVE_MLKEM
+    WOLFSSL_X25519MLKEM768,
+#endif
+    WOLFSSL_ECC_SECP384R1,
+};
+#define GROUP_COUNT (sizeof groups / sizeof groups[0])
+
 static int set_groups(WOLFSSL_CTX *context)
 {
-    int groups[] = {
-        WOLFSSL_ECC_X25519,
-        WOLFSSL_ECC_SECP256R1,
-#ifdef WOLFSSL_HAVE_MLKEM
-        WOLFSSL_X25519MLKEM768,
-#endif
-        WOLFSSL_ECC_SECP384R1,
-    };
-    return wolfSSL_CTX_set_groups(context, groups, (int)(sizeof groups / sizeof groups[0]));
+    int wanted[GROUP_COUNT];
+    memcpy(wanted, groups, sizeof wanted);
+    return wolfSSL_CTX_set_groups(context, wanted, (int)GROUP_COUNT);
+}
+
+bool gy_tls_group_is_ours(uint16_t group)
+{
+    for (size_t i = 0; i < GROUP_COUNT; i++) {
+        if (groups[i] == group) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static int reason_of(int code, const char *what, const char *label, struct gy_error *error)

@@ -107,8 +107,25 @@ const char *gy_tls_common_name(WOLFSSL_X509 *certificate, char name[GY_TLS_NAME_
 WOLFSSL_CTX *gy_tls_context_make(const struct gy_tls_config *config, uint32_t identity,
                                  struct gy_error *error);
 
+/* Whether a group of the registry is one that we have. */
+bool gy_tls_group_is_ours(uint16_t group);
+
 /* The identity for a host name; GY_TLS_NO_IDENTITY when none is for it. */
 uint32_t gy_tls_identity_for(const struct gy_tls_config *config, const char *host, size_t length);
+
+/* ---- clients' hellos ---- */
+
+/* The alert for what is wrong with a hello of TLS 1.3 (its bytes behind the message's head) and
+ * wolfSSL takes all the same: a pre-shared key without the modes to use it in, groups of which we
+ * have none. 0: nothing. */
+uint8_t gy_tls_hello_breach(const uint8_t *hello, size_t bytes);
+
+struct gy_tls;
+
+/* What a server's wolfSSL is given is shown to this as well, until tls->hello_seen: tls->breach is
+ * then what gy_tls_hello_breach() said. */
+void gy_tls_hello_see(struct gy_tls *tls, const uint8_t *data, uint32_t bytes);
+void gy_tls_hello_end(struct gy_tls *tls);
 
 /* ---- what is stapled ---- */
 
@@ -166,6 +183,7 @@ struct gy_tls_worker {
     size_t slab_bytes;
     WOLFSSL_SESSION *session; /* of clients that come back, with session_host; NULL: none */
     char session_host[GY_TLS_NAME_BYTES];
+    bool quic;             /* for core/tls_quic */
     bool staple_said;      /* that one is past its time */
     uint8_t gather[16384]; /* where small pieces become one record */
 };
@@ -178,10 +196,13 @@ struct gy_tls {
     struct gy_layer layer;
     struct gy_tls_worker *worker;
     WOLFSSL *ssl;
-    int error; /* wolfSSL's, when it failed */
+    struct gy_tls_hello *hello; /* of a client, while it comes in */
+    int error;                  /* wolfSSL's, when it failed */
     int verify_error;
     uint8_t alert; /* received, with alert_received; else sent, if any */
     bool alert_received;
+    bool hello_seen;
+    uint8_t breach;    /* of the hello: the alert for it; nothing else is sent */
     uint8_t resumed;   /* how many times in a row its session was, up to GY_TLS_RESUMED_MAX */
     bool enciphers;    /* what is sent is enciphered */
     bool empty;        /* the record that came last has nothing in it */
@@ -196,7 +217,8 @@ struct gy_tls {
     char *subject;     /* the common name in the peer's certificate; NULL: none was shown */
 };
 
-/* Whose it is: between opening and closing it has the stream as its context. */
+/* Whose it is: between opening and closing it has the stream as its context, or, without records,
+ * the gy_tls itself. */
 struct gy_tls *gy_tls_of(const WOLFSSL *ssl);
 
 /* ---- early data ---- */
@@ -204,6 +226,9 @@ struct gy_tls *gy_tls_of(const WOLFSSL *ssl);
 /* wolfSSL_accept, by its results, which takes what comes before the handshake is done where the
  * configuration says so: tls->early then, and success once there may be something for a session. */
 int gy_tls_accept(struct gy_tls *tls, uint8_t *early, uint32_t room, uint32_t *early_bytes);
+
+/* Whose handshake this thread is in, for gy_tls_session_removed; who was in one before. */
+struct gy_tls *gy_tls_early_watch(struct gy_tls *tls);
 
 /* All input is taken: is the handshake done by now? */
 void gy_tls_finish_early(struct gy_stream *stream);
@@ -224,9 +249,25 @@ void gy_tls_session_offer(struct gy_tls *tls);
 void gy_tls_session_keep(struct gy_tls *tls);
 void gy_tls_session_drop(struct gy_tls_worker *worker);
 
+/* What the connections of one endpoint share: contexts, and room for so many of `connection_bytes`
+ * each. `quic`: for core/tls_quic. 0, or a GY_E… code. */
+int gy_tls_worker_open(struct gy_tls_worker **worker, const struct gy_tls_config *config,
+                       uint32_t connections_max, size_t connection_bytes, bool quic,
+                       struct gy_error *error);
+void gy_tls_worker_close(struct gy_tls_worker *worker);
+
 /* gy_tls_layer's attach and detach. */
 int gy_tls_attach(struct gy_endpoint *endpoint, const void *context, struct gy_error *error);
 void gy_tls_detach(struct gy_endpoint *endpoint);
+
+/* As the calls of tls.h that take a stream; of one with `worker` and `ssl`, whose memory is used.
+ */
+int gy_tls_name_protocols(struct gy_tls *tls);
+int gy_tls_expect_host(struct gy_tls *tls, const char *host);
+void gy_tls_facts_in(struct gy_tls *tls, struct gy_tls_facts *facts);
+const char *gy_tls_explain(const struct gy_tls *tls, char *text, size_t text_bytes);
+
+extern const struct wolfssl_quic_method_t gy_tls_quic_method;
 
 /* wolfSSL's I/O, between its buffers and the layer's chains; the context is the stream. */
 int gy_tls_receive_callback(WOLFSSL *ssl, char *target, int bytes, void *context);

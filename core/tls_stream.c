@@ -14,6 +14,7 @@
 #include "core/worker.h"
 
 #include <wolfssl/error-ssl.h>
+#include <wolfssl/quic.h>
 #include <wolfssl/wolfcrypt/error-crypt.h>
 
 #define RECORD_HEAD_BYTES 5
@@ -31,7 +32,9 @@ static struct gy_tls *tls_of(struct gy_stream *stream)
 
 struct gy_tls *gy_tls_of(const WOLFSSL *ssl)
 {
-    return tls_of(wolfSSL_GetIOReadCtx((WOLFSSL *)(uintptr_t)ssl));
+    WOLFSSL *whose = (WOLFSSL *)(uintptr_t)ssl;
+    void *context = wolfSSL_GetIOReadCtx(whose);
+    return wolfSSL_is_quic(whose) ? context : tls_of(context);
 }
 
 /* ---- wolfSSL's I/O ---- */
@@ -49,6 +52,9 @@ int gy_tls_receive_callback(WOLFSSL *ssl, char *target, int bytes, void *context
     gy_chain_consume(&layer->in, take);
     if (bytes == RECORD_HEAD_BYTES && take == RECORD_HEAD_BYTES) {
         tls_of(stream)->empty = target[3] == 0 && target[4] == 0;
+    }
+    if (!tls_of(stream)->hello_seen) {
+        gy_tls_hello_see(tls_of(stream), (const uint8_t *)target, take);
     }
     gy_count(&stream->worker->counters.copied_bytes, take);
     return (int)take;
@@ -83,6 +89,9 @@ int gy_tls_send_callback(WOLFSSL *ssl, char *data, int bytes, void *context)
     (void)ssl;
     struct gy_stream *stream = context;
     struct gy_bump *bump = &stream->worker->bump;
+    if (tls_of(stream)->breach != 0) {
+        return WOLFSSL_CBIO_ERR_GENERAL; /* what it says to such a hello nobody is to hear */
+    }
     if (!note_record(tls_of(stream), (const uint8_t *)data, bytes)) {
         return bytes;
     }
@@ -98,7 +107,7 @@ int gy_tls_send_callback(WOLFSSL *ssl, char *data, int bytes, void *context)
 
 /* Which application protocols this side speaks. A client goes on without, where the server chooses
  * none; a server refuses who has none of them (RFC 7301 §3.2). 0 or GY_ENOMEM. */
-static int name_protocols(struct gy_tls *tls)
+int gy_tls_name_protocols(struct gy_tls *tls)
 {
     const struct gy_tls_config *config = tls->worker->config;
     char list[GY_TLS_PROTOCOLS_MAX * sizeof config->protocols[0]];
@@ -135,11 +144,11 @@ static int tls_open(struct gy_stream *stream, bool dialled)
     if (tls == NULL) {
         return GY_ELIMIT;
     }
-    *tls = (struct gy_tls){.layer.ops = &gy_tls_layer, .worker = worker};
+    *tls = (struct gy_tls){.layer.ops = &gy_tls_layer, .worker = worker, .hello_seen = dialled};
     gy_assert(dialled == !worker->config->server);
     struct gy_tls_memory *before = gy_tls_memory_use(&worker->memory);
     tls->ssl = wolfSSL_new(worker->contexts[0]);
-    if (tls->ssl != NULL && (name_protocols(tls) != 0 || ask_for_status(tls) != 0)) {
+    if (tls->ssl != NULL && (gy_tls_name_protocols(tls) != 0 || ask_for_status(tls) != 0)) {
         wolfSSL_free(tls->ssl);
         tls->ssl = NULL;
     }
@@ -166,6 +175,7 @@ static void tls_close(struct gy_stream *stream)
     }
     wolfSSL_free(tls->ssl);
     gy_tls_memory_use(before);
+    gy_tls_hello_end(tls);
     free(tls->host);
     free(tls->doubtful);
     free(tls->subject);
@@ -219,13 +229,16 @@ static void note_failure(struct gy_stream *stream, int error)
     tls->layer.failed = true;
     tls->error = error;
     wolfSSL_get_alert_history(tls->ssl, &alerts);
+    if (tls->breach != 0) {
+        alerts = (WOLFSSL_ALERT_HISTORY){0}; /* of what was not sent */
+    }
     tls->alert_received = alerts.last_rx.code > close_notify;
     if (tls->alert_received) {
         tls->alert = (uint8_t)alerts.last_rx.code;
     } else if (alerts.last_tx.code > close_notify) {
         tls->alert = (uint8_t)alerts.last_tx.code;
     } else if (!tls->enciphers) {
-        tls->alert = alert_for(tls, error);
+        tls->alert = tls->breach != 0 ? tls->breach : alert_for(tls, error);
         send_plain_alert(stream, tls->alert);
     }
     gy_count(&stream->worker->counters.tls_failures, 1);
@@ -270,6 +283,10 @@ static int tls_shake_hands(struct gy_stream *stream)
     }
     if (tls->replayed) {
         note_failure(stream, SESSION_TICKET_EXPECT_E);
+        return 0;
+    }
+    if (tls->breach != 0) {
+        note_failure(stream, tls->breach == missing_extension ? EXT_MISSING : MATCH_SUITE_ERROR);
         return 0;
     }
     if (result == WOLFSSL_SUCCESS) {

@@ -18,17 +18,18 @@
 #include "core/share.h"
 #include "core/worker_internal.h"
 
-#define REAP_BATCH         256
-#define TIMERS_PER_TURN    4096
-#define RETRY_MS           10
-#define DEFAULT_BLOCKS     4096
-#define DEFAULT_MAILBOX    1024
-#define LINKS_PER_STREAM   4
-#define KEEPS_PER_STREAM   2 /* one that is full, one that is begun */
-#define LINKS_BASE         8192
-#define LINKS_SPARE        64 /* with fewer, sessions may be waiting for links */
-#define CLOSE_PATIENCE_MS  2000
-#define NANOSECONDS_PER_MS 1000000u
+#define REAP_BATCH           256
+#define TIMERS_PER_TURN      4096
+#define RETRY_MS             10
+#define HANDSHAKES_LOOKED_AT 256 /* in a turn: those that have ended meanwhile are let go */
+#define DEFAULT_BLOCKS       4096
+#define DEFAULT_MAILBOX      1024
+#define LINKS_PER_STREAM     4
+#define KEEPS_PER_STREAM     2 /* one that is full, one that is begun */
+#define LINKS_BASE           8192
+#define LINKS_SPARE          64 /* with fewer, sessions may be waiting for links */
+#define CLOSE_PATIENCE_MS    2000
+#define NANOSECONDS_PER_MS   1000000u
 
 _Static_assert(sizeof(struct gy_keep_block) <= GY_KEEP_BYTES, "a kept leftover is two kibibytes");
 
@@ -378,6 +379,41 @@ void gy_worker_ready(struct gy_worker *worker, struct gy_stream *stream)
     worker->ready_tail = stream;
 }
 
+void gy_worker_shake_later(struct gy_worker *worker, struct gy_stream *stream)
+{
+    gy_assert(!stream->ready && !stream->shakes);
+    stream->ready = true;
+    stream->next_ready = NULL;
+    if (worker->handshakes_head == NULL) {
+        worker->handshakes_head = stream;
+    } else {
+        worker->handshakes_tail->next_ready = stream;
+    }
+    worker->handshakes_tail = stream;
+}
+
+/* The first of those that wait have the turn's steps. */
+static void give_handshakes(struct gy_worker *worker)
+{
+    gy_assert(worker->handshakes_due <= GY_HANDSHAKES_PER_TURN);
+    worker->handshakes_left = GY_HANDSHAKES_PER_TURN - worker->handshakes_due;
+    for (uint32_t n = 0;
+         n < HANDSHAKES_LOOKED_AT && worker->handshakes_left > 0 && worker->handshakes_head != NULL;
+         n++) {
+        struct gy_stream *stream = worker->handshakes_head;
+        worker->handshakes_head = stream->next_ready;
+        stream->ready = false;
+        if (stream->state != GY_STREAM_OPEN) {
+            gy_stream_run_ended(stream);
+            continue;
+        }
+        stream->shakes = true;
+        worker->handshakes_left--;
+        worker->handshakes_due++;
+        gy_worker_ready(worker, stream);
+    }
+}
+
 /* Sessions that are woken while others run wait for the next turn: one that wakes itself cannot
  * hold the worker up. */
 static void run_ready(struct gy_worker *worker)
@@ -442,8 +478,9 @@ static void resume_retrying(struct gy_worker *worker)
 /* Whether there is something to do that no completion announces. */
 static bool must_not_sleep(const struct gy_worker *worker)
 {
-    if (worker->ready_head != NULL || !TAILQ_EMPTY(&worker->busy) || worker->flush_head != NULL ||
-        !worker->wake_armed || gy_datagrams_busy(worker)) {
+    if (worker->ready_head != NULL || worker->handshakes_head != NULL ||
+        !TAILQ_EMPTY(&worker->busy) || worker->flush_head != NULL || !worker->wake_armed ||
+        gy_datagrams_busy(worker)) {
         return true;
     }
     if (!TAILQ_EMPTY(&worker->starved) && gy_pool_free(worker->pool) > 0) {
@@ -544,7 +581,7 @@ int gy_worker_turn(struct gy_worker *worker, uint64_t timeout_ns)
         return code;
     }
     read_clock(worker);
-    worker->handshakes_left = GY_HANDSHAKES_PER_TURN;
+    give_handshakes(worker);
     reap(worker);
     gy_worker_read_mailboxes(worker);
     gy_worker_read_inlets(worker);

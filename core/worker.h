@@ -140,6 +140,7 @@ struct gy_worker {
     struct gy_stream *flush_head, *flush_tail;
     struct gy_stream_queue starved; /* want to receive, no buffer posted */
     uint64_t turn_sent_bytes;       /* of this turn, while listeners that share it are at work */
+    uint32_t turn_closes;           /* likewise, of connections */
     uint64_t turn_long_bytes;       /* of this turn's long sends, while one is */
     uint64_t short_until_ms;        /* somebody was asked for a little of late */
     struct gy_endpoint *last_at_work;
@@ -153,7 +154,10 @@ struct gy_worker {
 
     struct iovec *vectors; /* GY_TURN_VECTORS */
     uint32_t vectors_used;
-    uint32_t handshakes_left; /* of this turn */
+    /* Layers' handshakes that wait for a step, in their order, by next_ready. */
+    struct gy_stream *handshakes_head, *handshakes_tail;
+    uint32_t handshakes_left; /* steps of this turn that nobody has been given */
+    uint32_t handshakes_due;  /* given, and yet to be made */
     struct msghdr *messages;  /* GY_TURN_MESSAGES */
     uint32_t messages_used;
 
@@ -177,6 +181,7 @@ struct gy_worker {
     uint64_t evict_due_ms; /* when stalled writers may be looked for again */
     enum gy_worker_phase phase;
     bool finished;          /* gy_worker_finish was called */
+    bool pipe_blocked;      /* SIGPIPE, on its thread, since files are sent (file_range.h) */
     int reserve_descriptor; /* given up for a moment when descriptors run out; -1: none */
 };
 
@@ -231,6 +236,9 @@ void gy_worker_dispatch(struct gy_worker *worker, const struct gy_completion *co
 
 /* Puts a stream on the list of sessions to run. */
 void gy_worker_ready(struct gy_worker *worker, struct gy_stream *stream);
+
+/* Puts a stream behind those whose handshake waits for a step. */
+void gy_worker_shake_later(struct gy_worker *worker, struct gy_stream *stream);
 
 /* Leaves the accept/stream descriptor to the ring to close. */
 void gy_worker_close_descriptor(struct gy_worker *worker, int descriptor);

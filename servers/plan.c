@@ -16,6 +16,7 @@ const char gy_plan_http_flags_help[] =
     "  --no-listing            404 for a directory without index.html\n"
     "  --no-precompressed, --no-compress   no name.br, name.zst, name.gz; none made of other "
     "files\n"
+    "  --no-sendfile           read large files, rather than send them from the kernel's cache\n"
     "  --cache MIB             memory for file contents, per worker (default: 64)\n"
     "  --tls FILE[,KEY]        https with this certificate (see `gyre cert`)\n"
     "  --fixed                 answer every request with \"" GY_PLAN_FIXED_TEXT "\"\n";
@@ -93,6 +94,8 @@ int gy_plan_http_flag(struct gy_plan_flags *flags, int argc, char **argv, int *i
         files->no_listing = true;
     } else if (strcmp(argument, "--no-precompressed") == 0) {
         files->no_precompressed = true;
+    } else if (strcmp(argument, "--no-sendfile") == 0) {
+        files->no_sendfile = true;
     } else if (strcmp(argument, "--no-compress") == 0) {
         files->compress.off = true;
     } else if (strncmp(argument, "--cache=", 8) == 0) {

@@ -37,7 +37,6 @@ static int take_service(void *context, const struct gy_config_directive *directi
         return gy_config_error(directive, error, "a websocket is echo or broadcast, not both");
     }
     made->socket.handler = room ? &gy_websocket_room : &gy_websocket_echo;
-    made->socket.one_worker = room;
     return 0;
 }
 

@@ -4,20 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clients/chat/talk.h"
 #include "core/address.h"
 #include "servers/chat/chat_kind.h"
 #include "servers/plan.h"
 #include "servers/serve.h"
-
-static void help(FILE *out)
-{
-    fprintf(out, "Usage: gyre chat COMMAND\n"
-                 "Chat: rooms with a history, in which nothing that was acknowledged is lost.\n\n"
-                 "  gyre chat serve --web 127.0.0.1:7280    and a browser on that address\n\n"
-                 "Commands:\n"
-                 "  serve     the server\n\n"
-                 "`gyre chat COMMAND --help` tells more.\n");
-}
 
 static void serve_help(FILE *out)
 {
@@ -181,13 +172,5 @@ int gy_chat_main(int argc, char **argv)
     if (argc >= 2 && strcmp(argv[1], "serve") == 0) {
         return serve_main(argc - 1, argv + 1);
     }
-    if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-        help(stdout);
-        return 0;
-    }
-    if (argc >= 2) {
-        fprintf(stderr, "gyre chat: there is no command `%s`\n\n", argv[1]);
-    }
-    help(stderr);
-    return 2;
+    return gy_chat_talk_command(argc, argv);
 }

@@ -101,7 +101,13 @@ struct gy_compress_counts {
     X(timeouts, "websocket_failures", "reason=\"timeout\"", COUNTER,                               \
       "Connections ended because of what the client did, or did not do.")                          \
     X(refused, "websocket_messages_refused", "", COUNTER,                                          \
-      "Messages not sent to clients that were too far behind.")
+      "Messages not sent to clients that were too far behind.")                                    \
+    X(relayed, "websocket_relayed_messages", "", COUNTER,                                          \
+      "Broadcasts that went to other workers.")                                                    \
+    X(relay_delays, "websocket_relay_delays", "", COUNTER,                                         \
+      "Broadcasts that found another worker's mailbox full, and waited.")                          \
+    X(relay_pauses, "websocket_relay_pauses", "", COUNTER,                                         \
+      "Times that clients were not read from, because other workers were behind.")
 
 struct gy_websocket_counts {
 #define GY_WEBSOCKET_COUNTS_MEMBER(member, name, label, kind, help) _Atomic uint64_t member;

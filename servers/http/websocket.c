@@ -18,16 +18,21 @@ enum flag {
     REFUSED = 1 << 3,  /* the handler waits for room */
     TOLD = 1 << 4,     /* the handler knows that it is over */
     RUNNING = 1 << 5,
+    HELD = 1 << 6, /* `in` waits until fewer broadcasts are under way */
 };
 
 struct gy_websocket_worker {
     struct gy_ws_env env;
     struct gy_worker *worker;
+    struct gy_relay *relay;
     struct gy_slab connections;
     struct gy_websocket_connection *first;
-    uint32_t users;                     /* listeners */
-    uint64_t reserved_bytes;            /* for compression, by its connections */
-    uint64_t declined;                  /* connections that found all of it taken */
+    uint32_t users;          /* listeners */
+    uint64_t reserved_bytes; /* for compression, by its connections */
+    uint64_t declined;       /* connections that found all of it taken */
+    struct gy_websocket_connection
+        *turn;                          /* of those that are held, whose it is; NULL: the first's */
+    bool full;                          /* of broadcasts under way: nothing is read */
     struct gy_websocket_counts *counts; /* the server's; NULL: no connection yet */
     struct published {
 #define PUBLISHED_MEMBER(member, name, label, kind, help) uint64_t member;
@@ -41,6 +46,7 @@ struct gy_websocket_worker {
 static void publish(struct gy_websocket_worker *own)
 {
     const struct gy_ws_counters *ws = &own->env.counters;
+    const struct gy_relay_counts relay = gy_relay_counts(own->relay, own->worker);
     const struct published now = {
         .connections = own->connections.used,
         .messages_in = ws->messages_in,
@@ -53,6 +59,9 @@ static void publish(struct gy_websocket_worker *own)
         .packed_bytes_out = ws->packed_bytes_out,
         .reserved_bytes = own->reserved_bytes,
         .declined = own->declined,
+        .relayed = relay.sent,
+        .relay_delays = relay.delayed,
+        .relay_pauses = relay.filled,
         .pings_in = ws->pings_in,
         .pings_out = ws->pings_out,
         .breaches = ws->breaches,
@@ -96,17 +105,16 @@ static const struct gy_ws_memory compress_memory = {take_memory, give_memory, NU
 
 /* ---- workers ---- */
 
+static int deliver(void *context, struct gy_worker *worker, const struct gy_relay_message *message);
+static void resume(void *context, struct gy_worker *worker);
+
+static const struct gy_relay_handler relay_handler = {.deliver = deliver, .room = resume};
+
 int gy_websocket_worker_open(struct gy_websocket *socket, struct gy_worker *worker,
                              struct gy_error *error)
 {
     uint32_t number = worker->options.number;
     gy_assert(number < GY_HTTP_WORKERS_MAX && socket->handler->message != NULL);
-    if (socket->one_worker && worker->options.workers > 1) {
-        return gy_error_set(error, GY_EINVAL,
-                            "preparing websocket %s: what goes to everybody has one order for all, "
-                            "so it needs one worker; run with --workers 1",
-                            socket->path);
-    }
     if (socket->workers[number] != NULL) {
         socket->workers[number]->users++;
         return 0;
@@ -125,6 +133,12 @@ int gy_websocket_worker_open(struct gy_websocket *socket, struct gy_worker *work
     own->mapped_bytes = bytes;
     own->worker = worker;
     own->users = 1;
+    own->relay = &socket->relay;
+    if (gy_relay_open(&socket->relay, worker, &relay_handler, socket) != 0) {
+        munmap(own, bytes);
+        return gy_error_set(error, GY_ENOMEM, "preparing websocket %s: out of memory",
+                            socket->path);
+    }
     gy_slab_init(&own->connections, (void *)items, slab_bytes,
                  sizeof(struct gy_websocket_connection));
     gy_ws_env_init(&own->env, &worker->bump, &worker->links);
@@ -141,6 +155,7 @@ void gy_websocket_worker_close(struct gy_websocket *socket, struct gy_worker *wo
     gy_assert(own != NULL && own->users > 0);
     if (--own->users == 0) {
         gy_assert(own->connections.used == 0);
+        gy_relay_close(&socket->relay, worker);
         size_t bytes = own->mapped_bytes;
         socket->workers[worker->options.number] = NULL;
         gy_unpoison(own, bytes);
@@ -196,15 +211,26 @@ static void follow(struct gy_websocket_connection *connection)
     follow_deadline(connection);
 }
 
+/* A connection whose messages go to all is not asked for more of them while its worker's are
+ * waiting for other workers. */
+static int next_event(struct gy_websocket_connection *connection, struct gy_ws_event *event)
+{
+    if (connection->worker->full) {
+        connection->flags |= HELD;
+        return GY_ELIMIT;
+    }
+    return gy_ws_read(&connection->ws, &connection->in, now_ns(connection), event);
+}
+
 static void run(struct gy_websocket_connection *connection)
 {
     struct gy_ws_event event = {0};
     uint32_t before = connection->in.length;
     int code;
     gy_assert((connection->flags & RUNNING) == 0);
-    connection->flags &= ~(uint32_t)(STALLED | STARVED);
+    connection->flags &= ~(uint32_t)(STALLED | STARVED | HELD);
     connection->flags |= RUNNING;
-    while ((code = gy_ws_read(&connection->ws, &connection->in, now_ns(connection), &event)) == 1) {
+    while ((code = next_event(connection, &event)) == 1) {
         if (event.type == GY_WS_MESSAGE) {
             connection->socket->handler->message(connection, event.kind, event.message);
         } else if (event.type == GY_WS_CLOSED) {
@@ -381,12 +407,15 @@ void gy_websocket_closed(struct gy_http_exchange *exchange, int reason)
     connection->worker->reserved_bytes -= connection->reserved_bytes;
     gy_chain_clear(&connection->in);
     gy_chain_clear(&connection->out);
+    struct gy_websocket_worker *own = connection->worker;
+    if (own->turn == connection) {
+        own->turn = connection->next;
+    }
     *connection->link = connection->next;
     if (connection->next != NULL) {
         connection->next->link = connection->link;
     }
     gy_http_set_state(exchange, NULL);
-    struct gy_websocket_worker *own = connection->worker;
     gy_slab_give(&own->connections, connection);
     publish(own);
 }
@@ -434,25 +463,100 @@ void gy_websocket_await_room(struct gy_websocket_connection *connection)
     gy_http_wake(connection->exchange);
 }
 
+/* ---- to everybody ---- */
+
+/* Who decides the order of a path's messages: another worker for other paths. */
+static uint32_t owner_of(const struct gy_websocket *socket, uint32_t workers)
+{
+    uint64_t hash = UINT64_C(14695981039346656037);
+    for (const char *at = socket->path; *at != '\0'; at++) {
+        hash = (hash ^ (uint8_t)*at) * UINT64_C(1099511628211); /* FNV-1a */
+    }
+    return (uint32_t)(hash >> 32) % workers;
+}
+
 int gy_websocket_broadcast(struct gy_websocket_connection *from, enum gy_ws_kind kind,
                            struct gy_chain *payload)
 {
-    struct gy_websocket_worker *own = from->worker;
+    struct gy_websocket *socket = from->socket;
+    struct gy_worker *worker = from->worker->worker;
+    int code = gy_relay_send(&socket->relay, worker, owner_of(socket, worker->options.workers),
+                             kind, payload);
+    from->worker->full = gy_relay_full(&socket->relay, worker);
+    return code;
+}
+
+/* To those of this worker. `payload` is emptied. */
+static int send_to_all(struct gy_websocket_worker *own, enum gy_ws_kind kind,
+                       struct gy_chain *payload)
+{
     struct gy_ws_encoded encoded;
-    int count = 0;
     int code = gy_ws_encode(&own->env, kind, payload, &encoded);
     if (code != 0) {
         return code;
     }
     for (struct gy_websocket_connection *to = own->first; to != NULL; to = to->next) {
         code = sent(to, gy_ws_send_encoded(&to->ws, &encoded));
-        count += code == 0;
         if (code == GY_ELIMIT || code == GY_ENOBUFS) {
             gy_websocket_close(to, GY_WS_TRY_LATER, "too slow to follow");
         }
     }
     gy_ws_encoded_end(&encoded);
-    return count;
+    return 0;
+}
+
+static int copy_in(struct gy_bump *bump, const uint8_t *data, uint32_t bytes,
+                   struct gy_chain *chain)
+{
+    int code = 0;
+    for (uint32_t done = 0; code == 0 && done < bytes;) {
+        uint32_t part = bytes - done < GY_BUMP_BLOCK_BYTES ? bytes - done : GY_BUMP_BLOCK_BYTES;
+        code = gy_bump_copy(bump, chain, data + done, part);
+        done += part;
+    }
+    return code;
+}
+
+static int deliver(void *context, struct gy_worker *worker, const struct gy_relay_message *message)
+{
+    const struct gy_websocket *socket = context;
+    struct gy_websocket_worker *own = socket->workers[worker->options.number];
+    enum gy_ws_kind kind = (enum gy_ws_kind)message->kind;
+    struct gy_chain copy;
+    if (message->payload != NULL) {
+        return send_to_all(own, kind, message->payload);
+    }
+    if (own->first == NULL) {
+        return 0;
+    }
+    gy_chain_init(&copy, &worker->links);
+    int code = copy_in(&worker->bump, message->data, message->bytes, &copy);
+    if (code == 0) {
+        code = send_to_all(own, kind, &copy);
+    }
+    gy_chain_clear(&copy);
+    /* Others had it: who has not is not told that he is up to date. */
+    for (struct gy_websocket_connection *to = own->first; code != 0 && to != NULL; to = to->next) {
+        gy_websocket_close(to, GY_WS_TRY_LATER, "no output memory now");
+    }
+    publish(own);
+    return 0;
+}
+
+/* Fewer broadcasts are under way: those that were held go on, in turn, from where it ended the last
+ * time. */
+static void resume(void *context, struct gy_worker *worker)
+{
+    const struct gy_websocket *socket = context;
+    struct gy_websocket_worker *own = socket->workers[worker->options.number];
+    own->full = false;
+    for (uint32_t left = own->connections.used; left > 0 && !own->full; left--) {
+        struct gy_websocket_connection *connection = own->turn != NULL ? own->turn : own->first;
+        own->turn = connection->next;
+        if ((connection->flags & (HELD | RUNNING)) == HELD) {
+            run(connection);
+        }
+    }
 }
 
 /* ---- services ---- */

@@ -22,6 +22,7 @@
  * worker at any time between `open` and the return of `closed`.
  */
 
+#include "../../core/relay.h"
 #include "../../core/timer.h"
 #include "../../protocols/websocket/handshake.h"
 #include "../../protocols/websocket/websocket.h"
@@ -53,8 +54,8 @@ struct gy_websocket {
     struct gy_ws_terms terms;   /* what of it is allowed */
     uint64_t compress_bytes;    /* for it, per worker; past it no more is agreed on */
     uint32_t connections_max;   /* at once, per worker; 0: 65536; more get 503 */
-    bool one_worker;            /* it makes no sense over several: worker_open says so */
 
+    struct gy_relay relay; /* for broadcasts */
     struct gy_websocket_worker *workers[GY_HTTP_WORKERS_MAX];
 };
 
@@ -110,9 +111,11 @@ void gy_websocket_appended(struct gy_websocket_connection *connection);
  * that was refused. */
 void gy_websocket_await_room(struct gy_websocket_connection *connection);
 
-/* Sends a message to all connections of the socket on this worker, encoded once. Who is too slow to
- * follow (limits.output_max bytes behind) is closed with 1013. Returns how many got it, or
- * GY_ENOBUFS (nobody; `payload` is as it was). */
+/* Sends a message to all connections of the socket, in one order for all of them, encoded once on
+ * each worker. Who is too slow to follow (limits.output_max bytes behind) is closed with 1013, as
+ * are all on a worker that has no memory for the message. While too many messages are under way to
+ * other workers (core/relay.h) nothing is read from this worker's connections, so that their peers
+ * wait. 0, or GY_ENOBUFS (nobody gets it; `payload` is as it was). */
 int gy_websocket_broadcast(struct gy_websocket_connection *from, enum gy_ws_kind kind,
                            struct gy_chain *payload);
 

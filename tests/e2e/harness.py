@@ -215,8 +215,9 @@ class Server:
         return self.process.wait(seconds)
 
     def log(self):
-        self.errors.seek(0)
-        return self.errors.read().decode(errors="replace")
+        # The program shares the file's position: moved for reading, its next line would go over the first.
+        file = self.errors.fileno()
+        return os.pread(file, os.fstat(file).st_size, 0).decode(errors="replace")
 
     def quiet(self):
         found = ALARMS.search(self.log())

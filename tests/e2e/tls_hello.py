@@ -76,6 +76,10 @@ def first(extensions=None, **more):
     return record(22, hello(extensions, **more))
 
 
+def in_pieces(message):
+    return b"".join(record(22, message[i:i + 50]) for i in range(0, len(message), 50))
+
+
 # An identity of 16 bytes and a binder of 32 (RFC 8446 §4.2.11).
 PSK = vector16(vector16(b"\x11" * 16) + b"\0\0\0\0") + vector16(vector8(b"\x22" * 32))
 CCS = record(20, b"\x01", 0x0303)
@@ -138,6 +142,13 @@ BROKEN = (
     ("signatures of nobody", first(but(signatures=vector16(numbers(0x7777)))), (HANDSHAKE_FAILURE,)),
     ("an empty list of signatures", first(but(signatures=vector16(b""))), (DECODE_ERROR, ILLEGAL_PARAMETER, HANDSHAKE_FAILURE)),
     ("a session to resume that is not last", first({PRE_SHARED_KEY: PSK, **but(modes=b"\1\1")}), (ILLEGAL_PARAMETER,)),
+    ("a session to resume, and not how", first({**usual(), PRE_SHARED_KEY: PSK}), (MISSING_EXTENSION,)),
+    ("groups of nobody, and no key yet", first(but(groups=vector16(numbers(0x7777)), key_share=vector16(b""))),
+     (HANDSHAKE_FAILURE,)),
+    ("the same in small records", in_pieces(hello(but(groups=vector16(numbers(0x7777)), key_share=vector16(b"")))),
+     (HANDSHAKE_FAILURE,)),
+    ("a group that we do not have, and its key", first(but(groups=vector16(numbers(SECP521)), key_share=vector16(
+        numbers(SECP521) + vector16(b"\x04" + b"\x07" * 132)))), (HANDSHAKE_FAILURE,)),
     ("early data with something in it", first(but(early=b"x")), (DECODE_ERROR, ILLEGAL_PARAMETER)),
     ("an empty protocol", first(but(alpn=vector16(b"\0"))), (DECODE_ERROR, ILLEGAL_PARAMETER)),
     ("protocols of nobody", first(but(alpn=vector16(vector8(b"gopher")))), (NO_APPLICATION_PROTOCOL,)),

@@ -6,7 +6,6 @@ import random
 import shutil
 import signal
 import struct
-import subprocess
 import zlib
 
 from browser import Browser, program
@@ -282,16 +281,64 @@ def a_broadcast_comes_compressed_to_who_asked_for_it():
 
 
 @test
-def a_broadcast_needs_one_worker():
-    path = os.path.join(os.environ.get("TMPDIR", "/tmp"), f"gyre-websocket-{os.getpid()}.conf")
-    try:
-        with open(path, "w", encoding="utf-8") as file:
-            file.write("workers 2;\nhttp { listen 127.0.0.1:0; websocket /room { broadcast; } }\n")
-        status, _, errors = output_of([PROGRAM, "serve", "--config", path])
-        equal(status, 1)
-        true("needs one worker" in errors, errors)
-    finally:
-        os.unlink(path)
+def a_broadcast_goes_to_the_connections_of_all_workers_in_one_order():
+    offer = "Sec-WebSocket-Extensions: permessage-deflate"
+    with Sockets(PACKED, 3) as server:
+        peers = [Peer(server.port, "/room", *((offer,) if i % 5 == 4 else ())) for i in range(24)]
+        inflaters = [zlib.decompressobj(-15) for _ in peers]
+
+        def hear(index):
+            first, payload = peers[index].hear_any()
+            return inflaters[index].decompress(payload + b"\0\0\xff\xff") if first & 0x40 else payload
+
+        try:
+            for i in range(40):
+                for speaker in range(5):
+                    peers[speaker].say(TEXT, b"%d %d " % (speaker, i) + b"word " * (i % 30))
+            order = [hear(0) for _ in range(200)]
+            for index in range(1, len(peers)):
+                equal([hear(index) for _ in range(200)], order, f"what peer {index} heard")
+            for speaker in range(5):
+                equal([int(line.split()[1]) for line in order if line.startswith(b"%d " % speaker)], list(range(40)))
+            big = os.urandom(300000)
+            peers[1].say(BINARY, big)
+            for index, _ in enumerate(peers):
+                true(hear(index) == big, "a message of many pieces")
+            true(counted(server, "gyre_websocket_relayed_messages_total") > 0, "other workers had them")
+            equal(counted(server, "gyre_websocket_messages_total", 'direction="out"'), 201 * len(peers))
+        finally:
+            for peer in peers:
+                peer.close()
+
+
+@test
+def who_says_more_than_the_workers_can_pass_on_waits_and_loses_nothing():
+    count, size = 6000, 150
+    with Sockets(BLOCK, 4) as server, Peer(server.port, "/room") as speaker:
+        listeners = [Peer(server.port, "/room") for _ in range(8)]
+        try:
+            speaker.send(b"".join(speaker.frame(BINARY, struct.pack(">I", i) + bytes(size)) for i in range(count)))
+            for peer in [speaker, *listeners]:
+                for i in range(count):
+                    equal(peer.hear()[1][:4], struct.pack(">I", i))
+            true(counted(server, "gyre_websocket_relay_pauses_total") > 0, "nothing was read for a while")
+            equal(counted(server, "gyre_websocket_messages_refused_total"), 0)
+        finally:
+            for peer in listeners:
+                peer.close()
+
+
+@test
+def a_server_of_several_workers_stops_in_the_middle_of_broadcasts():
+    with Sockets(BLOCK, "4;\ndrain-timeout 2s") as server:
+        peers = [Peer(server.port, "/room") for _ in range(12)]
+        for peer in peers:
+            peer.send(b"".join(peer.frame(BINARY, bytes(2000)) for _ in range(50)))
+        try:
+            equal(server.stop(), 0, "the exit status after SIGTERM")
+        finally:
+            for peer in peers:
+                peer.close()
 
 
 @test
@@ -369,26 +416,6 @@ def node_talks_to_it():
     with Sockets() as server:
         script = SCRIPT.replace("PORT", str(server.port)).strip() + ".then((text) => console.log(text))"
         equal(output_of([node, "-e", script])[:2], (0, "κόσμε 70000 3001 true\n"))
-
-
-@test
-def python3_websockets_talks_to_it():
-    script = """
-import asyncio, websockets
-async def main():
-    async with websockets.connect("ws://127.0.0.1:PORT/echo") as socket:
-        await socket.send("text")
-        assert await socket.recv() == "text"
-        await socket.send(b"b" * 70000)
-        assert await socket.recv() == b"b" * 70000
-        await (await socket.ping())
-asyncio.run(main())
-"""
-    if subprocess.run(["python3", "-c", "import websockets"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
-        raise Skip("python3-websockets is not installed")
-    with Sockets() as server:
-        status, _, errors = output_of(["python3", "-c", script.replace("PORT", str(server.port))])
-        equal(status, 0, errors)
 
 
 run()

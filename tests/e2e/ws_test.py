@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`gyre ws` and gyre-load ws:// against gyre http, against other programs' servers, and against one that misbehaves."""
+"""`gyre ws` and gyre-load ws:// against gyre http, and against servers that misbehave."""
 
 import base64
 import hashlib
 import json
 import os
 import pty
-import shutil
 import signal
 import socket
 import struct
@@ -16,8 +15,8 @@ import threading
 import time
 
 from configured import Configured
-from harness import ALARMS, PROGRAM, Skip, equal, output_of, run, test, true, until
-from websocket_peer import BINARY, CLOSE, GUID, PING, TEXT, Peer
+from harness import ALARMS, PROGRAM, equal, output_of, run, test, true, until
+from websocket_peer import CLOSE, GUID, PING, TEXT
 
 LOAD = os.path.abspath(os.environ.get("GYRE_LOAD", "build/debug/gyre-load"))
 BLOCK = """
@@ -327,79 +326,6 @@ def a_server_that_echoes_wrongly_is_found_out():
     with Scripted(behave) as server:
         status, figures, _ = load(server.url, "-c", "1", "-n", "3")
         equal((status, figures["errors"]["wrong_body"]), (1, 3))
-
-
-# ---- other programs' servers ----------------------------------------------------------------------------------------
-
-PYTHON_SERVER = """
-import asyncio, websockets
-async def echo(socket, *_):
-    async for message in socket:
-        await socket.send(message)
-async def main():
-    async with websockets.serve(echo, "127.0.0.1", 0, compression=None) as server:
-        print(server.sockets[0].getsockname()[1], flush=True)
-        await asyncio.Future()
-asyncio.run(main())
-"""
-
-NODE_SERVER = """
-const { WebSocketServer } = require("ws");
-const server = new WebSocketServer({ host: "127.0.0.1", port: 0 }, () => console.log(server.address().port));
-server.on("connection", (socket) => socket.on("message", (data, binary) => socket.send(data, { binary })));
-"""
-
-
-def talks_to(command):
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    try:
-        url = f"ws://127.0.0.1:{int(server.stdout.readline())}/"
-        equal(ws(url, data="hello\nκόσμε\n"), (0, "hello\nκόσμε\n", ""))
-        data = os.urandom(200000)
-        done = subprocess.run([PROGRAM, "ws", "--binary", url], input=data, stdout=subprocess.PIPE, timeout=30, check=False)
-        equal(done.returncode, 0)
-        true(done.stdout == data, "every byte comes back")
-        status, figures, errors = load(url, "-c", "4", "-n", "200")
-        equal((status, figures["errors"]["total"]), (0, 0), errors)
-    finally:
-        server.kill()
-        server.wait()
-        server.stdout.close()
-
-
-@test
-def python3_websockets_is_understood():
-    if subprocess.run(["python3", "-c", "import websockets"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
-        raise Skip("python3-websockets is not installed")
-    talks_to(["python3", "-c", PYTHON_SERVER])
-
-
-@test
-def the_npm_package_ws_is_understood():
-    node = shutil.which("node")
-    if not node or output_of([node, "-e", 'require("ws")'])[0] != 0:
-        raise Skip("node is not installed, or not its package ws")
-    talks_to([node, "-e", NODE_SERVER])
-
-
-NODE_CLIENT = """
-const WebSocket = require("ws");
-const socket = new WebSocket("ws://127.0.0.1:PORT/echo", { perMessageDeflate: false });
-const got = [];
-socket.on("open", () => { socket.send("κόσμε"); socket.send(Buffer.alloc(70000, 7)); socket.ping("now"); });
-socket.on("message", (data, binary) => got.push(binary ? data.length : data.toString()));
-socket.on("pong", (data) => { got.push(data.toString()); socket.close(3001, "done"); });
-socket.on("close", (code) => console.log(...got, code));
-"""
-
-
-@test
-def the_npm_package_ws_talks_to_it():
-    node = shutil.which("node")
-    if not node or output_of([node, "-e", 'require("ws")'])[0] != 0:
-        raise Skip("node is not installed, or not its package ws")
-    with Sockets() as server:
-        equal(output_of([node, "-e", NODE_CLIENT.replace("PORT", str(server.port))])[:2], (0, "κόσμε 70000 now 3001\n"))
 
 
 run()
