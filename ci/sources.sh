@@ -22,6 +22,9 @@ build      libtool                            libtoolize
 build      zlib1g-dev                         -              # content codings of `gyre http`; meson can do without
 build      libbrotli-dev                      -
 build      libzstd-dev                        -
+build      libncurses-dev                     -              # the panes of `gyre chat`
+build      libsqlite3-dev                     -              # the store of `gyre chat serve`
+build      libunistring-dev                   -              # names in chat; meson can do without
 test       clang                              clang
 test       libclang-rt-14-dev|libclang-rt-19-dev  -          # the run-time library of -fsanitize=fuzzer
 test       clang-format                       clang-format
@@ -116,7 +119,7 @@ END
 		--enable-tls13 --enable-alpn --enable-sni --enable-session-ticket --enable-earlydata --enable-psk \
 		--enable-quic --enable-aesecb --enable-curve25519 --enable-ed25519 --enable-opensslextra --enable-harden \
 		--enable-certgen --enable-certreq --enable-certext --enable-keygen --enable-altcertchains \
-		--enable-ocspstapling --enable-mlkem
+		--enable-ocspstapling --enable-mlkem --enable-scrypt
 	# What it was configured with would be in every program, folders included.
 	printf '#define LIBWOLFSSL_%s ""\n' CONFIGURE_ARGS GLOBAL_CFLAGS >.build_params
 	make -j"$jobs"

@@ -33,7 +33,10 @@
     X(GY_ENOTSUP, -11, "not supported here")                                                       \
     X(GY_EADDRINUSE, -12, "the address is in use")                                                 \
     X(GY_ENOFILE, -13, "out of file descriptors")                                                  \
-    X(GY_ESTATE, -14, "not allowed in this state")
+    X(GY_ESTATE, -14, "not allowed in this state")                                                 \
+    X(GY_ENOTFOUND, -15, "no such thing")                                                          \
+    X(GY_EEXIST, -16, "it exists already")                                                         \
+    X(GY_ENOSPACE, -17, "no space is left on the device")
 
 enum gy_error_code {
 #define GY_ERROR_ENUM(name, value, text) name = value,

@@ -8,6 +8,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "core/file_range.h"
 #include "core/ring.h"
 #include "core/worker.h"
 
@@ -45,7 +46,7 @@ static size_t generations_bytes(void)
 size_t gy_file_table_bytes(void)
 {
     return gy_slab_bytes(sizeof(struct gy_file_operation), GY_FILE_OPERATIONS) +
-           generations_bytes();
+           generations_bytes() + GY_FILE_RANGE_READ_BYTES;
 }
 
 void gy_file_table_init(struct gy_file_table *table, void *memory)
@@ -54,6 +55,7 @@ void gy_file_table_init(struct gy_file_table *table, void *memory)
     gy_slab_init(&table->operations, (uint8_t *)memory + generations_bytes(),
                  gy_slab_bytes(sizeof(struct gy_file_operation), GY_FILE_OPERATIONS),
                  sizeof(struct gy_file_operation));
+    table->unread = (uint8_t *)memory + gy_file_table_bytes() - GY_FILE_RANGE_READ_BYTES;
 }
 
 static struct gy_file_operation *take(struct gy_worker *worker)

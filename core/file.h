@@ -49,6 +49,7 @@ struct gy_file_operation;
 struct gy_file_table {
     struct gy_slab operations;
     uint32_t *generations; /* by slot; odd while the slot is in use */
+    uint8_t *unread;       /* what is read for the page cache's sake alone (file_range.h) */
     struct gy_file_operation *done_head, *done_tail;
 };
 

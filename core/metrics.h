@@ -190,6 +190,14 @@ int gy_histogram_render(struct gy_writer *writer, const char *name, const char *
     X(streams_evicted, "streams_evicted", "", COUNTER,                                             \
       "Streams ended because their peers held the output memory.")                                 \
     X(short_sends, "short_sends", "", COUNTER, "Sends of which the kernel took a part.")           \
+    X(file_sends, "file_sends", "", COUNTER, "Sends of files by reference to the page cache.")     \
+    X(file_sent_bytes, "file_sent_bytes", "", COUNTER, "Bytes of files sent by reference.")        \
+    X(file_waits, "file_send_waits", "", COUNTER,                                                  \
+      "Times that such a send waited for room in the socket.")                                     \
+    X(file_cold_reads, "file_cold_reads", "", COUNTER,                                             \
+      "Reads of parts of files that were to be sent and not in the page cache.")                   \
+    X(file_failures, "file_failures", "", COUNTER,                                                 \
+      "Files that got shorter, or could not be read, while they were sent.")                       \
     X(accept_pauses, "accept_pauses", "", COUNTER,                                                 \
       "Times that accepting paused for want of descriptors.")                                      \
     X(timeouts_connect, "timeouts", "kind=\"connect\"", COUNTER, "Deadlines that passed.")         \

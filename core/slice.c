@@ -163,7 +163,8 @@ uint32_t gy_chain_vectors(const struct gy_chain *chain, struct iovec *vectors, u
     uint32_t count = 0;
     uint32_t sum = 0;
     for (const struct gy_link *link = chain->head;
-         link != NULL && count < vectors_max && sum < bytes_max; link = link->next) {
+         link != NULL && link->slice.buffer->data != NULL && count < vectors_max && sum < bytes_max;
+         link = link->next) {
         uint32_t take = link->slice.length;
         if (take > bytes_max - sum) {
             take = bytes_max - sum;

@@ -27,7 +27,7 @@
 #include "slab.h"
 
 struct gy_buffer {
-    uint8_t *data;
+    uint8_t *data;                             /* NULL: they lie in a file (file_range.h) */
     uint32_t capacity;                         /* bytes at data */
     uint32_t refs;                             /* slices (and makers) that hold it */
     void (*release)(struct gy_buffer *buffer); /* at refs 0; NULL: nothing to do */
@@ -138,13 +138,14 @@ static inline const uint8_t *gy_chain_front(const struct gy_chain *chain, uint32
     return gy_slice_data(chain->head->slice);
 }
 
-/* Copies `bytes` starting `offset` bytes into the chain to `target`; offset + bytes <=
- * chain->length. The chain keeps them. The caller counts the copy where it is payload. */
+/* Of a chain in memory: copies `bytes` starting `offset` bytes into the chain to `target`; offset +
+ * bytes <= chain->length. The chain keeps them. The caller counts the copy where it is payload. */
 void gy_chain_copy(const struct gy_chain *chain, uint32_t offset, uint32_t bytes, void *target);
 
 /* Describes the front of the chain for a gathered write: at most `vectors_max` vectors and
- * `bytes_max` bytes. Returns the number of vectors and sets `bytes`. The chain keeps everything;
- * consume it when the kernel reports it sent. */
+ * `bytes_max` bytes, and nothing from the first slice on that lies in a file. Returns the number of
+ * vectors and sets `bytes`. The chain keeps everything; consume it when the kernel reports it sent.
+ */
 uint32_t gy_chain_vectors(const struct gy_chain *chain, struct iovec *vectors, uint32_t vectors_max,
                           uint32_t bytes_max, uint32_t *bytes);
 

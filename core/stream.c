@@ -322,6 +322,42 @@ struct gy_stream *gy_stream_open(struct gy_endpoint *endpoint, int descriptor, u
 struct gy_stream *gy_stream_dial(struct gy_endpoint *endpoint, const struct gy_address *peer,
                                  uint32_t timeout_ms, struct gy_error *error)
 {
+    return gy_stream_dial_from(endpoint, peer, NULL, timeout_ms, error);
+}
+
+/* A socket for it; negative after a sentence. */
+static int dial_socket(const struct gy_address *peer, const struct gy_address *local,
+                       struct gy_error *error)
+{
+    char text[GY_ADDRESS_TEXT_BYTES];
+    int one = 1;
+    int descriptor = socket(peer->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (descriptor < 0) {
+        int errno_value = errno;
+        gy_error_set(error, gy_error_from_errno(errno_value), "connecting to %s: no socket: %s%s",
+                     gy_address_format(peer, text, sizeof text), strerror(errno_value),
+                     errno_value == EMFILE ? "; raise the limit on open files (`ulimit -n`)" : "");
+        return -1;
+    }
+    setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (local == NULL) {
+        return descriptor;
+    }
+    setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (bind(descriptor, &local->any, local->length) != 0) {
+        int errno_value = errno;
+        close(descriptor);
+        gy_error_set(error, gy_error_from_errno(errno_value), "connecting from %s: %s",
+                     gy_address_format(local, text, sizeof text), strerror(errno_value));
+        return -1;
+    }
+    return descriptor;
+}
+
+struct gy_stream *gy_stream_dial_from(struct gy_endpoint *endpoint, const struct gy_address *peer,
+                                      const struct gy_address *local, uint32_t timeout_ms,
+                                      struct gy_error *error)
+{
     struct gy_worker *worker = endpoint->worker;
     char text[GY_ADDRESS_TEXT_BYTES];
     if (!gy_endpoint_has_room(endpoint)) {
@@ -330,16 +366,10 @@ struct gy_stream *gy_stream_dial(struct gy_endpoint *endpoint, const struct gy_a
                      gy_address_format(peer, text, sizeof text), endpoint->connections);
         return NULL;
     }
-    int descriptor = socket(peer->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int descriptor = dial_socket(peer, local, error);
     if (descriptor < 0) {
-        int errno_value = errno;
-        gy_error_set(error, gy_error_from_errno(errno_value), "connecting to %s: no socket: %s%s",
-                     gy_address_format(peer, text, sizeof text), strerror(errno_value),
-                     errno_value == EMFILE ? "; raise the limit on open files (`ulimit -n`)" : "");
         return NULL;
     }
-    int one = 1;
-    setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     struct gy_stream *stream = stream_make(endpoint, descriptor);
     if (stream == NULL) {
         close(descriptor);

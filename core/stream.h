@@ -21,6 +21,8 @@
  * worker's pool when it is small or the pool is low, so that a slow peer cannot pin the ring's
  * buffers.
  *
+ * `out` may have ranges of files among its slices (core/file_range.h), without a layer.
+ *
  * A stream of an endpoint with a layer (core/layer.h) is opened when the layer's handshake is done;
  * a handshake that fails ends it with GY_CLOSE_PROTOCOL.
  *
@@ -129,6 +131,13 @@ enum gy_stream_waiting {
     GY_STREAM_WAITS_FOR_MEMORY,  /* in worker->retrying */
 };
 
+/* What the send in flight is. */
+enum gy_stream_awaits {
+    GY_STREAM_AWAITS_SEND,
+    GY_STREAM_AWAITS_ROOM,  /* none: the socket is full, and a range of a file comes next */
+    GY_STREAM_AWAITS_PAGES, /* none: the range's pages are being read */
+};
+
 /* Sessions use worker, endpoint, session, in, out, eof and ticket; everything else belongs to core.
  */
 struct gy_stream {
@@ -150,19 +159,21 @@ struct gy_stream {
     int descriptor;
     uint32_t slot;
     uint32_t generation;
-    uint32_t wants;         /* GY_WANT_… as last answered */
-    uint32_t charged_bytes; /* of the quota */
-    uint32_t sending_bytes; /* at the front of `out` (the layer's, if any), with the kernel */
-    uint32_t dropped_bytes; /* while lingering */
-    int error;              /* the errno that ended it, if one did */
-    uint32_t ticket;        /* that it was let in with (listener.h); 0: none */
-    uint32_t seen_bytes;    /* of `in`: shown to the session before, and left there by it */
+    uint32_t wants;          /* GY_WANT_… as last answered */
+    uint32_t charged_bytes;  /* of the quota */
+    uint32_t sending_bytes;  /* at the front of `out` (the layer's, if any), with the kernel */
+    uint32_t dropped_bytes;  /* while lingering */
+    int error;               /* the errno that ended it, if one did */
+    uint32_t ticket;         /* that it was let in with (listener.h); 0: none */
+    uint32_t seen_bytes;     /* of `in`: shown to the session before, and left there by it */
+    uint32_t resident_bytes; /* of the range of a file that comes next; 0: to be looked at */
 
     uint8_t state;      /* enum gy_stream_state */
     uint8_t waiting;    /* enum gy_stream_waiting */
     uint8_t reason;     /* enum gy_close_reason, once not OPEN */
     uint8_t cancelling; /* enum gy_operation whose cancel is under way; 0: none */
     uint8_t cancelled;  /* 1 << enum gy_operation, of those whose end was asked for */
+    uint8_t awaits;     /* enum gy_stream_awaits, while `sending` */
     bool eof : 1;       /* the peer has shut its side; what is in `in` is the last */
     bool ready : 1;     /* in the worker's list of sessions to run, or of handshakes */
     bool shakes : 1;    /* it is its turn for a step of its handshake */
@@ -176,9 +187,10 @@ struct gy_stream {
     bool paused : 1;    /* reached receive_high; reads again at receive_low */
     bool was_empty : 1; /* the last receive emptied the socket: poll before reading */
     bool connecting : 1;
-    bool fresh : 1;     /* `open` is still to be called */
-    bool silent : 1;    /* accepted, with a layer, and never opened: `closed` is not called */
-    bool truncated : 1; /* eof, but the layer was not told so: what came may be cut short */
+    bool fresh : 1;       /* `open` is still to be called */
+    bool silent : 1;      /* accepted, with a layer, and never opened: `closed` is not called */
+    bool nonblocking : 1; /* the socket's flag, which sendfile(2) looks at */
+    bool truncated : 1;   /* eof, but the layer was not told so: what came may be cut short */
 };
 
 /* Runs the session again in this turn or the next: it has output, or asks to be asked. Cheap,
@@ -203,6 +215,11 @@ void gy_stream_abort(struct gy_stream *stream, enum gy_close_reason reason);
 struct gy_address;
 struct gy_stream *gy_stream_dial(struct gy_endpoint *endpoint, const struct gy_address *peer,
                                  uint32_t timeout_ms, struct gy_error *error);
+
+/* The same from an address of this host, port 0 for any; NULL: the kernel chooses. */
+struct gy_stream *gy_stream_dial_from(struct gy_endpoint *endpoint, const struct gy_address *peer,
+                                      const struct gy_address *local, uint32_t timeout_ms,
+                                      struct gy_error *error);
 
 /* ---- for core/listener and core/worker ---- */
 

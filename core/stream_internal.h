@@ -2,8 +2,10 @@
 #ifndef GY_CORE_STREAM_INTERNAL_H
 #define GY_CORE_STREAM_INTERNAL_H
 
-/* What stream.c (a stream's life and its session) and stream_io.c (its operations on the ring)
- * share. */
+/* What stream.c (a stream's life and its session), stream_io.c (its operations on the ring) and
+ * stream_file.c (files in its output) share. */
+
+#include <sys/socket.h>
 
 #include "core/layer.h"
 #include "core/ring.h"
@@ -76,6 +78,31 @@ void gy_stream_settle(struct gy_stream *stream);
 
 /* While OPEN: whether more input is wanted. */
 bool gy_stream_wants_input(const struct gy_stream *stream);
+
+/* What a connection ended for, whose operation failed with this errno. */
+enum gy_close_reason gy_stream_reason_of(int errno_value);
+
+/* The kernel took so many bytes from the front of what is on its way out. */
+void gy_stream_took(struct gy_stream *stream, uint32_t bytes);
+
+/* ---- files in the output: streams without a layer ---- */
+
+/* What precedes a file in the output goes by a call of its own, with the file right behind it, if
+ * it is no longer than this. */
+#define GY_STREAM_BEFORE_FILE_MAX 16384
+
+/* A range of a file is at the front: at most so much of it, and of those behind it, is sent now.
+ * Returns how much was; the stream then waits, is on the flush list, or has no output left. */
+uint32_t gy_stream_send_file(struct gy_stream *stream, uint32_t most);
+
+/* Behind `bytes` that the message shows, the next `file_bytes` (> 0) begin with a range of a file:
+ * sends the message now, if the range can go at once as well. Returns how much of the message was
+ * sent; 0: the two do not go together. */
+uint32_t gy_stream_send_before_file(struct gy_stream *stream, const struct msghdr *message,
+                                    uint32_t bytes, uint32_t file_bytes);
+
+/* The ring says that what the stream awaited for a file's sake is there, or failed. */
+void gy_stream_file_ready(struct gy_stream *stream, const struct gy_completion *completion);
 
 /* The layer failed: what it has to say about it is sent, nothing else. */
 void gy_stream_fail_layer(struct gy_stream *stream);

@@ -9,13 +9,14 @@
 #include <sys/socket.h>
 
 #include "core/endpoint.h"
+#include "core/file_range.h"
 #include "core/share.h"
 #include "core/stream_internal.h"
 #include "core/worker.h"
 
 /* ---- completions: into the stream's state; no session runs here ---- */
 
-static enum gy_close_reason reason_of(int errno_value)
+enum gy_close_reason gy_stream_reason_of(int errno_value)
 {
     switch (errno_value) {
     case ETIMEDOUT: /* retransmission or keep-alive gave up */
@@ -48,7 +49,7 @@ static void stream_receive_ended(struct gy_stream *stream, const struct gy_compl
     case EAGAIN:
         break;
     default:
-        gy_stream_abort(stream, reason_of(-completion->result));
+        gy_stream_abort(stream, gy_stream_reason_of(-completion->result));
         break;
     }
 }
@@ -114,6 +115,19 @@ void gy_stream_received(struct gy_stream *stream, const struct gy_completion *co
     }
 }
 
+void gy_stream_took(struct gy_stream *stream, uint32_t bytes)
+{
+    gy_count(&stream->worker->counters.sent_bytes, bytes);
+    gy_chain_consume(gy_stream_wire_out(stream), bytes);
+    if (gy_stream_unsent(stream) == 0) {
+        stream->sends_long = false;
+    }
+    if ((stream->wants & GY_WANT_ROOM) &&
+        stream->out.length <= stream->endpoint->limits.send_high_bytes / 2) {
+        gy_stream_wake(stream);
+    }
+}
+
 void gy_stream_sent(struct gy_stream *stream, const struct gy_completion *completion)
 {
     struct gy_worker *worker = stream->worker;
@@ -122,10 +136,14 @@ void gy_stream_sent(struct gy_stream *stream, const struct gy_completion *comple
     if (stream->state != GY_STREAM_LINGERING) {
         stream->core_deadline_ms = 0;
     }
+    if (__builtin_expect(stream->awaits != GY_STREAM_AWAITS_SEND, 0)) {
+        gy_stream_file_ready(stream, completion);
+        return;
+    }
     if (completion->result < 0) {
         int error = -completion->result;
         if (error != ECANCELED && error != EINTR && error != EAGAIN) {
-            gy_stream_abort(stream, reason_of(error));
+            gy_stream_abort(stream, gy_stream_reason_of(error));
         }
         gy_stream_flush_later(stream);
         return;
@@ -135,18 +153,10 @@ void gy_stream_sent(struct gy_stream *stream, const struct gy_completion *comple
     if (sent < stream->sending_bytes) {
         gy_count(&worker->counters.short_sends, 1);
     }
-    gy_count(&worker->counters.sent_bytes, sent);
-    gy_chain_consume(gy_stream_wire_out(stream), sent);
+    gy_stream_took(stream, sent);
     if (gy_stream_unsent(stream) > 0 || stream->state != GY_STREAM_OPEN ||
         (stream->wants & GY_WANT_SHUTDOWN)) {
         gy_stream_flush_later(stream);
-    }
-    if (gy_stream_unsent(stream) == 0) {
-        stream->sends_long = false;
-    }
-    if ((stream->wants & GY_WANT_ROOM) &&
-        stream->out.length <= stream->endpoint->limits.send_high_bytes / 2) {
-        gy_stream_wake(stream);
     }
 }
 
@@ -201,6 +211,32 @@ static bool defers_send(struct gy_stream *stream, uint32_t bytes)
     return false;
 }
 
+/* A send that was let go as so long was that much shorter. */
+static void give_time_back(struct gy_worker *worker, uint32_t most, uint32_t sent)
+{
+    if (most > GY_SEND_BYTES_MAX) {
+        gy_assert(sent <= most && worker->turn_long_bytes >= most);
+        worker->turn_long_bytes -= most - sent;
+    }
+}
+
+/* A file follows what the message shows. False: they do not go together. */
+static bool stream_send_with_file(struct gy_stream *stream, struct msghdr *message, uint32_t most)
+{
+    uint32_t bytes = stream->sending_bytes;
+    uint32_t sent = gy_stream_send_before_file(stream, message, bytes, most - bytes);
+    if (sent == 0) {
+        return false;
+    }
+    if (sent == bytes) {
+        sent += gy_stream_send_file(stream, most - bytes);
+    } else {
+        gy_stream_flush_later(stream); /* the socket is full: the ring waits with the next send */
+    }
+    give_time_back(stream->worker, most, sent);
+    return true;
+}
+
 /* Queues a send of the front of `out`. Without room for it now (time, ring, vectors) the stream
  * stays on the flush list. */
 static void stream_send(struct gy_stream *stream)
@@ -218,6 +254,10 @@ static void stream_send(struct gy_stream *stream)
         gy_stream_flush_later(stream);
         return;
     }
+    if (__builtin_expect(gy_slice_is_file(out->head->slice), 0)) {
+        give_time_back(worker, most, gy_stream_send_file(stream, most));
+        return;
+    }
     if (out->head->slice.length >= most) {
         stream->sending_bytes = most;
         error = gy_ring_send(worker->ring, token, stream->descriptor,
@@ -233,6 +273,10 @@ static void stream_send(struct gy_stream *stream)
             gy_chain_vectors(out, vectors, GY_SEND_VECTORS_MAX, most, &stream->sending_bytes);
         struct msghdr *message = &worker->messages[worker->messages_used];
         *message = (struct msghdr){.msg_iov = vectors, .msg_iovlen = count};
+        if (__builtin_expect(stream->sending_bytes < most && count < GY_SEND_VECTORS_MAX, 0) &&
+            stream_send_with_file(stream, message, most)) {
+            return;
+        }
         error = gy_ring_send_message(worker->ring, token, stream->descriptor, message);
         if (error == 0) {
             worker->vectors_used += count;
@@ -256,7 +300,7 @@ static void stream_receive(struct gy_stream *stream)
         return;
     }
     const struct gy_pool_options *pool = gy_pool_options(stream->endpoint->pool);
-    bool once = worker->options.shares && gy_share_is_flood(stream->endpoint);
+    bool once = worker->options.shares && gy_share_was_flood(stream->endpoint);
     if (gy_ring_receive(worker->ring, gy_stream_token(stream, GY_OPERATION_RECEIVE),
                         stream->descriptor, pool->group, once ? GY_RECEIVE_ONE_SHOT : pool->mode,
                         stream->was_empty) != 0) {
@@ -405,6 +449,10 @@ static void stream_progress_closing(struct gy_stream *stream)
     if (!stream->receiving && !stream->sending && !cancelling && !stream->connecting) {
         if (stream->ready) {
             return; /* it leaves that list first, and comes back here */
+        }
+        if (stream->worker->options.shares && !gy_share_close(stream->endpoint)) {
+            gy_stream_flush_later(stream);
+            return;
         }
         gy_stream_free(stream);
         return;

@@ -96,6 +96,13 @@ bool gy_tls_strikes_take(struct gy_tls_strikes *strikes, uint64_t ticket, int64_
 /* Whose handshake this thread is in. */
 static _Thread_local struct gy_tls *in_handshake;
 
+struct gy_tls *gy_tls_early_watch(struct gy_tls *tls)
+{
+    struct gy_tls *before = in_handshake;
+    in_handshake = tls;
+    return before;
+}
+
 /* wolfSSL takes early data when it finds the session in a cache and removes it there: this is that
  * cache. It cannot refuse any more; gy_tls_ticket_callback did, for what was used before. */
 void gy_tls_session_removed(WOLFSSL_CTX *context, WOLFSSL_SESSION *session)

@@ -183,6 +183,7 @@ struct gy_tls_worker {
     size_t slab_bytes;
     WOLFSSL_SESSION *session; /* of clients that come back, with session_host; NULL: none */
     char session_host[GY_TLS_NAME_BYTES];
+    bool quic;             /* for core/tls_quic */
     bool staple_said;      /* that one is past its time */
     uint8_t gather[16384]; /* where small pieces become one record */
 };
@@ -216,7 +217,8 @@ struct gy_tls {
     char *subject;     /* the common name in the peer's certificate; NULL: none was shown */
 };
 
-/* Whose it is: between opening and closing it has the stream as its context. */
+/* Whose it is: between opening and closing it has the stream as its context, or, without records,
+ * the gy_tls itself. */
 struct gy_tls *gy_tls_of(const WOLFSSL *ssl);
 
 /* ---- early data ---- */
@@ -224,6 +226,9 @@ struct gy_tls *gy_tls_of(const WOLFSSL *ssl);
 /* wolfSSL_accept, by its results, which takes what comes before the handshake is done where the
  * configuration says so: tls->early then, and success once there may be something for a session. */
 int gy_tls_accept(struct gy_tls *tls, uint8_t *early, uint32_t room, uint32_t *early_bytes);
+
+/* Whose handshake this thread is in, for gy_tls_session_removed; who was in one before. */
+struct gy_tls *gy_tls_early_watch(struct gy_tls *tls);
 
 /* All input is taken: is the handshake done by now? */
 void gy_tls_finish_early(struct gy_stream *stream);
@@ -244,9 +249,25 @@ void gy_tls_session_offer(struct gy_tls *tls);
 void gy_tls_session_keep(struct gy_tls *tls);
 void gy_tls_session_drop(struct gy_tls_worker *worker);
 
+/* What the connections of one endpoint share: contexts, and room for so many of `connection_bytes`
+ * each. `quic`: for core/tls_quic. 0, or a GY_E… code. */
+int gy_tls_worker_open(struct gy_tls_worker **worker, const struct gy_tls_config *config,
+                       uint32_t connections_max, size_t connection_bytes, bool quic,
+                       struct gy_error *error);
+void gy_tls_worker_close(struct gy_tls_worker *worker);
+
 /* gy_tls_layer's attach and detach. */
 int gy_tls_attach(struct gy_endpoint *endpoint, const void *context, struct gy_error *error);
 void gy_tls_detach(struct gy_endpoint *endpoint);
+
+/* As the calls of tls.h that take a stream; of one with `worker` and `ssl`, whose memory is used.
+ */
+int gy_tls_name_protocols(struct gy_tls *tls);
+int gy_tls_expect_host(struct gy_tls *tls, const char *host);
+void gy_tls_facts_in(struct gy_tls *tls, struct gy_tls_facts *facts);
+const char *gy_tls_explain(const struct gy_tls *tls, char *text, size_t text_bytes);
+
+extern const struct wolfssl_quic_method_t gy_tls_quic_method;
 
 /* wolfSSL's I/O, between its buffers and the layer's chains; the context is the stream. */
 int gy_tls_receive_callback(WOLFSSL *ssl, char *target, int bytes, void *context);

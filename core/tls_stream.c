@@ -14,6 +14,7 @@
 #include "core/worker.h"
 
 #include <wolfssl/error-ssl.h>
+#include <wolfssl/quic.h>
 #include <wolfssl/wolfcrypt/error-crypt.h>
 
 #define RECORD_HEAD_BYTES 5
@@ -31,7 +32,9 @@ static struct gy_tls *tls_of(struct gy_stream *stream)
 
 struct gy_tls *gy_tls_of(const WOLFSSL *ssl)
 {
-    return tls_of(wolfSSL_GetIOReadCtx((WOLFSSL *)(uintptr_t)ssl));
+    WOLFSSL *whose = (WOLFSSL *)(uintptr_t)ssl;
+    void *context = wolfSSL_GetIOReadCtx(whose);
+    return wolfSSL_is_quic(whose) ? context : tls_of(context);
 }
 
 /* ---- wolfSSL's I/O ---- */
@@ -104,7 +107,7 @@ int gy_tls_send_callback(WOLFSSL *ssl, char *data, int bytes, void *context)
 
 /* Which application protocols this side speaks. A client goes on without, where the server chooses
  * none; a server refuses who has none of them (RFC 7301 §3.2). 0 or GY_ENOMEM. */
-static int name_protocols(struct gy_tls *tls)
+int gy_tls_name_protocols(struct gy_tls *tls)
 {
     const struct gy_tls_config *config = tls->worker->config;
     char list[GY_TLS_PROTOCOLS_MAX * sizeof config->protocols[0]];
@@ -145,7 +148,7 @@ static int tls_open(struct gy_stream *stream, bool dialled)
     gy_assert(dialled == !worker->config->server);
     struct gy_tls_memory *before = gy_tls_memory_use(&worker->memory);
     tls->ssl = wolfSSL_new(worker->contexts[0]);
-    if (tls->ssl != NULL && (name_protocols(tls) != 0 || ask_for_status(tls) != 0)) {
+    if (tls->ssl != NULL && (gy_tls_name_protocols(tls) != 0 || ask_for_status(tls) != 0)) {
         wolfSSL_free(tls->ssl);
         tls->ssl = NULL;
     }

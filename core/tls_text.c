@@ -24,9 +24,14 @@ static bool is_numeric(const char *host)
 int gy_tls_expect(struct gy_stream *stream, const char *host)
 {
     struct gy_tls *tls = (struct gy_tls *)stream->layer;
+    gy_assert(tls != NULL && !tls->layer.established);
+    return gy_tls_expect_host(tls, host);
+}
+
+int gy_tls_expect_host(struct gy_tls *tls, const char *host)
+{
     char name[GY_TLS_NAME_BYTES];
     size_t length = strlen(host);
-    gy_assert(tls != NULL && !tls->layer.established);
     if (host[0] == '[' && length > 2) { /* an IPv6 address as URLs have it */
         host++;
         length -= 2;
@@ -61,6 +66,11 @@ void gy_tls_facts_of(struct gy_stream *stream, struct gy_tls_facts *facts)
 {
     struct gy_tls *tls = (struct gy_tls *)stream->layer;
     gy_assert(tls != NULL && tls->layer.established);
+    gy_tls_facts_in(tls, facts);
+}
+
+void gy_tls_facts_in(struct gy_tls *tls, struct gy_tls_facts *facts)
+{
     struct gy_tls_memory *before = gy_tls_memory_use(&tls->worker->memory);
     *facts = (struct gy_tls_facts){
         .version = wolfSSL_get_version(tls->ssl),
@@ -192,7 +202,13 @@ const char *gy_tls_failure(struct gy_stream *stream, char *text, size_t text_byt
     const struct gy_tls *tls = (const struct gy_tls *)stream->layer;
     gy_assert(text_bytes > 0);
     text[0] = '\0';
-    if (tls == NULL || !tls->layer.failed) {
+    return tls != NULL ? gy_tls_explain(tls, text, text_bytes) : text;
+}
+
+const char *gy_tls_explain(const struct gy_tls *tls, char *text, size_t text_bytes)
+{
+    text[0] = '\0';
+    if (!tls->layer.failed) {
         return text;
     }
     if (tls->alert_received) {

@@ -12,6 +12,8 @@
 #include "core/tls_internal.h"
 #include "core/worker.h"
 
+#include <wolfssl/quic.h>
+
 /* The client names a host: the certificate that is for it. */
 static int choose_certificate(WOLFSSL *ssl, int *alert, void *context)
 {
@@ -65,6 +67,22 @@ static void set_call_backs(struct gy_tls_worker *tls, WOLFSSL_CTX *context)
     }
 }
 
+/* See core/tls_quic.h. */
+static bool without_records(WOLFSSL_CTX *context)
+{
+    static const char fast[] = "TLS13-AES128-GCM-SHA256:TLS13-CHACHA20-POLY1305-SHA256";
+    static const char plain[] = "TLS13-CHACHA20-POLY1305-SHA256:TLS13-AES128-GCM-SHA256";
+    int groups[] = {WOLFSSL_ECC_X25519};
+    bool aes = true;
+#ifdef __x86_64__
+    aes = __builtin_cpu_supports("aes");
+#endif
+    return wolfSSL_CTX_SetMinVersion(context, WOLFSSL_TLSV1_3) == WOLFSSL_SUCCESS &&
+           wolfSSL_CTX_set_cipher_list(context, aes ? fast : plain) == WOLFSSL_SUCCESS &&
+           wolfSSL_CTX_set_groups(context, groups, 1) == WOLFSSL_SUCCESS &&
+           wolfSSL_CTX_set_quic_method(context, &gy_tls_quic_method) == WOLFSSL_SUCCESS;
+}
+
 static int open_contexts(struct gy_tls_worker *tls, struct gy_error *error)
 {
     const struct gy_tls_config *config = tls->config;
@@ -81,11 +99,17 @@ static int open_contexts(struct gy_tls_worker *tls, struct gy_error *error)
         }
         set_call_backs(tls, context);
         tls->contexts[tls->context_count] = context;
+        if (tls->quic && !without_records(context)) {
+            tls->context_count++;
+            return gy_error_set(error, GY_ENOTSUP,
+                                "preparing TLS for datagrams: this wolfSSL cannot; build it as "
+                                "ci/setup does, with --enable-quic");
+        }
     }
     return 0;
 }
 
-static void worker_close(struct gy_tls_worker *tls)
+void gy_tls_worker_close(struct gy_tls_worker *tls)
 {
     struct gy_tls_memory *before = gy_tls_memory_use(&tls->memory);
     gy_tls_session_drop(tls);
@@ -102,7 +126,9 @@ static void worker_close(struct gy_tls_worker *tls)
     free(tls);
 }
 
-int gy_tls_attach(struct gy_endpoint *endpoint, const void *context, struct gy_error *error)
+int gy_tls_worker_open(struct gy_tls_worker **worker, const struct gy_tls_config *config,
+                       uint32_t connections_max, size_t connection_bytes, bool quic,
+                       struct gy_error *error)
 {
     int code = gy_tls_init(error);
     if (code != 0) {
@@ -112,33 +138,44 @@ int gy_tls_attach(struct gy_endpoint *endpoint, const void *context, struct gy_e
     if (tls == NULL) {
         return gy_error_set(error, GY_ENOMEM, "preparing TLS: out of memory");
     }
-    tls->config = context;
-    tls->memory.limit_bytes = tls->config->memory_bytes != 0
-                                  ? tls->config->memory_bytes
-                                  : gy_tls_memory_for(endpoint->connections_max);
-    gy_tls_tickets_init(&tls->tickets, &tls->config->ticket_secret);
-    tls->slab_bytes = gy_slab_bytes(sizeof(struct gy_tls), endpoint->connections_max);
+    tls->config = config;
+    tls->quic = quic;
+    tls->memory.limit_bytes =
+        config->memory_bytes != 0 ? config->memory_bytes : gy_tls_memory_for(connections_max);
+    gy_tls_tickets_init(&tls->tickets, &config->ticket_secret);
+    tls->slab_bytes = gy_slab_bytes(connection_bytes, connections_max);
     void *memory = mmap(NULL, tls->slab_bytes, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) {
         code = gy_error_set(error, GY_ENOMEM, "preparing TLS for %u connections: out of memory",
-                            endpoint->connections_max);
+                            connections_max);
     } else {
-        gy_slab_init(&tls->connections, memory, tls->slab_bytes, sizeof(struct gy_tls));
+        gy_slab_init(&tls->connections, memory, tls->slab_bytes, connection_bytes);
         struct gy_tls_memory *before = gy_tls_memory_use(&tls->memory);
         code = open_contexts(tls, error);
         gy_tls_memory_use(before);
     }
     if (code != 0) {
-        worker_close(tls);
+        gy_tls_worker_close(tls);
         return code;
     }
-    endpoint->layer_state = tls;
+    *worker = tls;
     return 0;
+}
+
+int gy_tls_attach(struct gy_endpoint *endpoint, const void *context, struct gy_error *error)
+{
+    struct gy_tls_worker *tls = NULL;
+    int code = gy_tls_worker_open(&tls, context, endpoint->connections_max, sizeof(struct gy_tls),
+                                  false, error);
+    if (code == 0) {
+        endpoint->layer_state = tls;
+    }
+    return code;
 }
 
 void gy_tls_detach(struct gy_endpoint *endpoint)
 {
-    worker_close(endpoint->layer_state);
+    gy_tls_worker_close(endpoint->layer_state);
     endpoint->layer_state = NULL;
 }

@@ -130,6 +130,7 @@ struct gy_worker {
     struct gy_stream *flush_head, *flush_tail;
     struct gy_stream_queue starved; /* want to receive, no buffer posted */
     uint64_t turn_sent_bytes;       /* of this turn, while listeners that share it are at work */
+    uint32_t turn_closes;           /* likewise, of connections */
     uint64_t turn_long_bytes;       /* of this turn's long sends, while one is */
     uint64_t short_until_ms;        /* somebody was asked for a little of late */
     struct gy_endpoint *last_at_work;
@@ -169,6 +170,7 @@ struct gy_worker {
     uint64_t evict_due_ms; /* when stalled writers may be looked for again */
     enum gy_worker_phase phase;
     bool finished;          /* gy_worker_finish was called */
+    bool pipe_blocked;      /* SIGPIPE, on its thread, since files are sent (file_range.h) */
     int reserve_descriptor; /* given up for a moment when descriptors run out; -1: none */
 };
 

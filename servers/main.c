@@ -7,6 +7,7 @@
 #include "clients/dig/dig_command.h"
 #include "clients/get/get_command.h"
 #include "clients/ws/ws_command.h"
+#include "servers/chat/chat_command.h"
 #include "servers/dns/dns_command.h"
 #include "servers/doctor.h"
 #include "servers/echo/echo_command.h"
@@ -23,6 +24,7 @@ static const struct {
     {"http", gy_http_main, "an HTTP/1.1 server"},
     {"get", gy_get_main, "fetch URLs over HTTP/1.1"},
     {"ws", gy_ws_main, "talk over a WebSocket: lines, pipes, TLS"},
+    {"chat", gy_chat_main, "rooms with a history: a server, and a client for terminals and pipes"},
     {"dns", gy_dns_main, "an authoritative name server, over UDP and TCP"},
     {"dig", gy_dig_main, "ask name servers, with dig's habits"},
     {"rudp", gy_rudp_main, "reliable UDP: a server, and a ping"},

@@ -16,6 +16,7 @@ const char gy_plan_http_flags_help[] =
     "  --no-listing            404 for a directory without index.html\n"
     "  --no-precompressed, --no-compress   no name.br, name.zst, name.gz; none made of other "
     "files\n"
+    "  --no-sendfile           read large files, rather than send them from the kernel's cache\n"
     "  --cache MIB             memory for file contents, per worker (default: 64)\n"
     "  --tls FILE[,KEY]        https with this certificate (see `gyre cert`)\n"
     "  --fixed                 answer every request with \"" GY_PLAN_FIXED_TEXT "\"\n";
@@ -93,6 +94,8 @@ int gy_plan_http_flag(struct gy_plan_flags *flags, int argc, char **argv, int *i
         files->no_listing = true;
     } else if (strcmp(argument, "--no-precompressed") == 0) {
         files->no_precompressed = true;
+    } else if (strcmp(argument, "--no-sendfile") == 0) {
+        files->no_sendfile = true;
     } else if (strcmp(argument, "--no-compress") == 0) {
         files->compress.off = true;
     } else if (strncmp(argument, "--cache=", 8) == 0) {
@@ -216,10 +219,7 @@ static const struct gy_config_key keys[] = {
 
 /* What blocks of the file can be; each is a key. Plug-ins bring others. */
 static const struct gy_server_kind *const kinds[] = {
-    &gy_plan_http_kind,
-    &gy_dns_kind,
-    &gy_rudp_kind,
-    NULL,
+    &gy_chat_kind, &gy_plan_http_kind, &gy_dns_kind, &gy_rudp_kind, NULL,
 };
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
@@ -238,6 +238,20 @@ static void release(struct gy_serve_plan *plan)
 
 /* ---- the plan ---- */
 
+static int take_chat_flags(struct gy_kinds_server *made, const struct gy_chat_flags *chat,
+                           struct gy_error *error)
+{
+    int code = gy_chat_kind_flags(made->memory, chat, error);
+    for (uint32_t i = 0; i < chat->tls_addresses.count && code == 0; i++) {
+        code = gy_kinds_listen_tls(made, chat->tls_addresses.items[i], error);
+    }
+    if (code == 0 && chat->tls != NULL && chat->tls_addresses.count == 0 &&
+        chat->web_tls.count == 0) {
+        code = gy_kinds_listen_tls(made, GY_CHAT_TLS_ADDRESS, error);
+    }
+    return code;
+}
+
 /* Without a file, or with one that has no server in it. */
 static int serve_flags(struct gy_plan_making *making, const struct gy_plan_flags *flags,
                        struct gy_error *error)
@@ -245,6 +259,7 @@ static int serve_flags(struct gy_plan_making *making, const struct gy_plan_flags
     const struct gy_serve_options *options = &making->plan->options;
     const struct gy_server_kind *kind = flags->dns != NULL    ? &gy_dns_kind
                                         : flags->rudp != NULL ? &gy_rudp_kind
+                                        : flags->chat != NULL ? &gy_chat_kind
                                                               : &gy_plan_http_kind;
     struct gy_kinds_server *made = gy_kinds_add(&making->owned->kinds, kind, kind->name);
     if (made == NULL) {
@@ -257,6 +272,11 @@ static int serve_flags(struct gy_plan_making *making, const struct gy_plan_flags
         }
     } else if (flags->rudp != NULL) {
         int code = gy_rudp_kind_flags(made->memory, flags->rudp, error);
+        if (code != 0) {
+            return code;
+        }
+    } else if (flags->chat != NULL) {
+        int code = take_chat_flags(made, flags->chat, error);
         if (code != 0) {
             return code;
         }
@@ -284,6 +304,7 @@ static int serve_flags(struct gy_plan_making *making, const struct gy_plan_flags
     if (server->address_count == 0) {
         server->addresses[server->address_count++] = flags->dns != NULL    ? "127.0.0.1:5300"
                                                      : flags->rudp != NULL ? "127.0.0.1:7117"
+                                                     : flags->chat != NULL ? GY_CHAT_ADDRESS
                                                                            : "127.0.0.1:8080";
     }
     return 0;

@@ -9,6 +9,7 @@
  */
 
 #include "../protocols/http/http.h"
+#include "chat/chat_kind.h"
 #include "dns/dns_kind.h"
 #include "http/files.h"
 #include "rudp/rudp_kind.h"
@@ -23,9 +24,11 @@ struct gy_plan_flags {
     bool fixed;                       /* --fixed: one fixed answer */
     const struct gy_dns_flags *dns;   /* `gyre dns`: its zones; NULL: HTTP, or */
     const struct gy_rudp_flags *rudp; /* `gyre rudp serve` */
-    const char *tls;               /* --tls: a certificate, and its key behind a comma; or NULL */
-    struct gy_files_options files; /* DIR, --no-listing, --no-precompressed, --cache */
-    uint32_t count;                /* of the common flags, to be applied over what the file says */
+    const struct gy_chat_flags *chat; /* `gyre chat serve` */
+    const char *tls; /* --tls: a certificate, and its key behind a comma; or NULL */
+    struct gy_files_options
+        files;      /* DIR, --no-listing, --no-precompressed, --no-sendfile, --cache */
+    uint32_t count; /* of the common flags, to be applied over what the file says */
     struct {
         char name[32];
         const char *value;

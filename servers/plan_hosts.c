@@ -123,6 +123,9 @@ static int take_switch(struct gy_plan_host *host, const struct gy_config_directi
     } else if (strcmp(directive->key, "listing") == 0) {
         host->options.no_listing = !on;
         host->listing_given = true;
+    } else if (strcmp(directive->key, "sendfile") == 0) {
+        host->options.no_sendfile = !on;
+        host->sendfile_given = true;
     } else {
         host->options.no_precompressed = !on;
         host->precompressed_given = true;
@@ -312,6 +315,9 @@ static void inherit_files(const struct gy_plan_block *block, struct gy_plan_host
     }
     if (!host->precompressed_given) {
         options->no_precompressed = from->no_precompressed;
+    }
+    if (!host->sendfile_given) {
+        options->no_sendfile = from->no_sendfile;
     }
     options->cache_bytes = options->cache_bytes != 0 ? options->cache_bytes : from->cache_bytes;
     gy_compress_options_inherit(&options->compress, &from->compress);

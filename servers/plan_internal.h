@@ -22,7 +22,7 @@ struct gy_plan_host {
     struct gy_vhost *vhost;
     struct gy_files_options options; /* of `root`; a directory of NULL: no files */
     bool fixed;
-    bool listing_given, precompressed_given;
+    bool listing_given, precompressed_given, sendfile_given;
     struct gy_header_rules headers; /* its own */
     char *error_keys[GY_FILES_ERROR_PAGES_MAX];
     struct gy_files files;
@@ -100,6 +100,7 @@ void gy_plan_free_websockets(struct gy_plan_host *host);
     {"root", 1, 1, GY_CONFIG_PLAIN, true, gy_plan_take_host_key, "DIR"},                           \
         {"listing", 1, 1, GY_CONFIG_PLAIN, true, gy_plan_take_host_key, "on or off"},              \
         {"precompressed", 1, 1, GY_CONFIG_PLAIN, true, gy_plan_take_host_key, "on or off"},        \
+        {"sendfile", 1, 1, GY_CONFIG_PLAIN, true, gy_plan_take_host_key, "on or off"},             \
         {"cache", 1, 1, GY_CONFIG_PLAIN, true, gy_plan_take_host_key, "MIB"},                      \
         {"compress",                                                                               \
          1,                                                                                        \

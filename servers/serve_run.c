@@ -534,10 +534,18 @@ static int run(struct serve *serve)
 
 int gy_serve(const struct gy_serve_hooks *hooks)
 {
+    sigset_t hangup;
+    sigset_t former;
     signal(SIGPIPE, SIG_IGN); /* a log or a table that nobody reads any more is no reason to die */
+    /* A reload that is asked for while large zones are read, or before the supervisor listens to
+     * signals, is done then; its default action would end us. */
+    sigemptyset(&hangup);
+    sigaddset(&hangup, SIGHUP);
+    sigprocmask(SIG_BLOCK, &hangup, &former);
     struct serve *serve = calloc(1, sizeof *serve);
     if (serve == NULL) {
         fprintf(stderr, "gyre: out of memory\n");
+        sigprocmask(SIG_SETMASK, &former, NULL);
         return 1;
     }
     serve->hooks = hooks;
@@ -546,6 +554,7 @@ int gy_serve(const struct gy_serve_hooks *hooks)
     gy_serve_plan_free(serve->next);
     gy_serve_plan_free(serve->plan);
     free(serve);
+    sigprocmask(SIG_SETMASK, &former, NULL);
     return status;
 }
 

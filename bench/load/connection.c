@@ -510,18 +510,34 @@ static void take_end(struct gy_load_engine *engine, struct gy_load_connection *c
 
 /* ---- the stream's session ---- */
 
-static uint32_t connection_open(struct gy_stream *stream)
+/* Says what the connection begins with. */
+static bool greet(struct gy_load_engine *engine, struct gy_stream *stream)
 {
-    struct gy_load_engine *engine = engine_of(stream);
-    struct gy_load_connection *connection = stream->session;
-    if (engine->protocol->greeting == NULL) {
-        be_ready(engine, connection);
-        return fill(engine, connection);
+    const struct gy_load_protocol *protocol = engine->protocol;
+    if (protocol->greet != NULL) {
+        uint8_t *room = gy_bump_reserve(&engine->worker->bump, GY_LOAD_GREETING_MAX);
+        return room != NULL &&
+               gy_bump_commit(&engine->worker->bump, &stream->out,
+                              protocol->greet(engine->state, engine->greeted++, room)) == 0;
     }
     struct gy_slice slice = gy_slice_of(&engine->greeting, 0, engine->greeting.capacity);
     if (gy_chain_append(&stream->out, slice) != 0) {
         gy_slice_drop(slice);
-        gy_stream_abort(stream, GY_CLOSE_ERROR); /* no link: it is dialled again */
+        return false;
+    }
+    return true;
+}
+
+static uint32_t connection_open(struct gy_stream *stream)
+{
+    struct gy_load_engine *engine = engine_of(stream);
+    struct gy_load_connection *connection = stream->session;
+    if (engine->protocol->refusal == NULL) {
+        be_ready(engine, connection);
+        return fill(engine, connection);
+    }
+    if (!greet(engine, stream)) {
+        gy_stream_abort(stream, GY_CLOSE_ERROR); /* no memory now: it is dialled again */
         return 0;
     }
     gy_stream_set_deadline(stream,

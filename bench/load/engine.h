@@ -53,6 +53,7 @@ struct gy_load_engine {
     struct gy_buffer requests; /* the protocol's, for this worker's slices */
     uint32_t request_bytes;
     struct gy_buffer greeting; /* likewise, where it has one */
+    uint32_t greeted;          /* connections, by the protocol's greet() */
     char refusal[192];         /* why the last connection was refused */
     void *state;               /* the protocol's */
     bool state_open;

@@ -107,6 +107,7 @@ struct gy_load_options {
     enum gy_load_handshakes handshakes;
     struct gy_tls_files tls; /* --ca */
     bool insecure;
+    bool plaintext;                   /* rudp: not encrypted */
     struct gy_tls_config *tls_config; /* made of these; shared by all threads */
     int server_pid;                   /* 0: none given */
     bool server_admin_given;
@@ -156,6 +157,9 @@ enum gy_load_progress {
 /* The most that a reply takes, in bytes. */
 #define GY_LOAD_REPLY_MAX 256
 
+/* And the most that `greet` writes. */
+#define GY_LOAD_GREETING_MAX 1024
+
 /* Counts of answers by a kind of the protocol's own (rcodes), of the whole run. */
 #define GY_LOAD_TALLIES_MAX 32
 
@@ -187,6 +191,9 @@ struct gy_load_protocol {
      * peer wants when it said REPLY. */
     const void *(*greeting)(const void *plan, uint32_t *bytes);
     void (*refusal)(const void *session, char *text, size_t bytes);
+    /* Instead of `greeting`, where each connection says something else: writes it for connection
+     * `number` (of all that were dialled) into GY_LOAD_GREETING_MAX bytes; returns how many. */
+    uint32_t (*greet)(void *state, uint32_t number, uint8_t *room);
     uint32_t (*reply)(void *session, uint8_t reply[GY_LOAD_REPLY_MAX]);
     /*
      * Where requests differ, or answers may come in any order (DNS, and whatever goes over UDP):
@@ -238,6 +245,9 @@ extern const struct gy_load_protocol gy_load_dns;
 extern const struct gy_load_protocol gy_load_dns_tcp;
 extern const struct gy_load_protocol gy_load_dns_tls;
 extern const struct gy_load_protocol gy_load_rudp;
+extern const struct gy_load_protocol gy_load_chat;
+extern const struct gy_load_protocol gy_load_nats;
+extern const struct gy_load_protocol gy_load_redis;
 
 /* NULL at the end. */
 extern const struct gy_load_protocol *const gy_load_protocols[];

@@ -56,7 +56,8 @@ static void help(void)
         "      --udp-mode MODE     udp, dns: ring or calls (what was measured to be better)\n"
         "      --handshakes KIND   https: a connection for each request, full or resumed\n"
         "      --ca FILE           TLS: trust who FILE says (the system's authorities)\n"
-        "      --insecure          TLS: do not check who the server is; rudp: unencrypted\n"
+        "      --insecure          TLS: do not check who the server is\n"
+        "      --plaintext         rudp: without encryption\n"
         "      --server-pid PID    CPU time of that process and its children, per request\n"
         "      --server-admin ADDR CPU time and counters from a gyre's admin listener, ADDR:PORT,\n"
         "                          on whatever host it runs\n"
@@ -372,7 +373,7 @@ static int read_switch(struct gy_load_options *options, const char *argument)
         {"--find-max", &options->find_max},   {"--quiet", &options->quiet},
         {"--trains", &options->trains},       {"--insecure", &options->insecure},
         {"--dnssec", &options->dnssec},       {"--acked", &options->acked},
-        {"--broadcast", &options->broadcast},
+        {"--broadcast", &options->broadcast}, {"--plaintext", &options->plaintext},
     };
     for (size_t i = 0; i < sizeof switches / sizeof switches[0]; i++) {
         if (strcmp(argument, switches[i].name) == 0) {
@@ -484,24 +485,29 @@ static int complete(struct gy_load_options *options, const struct given *given,
     if (options->trains && options->protocol != NULL && !options->protocol->datagrams) {
         return gy_error_set(error, GY_EINVAL, "--trains is for udp:// and dns://");
     }
-    bool secure = options->protocol != NULL && options->protocol->secure;
     bool reliable = options->protocol != NULL && options->protocol->reliable;
+    bool secure = options->protocol != NULL && options->protocol->secure && !options->plaintext;
+    if (options->plaintext && !reliable) {
+        return gy_error_set(error, GY_EINVAL, "--plaintext is for rudp://");
+    }
     if (!reliable && (options->acked || options->datagram_bytes != 0)) {
         return gy_error_set(error, GY_EINVAL, "--acked and --datagram are for rudp://");
     }
-    if (!secure && ((options->insecure && !reliable) || options->tls.authorities != NULL)) {
+    if (!secure && (options->insecure || options->tls.authorities != NULL)) {
         return gy_error_set(error, GY_EINVAL,
-                            "--ca and --insecure are for https://, wss:// and dns+tls://");
+                            "--ca and --insecure are for https://, wss://, dns+tls://, and rudp:// "
+                            "without --plaintext");
     }
     if (options->handshakes != GY_LOAD_HANDSHAKES_KEPT && options->protocol != &gy_load_https) {
         return gy_error_set(error, GY_EINVAL, "--handshakes is for https://");
     }
-    if (options->broadcast && (options->protocol->greeting == NULL || options->threads > 1)) {
-        return gy_error_set(error, GY_EINVAL,
-                            options->threads > 1
-                                ? "--broadcast has one sender, and one thread that sees who got "
-                                  "what: without --threads"
-                                : "--broadcast is for ws:// and wss://");
+    if (options->broadcast && (options->protocol->refusal == NULL || options->threads > 1)) {
+        return gy_error_set(
+            error, GY_EINVAL,
+            options->threads > 1
+                ? "--broadcast has one sender, and one thread that sees who got "
+                  "what: without --threads"
+                : "--broadcast is for ws://, wss://, chat://, nats:// and redis://");
     }
     if (options->handshakes != GY_LOAD_HANDSHAKES_KEPT && options->pipeline > 1) {
         return gy_error_set(error, GY_EINVAL,

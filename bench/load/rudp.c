@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "servers/rudp/rudp_host.h"
+#include "servers/rudp/rudp_tls.h"
 
 #define MESSAGE_MAX (512u << 10)
 /* A message's place is free once it is acknowledged, which may be after its echo. */
@@ -46,10 +47,6 @@ struct rudp {
 
 static int rudp_prepare(const struct gy_load_options *options, void **plan, struct gy_error *error)
 {
-    if (!options->insecure) {
-        return gy_error_set(error, GY_EINVAL,
-                            "rudp:// is not encrypted yet; --insecure says that this is all right");
-    }
     if (options->size_bytes == 0 || options->size_bytes > MESSAGE_MAX) {
         return gy_error_set(error, GY_EINVAL, "--size %u: a message has from 1 to %u bytes",
                             options->size_bytes, MESSAGE_MAX);
@@ -92,6 +89,8 @@ const struct gy_load_protocol gy_load_rudp = {
     .port = 7117,
     .datagrams = true,
     .reliable = true,
+    .secure = true, /* without --plaintext */
+    .alpn = GY_RUDP_ALPN,
     .prepare = rudp_prepare,
     .finish = free,
     .requests = rudp_requests,
@@ -263,7 +262,10 @@ static void closed(struct gy_rudp_session *session)
     gy_load_give_up(
         engine, connection->opened ? GY_ECLOSED : GY_EREFUSED, "%s %s by reliable UDP: %s%s",
         connection->opened ? "talking to" : "reaching for", peer, session->conn.close_reason,
-        connection->opened ? "" : "; is the server running?");
+        session->conn.close_code == GY_RUDP_CLOSE_HANDSHAKE ? "; is the server running?"
+        : session->conn.close_code == GY_RUDP_CLOSE_MODE
+            ? "; --plaintext is for servers that serve so"
+            : "");
 }
 
 static const struct gy_rudp_host_ops host_ops = {
@@ -289,6 +291,11 @@ int gy_load_rudp_open(struct gy_load_engine *engine)
         .connections_max = engine->connections,
         .memory_bytes = 64u << 20,
     };
+    if (engine->options->tls_config != NULL) {
+        options.sealer = &gy_rudp_tls;
+        options.sealer_context = engine->options->tls_config;
+        options.peer = engine->options->host;
+    }
     options.config.handshake_timeout_ns = engine->options->timeout_ns;
     if (engine->options->datagram_bytes != 0) {
         options.config.datagram_bytes = engine->options->datagram_bytes;

@@ -10,7 +10,7 @@
 int gy_load_open_tls(struct gy_load_options *options, struct gy_error *error)
 {
     struct gy_tls_files *files = &options->tls;
-    if (!options->protocol->secure) {
+    if (!options->protocol->secure || options->plaintext) {
         return 0;
     }
     files->verify = options->insecure ? GY_TLS_VERIFY_NONE : GY_TLS_VERIFY_REQUIRED;

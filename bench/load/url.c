@@ -11,8 +11,9 @@
 #include "bench/load/load.h"
 
 const struct gy_load_protocol *const gy_load_protocols[] = {
-    &gy_load_http,    &gy_load_https,   &gy_load_tcp, &gy_load_udp, &gy_load_rudp, &gy_load_dns,
-    &gy_load_dns_tcp, &gy_load_dns_tls, &gy_load_ws,  &gy_load_wss, NULL};
+    &gy_load_http, &gy_load_https,   &gy_load_tcp,     &gy_load_udp, &gy_load_rudp,
+    &gy_load_dns,  &gy_load_dns_tcp, &gy_load_dns_tls, &gy_load_ws,  &gy_load_wss,
+    &gy_load_chat, &gy_load_nats,    &gy_load_redis,   NULL};
 
 static int unknown_scheme(const char *url, struct gy_error *error)
 {

@@ -26,12 +26,14 @@ enum {
 };
 
 #define DIG_COOKIE_BYTES 8
+#define DIG_LOCALS_MAX   8
 
 /* The +flags and what goes with them; of one query. */
 struct gy_dig_options {
-    const char *server; /* behind the @; NULL: of resolv.conf */
-    uint16_t port;      /* 0: 53, or 853 with TLS */
-    uint8_t family;     /* 4 or 6; 0: both */
+    const char *server;             /* behind the @; NULL: of resolv.conf */
+    uint16_t port;                  /* 0: 53, or 853 with TLS */
+    uint8_t family;                 /* 4 or 6; 0: both */
+    const struct gy_address *local; /* -b; NULL: the kernel chooses */
     uint8_t edns_version;
     uint16_t udp_bytes;
     uint32_t time_ms;
@@ -40,6 +42,7 @@ struct gy_dig_options {
     const char *cookie_text; /* hexadecimal; NULL: a random one */
     const char *subnet;      /* ADDRESS/BITS of a client (RFC 7871) */
     bool tcp, tls, ignore_cut, trace;
+    bool search; /* names are completed by resolv.conf's domains */
     bool recurse, ad, cd, aa, dnssec, edns, nsid, cookie, expire, keepalive;
     bool brief, json, identify, one_soa, sent; /* `sent`: the query is printed too */
     bool show_command, show_comments, show_stats, show_question, show_answer, show_authority;
@@ -49,6 +52,7 @@ struct gy_dig_options {
 struct gy_dig_query {
     struct gy_dig_options options;
     bool named, typed, classed;
+    const char *text; /* of the name, as it was written; NULL: of an address */
     uint8_t name[GY_DNS_NAME_PADDED];
     uint16_t type, class;
     uint32_t serial; /* of IXFR=SERIAL */
@@ -63,6 +67,8 @@ struct gy_dig_command {
     struct gy_tls_files tls;
     const char *tls_host;
     bool tls_used, tls_verified, keyed;
+    struct gy_address locals[DIG_LOCALS_MAX]; /* of -b */
+    uint32_t local_count;
     struct gy_dns_key key;
     const char *words; /* the arguments, for the first line of the output */
 };

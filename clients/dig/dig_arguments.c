@@ -104,6 +104,7 @@ static const struct plus_name {
     {"recurse", PLUS_FLAG, FLAG(recurse)},
     {"rdflag", PLUS_FLAG, FLAG(recurse)},
     {"retry", PLUS_RETRY, 0},
+    {"search", PLUS_FLAG, FLAG(search)},
     {"short", PLUS_SHORT, 0},
     {"stats", PLUS_FLAG, FLAG(show_stats)},
     {"subnet", PLUS_SUBNET, 0},
@@ -308,6 +309,7 @@ static int set_name(struct gy_dig_command *command, const char *text)
         return dig_misuse("'%s' is not a legal name (%s)", text, why);
     }
     query->named = true;
+    query->text = text;
     return 0;
 }
 
@@ -369,6 +371,7 @@ static int set_reverse(struct gy_dig_command *command, const char *text)
              address.length == 4 ? "in-addr.arpa." : "ip6.arpa.");
     int status = set_name(command, name);
     struct gy_dig_query *query = &command->queries[command->count - 1];
+    query->text = NULL;
     if (status == 0 && !query->typed) {
         query->type = GY_DNS_TYPE_PTR;
         query->typed = true;
@@ -388,6 +391,33 @@ static int read_bare(struct gy_dig_command *command, const char *word)
 }
 
 /* ---- - ---- */
+
+/* ADDRESS or ADDRESS#PORT: where queries leave from. What family it is of, the servers are of too.
+ */
+static int set_local(struct gy_dig_command *command, struct gy_dig_options *options,
+                     const char *text)
+{
+    struct gy_dns_address address;
+    uint32_t port = 0;
+    size_t bytes = strcspn(text, "#");
+    int status = text[bytes] == '#' ? number_of("-b", text + bytes + 1, 0, 65535, &port) : 0;
+    if (status != 0) {
+        return status;
+    }
+    if (command->local_count == DIG_LOCALS_MAX) {
+        return dig_misuse("-b %s: there can be %d of them", text, DIG_LOCALS_MAX);
+    }
+    struct gy_address *local = &command->locals[command->local_count];
+    if (gy_dns_address_parse(&address, text, bytes) != 0 ||
+        gy_dns_address_to_core(&address, local) != 0) {
+        return dig_misuse("-b %s: not ADDRESS or ADDRESS#PORT", text);
+    }
+    gy_address_set_port(local, (uint16_t)port);
+    command->local_count++;
+    options->local = local;
+    options->family = address.length == 4 ? 4 : 6;
+    return 0;
+}
 
 static int read_valued(struct gy_dig_command *command, struct gy_dig_options *options, char letter,
                        const char *value)
@@ -412,6 +442,8 @@ static int read_valued(struct gy_dig_command *command, struct gy_dig_options *op
         code = gy_dns_class_from_text(value, strlen(value));
         return code >= 0 ? set_class(command, (uint16_t)code)
                          : dig_misuse("-c %s: not a class", value);
+    case 'b':
+        return set_local(command, options, value);
     case 'y':
         return dig_read_key(command, value);
     case 'k':
@@ -443,7 +475,7 @@ static int read_dash(struct gy_dig_command *command, struct gy_dig_options *opti
     if (letter == 'r' && word[2] == '\0') { /* there is no .digrc to leave alone */
         return 0;
     }
-    if (letter == '\0' || strchr("pxqtcfyk", letter) == NULL) {
+    if (letter == '\0' || strchr("bpxqtcfyk", letter) == NULL) {
         return dig_misuse("%s: unknown", word);
     }
     const char *value = word[2] != '\0' ? word + 2 : NULL;

@@ -8,7 +8,8 @@
 
 #include "clients/dig/dig.h"
 
-#define TURN_MS 200u
+#define TURN_MS  200u
+#define DIG_NEXT (-1) /* no such name, and another one is to be tried */
 
 /* ---- one exchange ---- */
 
@@ -269,44 +270,85 @@ static int no_reply(const struct gy_dig *dig, const struct gy_dig_query *query)
     return DIG_NO_REPLY;
 }
 
-int dig_look_up(struct gy_dig *dig, const struct gy_dig_query *query)
+/* What a server said, unless it is that there is no such name and another one is to be tried. */
+static int print_reply(const struct gy_dig *dig, const struct gy_dig_query *query, bool more)
 {
-    struct gy_address servers[GY_QUERY_ADDRESSES];
+    if (more && (dig->reply[3] & 15u) == GY_DNS_RCODE_NXDOMAIN) {
+        return DIG_NEXT;
+    }
+    if (query->options.json) {
+        dig_print_json(dig, query, NULL);
+    } else {
+        dig_print_reply(dig, query);
+    }
+    return dig->command->keyed && dig->signature != 1 ? DIG_INTERNAL : DIG_ANSWERED;
+}
+
+/* Asks for one name; `more`: there are others to be tried. */
+static int look_up_name(struct gy_dig *dig, const struct gy_dig_query *query,
+                        const struct gy_address *servers, uint32_t count, bool more)
+{
     char text[GY_ADDRESS_TEXT_BYTES];
     const struct gy_dig_options *options = &query->options;
     bool transfer = query->type == GY_DNS_TYPE_AXFR || query->type == GY_DNS_TYPE_IXFR;
     int status = dig_make_query(dig, query);
-    uint32_t count = status == 0 ? dig_servers(dig, options, servers) : 0;
-    if (status != 0 || count == 0) {
-        return status != 0 ? status : options->server != NULL ? DIG_USAGE : DIG_NO_REPLY;
-    }
-    if (options->show_command && !options->json) {
-        dig_print_banner(dig, query, count);
-    }
-    if (options->trace) {
-        return dig_trace(dig, query);
-    }
-    if (options->sent && !options->json) {
+    if (status == 0 && options->sent && !options->json) {
         printf(";; Sending:\n");
         dig_print_message(dig, query, dig->sent, dig->sent_bytes);
     }
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count && status == 0; i++) {
         const char *name = name_of(options, &servers[i], text);
         if (transfer) {
             status = dig_transfer(dig, query, &servers[i], name);
             if (status != DIG_NO_REPLY) {
                 return status;
             }
+            status = 0;
         } else if (dig_ask(dig, query, &servers[i], name)) {
-            if (options->json) {
-                dig_print_json(dig, query, NULL);
-            } else {
-                dig_print_reply(dig, query);
-            }
-            return dig->command->keyed && dig->signature != 1 ? DIG_INTERNAL : DIG_ANSWERED;
+            return print_reply(dig, query, more);
         }
     }
-    return no_reply(dig, query);
+    return status != 0 ? status : no_reply(dig, query);
+}
+
+/* The names that the search list makes of the one that was given, until one exists. */
+static int search(struct gy_dig *dig, const struct gy_dig_query *query,
+                  const struct gy_address *servers, uint32_t count)
+{
+    const struct gy_dns_resolv *resolv = gy_dns_resolver_conf(dig->resolver);
+    struct gy_dig_query next = *query;
+    int status = DIG_NEXT;
+    for (uint32_t number = 0; status == DIG_NEXT; number++) {
+        uint8_t behind[GY_DNS_NAME_MAX];
+        int code = gy_dns_resolv_candidate(resolv, query->text, number, next.name);
+        if (code == 0) {
+            return dig_misuse("%s: no name can be made of it with the search list", query->text);
+        }
+        if (code > 0) {
+            bool more = gy_dns_resolv_candidate(resolv, query->text, number + 1, behind) != 0;
+            status = look_up_name(dig, &next, servers, count, more);
+        }
+    }
+    return status;
+}
+
+int dig_look_up(struct gy_dig *dig, const struct gy_dig_query *query)
+{
+    struct gy_address servers[GY_QUERY_ADDRESSES];
+    const struct gy_dig_options *options = &query->options;
+    uint32_t count = dig_servers(dig, options, servers);
+    if (count == 0) {
+        return options->server != NULL ? DIG_USAGE : DIG_NO_REPLY;
+    }
+    dig->transports.local = options->local;
+    if (options->show_command && !options->json) {
+        dig_print_banner(dig, query, count);
+    }
+    if (options->trace) {
+        return dig_trace(dig, query);
+    }
+    return options->search && query->text != NULL ? search(dig, query, servers, count)
+                                                  : look_up_name(dig, query, servers, count, false);
 }
 
 /* ---- the whole ---- */

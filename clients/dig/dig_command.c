@@ -25,6 +25,7 @@ static void help(FILE *out)
         "  -x ADDRESS     the name of an address      -p PORT   of the server (53; TLS: 853)\n"
         "  -q NAME  -t TYPE  -c CLASS   where a word could be taken for another\n"
         "  -4  -6         that family alone           -f FILE   a query a line (-: stdin)\n"
+        "  -b ADDRESS[#PORT]   where queries leave from\n"
         "  -y [ALGORITHM:]NAME:SECRET   signs (TSIG), and checks what comes back; -k FILE does so\n"
         "                 with a key of tsig-keygen, which others on this host cannot see\n\n"
         "  +short         the answers' data alone     +json     a line of JSON (RFC 8427)\n"
@@ -34,6 +35,7 @@ static void help(FILE *out)
         "  +trace         from the root down          +dnssec   signatures too\n"
         "  +norecurse +cdflag +aaflag +noadflag       bits of the header\n"
         "  +time=S +tries=N    wait 5 s, 3 times      +ignore   what is cut stays cut\n"
+        "  +search        complete the name by resolv.conf's search list\n"
         "  +bufsize=N +[no]edns[=N] +nsid +[no]cookie[=HEX] +subnet=A/N +padding=N\n"
         "  +keepalive +expire  options of EDNS        +qr       the query too\n"
         "  +noall +answer +authority +additional +question +comments +stats +cmd\n"
@@ -66,6 +68,7 @@ static int run_batch(struct gy_dig *dig, struct gy_dig_command *command)
     bool input = strcmp(command->batch, "-") == 0;
     FILE *file = input ? stdin : fopen(command->batch, "re");
     char line[LINE_BYTES];
+    uint32_t locals = command->local_count; /* of the command line */
     int worst = DIG_ANSWERED;
     if (file == NULL) {
         fprintf(stderr, "gyre dig: couldn't open batch file '%s': %s\n", command->batch,
@@ -84,6 +87,7 @@ static int run_batch(struct gy_dig *dig, struct gy_dig_command *command)
             continue;
         }
         command->count = 0;
+        command->local_count = locals;
         int status = dig_read_words(command, count, words, false);
         if (status == 0) {
             status = run_all(dig, command);

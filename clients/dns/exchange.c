@@ -82,8 +82,8 @@ static int begin_datagram(struct gy_dns_exchange *exchange, struct gy_error *err
     if (room == NULL) {
         return gy_error_set(error, GY_ENOBUFS, "no room for a query");
     }
-    exchange->socket =
-        gy_datagram_dial(&transports->datagrams, &exchange->peer, NULL, exchange, error);
+    exchange->socket = gy_datagram_dial(&transports->datagrams, &exchange->peer, transports->local,
+                                        exchange, error);
     if (exchange->socket == NULL) {
         return error != NULL && error->code != 0 ? error->code : GY_EIO;
     }
@@ -190,8 +190,9 @@ static int begin_stream(struct gy_dns_exchange *exchange, bool secure, const cha
 {
     struct gy_dns_transports *transports = exchange->transports;
     gy_assert(!secure || transports->has_secure);
-    struct gy_stream *stream = gy_stream_dial(secure ? &transports->secure : &transports->streams,
-                                              &exchange->peer, CONNECT_MS, error);
+    struct gy_endpoint *endpoint = secure ? &transports->secure : &transports->streams;
+    struct gy_stream *stream =
+        gy_stream_dial_from(endpoint, &exchange->peer, transports->local, CONNECT_MS, error);
     if (stream == NULL) {
         return error != NULL && error->code != 0 ? error->code : GY_EIO;
     }

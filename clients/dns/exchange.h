@@ -32,7 +32,9 @@ struct gy_dns_transports {
     struct gy_endpoint streams;
     struct gy_endpoint secure;
     bool has_secure;
-    uint8_t *gather; /* a message that came in pieces */
+    const struct gy_address *local; /* where queries leave from; NULL: the kernel chooses. May be
+                                       set between two exchanges, and stays */
+    uint8_t *gather;                /* a message that came in pieces */
 };
 
 struct gy_dns_exchange {

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "servers/rudp/rudp_host.h"
+#include "servers/rudp/rudp_tls.h"
 
 #define NAP_NS UINT64_C(50000000) /* how soon `stop` is seen */
 
@@ -70,6 +71,20 @@ static void finished(struct gy_rudp_session *session, struct gy_rudp_message *me
     gy_rudp_memory_give(&session->host->memory, message);
 }
 
+static const char *remedy(const struct ping *ping, uint64_t code)
+{
+    switch (code) {
+    case GY_RUDP_CLOSE_HANDSHAKE:
+        return "; is `gyre rudp serve` running there?";
+    case GY_RUDP_CLOSE_MODE:
+        return ping->options->tls != NULL
+                   ? "; --plaintext, if nobody else is on the way, or --tls for the server"
+                   : "; leave --plaintext out";
+    default:
+        return "";
+    }
+}
+
 static void closed(struct gy_rudp_session *session)
 {
     struct ping *ping = session->host->options.context;
@@ -79,10 +94,10 @@ static void closed(struct gy_rudp_session *session)
         return; /* by us */
     }
     gy_address_format(&ping->options->address, peer, sizeof peer);
-    ping->code = gy_error_set(
-        ping->error, ping->open ? GY_ECLOSED : GY_ETIMEOUT, "%s %s by reliable UDP: %s%s",
-        ping->open ? "talking to" : "reaching for", peer, session->conn.close_reason,
-        ping->open ? "" : "; is `gyre rudp serve` running there?");
+    ping->code =
+        gy_error_set(ping->error, ping->open ? GY_ECLOSED : GY_ETIMEOUT,
+                     "%s %s by reliable UDP: %s%s", ping->open ? "talking to" : "reaching for",
+                     peer, session->conn.close_reason, remedy(ping, session->conn.close_code));
 }
 
 static const struct gy_rudp_host_ops ops = {
@@ -191,6 +206,11 @@ static int connect_host(struct ping *ping)
         .memory_bytes = 16u << 20,
         .counts = &ping->counts,
     };
+    if (options->tls != NULL) {
+        host.sealer = &gy_rudp_tls;
+        host.sealer_context = options->tls;
+        host.peer = options->host;
+    }
     host.config.datagram_bytes = options->datagram_bytes;
     host.config.handshake_timeout_ns = options->timeout_ns;
     int code = gy_rudp_host_open(&ping->host, ping->worker, &host, ping->error);

@@ -12,6 +12,7 @@
 
 #include "../../core/address.h"
 #include "../../core/error.h"
+#include "../../core/tls.h"
 #include "../../protocols/rudp/rudp.h"
 
 #define GY_RUDP_PING_COUNT_MAX 10000000u
@@ -26,6 +27,8 @@ struct gy_rudp_ping_options {
     uint64_t interval_ns; /* 0: the next when the last one is back */
     uint64_t timeout_ns;  /* of connecting, and of an answer */
     uint32_t datagram_bytes;
+    const struct gy_tls_config *tls; /* NULL: not encrypted */
+    const char *host;                /* with tls: who is meant, to be in the certificate */
     bool guarantees[GY_RUDP_GUARANTEES];
     const atomic_bool *stop; /* set by a signal */
 };

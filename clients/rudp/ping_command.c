@@ -8,7 +8,9 @@
 #include <string.h>
 
 #include "clients/rudp/ping.h"
+#include "core/tls_files.h"
 #include "servers/rudp/rudp_kind.h"
+#include "servers/rudp/rudp_tls.h"
 
 #define MS 1000000ull
 
@@ -18,8 +20,10 @@ static atomic_bool stop;
 
 struct command {
     struct gy_rudp_ping_options ping;
+    struct gy_tls_files tls;
     const char *target;
-    bool insecure, json;
+    char host[256]; /* of the target */
+    bool insecure, plaintext, json;
 };
 
 static void help(FILE *out)
@@ -28,9 +32,9 @@ static void help(FILE *out)
             "Usage: gyre rudp ping HOST:PORT [FLAGS]\n"
             "How long messages take to a server that echoes them (`gyre rudp serve --echo`), "
             "and back,\nby guarantee.\n\n"
-            "  gyre rudp ping 127.0.0.1:7117 --insecure\n"
-            "  gyre rudp ping example.com:7117 --insecure --guarantee ordered --count 100\n"
-            "  gyre rudp ping 127.0.0.1:7117 --insecure --interval 0 --count 100000\n\n"
+            "  gyre rudp ping localhost:7117 --ca authority.pem\n"
+            "  gyre rudp ping example.com:7117 --guarantee ordered --count 100\n"
+            "  gyre rudp ping 127.0.0.1:7117 --plaintext --interval 0 --count 100000\n\n"
             "  --count N               messages of each guarantee (default: 10)\n"
             "  --interval MS           between two; 0: the next when the last one is back\n"
             "                          (default: 200)\n"
@@ -39,7 +43,10 @@ static void help(FILE *out)
             "                          repeated (default: all)\n"
             "  --timeout MS            of connecting, and of the last answers (default: 5000)\n"
             "  --datagram BYTES        of the longest datagram sent (default: 1200)\n"
-            "  --insecure              without encryption; there is no other mode yet\n"
+            "  --ca FILE               trust who FILE (PEM) says, not the system's authorities\n"
+            "  --cert FILE[,KEY]       show this certificate, when asked\n"
+            "  --insecure              do not check who the server is\n"
+            "  --plaintext             without encryption, to a server that does without, too\n"
             "  --json                  one object\n\n"
             "Exit status: 0 when all reliable messages came back.\n");
 }
@@ -81,6 +88,15 @@ static int read_valued(struct command *command, const char *flag, const char *va
     if (strcmp(flag, "--guarantee") == 0) {
         return read_guarantee(command, value, error);
     }
+    if (value != NULL && strcmp(flag, "--cert") == 0) {
+        return gy_tls_files_add_flag(&command->tls, value, error);
+    }
+    if (value != NULL && strcmp(flag, "--ca") == 0) {
+        free(command->tls.authorities);
+        command->tls.authorities = strdup(value);
+        return command->tls.authorities != NULL ? 0
+                                                : gy_error_set(error, GY_ENOMEM, "out of memory");
+    }
     if (strcmp(flag, "--count") == 0) {
         code = read_number(flag, value, 1, GY_RUDP_PING_COUNT_MAX, &number, error);
         ping->count = (uint32_t)number;
@@ -117,6 +133,8 @@ static int read_flags(struct command *command, int argc, char **argv)
         }
         if (strcmp(argv[i], "--insecure") == 0) {
             command->insecure = true;
+        } else if (strcmp(argv[i], "--plaintext") == 0) {
+            command->plaintext = true;
         } else if (strcmp(argv[i], "--json") == 0) {
             command->json = true;
         } else if (argv[i][0] != '-' && command->target == NULL) {
@@ -131,11 +149,17 @@ static int read_flags(struct command *command, int argc, char **argv)
             i += equals == NULL;
         }
     }
-    if (command->target == NULL || !command->insecure) {
+    bool tls = command->insecure || command->tls.authorities != NULL || command->tls.pair_count > 0;
+    if (command->target == NULL || (command->plaintext && tls)) {
         fprintf(stderr, "gyre rudp ping: %s\nTry `gyre rudp ping --help`.\n",
                 command->target == NULL
                     ? "HOST:PORT is needed"
-                    : "there is no encryption yet; --insecure says that this is all right");
+                    : "--ca, --cert and --insecure are for encryption, and --plaintext is without");
+        return 2;
+    }
+    if (strchr(command->target, ':') == NULL) {
+        fprintf(stderr, "gyre rudp ping: %s: write HOST:PORT\nTry `gyre rudp ping --help`.\n",
+                command->target);
         return 2;
     }
     return -1;
@@ -144,20 +168,23 @@ static int read_flags(struct command *command, int argc, char **argv)
 /* "HOST:PORT", "[ADDRESS]:PORT". */
 static int resolve(struct command *command, struct gy_error *error)
 {
-    char host[256];
+    char *host = command->host;
     const char *colon = strrchr(command->target, ':');
     uint64_t port = 0;
     struct gy_error why = {0};
+    if (colon != NULL && (size_t)(colon - command->target) < sizeof command->host) {
+        snprintf(host, sizeof command->host, "%.*s", (int)(colon - command->target),
+                 command->target);
+    }
     if (gy_address_parse(&command->ping.address, command->target, &why) == 0 &&
         command->target[0] != ':') {
         return 0;
     }
     if (colon == NULL || colon == command->target ||
         read_number("port", colon + 1, 1, 65535, &port, &why) != 0 ||
-        (size_t)(colon - command->target) >= sizeof host) {
+        (size_t)(colon - command->target) >= sizeof command->host) {
         return gy_error_set(error, GY_EINVAL, "%.200s: write HOST:PORT", command->target);
     }
-    snprintf(host, sizeof host, "%.*s", (int)(colon - command->target), command->target);
     struct addrinfo hints = {.ai_socktype = SOCK_DGRAM};
     struct addrinfo *found = NULL;
     int result = getaddrinfo(host, NULL, &hints, &found);
@@ -168,6 +195,27 @@ static int resolve(struct command *command, struct gy_error *error)
     freeaddrinfo(found);
     gy_address_set_port(&command->ping.address, (uint16_t)port);
     return code == 0 ? 0 : gy_error_set(error, code, "%s has no address that can be used", host);
+}
+
+/* What encrypts; nothing with --plaintext. */
+static int open_tls(struct command *command, struct gy_tls_config **config, struct gy_error *error)
+{
+    struct gy_tls_files *files = &command->tls;
+    if (command->plaintext) {
+        return 0;
+    }
+    files->verify = command->insecure ? GY_TLS_VERIFY_NONE : GY_TLS_VERIFY_REQUIRED;
+    files->resume = true;
+    files->protocols[0] = GY_RUDP_ALPN;
+    files->protocol_count = 1;
+    if (command->insecure) {
+        fprintf(stderr, "gyre rudp ping: WARNING: --insecure: nobody checks who the server is; "
+                        "whoever is on the way can read and change everything\n");
+    }
+    int code = gy_tls_files_open(config, files, NULL, error);
+    command->ping.tls = *config;
+    command->ping.host = command->host;
+    return code;
 }
 
 static double us(const struct gy_rudp_ping_result *result, double quantile)
@@ -236,6 +284,7 @@ int gy_rudp_ping_main(int argc, char **argv)
     bool any = false;
     int status = read_flags(&command, argc, argv);
     if (status >= 0) {
+        gy_tls_files_close(&command.tls);
         return status;
     }
     for (int i = 0; i < GY_RUDP_GUARANTEES; i++) {
@@ -247,7 +296,9 @@ int gy_rudp_ping_main(int argc, char **argv)
     struct sigaction action = {.sa_handler = on_signal};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    struct gy_tls_config *config = NULL;
     int code = resolve(&command, &error);
+    code = code == 0 ? open_tls(&command, &config, &error) : code;
     code = code == 0 ? gy_rudp_ping(&command.ping, results, &error) : code;
     if (code != 0) {
         fprintf(stderr, "gyre rudp ping: %s\n", error.message);
@@ -261,5 +312,7 @@ int gy_rudp_ping_main(int argc, char **argv)
         status = results[i].received < results[i].sent ? 1 : status;
     }
     gy_rudp_ping_free(results);
+    gy_tls_config_close(config);
+    gy_tls_files_close(&command.tls);
     return status;
 }

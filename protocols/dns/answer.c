@@ -147,48 +147,71 @@ static bool read_opcode(struct work *work, unsigned opcode)
     return true;
 }
 
-/* What is asked for, and whether it can be answered here. */
+/* A transfer of a zone that is here. */
+static void read_transfer(struct work *work)
+{
+    struct gy_dns_query *query = work->query;
+    bool apex = work->zone->apex_labels == work->suffixes.labels;
+    query->outcome = GY_DNS_TRANSFER;
+    query->zone = apex ? work->zone : NULL;
+    if (query->type == GY_DNS_TYPE_IXFR && query->transport == GY_DNS_UDP && apex) {
+        work->type = GY_DNS_TYPE_SOA; /* and the asker comes by TCP (RFC 1995 §2) */
+        work->resolve = true;
+    } else {
+        work->rcode = apex ? GY_DNS_RCODE_REFUSED : GY_DNS_RCODE_NOTAUTH;
+    }
+}
+
+/* What is asked for, and whether it can be answered here. Most questions are plain: they are not to
+ * pay for the others. */
 static void read_type(struct work *work)
 {
     struct gy_dns_query *query = work->query;
-    bool transfer = query->type == GY_DNS_TYPE_AXFR || query->type == GY_DNS_TYPE_IXFR;
-    bool apex = work->zone != NULL && work->zone->apex_labels == work->suffixes.labels;
-    query->zone = work->zone;
-    if (query->type == 0 || query->type == GY_DNS_TYPE_OPT) {
+    uint16_t type = query->type;
+    bool plain = (uint16_t)(type - GY_DNS_TYPE_TKEY) > GY_DNS_TYPE_MAILA - GY_DNS_TYPE_TKEY &&
+                 type != 0 && type != GY_DNS_TYPE_OPT;
+    if (!plain && (type == 0 || type == GY_DNS_TYPE_OPT)) {
+        query->zone = work->zone;
         work->rcode = GY_DNS_RCODE_FORMERR;
-    } else if (query->type == GY_DNS_TYPE_TKEY || query->type == GY_DNS_TYPE_TSIG ||
-               query->type == GY_DNS_TYPE_MAILA || query->type == GY_DNS_TYPE_MAILB) {
+    } else if (!plain && type != GY_DNS_TYPE_AXFR && type != GY_DNS_TYPE_IXFR) {
+        query->zone = work->zone;
         work->rcode = GY_DNS_RCODE_NOTIMP;
     } else if (work->zone == NULL || query->class != GY_DNS_CLASS_IN) {
         work->rcode = GY_DNS_RCODE_REFUSED;
-        query->zone = NULL;
     } else if (gy_dns_zone_is_absent(work->zone)) {
+        query->zone = work->zone;
         work->rcode = GY_DNS_RCODE_SERVFAIL;
-    } else if (!transfer) {
+    } else if (plain) {
+        query->zone = work->zone;
         work->resolve = true;
+    } else {
+        read_transfer(work);
     }
-    if (transfer && work->rcode == 0) {
-        query->outcome = GY_DNS_TRANSFER;
-        query->zone = apex ? work->zone : NULL;
-        if (query->type == GY_DNS_TYPE_IXFR && query->transport == GY_DNS_UDP && apex) {
-            work->type = GY_DNS_TYPE_SOA; /* and the asker comes by TCP (RFC 1995 §2) */
-            work->resolve = true;
-        } else {
-            work->rcode = apex ? GY_DNS_RCODE_REFUSED : GY_DNS_RCODE_NOTAUTH;
-        }
+}
+
+_Static_assert(GY_DNS_TYPE_MAILA == GY_DNS_TYPE_TKEY + 5, "TKEY, TSIG, IXFR, AXFR, MAILB, MAILA");
+
+/* One look at the length for all of it. */
+static bool read_header(const struct gy_dns_query *query, struct gy_dns_header *header)
+{
+    const uint8_t *at = query->message;
+    if (query->bytes < GY_DNS_HEADER_BYTES) {
+        return false;
     }
+    header->id = (uint16_t)(at[0] << 8 | at[1]);
+    header->flags = (uint16_t)(at[2] << 8 | at[3]);
+    for (unsigned i = 0; i < GY_DNS_SECTIONS; i++) {
+        at += 2;
+        header->count[i] = (uint16_t)(at[2] << 8 | at[3]);
+    }
+    return true;
 }
 
 static void read_query(struct work *work)
 {
     struct gy_dns_query *query = work->query;
-    struct gy_reader reader = gy_reader_on(query->message, query->bytes);
-    struct gy_dns_header header = {.id = gy_reader_u16(&reader)};
-    header.flags = gy_reader_u16(&reader);
-    for (unsigned i = 0; i < GY_DNS_SECTIONS; i++) {
-        header.count[i] = gy_reader_u16(&reader);
-    }
-    if (reader.failed || (header.flags & GY_DNS_FLAG_QR) != 0) {
+    struct gy_dns_header header;
+    if (!read_header(query, &header) || (header.flags & GY_DNS_FLAG_QR) != 0) {
         work->done = true;
         return;
     }

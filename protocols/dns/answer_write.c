@@ -254,8 +254,8 @@ void work_write(struct work *work)
     struct gy_dns_query *query = work->query;
     uint8_t options[OPTIONS_MAX];
     struct gy_dns_opt opt = {.start = options, .at = options};
-    struct output out = {
-        .bytes = query->answer, .at = GY_DNS_HEADER_BYTES, .limit = limit_of(work)};
+    query->limit = limit_of(work);
+    struct output out = {.bytes = query->answer, .at = GY_DNS_HEADER_BYTES, .limit = query->limit};
     gy_assert(query->room >= GY_DNS_UDP_MIN);
     if (work->edns.present) {
         make_opt(work, &opt, options);
@@ -286,7 +286,6 @@ void work_write(struct work *work)
     memcpy(header.count, out.count, sizeof header.count);
     gy_dns_header_write(&header, out.bytes);
     query->answer_bytes = out.at;
-    query->limit = limit_of(work);
     query->truncated = out.truncated;
     query->rcode = work->rcode;
 }

@@ -89,15 +89,19 @@ int gy_dns_edns_read(const struct gy_dns_record *opt, struct gy_dns_edns *edns)
 void gy_dns_opt_open(struct gy_dns_opt *opt, uint8_t *out, size_t room, uint16_t udp_bytes,
                      uint16_t rcode, uint16_t flags)
 {
-    struct gy_writer writer = gy_writer_on(out, room);
-    gy_writer_u8(&writer, 0); /* the root's name */
-    gy_writer_u16(&writer, GY_DNS_TYPE_OPT);
-    gy_writer_u16(&writer, udp_bytes);
-    gy_writer_u8(&writer, (uint8_t)(rcode >> 4));
-    gy_writer_u8(&writer, 0); /* version */
-    gy_writer_u16(&writer, flags);
-    gy_writer_u16(&writer, 0);
-    gy_assert(!writer.failed && gy_writer_length(&writer) == GY_DNS_OPT_BYTES);
+    const uint8_t bytes[GY_DNS_OPT_BYTES] = {
+        0, /* the root's name */
+        0, /* each number in two bytes */
+        GY_DNS_TYPE_OPT,
+        (uint8_t)(udp_bytes >> 8),
+        (uint8_t)udp_bytes,
+        (uint8_t)(rcode >> 4),
+        0, /* version */
+        (uint8_t)(flags >> 8),
+        (uint8_t)flags,
+    };
+    gy_assert(room >= sizeof bytes);
+    memcpy(out, bytes, sizeof bytes);
     *opt = (struct gy_dns_opt){out, out + GY_DNS_OPT_BYTES, out + room};
 }
 

@@ -51,6 +51,11 @@ void gy_dns_resolv_parse(struct gy_dns_resolv *resolv, const char *text, size_t 
  * GY_EINVAL. The port becomes 0. */
 int gy_dns_address_parse(struct gy_dns_address *address, const char *text, size_t bytes);
 
+/* The name that is asked for as number `number` when `name` (zero-terminated) is looked for by the
+ * search list and ndots. 1; 0 behind the last; GY_EINVAL when that one cannot be a name. */
+int gy_dns_resolv_candidate(const struct gy_dns_resolv *resolv, const char *name, uint32_t number,
+                            uint8_t candidate[GY_DNS_NAME_MAX]);
+
 /*
  * The addresses of `name` (zero-terminated, in any case, a final dot is ignored) in the text of
  * /etc/hosts: those of every line that has it, each once, at most `max`. How many.

@@ -209,8 +209,8 @@ static void begin_question(struct gy_dns_stub *stub, struct gy_dns_stub_question
     const struct gy_dns_cached *cached = stub_cache_find(stub, name, type, now_ms);
     if (cached != NULL) {
         question->outcome = cached->outcome;
-        question->count = cached->count;
-        for (uint32_t i = 0; i < cached->count; i++) {
+        question->count = cached->outcome == GY_DNS_STUB_FOUND ? cached->count : 0;
+        for (uint32_t i = 0; i < question->count; i++) {
             question->addresses[i].length = type == GY_DNS_TYPE_A ? 4 : 16;
             memcpy(question->addresses[i].bytes, cached->addresses[i], 16);
         }
@@ -224,7 +224,7 @@ static void begin_candidate(struct gy_dns_stub *stub, struct gy_dns_work *work, 
 {
     uint8_t name[GY_DNS_NAME_PADDED];
     int code;
-    while ((code = stub_candidate(&stub->resolv, work->name, work->candidate, name)) < 0) {
+    while ((code = gy_dns_resolv_candidate(&stub->resolv, work->name, work->candidate, name)) < 0) {
         work->candidate++; /* too long with this domain */
     }
     if (code == 0) {
@@ -235,6 +235,19 @@ static void begin_candidate(struct gy_dns_stub *stub, struct gy_dns_work *work, 
     uint32_t first = stub->resolv.rotate ? stub->turn++ % stub->resolv.server_count : 0;
     begin_question(stub, &work->questions[QUESTION_AAAA], name, GY_DNS_TYPE_AAAA, first, now_ms);
     begin_question(stub, &work->questions[QUESTION_A], name, GY_DNS_TYPE_A, first, now_ms);
+    settle(stub, work, now_ms);
+}
+
+/* It comes to nothing, which is remembered: nobody is to be asked for it again and again. */
+static void fail_question(struct gy_dns_stub *stub, struct gy_dns_work *work,
+                          struct gy_dns_stub_question *question, uint64_t now_ms)
+{
+    enum gy_dns_stub_result outcome = question->refused ? GY_DNS_STUB_FAILED : GY_DNS_STUB_SILENT;
+    uint8_t name[GY_DNS_NAME_PADDED];
+    if (gy_dns_resolv_candidate(&stub->resolv, work->name, work->candidate, name) == 1) {
+        stub_cache_fail(stub, name, question->type, outcome, now_ms);
+    }
+    end_question(stub, question, outcome);
     settle(stub, work, now_ms);
 }
 
@@ -249,8 +262,7 @@ static void next_try(struct gy_dns_stub *stub, struct gy_dns_work *work,
         return;
     }
     stub->counts.failures++;
-    end_question(stub, question, question->refused ? GY_DNS_STUB_FAILED : GY_DNS_STUB_SILENT);
-    settle(stub, work, now_ms);
+    fail_question(stub, work, question, now_ms);
 }
 
 /* The same server once more, by TCP. */
@@ -301,7 +313,7 @@ static void answered(struct gy_dns_stub *stub, struct gy_dns_work *work,
     }
     /* What an alias led to does not exist; the name that was asked for does, and may have other
      * types (RFC 2308 §2.1: a denial is of the chain's end). */
-    if (stub_candidate(&stub->resolv, work->name, work->candidate, name) == 1) {
+    if (gy_dns_resolv_candidate(&stub->resolv, work->name, work->candidate, name) == 1) {
         bool aliased = !gy_dns_name_equal(name, answer->target);
         stub_cache_put(stub, name, question->type,
                        aliased && outcome == GY_DNS_STUB_NO_NAME ? GY_DNS_STUB_NO_ADDRESS : outcome,
@@ -369,8 +381,7 @@ void gy_dns_stub_receive(struct gy_dns_stub *stub, uint32_t exchange,
     case STUB_ALIAS:
         if (!ask_alias(stub, question, &answer, now_ms)) {
             question->refused = true;
-            end_question(stub, question, GY_DNS_STUB_FAILED);
-            settle(stub, work, now_ms);
+            fail_question(stub, work, question, now_ms);
         }
         break;
     case STUB_ADDRESSES:

@@ -31,8 +31,9 @@
  * Bounds: GY_DNS_STUB_NAMES names at a time, each with two exchanges; those who ask for a name that
  * is being looked up share its answer. 16 addresses. 16 aliases in an answer, and 8 times that an
  * alias is asked for because the server did not. GY_DNS_STUB_CACHED answers are kept, for as long
- * as they say, a day at most; that there is none, three hours at most (RFC 2308 §5). A server that
- * did not answer is asked after the others for 30 s.
+ * as they say, a day at most; that there is none, three hours at most (RFC 2308 §5); that no server
+ * could say, for a second, and for twice as long each time that it is so again, 30 s at most (RFC
+ * 9520 §3.2). A server that did not answer is asked after the others for 30 s.
  */
 
 #include <sys/queue.h>
@@ -117,8 +118,8 @@ struct gy_dns_cached {
     uint64_t until_ms;             /* 0: free */
     uint8_t name[GY_DNS_NAME_MAX]; /* lower case */
     uint8_t outcome;               /* enum gy_dns_stub_result */
-    uint8_t count;
-    uint16_t type; /* 0: the name does not exist */
+    uint8_t count;                 /* of a failure: for how many seconds it was kept */
+    uint16_t type;                 /* 0: the name does not exist */
     uint8_t addresses[GY_DNS_STUB_ADDRESSES][16];
 };
 

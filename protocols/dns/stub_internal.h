@@ -47,10 +47,10 @@ void stub_cache_put(struct gy_dns_stub *stub, const uint8_t *name, uint16_t type
                     enum gy_dns_stub_result outcome, const struct gy_dns_address *addresses,
                     uint32_t count, uint32_t ttl, uint64_t now_ms);
 
-/* The name that a work asks for as its candidate number `number`, by the search list. 1; 0 behind
- * the last; GY_EINVAL when it cannot be one. */
-int stub_candidate(const struct gy_dns_resolv *resolv, const char *name, uint32_t number,
-                   uint8_t candidate[GY_DNS_NAME_MAX]);
+/* Keeps that there was no answer (FAILED, SILENT): for a second, then for twice as long each time.
+ */
+void stub_cache_fail(struct gy_dns_stub *stub, const uint8_t *name, uint16_t type,
+                     enum gy_dns_stub_result outcome, uint64_t now_ms);
 
 /* Names that the network is not asked for. PENDING: it is to be. */
 enum gy_dns_stub_result stub_known(const struct gy_dns_stub *stub, const char *name,

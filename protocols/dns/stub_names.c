@@ -6,15 +6,6 @@
 
 #include "protocols/dns/stub_internal.h"
 
-static uint32_t dots_in(const char *name)
-{
-    uint32_t dots = 0;
-    for (; *name != '\0'; name++) {
-        dots += *name == '.';
-    }
-    return dots;
-}
-
 /* What can be a host: no blanks, no escapes, nothing that is not ASCII (names in other scripts are
  * asked for in their xn-- form). */
 static bool is_host(const char *name, size_t bytes)
@@ -26,25 +17,6 @@ static bool is_host(const char *name, size_t bytes)
         }
     }
     return bytes > 0;
-}
-
-int stub_candidate(const struct gy_dns_resolv *resolv, const char *name, uint32_t number,
-                   uint8_t candidate[GY_DNS_NAME_MAX])
-{
-    size_t bytes = strlen(name);
-    uint32_t dots = dots_in(name);
-    bool absolute = bytes > 0 && name[bytes - 1] == '.';
-    uint32_t domains = absolute ? 0 : resolv->search_count;
-    bool itself = absolute || dots > 0 || !resolv->no_tld_query || domains == 0;
-    bool first = itself && (absolute || dots >= resolv->ndots);
-    if (number >= domains + itself) {
-        return 0;
-    }
-    const uint8_t *origin = NULL;
-    if (first ? number > 0 : number < domains) {
-        origin = resolv->search[first ? number - 1 : number];
-    }
-    return gy_dns_name_from_text(name, bytes, origin, candidate, NULL) > 1 ? 1 : GY_EINVAL;
 }
 
 /* Whether the name is `zone` or in it. */

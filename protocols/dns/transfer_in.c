@@ -7,23 +7,43 @@
 
 #define SOA_NUMBERS 20
 
+/* Of IXFR: the version that is there, in the authority section (RFC 1995 §3). Only its serial is
+ * looked at. */
+static void add_version(const struct gy_dns_transfer_in *in, struct gy_dns_builder *builder)
+{
+    uint8_t soa[2 + SOA_NUMBERS] = {0};
+    struct gy_writer writer = gy_writer_on(soa + 2, 4);
+    gy_writer_u32(&writer, in->have);
+    int code = gy_dns_builder_record(builder, GY_DNS_AUTHORITY, in->apex, GY_DNS_TYPE_SOA,
+                                     GY_DNS_CLASS_IN, 0, soa, sizeof soa);
+    gy_assert(code == 0);
+}
+
 size_t gy_dns_transfer_in_begin(struct gy_dns_transfer_in *in, const uint8_t *apex, uint16_t type,
                                 uint16_t id, const struct gy_dns_key *key,
                                 const struct gy_dns_hmac *hmac, uint8_t *message, uint64_t now)
 {
     struct gy_dns_builder builder;
-    gy_assert(type == GY_DNS_TYPE_SOA || (type == GY_DNS_TYPE_AXFR && in->record != NULL));
+    bool transfer = type == GY_DNS_TYPE_AXFR || type == GY_DNS_TYPE_IXFR;
+    gy_assert(type == GY_DNS_TYPE_SOA || (transfer && in->record != NULL));
     in->apex = apex;
     in->id = id;
     in->type = type;
     in->is_signed = key != NULL;
     in->checked = in->begun = in->ended = false;
+    in->incremental = in->current = false;
+    in->undecided = type == GY_DNS_TYPE_IXFR;
+    in->change = GY_DNS_WHOLE;
+    in->at = in->have;
     in->records = in->messages = 0;
     in->serial = 0;
     in->tsig.adding = false;
     gy_dns_builder_open(&builder, message, GY_DNS_TRANSFER_REQUEST_BYTES, id, 0);
     int code = gy_dns_builder_question(&builder, apex, type, GY_DNS_CLASS_IN);
     gy_assert(code == 0);
+    if (type == GY_DNS_TYPE_IXFR) {
+        add_version(in, &builder);
+    }
     size_t bytes = gy_dns_builder_close(&builder);
     if (key != NULL) {
         code = gy_dns_tsig_sign_request(&in->tsig, hmac, key, message, bytes,
@@ -93,28 +113,94 @@ static int malformed(struct gy_error *error)
     return gy_error_set(error, GY_EPROTO, "its answer is malformed");
 }
 
-/* An SOA at the apex: the first, or the one that ends a transfer. */
-static int take_soa(struct gy_dns_transfer_in *in, const struct gy_dns_record *record,
-                    struct gy_error *error)
+static uint32_t serial_of(const struct gy_dns_record *soa)
 {
-    if (in->begun) {
-        if (record->rdata_bytes != in->soa_bytes ||
-            memcmp(record->rdata, in->soa, in->soa_bytes) != 0) {
-            return gy_error_set(error, GY_EPROTO,
-                                "the zone changed while it was sent: two SOA records differ");
-        }
-        in->ended = true;
-        return 0;
-    }
-    gy_assert(record->rdata_bytes <= sizeof in->soa && record->rdata_bytes >= SOA_NUMBERS);
+    gy_assert(soa->rdata_bytes >= SOA_NUMBERS);
     struct gy_reader reader =
-        gy_reader_on(record->rdata + record->rdata_bytes - SOA_NUMBERS, SOA_NUMBERS);
-    in->serial = gy_reader_u32(&reader);
+        gy_reader_on(soa->rdata + soa->rdata_bytes - SOA_NUMBERS, SOA_NUMBERS);
+    return gy_reader_u32(&reader);
+}
+
+static int hand_over(struct gy_dns_transfer_in *in, const struct gy_dns_record *record,
+                     struct gy_error *error)
+{
+    return in->record != NULL
+               ? in->record(in->context, (enum gy_dns_change)in->change, record, error)
+               : 0;
+}
+
+/* The SOA that comes first. Of IXFR it is kept until it is known what follows. */
+static int take_first(struct gy_dns_transfer_in *in, const struct gy_dns_record *record,
+                      struct gy_error *error)
+{
+    gy_assert(record->rdata_bytes <= sizeof in->soa);
+    in->serial = serial_of(record);
+    in->soa_ttl = record->ttl;
     in->soa_bytes = (uint16_t)record->rdata_bytes;
     memcpy(in->soa, record->rdata, record->rdata_bytes);
     in->begun = true;
     in->ended = in->type == GY_DNS_TYPE_SOA;
-    return in->record != NULL ? in->record(in->context, record, error) : 0;
+    return in->undecided ? 0 : hand_over(in, record, error);
+}
+
+/* The second record of an answer to IXFR: another version's SOA means differences. */
+static int decide(struct gy_dns_transfer_in *in, const struct gy_dns_record *record,
+                  struct gy_error *error)
+{
+    in->undecided = false;
+    if (record->type == GY_DNS_TYPE_SOA && serial_of(record) != in->serial) {
+        in->incremental = true;
+        in->change = GY_DNS_ADDED; /* nothing, of what came before */
+        return 0;
+    }
+    struct gy_dns_record first = {.owner = in->apex,
+                                  .owner_bytes = (uint8_t)gy_dns_name_bytes(in->apex),
+                                  .rdata = in->soa,
+                                  .rdata_bytes = in->soa_bytes,
+                                  .ttl = in->soa_ttl,
+                                  .type = GY_DNS_TYPE_SOA,
+                                  .class = GY_DNS_CLASS_IN,
+                                  .section = GY_DNS_ANSWER};
+    return hand_over(in, &first, error);
+}
+
+/* An SOA between differences: from removing to adding, or to the next one, or the end. */
+static int turn(struct gy_dns_transfer_in *in, const struct gy_dns_record *record,
+                struct gy_error *error)
+{
+    uint32_t serial = serial_of(record);
+    if (in->change == GY_DNS_REMOVED) {
+        in->change = GY_DNS_ADDED;
+        in->at = serial;
+        return hand_over(in, record, error);
+    }
+    if (serial != in->at) {
+        return gy_error_set(error, GY_EPROTO,
+                            "its differences do not follow each other: serial %u behind %u", serial,
+                            in->at);
+    }
+    in->ended = serial == in->serial;
+    in->change = GY_DNS_REMOVED;
+    return in->ended ? 0 : hand_over(in, record, error);
+}
+
+/* An SOA at the apex. */
+static int take_soa(struct gy_dns_transfer_in *in, const struct gy_dns_record *record,
+                    struct gy_error *error)
+{
+    if (!in->begun) {
+        return take_first(in, record, error);
+    }
+    if (in->incremental) {
+        return turn(in, record, error);
+    }
+    if (record->rdata_bytes != in->soa_bytes ||
+        memcmp(record->rdata, in->soa, in->soa_bytes) != 0) {
+        return gy_error_set(error, GY_EPROTO,
+                            "the zone changed while it was sent: two SOA records differ");
+    }
+    in->ended = true;
+    return 0;
 }
 
 static int take_record(struct gy_dns_transfer_in *in, const struct gy_dns_message *message,
@@ -139,8 +225,12 @@ static int take_record(struct gy_dns_transfer_in *in, const struct gy_dns_messag
     }
     record->rdata = in->rdata;
     record->rdata_bytes = (uint32_t)bytes;
+    int code = in->begun && in->undecided ? decide(in, record, error) : 0;
     in->records++;
-    return soa ? take_soa(in, record, error) : in->record(in->context, record, error);
+    if (code != 0) {
+        return code;
+    }
+    return soa ? take_soa(in, record, error) : hand_over(in, record, error);
 }
 
 static int check_question(const struct gy_dns_transfer_in *in, const struct gy_dns_record *record)
@@ -178,6 +268,10 @@ static int take_message(struct gy_dns_transfer_in *in, const uint8_t *bytes, siz
     }
     if (code < 0) {
         return malformed(error);
+    }
+    /* Alone in the first message, and not newer: so there is nothing to send (RFC 1995 §2). */
+    if (in->undecided && in->begun && !gy_dns_serial_newer(in->serial, in->have)) {
+        in->ended = in->current = true;
     }
     if (!in->begun || message.header.count[GY_DNS_ANSWER] == 0) {
         return gy_error_set(error, GY_EPROTO, "its answer has no record");

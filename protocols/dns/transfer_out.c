@@ -28,7 +28,31 @@ int gy_dns_transfer_serial(const uint8_t *message, size_t bytes, uint32_t *seria
     return GY_EPROTO;
 }
 
+/* Those from the asker's version on, if they are known and no more than the zone. */
+static void choose(struct gy_dns_transfer_out *out, const struct gy_dns_differences *differences,
+                   uint32_t serial, const struct gy_dns_zone_facts *facts)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = differences->count; i > 0; i--) {
+        const struct gy_dns_difference *difference = differences->list[i - 1];
+        bool chained = difference->to ==
+                       (i == differences->count ? facts->serial : differences->list[i]->from);
+        gy_assert(chained);
+        bytes += difference->bytes;
+        if (bytes > facts->bytes) {
+            return;
+        }
+        if (difference->from == serial) {
+            out->differences = differences->list + i - 1;
+            out->difference_count = differences->count - (i - 1);
+            out->incremental = true;
+            return;
+        }
+    }
+}
+
 void gy_dns_transfer_out_begin(struct gy_dns_transfer_out *out, const struct gy_dns_zone *zone,
+                               const struct gy_dns_differences *differences,
                                const struct gy_dns_transfer_query *query, struct gy_dns_tsig *tsig)
 {
     struct gy_dns_zone_facts facts;
@@ -40,6 +64,13 @@ void gy_dns_transfer_out_begin(struct gy_dns_transfer_out *out, const struct gy_
     out->failed = false;
     out->alone =
         query->type == GY_DNS_TYPE_IXFR && !gy_dns_serial_newer(facts.serial, query->serial);
+    out->differences = NULL;
+    out->difference_count = 0;
+    out->incremental = false;
+    out->at = 0;
+    if (differences != NULL && query->type == GY_DNS_TYPE_IXFR && !out->alone) {
+        choose(out, differences, query->serial, &facts);
+    }
     out->phase = GY_DNS_OUT_RECORDS;
     out->id = query->id;
     out->type = query->type;
@@ -48,14 +79,33 @@ void gy_dns_transfer_out_begin(struct gy_dns_transfer_out *out, const struct gy_
     memcpy(out->name, query->name, gy_dns_name_bytes(query->name));
 }
 
+/* The next record between the SOA that comes first and the one that comes last. */
+static bool fetch_middle(struct gy_dns_transfer_out *out)
+{
+    if (out->records == 0 || !(out->alone || out->incremental)) {
+        return gy_dns_zone_walk_next(&out->walk, &out->record);
+    }
+    if (out->alone || out->difference_count == 0) {
+        return false;
+    }
+    const struct gy_dns_difference *difference = *out->differences;
+    gy_assert(out->at < difference->bytes);
+    out->at += gy_dns_unpack(difference->packed + out->at, &out->record);
+    if (out->at == difference->bytes) {
+        out->differences++;
+        out->difference_count--;
+        out->at = 0;
+    }
+    return true;
+}
+
 /* The record that comes next into out->record; false: none. The SOA is the last one too. */
 static bool fetch(struct gy_dns_transfer_out *out)
 {
     if (out->waiting) {
         return true;
     }
-    if (out->phase == GY_DNS_OUT_RECORDS && !(out->alone && out->records == 1) &&
-        gy_dns_zone_walk_next(&out->walk, &out->record)) {
+    if (out->phase == GY_DNS_OUT_RECORDS && fetch_middle(out)) {
         out->waiting = true;
     } else if (out->phase == GY_DNS_OUT_RECORDS && !out->alone) {
         gy_dns_zone_walk(&out->walk, out->walk.zone);

@@ -3,18 +3,21 @@
 #define GY_PROTOCOLS_DNS_TRANSFER_OUT_H
 
 /*
- * A zone, sent to a secondary (AXFR, RFC 5936), message by message: whoever sends them asks for the
- * next one when there is room for it, and the zone stays until the last.
+ * A zone, or how it has changed, sent to a secondary (AXFR, RFC 5936; IXFR, RFC 1995), message by
+ * message: whoever sends them asks for the next one when there is room for it, and the zone stays
+ * until the last.
  *
- *     gy_dns_transfer_out_begin(&out, zone, query, tsig)
+ *     gy_dns_transfer_out_begin(&out, zone, differences, query, tsig)
  *     while ((bytes = gy_dns_transfer_out_next(&out, message, room, now)) > 0) { … send }
  *
- * Messages are as long as compression reaches (16 KiB), longer where one record needs it. IXFR (RFC
- * 1995 §4) is answered by the whole zone, or, where the asker's is not older, by the SOA alone.
+ * Messages are as long as compression reaches (16 KiB), longer where one record needs it. IXFR is
+ * answered by the SOA alone where the asker's is not older; by the differences from the asker's
+ * version on, one after the other, where they are known and not larger than the zone; else by the
+ * whole zone.
  */
 
+#include "difference.h"
 #include "tsig.h"
-#include "zone.h"
 
 #define GY_DNS_TRANSFER_MESSAGE_BYTES 16384
 
@@ -36,6 +39,10 @@ struct gy_dns_transfer_out {
     bool first;
     bool failed; /* a record fits into no message: what was sent is worth nothing */
     bool alone;  /* the SOA is all there is to send */
+    const struct gy_dns_difference *const *differences; /* those that are left */
+    uint32_t difference_count; /* 0: a whole zone, or all differences are sent */
+    bool incremental;
+    size_t at; /* in the first of them */
     enum { GY_DNS_OUT_RECORDS, GY_DNS_OUT_LAST, GY_DNS_OUT_DONE } phase;
     uint16_t id, type, flags;
     uint8_t name[GY_DNS_NAME_MAX];
@@ -46,14 +53,10 @@ struct gy_dns_transfer_out {
  * GY_EPROTO: there is none. */
 int gy_dns_transfer_serial(const uint8_t *message, size_t bytes, uint32_t *serial);
 
-/* Serial numbers wrap (RFC 1982 §3.2): is `a` newer than `b`? */
-static inline bool gy_dns_serial_newer(uint32_t a, uint32_t b)
-{
-    return a != b && a - b < 0x80000000u;
-}
-
-/* `zone` stays until the end; `tsig` (NULL: the request had none) too. */
+/* `zone` stays until the end; so do `differences` (NULL: none are known), and `tsig` (NULL: the
+ * request had none). */
 void gy_dns_transfer_out_begin(struct gy_dns_transfer_out *out, const struct gy_dns_zone *zone,
+                               const struct gy_dns_differences *differences,
                                const struct gy_dns_transfer_query *query, struct gy_dns_tsig *tsig);
 
 /* The next message into `bytes`, where GY_DNS_MESSAGE_MAX are. Its bytes; 0: there is none. */

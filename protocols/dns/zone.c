@@ -116,9 +116,8 @@ void gy_dns_zone_walk(struct gy_dns_zone_walk *walk, const struct gy_dns_zone *z
     walk->soa_done = false;
 }
 
-/* A record of the set whose head begins at `at` of its wire, with pointers replaced. */
-static void walk_record(struct gy_dns_zone_walk *walk, const struct zone_set *set,
-                        const struct zone_node *node, uint32_t at, struct gy_dns_record *record)
+void zone_walk_record(struct gy_dns_zone_walk *walk, const struct zone_set *set,
+                      const struct zone_node *node, uint32_t at, struct gy_dns_record *record)
 {
     gy_assert(set != NULL);
     const struct gy_dns_zone *zone = walk->zone;
@@ -154,8 +153,8 @@ bool gy_dns_zone_walk_next(struct gy_dns_zone_walk *walk, struct gy_dns_record *
     const struct gy_dns_zone *zone = walk->zone;
     if (!walk->soa_done) {
         walk->soa_done = true;
-        walk_record(walk, zone_set_of(zone_apex(zone), GY_DNS_TYPE_SOA), zone_apex(zone), 0,
-                    record);
+        zone_walk_record(walk, zone_set_of(zone_apex(zone), GY_DNS_TYPE_SOA), zone_apex(zone), 0,
+                         record);
         return true;
     }
     while (walk->node < zone->nodes_end) {
@@ -172,7 +171,7 @@ bool gy_dns_zone_walk_next(struct gy_dns_zone_walk *walk, struct gy_dns_record *
                 if (set->type == GY_DNS_TYPE_SOA && walk->record == 1) {
                     continue;
                 }
-                walk_record(walk, set, node, at, record);
+                zone_walk_record(walk, set, node, at, record);
                 return true;
             }
             walk->set++;

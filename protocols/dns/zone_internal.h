@@ -137,6 +137,11 @@ static inline const uint64_t *zone_slot(const struct gy_dns_zone *zone, uint64_t
 const struct zone_node *zone_find(const struct gy_dns_zone *zone, const uint8_t *lower,
                                   size_t bytes, uint64_t hash);
 
+/* The record of a set of the walk's zone whose head begins at `at` of its wire, with pointers
+ * replaced; its data is in the walk's memory. */
+void zone_walk_record(struct gy_dns_zone_walk *walk, const struct zone_set *set,
+                      const struct zone_node *node, uint32_t at, struct gy_dns_record *record);
+
 /* The last node with an NSEC record whose name is not behind `name` in canonical order; NULL when
  * the zone has none. */
 const struct zone_node *zone_nsec_before(const struct gy_dns_zone *zone, const uint8_t *name);

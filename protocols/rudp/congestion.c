@@ -117,7 +117,11 @@ static void cubic_spurious(struct gy_rudp_congestion *at, uint64_t sent_ns)
 }
 
 static const struct gy_rudp_congestion_ops cubic = {
-    "cubic", cubic_acked, cubic_lost, cubic_persistent, cubic_spurious,
+    .name = "cubic",
+    .acked = cubic_acked,
+    .lost = cubic_lost,
+    .persistent = cubic_persistent,
+    .spurious = cubic_spurious,
 };
 
 void gy_rudp_cubic_init(struct gy_rudp_congestion *at, uint32_t datagram_bytes)
@@ -152,7 +156,11 @@ static void fixed_spurious(struct gy_rudp_congestion *at, uint64_t sent_ns)
 }
 
 static const struct gy_rudp_congestion_ops fixed = {
-    "fixed", fixed_acked, fixed_lost, fixed_persistent, fixed_spurious,
+    .name = "fixed",
+    .acked = fixed_acked,
+    .lost = fixed_lost,
+    .persistent = fixed_persistent,
+    .spurious = fixed_spurious,
 };
 
 void gy_rudp_fixed_init(struct gy_rudp_congestion *at, uint32_t datagram_bytes, uint64_t rate,

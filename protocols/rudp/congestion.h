@@ -4,14 +4,22 @@
 
 /*
  * Congestion control behind an interface: the connection tells what was sent, acknowledged and
- * lost, and reads `window_bytes` and `rate`. Two are here: CUBIC (RFC 9438, with the slow start and
- * the recovery period of RFC 9002 §7) and a fixed rate for networks that are one's own.
+ * lost, and reads `window_bytes` and `rate`. Three are here: CUBIC (RFC 9438, with the slow start
+ * and the recovery period of RFC 9002 §7), BBR (bbr.h), and a fixed rate for networks that are
+ * one's own.
  */
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "bbr.h"
+
 struct gy_rudp_congestion;
+
+enum gy_rudp_congestion_kind {
+    GY_RUDP_CUBIC,
+    GY_RUDP_BBR,
+};
 
 struct gy_rudp_congestion_ops {
     const char *name;
@@ -25,6 +33,21 @@ struct gy_rudp_congestion_ops {
     void (*persistent)(struct gy_rudp_congestion *at);
     /* A packet that was taken for lost and was sent at `sent_ns` has arrived after all. */
     void (*spurious)(struct gy_rudp_congestion *at, uint64_t sent_ns);
+
+    /* Those below are of who measures rates, and NULL for the others. `flight` is what `sent` wrote
+     * of that packet; `in_flight` is bytes, with this packet when it is sent, without those that
+     * have just been acknowledged or lost. */
+    void (*sent)(struct gy_rudp_congestion *at, struct gy_rudp_flight *flight, uint64_t bytes,
+                 uint64_t in_flight, uint64_t now_ns);
+    void (*flight_acked)(struct gy_rudp_congestion *at, const struct gy_rudp_flight *flight,
+                         uint64_t bytes, uint64_t now_ns);
+    void (*flight_lost)(struct gy_rudp_congestion *at, const struct gy_rudp_flight *flight,
+                        uint64_t bytes, uint64_t now_ns);
+    /* An acknowledgement was dealt with. `rtt_ns`: its sample, 0 if it gave none. */
+    void (*ack_done)(struct gy_rudp_congestion *at, uint64_t in_flight, uint64_t rtt_ns,
+                     uint64_t now_ns);
+    /* There is nothing to send, though more might go. */
+    void (*idle)(struct gy_rudp_congestion *at, uint64_t in_flight);
 };
 
 struct gy_rudp_congestion {
@@ -44,10 +67,14 @@ struct gy_rudp_congestion {
         double w_max, w_est, k;
         bool valid;
     } before;
+    struct gy_rudp_bbr bbr;
 };
 
 /* `datagram_bytes`: of a full packet. */
 void gy_rudp_cubic_init(struct gy_rudp_congestion *at, uint32_t datagram_bytes);
+
+/* `seed`: so that flows do not probe in step. */
+void gy_rudp_bbr_init(struct gy_rudp_congestion *at, uint32_t datagram_bytes, uint64_t seed);
 
 /* `rate` bytes a second whatever happens, at most `window_bytes` in flight. */
 void gy_rudp_fixed_init(struct gy_rudp_congestion *at, uint32_t datagram_bytes, uint64_t rate,

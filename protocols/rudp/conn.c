@@ -27,16 +27,25 @@ static size_t aligned(size_t bytes)
 size_t gy_rudp_memory_bytes(const struct gy_rudp_config *config)
 {
     return aligned(config->channels * sizeof(struct gy_rudp_channel)) +
+           aligned(config->fec_packets != 0 ? GY_RUDP_FEC_BYTES : 0) +
            aligned(config->packets * sizeof(struct gy_rudp_packet)) +
            aligned(table_size(config) * sizeof(struct gy_rudp_assembly *)) +
+           (config->congestion == GY_RUDP_BBR
+                ? aligned(config->packets * sizeof(struct gy_rudp_flight))
+                : 0) +
            gy_slab_bytes(sizeof(struct gy_rudp_piece), config->pieces) +
            gy_slab_bytes(sizeof(struct gy_rudp_assembly), config->assemblies);
 }
 
 size_t gy_rudp_reassembly_bytes(const struct gy_rudp_config *config)
 {
+    size_t crypto =
+        config->seal->handshake == NULL
+            ? 0
+            : 2 * (GY_RUDP_CRYPTO_AHEAD + GY_RUDP_CRYPTO_AHEAD / 8) + GY_RUDP_HELLO_BYTES;
     return (size_t)(2 * config->window_bytes + config->window_bytes / 512 +
-                    2 * (uint64_t)config->assemblies);
+                    2 * (uint64_t)config->assemblies) +
+           gy_rudp_fec_memory_bytes() + crypto;
 }
 
 static bool config_valid(const struct gy_rudp_config *config)
@@ -46,7 +55,8 @@ static bool config_valid(const struct gy_rudp_config *config)
            config->packets <= 1u << 20 && (config->packets & (config->packets - 1)) == 0 &&
            config->pieces >= 8 && config->pieces <= 1u << 20 && config->assemblies >= 8 &&
            config->assemblies <= 1u << 20 && config->window_bytes >= 4096 &&
-           config->window_bytes <= UINT64_C(1) << 32 &&
+           config->window_bytes <= UINT64_C(1) << 32 && config->fec_packets != 1 &&
+           config->fec_packets <= GY_RUDP_FEC_PACKETS_MAX &&
            config->message_max <= GY_RUDP_MESSAGE_LIMIT &&
            config->message_max <= config->window_bytes - config->window_bytes / 4 &&
            config->seal != NULL && config->seal->tag_bytes <= 16;
@@ -84,10 +94,17 @@ static int init(struct gy_rudp_conn *conn, const struct gy_rudp_config *config, 
     conn->table_mask = table_size(config) - 1;
     at += aligned(table_size(config) * sizeof(struct gy_rudp_assembly *));
     memset(zeroed, 0, (size_t)(at - zeroed));
+    conn->fec.sum = at;
+    at += aligned(config->fec_packets != 0 ? GY_RUDP_FEC_BYTES : 0);
     /* Written before it is read: a connection of few packets touches little of it. */
     conn->packets = (struct gy_rudp_packet *)at;
+    at += aligned(config->packets * sizeof(struct gy_rudp_packet));
+    conn->flights = (struct gy_rudp_flight *)at;
 
     list_init(&conn->repeat);
+    list_init(&conn->crypto[0].repeat);
+    list_init(&conn->crypto[1].repeat);
+    conn->key_in_first = UINT64_MAX;
     list_init(&conn->all);
     list_init(&conn->due);
     list_init(&conn->finished);
@@ -104,6 +121,17 @@ static int init(struct gy_rudp_conn *conn, const struct gy_rudp_config *config, 
     return 0;
 }
 
+/* Who is not begun has nothing that must be freed. */
+static int crypto_begin(struct gy_rudp_conn *conn, const struct gy_rudp_long *hello,
+                        uint64_t now_ns)
+{
+    int code = gy_rudp_crypto_begin(conn, hello, now_ns);
+    if (code != 0) {
+        gy_rudp_free(conn);
+    }
+    return code;
+}
+
 int gy_rudp_connect(struct gy_rudp_conn *conn, const struct gy_rudp_config *config, void *memory,
                     const struct gy_rudp_env *env, const struct gy_rudp_cid *self, uint64_t now_ns)
 {
@@ -112,6 +140,7 @@ int gy_rudp_connect(struct gy_rudp_conn *conn, const struct gy_rudp_config *conf
         conn->client = true;
         conn->state = GY_RUDP_CONNECTING;
         conn->hello_ns = now_ns;
+        code = crypto_begin(conn, NULL, now_ns);
     }
     return code;
 }
@@ -122,23 +151,24 @@ void gy_rudp_congestion_begin(struct gy_rudp_conn *conn)
     if (config->fixed_rate != 0) {
         gy_rudp_fixed_init(&conn->congestion, config->datagram_bytes, config->fixed_rate,
                            (uint64_t)config->packets * config->datagram_bytes);
+    } else if (config->congestion == GY_RUDP_BBR) {
+        gy_rudp_bbr_init(&conn->congestion, config->datagram_bytes, config->seed);
     } else {
         gy_rudp_cubic_init(&conn->congestion, config->datagram_bytes);
     }
 }
 
-void gy_rudp_opened(struct gy_rudp_conn *conn, const struct gy_rudp_long *hello, uint64_t now_ns)
+void gy_rudp_opened(struct gy_rudp_conn *conn, const struct gy_rudp_parameters *theirs,
+                    uint64_t now_ns)
 {
     struct gy_rudp_config *config = &conn->config;
-    uint64_t theirs_ns =
-        hello->parameters.idle_timeout_ms < 1u << 30 ? hello->parameters.idle_timeout_ms * MS : 0;
+    uint64_t theirs_ns = theirs->idle_timeout_ms < 1u << 30 ? theirs->idle_timeout_ms * MS : 0;
     conn->state = GY_RUDP_OPEN;
-    conn->peer = hello->from;
-    conn->theirs = hello->parameters;
-    conn->credit = hello->parameters.window;
+    conn->theirs = *theirs;
+    conn->credit = theirs->window > conn->credit ? theirs->window : conn->credit;
     conn->heard_ns = now_ns;
-    if (hello->parameters.datagram_max < config->datagram_bytes) {
-        config->datagram_bytes = (uint32_t)hello->parameters.datagram_max;
+    if (theirs->datagram_max < config->datagram_bytes) {
+        config->datagram_bytes = (uint32_t)theirs->datagram_max;
     }
     if (theirs_ns != 0 && (config->idle_timeout_ns == 0 || theirs_ns < config->idle_timeout_ns)) {
         config->idle_timeout_ns = theirs_ns;
@@ -152,11 +182,16 @@ int gy_rudp_accept(struct gy_rudp_conn *conn, const struct gy_rudp_config *confi
                    uint64_t now_ns)
 {
     gy_assert(hello->type == GY_RUDP_PACKET_HELLO);
+    gy_assert((hello->version == GY_RUDP_VERSION) == (config->seal->handshake != NULL));
     int code = init(conn, config, memory, env, self, now_ns);
     if (code == 0) {
         memcpy(conn->token, token, GY_RUDP_TOKEN_BYTES);
         conn->accept_due = true;
-        gy_rudp_opened(conn, hello, now_ns);
+        conn->peer = hello->from;
+        if (is_sealed(conn)) {
+            return crypto_begin(conn, hello, now_ns);
+        }
+        gy_rudp_opened(conn, &hello->parameters, now_ns);
     }
     return code;
 }
@@ -190,9 +225,10 @@ void gy_rudp_fail(struct gy_rudp_conn *conn, uint64_t code, const char *reason, 
 {
     if (conn->state == GY_RUDP_CONNECTING) {
         gy_rudp_dead(conn, code, reason);
-    } else if (conn->state == GY_RUDP_OPEN) {
+    } else if (conn->state <= GY_RUDP_OPEN) {
         end(conn, GY_RUDP_CLOSING, code, reason);
         conn->close_due = true;
+        conn->close_half = false;
         conn->close_end_ns = now_ns + 3 * gy_rudp_pto_ns(conn);
     }
 }
@@ -209,7 +245,7 @@ void gy_rudp_drain(struct gy_rudp_conn *conn, const struct gy_rudp_frame *close,
     char reason[GY_RUDP_REASON_MAX + 1];
     memcpy(reason, close->close.reason, close->close.reason_bytes);
     reason[close->close.reason_bytes] = '\0';
-    if (conn->state == GY_RUDP_OPEN) {
+    if (conn->state <= GY_RUDP_OPEN) {
         conn->closed_by_peer = true;
         conn->close_end_ns = now_ns + 3 * gy_rudp_pto_ns(conn);
     }
@@ -222,6 +258,8 @@ void gy_rudp_free(struct gy_rudp_conn *conn)
         gy_rudp_dead(conn, 0, "");
     }
     gy_rudp_assemblies_free(conn);
+    gy_rudp_crypto_free(conn);
+    gy_rudp_fec_free(conn);
     /* The caller may use the memory for something else. */
     gy_unpoison(conn->pieces.base, (size_t)conn->pieces.capacity * conn->pieces.item_bytes);
     gy_unpoison(conn->assemblies.base,
@@ -263,13 +301,19 @@ uint64_t gy_rudp_timeout(const struct gy_rudp_conn *conn)
     case GY_RUDP_CONNECTING:
         at = min64(conn->hello_ns, handshake_end(conn));
         return min64(at, gy_rudp_messages_timeout(conn));
+    case GY_RUDP_HANDSHAKING:
     case GY_RUDP_OPEN:
         at = min64(gy_rudp_recovery_timeout(conn), gy_rudp_messages_timeout(conn));
         if (conn->ack_pending > 0 && gy_rudp_output_has_number(conn)) {
             at = min64(at, conn->ack_ns);
         }
         at = min64(at, conn->paced ? conn->pace_ns : UINT64_MAX);
+        if (conn->state == GY_RUDP_HANDSHAKING) {
+            return min64(at, handshake_end(conn));
+        }
+        at = min64(at, gy_rudp_keys_timeout(conn));
         at = min64(at, gy_rudp_path_timeout(conn));
+        at = min64(at, gy_rudp_fec_timeout(conn));
         at = min64(at, keepalive_at(conn));
         return min64(at, idle_end(conn));
     case GY_RUDP_CLOSING:
@@ -289,13 +333,23 @@ void gy_rudp_expire(struct gy_rudp_conn *conn, uint64_t now_ns)
             gy_rudp_dead(conn, GY_RUDP_CLOSE_HANDSHAKE, "the peer did not answer");
         }
         return;
+    case GY_RUDP_HANDSHAKING:
+        gy_rudp_messages_expire(conn, now_ns);
+        if (now_ns >= handshake_end(conn)) {
+            gy_rudp_dead(conn, GY_RUDP_CLOSE_HANDSHAKE, "the peer did not finish its handshake");
+            return;
+        }
+        gy_rudp_recovery_expire(conn, now_ns);
+        return;
     case GY_RUDP_OPEN:
         if (now_ns >= idle_end(conn)) {
             gy_rudp_dead(conn, GY_RUDP_CLOSE_IDLE, "nothing was heard of the peer for too long");
             return;
         }
         gy_rudp_recovery_expire(conn, now_ns);
+        gy_rudp_keys_expire(conn, now_ns);
         gy_rudp_path_expire(conn, now_ns);
+        gy_rudp_fec_expire(conn, now_ns);
         gy_rudp_messages_expire(conn, now_ns);
         if (now_ns >= keepalive_at(conn) && conn->probes == 0) {
             conn->probes = 1;
@@ -312,7 +366,7 @@ void gy_rudp_expire(struct gy_rudp_conn *conn, uint64_t now_ns)
     }
 }
 
-static void own_parameters(const struct gy_rudp_config *config, struct gy_rudp_parameters *out)
+void gy_rudp_own_parameters(const struct gy_rudp_config *config, struct gy_rudp_parameters *out)
 {
     *out = (struct gy_rudp_parameters){
         .window = config->window_bytes,
@@ -327,10 +381,22 @@ static size_t output_long(struct gy_rudp_conn *conn, enum gy_rudp_packet_type ty
                           size_t room, uint64_t now_ns)
 {
     struct gy_rudp_long packet = {.type = type, .to = conn->peer, .from = conn->self};
-    own_parameters(&conn->config, &packet.parameters);
+    packet.version = GY_RUDP_VERSION_PLAIN;
     packet.cookie = conn->cookie;
     packet.cookie_bytes = conn->has_cookie ? GY_RUDP_COOKIE_BYTES : 0;
-    packet.token = conn->token;
+    if (is_sealed(conn)) {
+        packet.version = GY_RUDP_VERSION;
+        /* A server that answers with a cookie has not looked at anything else. */
+        if (conn->has_cookie || !conn->client) {
+            packet.crypto = conn->config.seal->handshake->said(conn->config.seal->keys,
+                                                               GY_RUDP_CLEAR, &packet.crypto_bytes);
+            packet.early = conn->early_packet;
+            packet.early_bytes = conn->early_bytes;
+        }
+    } else {
+        gy_rudp_own_parameters(&conn->config, &packet.parameters);
+        packet.token = conn->token;
+    }
     int bytes = gy_rudp_long_write(&packet, out, room);
     gy_assert(bytes > 0);
     conn->spoken_ns = now_ns;
@@ -350,9 +416,14 @@ size_t gy_rudp_output(struct gy_rudp_conn *conn, void *out, size_t room, uint64_
             return 0;
         }
         conn->hellos++;
+        if (conn->has_cookie && conn->cookie_hellos++ == 0) {
+            conn->cookie_ns = now_ns;
+            gy_rudp_crypto_early(conn, now_ns);
+        }
         conn->hello_ns = now_ns + min64(wait, HELLO_MAX_NS);
         return output_long(conn, GY_RUDP_PACKET_HELLO, out, room, now_ns);
     }
+    case GY_RUDP_HANDSHAKING:
     case GY_RUDP_OPEN:
         if (conn->accept_due) {
             conn->accept_due = false;
@@ -364,7 +435,6 @@ size_t gy_rudp_output(struct gy_rudp_conn *conn, void *out, size_t room, uint64_
         if (!conn->close_due || !gy_rudp_output_has_number(conn)) {
             return 0;
         }
-        conn->close_due = false;
         return gy_rudp_output_close(conn, out, now_ns);
     default:
         return 0;

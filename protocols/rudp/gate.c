@@ -66,7 +66,7 @@ static size_t reset(struct gy_rudp_gate *gate, const struct gy_rudp_long *packet
     struct gy_writer writer = gy_writer_on(answer, GY_RUDP_ANSWER_MAX);
     uint8_t token[GY_RUDP_TOKEN_BYTES];
     uint64_t random = gy_siphash(&noise, data, bytes);
-    gy_writer_u8(&writer, (uint8_t)(0x40 | (random >> 56 & 3)));
+    gy_writer_u8(&writer, (uint8_t)(0x40 | (random >> 56 & 0x0f)));
     gy_writer_u32(&writer, (uint32_t)random);
     gy_rudp_gate_token(gate, &packet->to, token);
     gy_writer_bytes(&writer, token, sizeof token);
@@ -82,6 +82,7 @@ static size_t retry(struct gy_rudp_gate *gate, const void *address, size_t addre
     gy_writer_u64(&writer, now_ns);
     gy_writer_u64(&writer, cookie_tag(gate, address, address_bytes, &hello->from, now_ns));
     struct gy_rudp_long packet = {.type = GY_RUDP_PACKET_RETRY,
+                                  .version = gate->version,
                                   .to = hello->from,
                                   .from = hello->to,
                                   .cookie = cookie,
@@ -96,7 +97,11 @@ static size_t versions(struct gy_rudp_gate *gate, const struct gy_rudp_long *pac
                        uint8_t *answer)
 {
     struct gy_rudp_long out = {
-        .type = GY_RUDP_PACKET_VERSIONS, .to = packet->from, .from = packet->to};
+        .type = GY_RUDP_PACKET_VERSIONS,
+        .version = gate->version,
+        .to = packet->from,
+        .from = packet->to,
+    };
     int length = gy_rudp_long_write(&out, answer, GY_RUDP_ANSWER_MAX);
     gy_assert(length > 0);
     gate->versions++;
@@ -116,8 +121,8 @@ enum gy_rudp_verdict gy_rudp_gate_take(struct gy_rudp_gate *gate, const void *ad
     }
     if (hello->type == GY_RUDP_PACKET_SHORT) {
         *answer_bytes = reset(gate, hello, data, bytes, answer);
-    } else if (hello->type == GY_RUDP_PACKET_UNKNOWN && bytes >= GY_RUDP_HELLO_BYTES) {
-        *answer_bytes = versions(gate, hello, answer);
+    } else if (hello->type != GY_RUDP_PACKET_VERSIONS && hello->version != gate->version) {
+        *answer_bytes = bytes >= GY_RUDP_HELLO_BYTES ? versions(gate, hello, answer) : 0;
     } else if (hello->type == GY_RUDP_PACKET_HELLO && gy_rudp_long_read(data, bytes, hello) == 0) {
         if (cookie_good(gate, address, address_bytes, hello, now_ns)) {
             gate->accepts++;

@@ -19,6 +19,7 @@ struct gy_rudp_gate {
     struct gy_siphash_key key; /* random, secret; a stateless reset works for as long as it stays */
     uint64_t cookie_ns;        /* how long a cookie is good, more than 0 */
     size_t cid_bytes;          /* of the connection ids that the owner gives out, 0 to 8 */
+    uint32_t version;          /* GY_RUDP_VERSION or GY_RUDP_VERSION_PLAIN; never both */
     uint64_t retries, accepts, resets, versions, dropped;
 };
 

@@ -52,6 +52,7 @@ struct gy_rudp_piece {
     struct gy_rudp_message *message; /* NULL: a SKIP, or given up */
     uint32_t offset, length, tries;
     bool skip;
+    uint8_t crypto; /* 1 + enum crypto_stream; 0: no part of the handshake */
     struct {
         enum gy_rudp_guarantee guarantee;
         uint8_t channel;
@@ -71,15 +72,29 @@ struct gy_rudp_packet {
     uint64_t number, sent_ns;
     uint32_t bytes;
     enum packet_state state;
-    bool limited, credit;
+    bool limited, credit, done;
+    bool recovered; /* lost, says the peer, and brought back by a REPAIR */
+    enum gy_rudp_level level;
     uint64_t acks; /* the largest number it acknowledged; UINT64_MAX: none */
     struct gy_rudp_piece *pieces;
 };
+
+/* What an end says by TLS: before it is done, and after. */
+enum crypto_stream {
+    CRYPTO_HANDSHAKE,
+    CRYPTO_APPLICATION,
+};
+
+static inline enum gy_rudp_level crypto_level(enum crypto_stream stream)
+{
+    return stream == CRYPTO_HANDSHAKE ? GY_RUDP_HANDSHAKE : GY_RUDP_APPLICATION;
+}
 
 struct gy_rudp_channel {
     struct gy_rudp_link queue;  /* messages not wholly sent */
     struct gy_rudp_link active; /* in conn->active[priority] while the queue is not empty */
     unsigned priority, weight;
+    bool fec;
     unsigned turn; /* packets that it may still fill before the others of its priority */
     uint64_t next_id[4];
     struct gy_rudp_window out[2], in[2]; /* UNORDERED, ORDERED */
@@ -107,6 +122,11 @@ static inline struct gy_rudp_packet *packet_at(struct gy_rudp_conn *conn, uint64
     return &conn->packets[number & (conn->config.packets - 1)];
 }
 
+static inline struct gy_rudp_flight *flight_at(struct gy_rudp_conn *conn, uint64_t number)
+{
+    return &conn->flights[number & (conn->config.packets - 1)];
+}
+
 /* Whether an id is done with, and marking it so. */
 static inline bool window_has(const struct gy_rudp_window *window, uint64_t id)
 {
@@ -132,8 +152,44 @@ static inline void window_mark(struct gy_rudp_window *window, uint64_t id)
 /* conn.c */
 void gy_rudp_fail(struct gy_rudp_conn *conn, uint64_t code, const char *reason, uint64_t now_ns);
 void gy_rudp_dead(struct gy_rudp_conn *conn, uint64_t code, const char *reason);
-void gy_rudp_opened(struct gy_rudp_conn *conn, const struct gy_rudp_long *hello, uint64_t now_ns);
+void gy_rudp_opened(struct gy_rudp_conn *conn, const struct gy_rudp_parameters *theirs,
+                    uint64_t now_ns);
+void gy_rudp_own_parameters(const struct gy_rudp_config *config, struct gy_rudp_parameters *out);
 void gy_rudp_drain(struct gy_rudp_conn *conn, const struct gy_rudp_frame *close, uint64_t now_ns);
+
+/* crypto.c: a seal with a handshake. Without one all of them do nothing. */
+int gy_rudp_crypto_begin(struct gy_rudp_conn *conn, const struct gy_rudp_long *hello,
+                         uint64_t now_ns);
+void gy_rudp_crypto_accepted(struct gy_rudp_conn *conn, const struct gy_rudp_long *accept,
+                             uint64_t now_ns);
+/* With the first HELLO that the server will look at: what may go with it. */
+void gy_rudp_crypto_early(struct gy_rudp_conn *conn, uint64_t now_ns);
+/* false: no room for what came ahead of its turn, as gy_rudp_message_take(). */
+bool gy_rudp_crypto_take(struct gy_rudp_conn *conn, enum gy_rudp_level level,
+                         const struct gy_rudp_frame *frame, uint64_t now_ns);
+/* DONE: the server has all of the handshake. */
+void gy_rudp_crypto_confirmed(struct gy_rudp_conn *conn);
+/* Whether something is to be sent at the level HANDSHAKE. */
+bool gy_rudp_crypto_due(struct gy_rudp_conn *conn);
+/* The HELLO came again. */
+void gy_rudp_crypto_again(struct gy_rudp_conn *conn);
+void gy_rudp_crypto_free(struct gy_rudp_conn *conn);
+/* Whether a packet of that level may hold messages of the application. */
+bool gy_rudp_crypto_may_send(const struct gy_rudp_conn *conn);
+/* Before a packet of APPLICATION: a new generation of keys, if it is time. false: there may be no
+ * more packets. */
+bool gy_rudp_keys_ready(struct gy_rudp_conn *conn, uint64_t now_ns);
+/* Which generation a packet of APPLICATION is of; and that it was opened so. */
+uint32_t gy_rudp_keys_of(const struct gy_rudp_conn *conn, uint8_t flags, uint64_t number);
+void gy_rudp_keys_opened(struct gy_rudp_conn *conn, uint32_t generation, uint64_t number,
+                         uint64_t now_ns);
+uint64_t gy_rudp_keys_timeout(const struct gy_rudp_conn *conn);
+void gy_rudp_keys_expire(struct gy_rudp_conn *conn, uint64_t now_ns);
+
+static inline bool is_sealed(const struct gy_rudp_conn *conn)
+{
+    return conn->config.seal->handshake != NULL;
+}
 
 /* path.c */
 void gy_rudp_path_seen(struct gy_rudp_conn *conn, uint64_t where, size_t bytes);
@@ -144,6 +200,11 @@ void gy_rudp_congestion_begin(struct gy_rudp_conn *conn); /* conn.c */
 
 /* recovery.c */
 uint64_t gy_rudp_pto_ns(const struct gy_rudp_conn *conn);
+/* The round trip of the HELLO. */
+void gy_rudp_recovery_rtt(struct gy_rudp_conn *conn, uint64_t sample_ns);
+/* Takes all packets of that level out of flight: their pieces are lost, or, `arrived`, done with.
+ * It says nothing of the network. */
+void gy_rudp_recovery_drop(struct gy_rudp_conn *conn, enum gy_rudp_level level, bool arrived);
 /* 0, or GY_EPROTO: what was never sent cannot be acknowledged. */
 int gy_rudp_acked(struct gy_rudp_conn *conn, const struct gy_rudp_ack *ack, uint64_t now_ns);
 /* Frees the numbers that nothing is expected of any more. */
@@ -172,14 +233,39 @@ void gy_rudp_skip_take(struct gy_rudp_conn *conn, const struct gy_rudp_frame *fr
                        uint64_t now_ns);
 void gy_rudp_assemblies_free(struct gy_rudp_conn *conn);
 
+/* fec.c */
+#define FEC_OVERHEAD 18 /* of a REPAIR: so much shorter are the packets that it covers */
+size_t gy_rudp_fec_memory_bytes(void); /* of what is kept */
+/* A packet was sent, `frames` of it before they are protected. */
+void gy_rudp_fec_sent(struct gy_rudp_conn *conn, uint64_t number, const uint8_t *frames,
+                      size_t bytes, uint64_t now_ns);
+/* Whether a REPAIR is to be sent now, and which. It is up to the next packet sent. */
+bool gy_rudp_fec_due(struct gy_rudp_conn *conn, uint64_t now_ns);
+void gy_rudp_fec_frame(struct gy_rudp_conn *conn, struct gy_rudp_frame *frame);
+uint64_t gy_rudp_fec_timeout(const struct gy_rudp_conn *conn);
+void gy_rudp_fec_expire(struct gy_rudp_conn *conn, uint64_t now_ns);
+/* A packet has arrived and was taken. */
+void gy_rudp_fec_keep(struct gy_rudp_conn *conn, uint64_t number, const uint8_t *frames,
+                      size_t bytes, uint64_t now_ns);
+void gy_rudp_fec_repair(struct gy_rudp_conn *conn, const struct gy_rudp_frame *frame,
+                        uint64_t now_ns);
+/* The peer says so; GY_EPROTO for a number that was never sent. */
+int gy_rudp_fec_recovered(struct gy_rudp_conn *conn, uint64_t number);
+void gy_rudp_fec_free(struct gy_rudp_conn *conn);
+
 /* output.c */
 /* Whether the ring of packets has room for one more, be it a mere acknowledgement. */
 bool gy_rudp_output_has_number(const struct gy_rudp_conn *conn);
 size_t gy_rudp_output_close(struct gy_rudp_conn *conn, uint8_t *out, uint64_t now_ns);
 size_t gy_rudp_output_challenge(struct gy_rudp_conn *conn, uint8_t *out, uint64_t now_ns);
 size_t gy_rudp_output_frames(struct gy_rudp_conn *conn, uint8_t *out, uint64_t now_ns);
+/* A packet of the level EARLY with what may be sent twice, of at most `room` bytes; 0: nothing. */
+size_t gy_rudp_output_early(struct gy_rudp_conn *conn, uint8_t *out, size_t room, uint64_t now_ns);
 
 /* receive.c */
+/* Frames that were recovered, of a packet that has not arrived: false if they make no sense. */
+bool gy_rudp_recover(struct gy_rudp_conn *conn, uint64_t number, const uint8_t *frames,
+                     size_t bytes, uint64_t now_ns);
 /* Whether a packet of that number is to be looked at, and that it was. */
 bool gy_rudp_seen_admits(const struct gy_rudp_conn *conn, uint64_t number);
 void gy_rudp_seen_add(struct gy_rudp_conn *conn, uint64_t number);

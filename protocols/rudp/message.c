@@ -72,6 +72,12 @@ void gy_rudp_channel_priority(struct gy_rudp_conn *conn, uint8_t number, unsigne
     }
 }
 
+void gy_rudp_channel_fec(struct gy_rudp_conn *conn, uint8_t number, bool on)
+{
+    gy_assert(number < conn->config.channels && (!on || conn->config.fec_packets != 0));
+    conn->channels[number].fec = on;
+}
+
 void gy_rudp_channel_weight(struct gy_rudp_conn *conn, uint8_t number, unsigned weight)
 {
     gy_assert(number < conn->config.channels && weight >= 1 && weight <= 255);
@@ -162,6 +168,13 @@ void gy_rudp_piece_acked(struct gy_rudp_conn *conn, struct gy_rudp_piece *piece)
 void gy_rudp_piece_lost(struct gy_rudp_conn *conn, struct gy_rudp_piece *piece)
 {
     struct gy_rudp_message *message = piece->message;
+    if (piece->crypto != 0) {
+        gy_assert(list_empty(&piece->repeat));
+        list_add(piece->crypto == 1 + CRYPTO_HANDSHAKE ? &conn->crypto[CRYPTO_HANDSHAKE].repeat
+                                                       : &conn->repeat,
+                 &piece->repeat);
+        return;
+    }
     if (!piece->skip && message == NULL) {
         gy_slab_give(&conn->pieces, piece);
         return;

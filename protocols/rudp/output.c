@@ -7,9 +7,11 @@
 #define BURST 10 /* packets that may go out at once, RFC 9002 §7.7 */
 
 struct build {
+    enum gy_rudp_level level;
     struct gy_writer writer;
     struct gy_rudp_piece *pieces, **tail; /* in their order */
-    bool ack, eliciting, credit, full, probing;
+    bool ack, eliciting, credit, done, full, probing;
+    bool fec, repair; /* carries what is to be covered; is a REPAIR */
     /* The message written last, if nothing follows it: to be written again without its length. */
     struct gy_rudp_piece *last;
     struct gy_writer before_last;
@@ -20,7 +22,8 @@ struct build {
 static uint32_t piece_max(const struct gy_rudp_conn *conn)
 {
     return conn->config.datagram_bytes - 1 - conn->peer.length - 4 -
-           (uint32_t)conn->config.seal->tag_bytes - 9 - 9 - 24;
+           (uint32_t)conn->config.seal->tag_bytes - 9 - 9 - 24 -
+           (conn->config.fec_packets != 0 ? FEC_OVERHEAD : 0);
 }
 
 static bool put(struct build *build, const struct gy_rudp_frame *frame)
@@ -29,13 +32,27 @@ static bool put(struct build *build, const struct gy_rudp_frame *frame)
         return false;
     }
     build->last = NULL;
-    build->eliciting |= frame->type != GY_RUDP_FRAME_ACK && frame->type != GY_RUDP_FRAME_CLOSE;
+    build->eliciting |= frame->type != GY_RUDP_FRAME_ACK && frame->type != GY_RUDP_FRAME_CLOSE &&
+                        frame->type != GY_RUDP_FRAME_RECOVERED;
     return true;
 }
 
-static void frame_of(const struct gy_rudp_piece *piece, struct gy_rudp_frame *frame)
+static void frame_of(const struct gy_rudp_conn *conn, const struct gy_rudp_piece *piece,
+                     struct gy_rudp_frame *frame)
 {
     const struct gy_rudp_message *message = piece->message;
+    if (piece->crypto != 0) {
+        const struct gy_rudp_seal *seal = conn->config.seal;
+        size_t said;
+        const uint8_t *data = seal->handshake->said(
+            seal->keys, crypto_level((enum crypto_stream)(piece->crypto - 1)), &said);
+        gy_assert(piece->offset + piece->length <= said);
+        frame->type = GY_RUDP_FRAME_CRYPTO;
+        frame->crypto.offset = piece->offset;
+        frame->crypto.data = data + piece->offset;
+        frame->crypto.length = piece->length;
+        return;
+    }
     if (piece->skip) {
         frame->type = GY_RUDP_FRAME_SKIP;
         frame->skip.guarantee = piece->of.guarantee;
@@ -58,13 +75,15 @@ static bool put_piece(struct gy_rudp_conn *conn, struct build *build, struct gy_
 {
     struct gy_rudp_frame frame;
     struct gy_writer before = build->writer;
-    (void)conn;
-    frame_of(piece, &frame);
+    frame_of(conn, piece, &frame);
     if (!put(build, &frame)) {
         return false;
     }
-    build->last = piece->skip ? NULL : piece;
+    build->last = piece->skip || piece->crypto != 0 ? NULL : piece;
     build->before_last = before;
+    /* What is repaired is of the level APPLICATION. */
+    build->fec |= piece->message != NULL && !piece->skip && build->level == GY_RUDP_APPLICATION &&
+                  conn->channels[piece->message->channel].fec;
     piece->tries++;
     piece->next = NULL;
     *build->tail = piece;
@@ -72,17 +91,51 @@ static bool put_piece(struct gy_rudp_conn *conn, struct build *build, struct gy_
     return true;
 }
 
-static void put_repeats(struct gy_rudp_conn *conn, struct build *build)
+static void put_repeats(struct gy_rudp_conn *conn, struct build *build, struct gy_rudp_link *repeat)
 {
-    while (!list_empty(&conn->repeat)) {
-        struct gy_rudp_piece *piece = CONTAINER(conn->repeat.next, struct gy_rudp_piece, repeat);
-        gy_assert(piece->skip || piece->message != NULL);
+    while (!list_empty(repeat)) {
+        struct gy_rudp_piece *piece = CONTAINER(repeat->next, struct gy_rudp_piece, repeat);
+        gy_assert(piece->skip || piece->crypto != 0 || piece->message != NULL);
         if (!put_piece(conn, build, piece)) {
             build->full = true;
             return;
         }
         list_remove(&piece->repeat);
         conn->stats.repeated++;
+    }
+}
+
+/* What TLS says and was not sent yet. */
+static void put_crypto(struct gy_rudp_conn *conn, struct build *build, enum crypto_stream stream)
+{
+    struct gy_rudp_crypto *crypto = &conn->crypto[stream];
+    const struct gy_rudp_seal *seal = conn->config.seal;
+    size_t said;
+    if (!is_sealed(conn)) {
+        return;
+    }
+    seal->handshake->said(seal->keys, crypto_level(stream), &said);
+    while (crypto->sent < said && !build->full) {
+        size_t room = (size_t)(build->writer.end - build->writer.at);
+        size_t most = piece_max(conn);
+        size_t head = 1 + gy_rudp_varint_bytes(crypto->sent) + 2;
+        room = room > head ? room - head : 0;
+        room = room < most ? room : most;
+        room = room < said - crypto->sent ? room : said - crypto->sent;
+        struct gy_rudp_piece *piece = room > 0 ? gy_slab_take(&conn->pieces) : NULL;
+        if (piece == NULL) {
+            build->full = true;
+            return;
+        }
+        memset(piece, 0, sizeof *piece);
+        list_init(&piece->repeat);
+        list_init(&piece->of_message);
+        piece->crypto = (uint8_t)(1 + stream);
+        piece->offset = crypto->sent;
+        piece->length = (uint32_t)room;
+        bool fits = put_piece(conn, build, piece);
+        gy_assert(fits);
+        crypto->sent += (uint32_t)room;
     }
 }
 
@@ -134,6 +187,32 @@ static int64_t cut(struct gy_rudp_conn *conn, const struct build *build,
     return room < (empty ? GY_RUDP_UNIT : 4 * GY_RUDP_UNIT) ? GY_EAGAIN : (int64_t)room;
 }
 
+/* The next `length` bytes of a message, which fit. false: it may not begin yet. */
+static bool put_message(struct gy_rudp_conn *conn, struct build *build,
+                        struct gy_rudp_channel *channel, struct gy_rudp_message *message,
+                        uint32_t length)
+{
+    if (!message->begun && !begin(conn, channel, message)) {
+        return false;
+    }
+    struct gy_rudp_piece *piece = gy_slab_take(&conn->pieces);
+    gy_assert(piece != NULL);
+    memset(piece, 0, sizeof *piece);
+    list_init(&piece->repeat);
+    piece->message = message;
+    piece->offset = message->sent;
+    piece->length = length;
+    list_add(&message->pieces, &piece->of_message);
+    bool fits = put_piece(conn, build, piece);
+    gy_assert(fits);
+    message->sent += length;
+    if (message->sent == message->length) {
+        list_remove(&message->queue);
+        gy_rudp_channel_settle(conn, channel);
+    }
+    return true;
+}
+
 /* Messages of one channel until the packet is full (true) or it has nothing that may go. */
 static bool put_channel(struct gy_rudp_conn *conn, struct build *build,
                         struct gy_rudp_channel *channel)
@@ -150,26 +229,27 @@ static bool put_channel(struct gy_rudp_conn *conn, struct build *build,
         if (length < 0 || conn->pieces.used == conn->pieces.capacity) {
             return true;
         }
-        if (!message->begun && !begin(conn, channel, message)) {
+        if (!put_message(conn, build, channel, message, (uint32_t)length)) {
             return false;
-        }
-        struct gy_rudp_piece *piece = gy_slab_take(&conn->pieces);
-        gy_assert(piece != NULL);
-        memset(piece, 0, sizeof *piece);
-        list_init(&piece->repeat);
-        piece->message = message;
-        piece->offset = message->sent;
-        piece->length = (uint32_t)length;
-        list_add(&message->pieces, &piece->of_message);
-        bool fits = put_piece(conn, build, piece);
-        gy_assert(fits);
-        message->sent += (uint32_t)length;
-        if (message->sent == message->length) {
-            list_remove(&message->queue);
-            gy_rudp_channel_settle(conn, channel);
         }
     }
     return false;
+}
+
+/* Of one channel what may be taken twice, whole, as long as nothing else is before it. */
+static void put_early(struct gy_rudp_conn *conn, struct build *build,
+                      struct gy_rudp_channel *channel)
+{
+    while (!list_empty(&channel->queue)) {
+        struct gy_rudp_message *message =
+            CONTAINER(channel->queue.next, struct gy_rudp_message, queue);
+        if (!message->replayable || message->length > conn->theirs.message_max ||
+            message->channel >= conn->theirs.channels ||
+            cut(conn, build, message) != message->length ||
+            !put_message(conn, build, channel, message, message->length)) {
+            return;
+        }
+    }
 }
 
 static void put_messages(struct gy_rudp_conn *conn, struct build *build)
@@ -197,6 +277,17 @@ static bool put_ack(struct gy_rudp_conn *conn, struct build *build, uint64_t now
     frame.ack.count = conn->seen_count;
     memcpy(frame.ack.ranges, conn->seen, conn->seen_count * sizeof conn->seen[0]);
     return put(build, &frame);
+}
+
+/* In front of the acknowledgement, so that the sender knows in time what it is worth. */
+static void put_recovered(struct gy_rudp_conn *conn, struct build *build)
+{
+    for (uint32_t i = 0; i < conn->recovered_count; i++) {
+        struct gy_rudp_frame frame = {.type = GY_RUDP_FRAME_RECOVERED,
+                                      .recovered = conn->recovered[i]};
+        put(build, &frame);
+    }
+    conn->recovered_count = 0;
 }
 
 static uint64_t pace_rate(const struct gy_rudp_conn *conn)
@@ -256,11 +347,14 @@ static uint64_t number_take(struct gy_rudp_conn *conn)
     return conn->number++;
 }
 
-static size_t header(struct gy_rudp_conn *conn, uint8_t *out, uint64_t number, unsigned *bytes)
+static size_t header(struct gy_rudp_conn *conn, enum gy_rudp_level level, uint8_t *out,
+                     uint64_t number, unsigned *bytes)
 {
+    uint8_t phase =
+        level == GY_RUDP_APPLICATION && (conn->key_out & 1) != 0 ? GY_RUDP_KEY_PHASE : 0;
     *bytes = gy_rudp_number_bytes(number, conn->largest_acked);
     struct gy_writer writer = gy_writer_on(out, 16);
-    gy_writer_u8(&writer, (uint8_t)(0x40 | (*bytes - 1)));
+    gy_writer_u8(&writer, (uint8_t)(0x40 | level << 4 | phase | (*bytes - 1)));
     gy_writer_bytes(&writer, conn->peer.bytes, conn->peer.length);
     for (unsigned i = *bytes; i-- > 0;) {
         gy_writer_u8(&writer, (uint8_t)(number >> (8 * i)));
@@ -280,7 +374,7 @@ static size_t finish(struct gy_rudp_conn *conn, struct build *build, uint8_t *ou
     if (build->last != NULL &&
         gy_writer_length(&build->writer) >= 4 + gy_rudp_varint_bytes(build->last->length)) {
         struct gy_rudp_frame frame;
-        frame_of(build->last, &frame);
+        frame_of(conn, build->last, &frame);
         build->writer = build->before_last;
         gy_rudp_frame_write(&build->writer, &frame, true);
     }
@@ -288,8 +382,11 @@ static size_t finish(struct gy_rudp_conn *conn, struct build *build, uint8_t *ou
     uint64_t number = number_take(conn);
     unsigned number_bytes;
     uint8_t head[16];
-    size_t head_bytes = header(conn, head, number, &number_bytes);
+    size_t head_bytes = header(conn, build->level, head, number, &number_bytes);
     uint8_t *start = build->writer.start;
+    if (build->fec) {
+        gy_rudp_fec_sent(conn, number, start, body, now_ns);
+    }
     memmove(out + head_bytes, start, body);
     memcpy(out, head, head_bytes);
     seal->seal(seal->keys, number, out, head_bytes, out + head_bytes, body);
@@ -297,8 +394,9 @@ static size_t finish(struct gy_rudp_conn *conn, struct build *build, uint8_t *ou
     if (seal->mask != NULL) {
         uint8_t mask[5];
         uint8_t *at = out + head_bytes - number_bytes;
-        seal->mask(seal->keys, true, at + 4, mask);
-        out[0] ^= mask[0] & 0x1f;
+        bool masked = seal->mask(seal->keys, build->level, true, at + 4, mask);
+        gy_assert(masked);
+        out[0] ^= mask[0] & 0x0f;
         for (unsigned i = 0; i < number_bytes; i++) {
             at[i] ^= mask[1 + i];
         }
@@ -312,6 +410,8 @@ static size_t finish(struct gy_rudp_conn *conn, struct build *build, uint8_t *ou
         .bytes = (uint32_t)bytes,
         .state = build->eliciting ? PACKET_FLYING : PACKET_DONE,
         .credit = build->credit,
+        .done = build->done,
+        .level = build->level,
         .acks = build->ack ? conn->seen[0].high : UINT64_MAX,
         .pieces = build->pieces,
     };
@@ -326,6 +426,10 @@ static size_t finish(struct gy_rudp_conn *conn, struct build *build, uint8_t *ou
             conn->stats.in_flight_max = conn->in_flight;
         }
         conn->probes -= conn->probes > 0;
+        if (conn->congestion.ops->sent != NULL) {
+            conn->congestion.ops->sent(&conn->congestion, flight_at(conn, number), bytes,
+                                       conn->in_flight, now_ns);
+        }
         pace(conn, bytes, now_ns);
     }
     gy_rudp_recovery_advance(conn); /* over mere acknowledgements, which nobody acknowledges */
@@ -336,24 +440,70 @@ static size_t finish(struct gy_rudp_conn *conn, struct build *build, uint8_t *ou
 }
 
 /* Frames are built behind the longest header, then moved up to the real one. */
-static void build_begin(struct gy_rudp_conn *conn, struct build *build, uint8_t *out)
+static void build_begin(struct gy_rudp_conn *conn, struct build *build, enum gy_rudp_level level,
+                        uint8_t *out, size_t room)
 {
     size_t head = (size_t)(1 + conn->peer.length + 4);
     size_t tag = conn->config.seal->tag_bytes;
+    size_t kept = conn->config.fec_packets != 0 && level == GY_RUDP_APPLICATION ? FEC_OVERHEAD : 0;
     memset(build, 0, sizeof *build);
+    build->level = level;
     build->tail = &build->pieces;
-    build->writer = gy_writer_on(out + head, conn->config.datagram_bytes - head - tag);
+    build->writer = gy_writer_on(out + head, room - head - tag - kept);
+}
+
+/* What the next packet is under. */
+static enum gy_rudp_level level_now(struct gy_rudp_conn *conn, bool ack_due)
+{
+    if (!is_sealed(conn) || conn->confirmed) {
+        return GY_RUDP_APPLICATION;
+    }
+    /* Until it has said so, the other end may have no other keys. */
+    return gy_rudp_crypto_due(conn) || ack_due || !gy_rudp_crypto_may_send(conn)
+               ? GY_RUDP_HANDSHAKE
+               : GY_RUDP_APPLICATION;
 }
 
 size_t gy_rudp_output_close(struct gy_rudp_conn *conn, uint8_t *out, uint64_t now_ns)
 {
     struct build build;
     struct gy_rudp_frame frame = {.type = GY_RUDP_FRAME_CLOSE};
-    build_begin(conn, &build, out);
+    enum gy_rudp_level level = GY_RUDP_APPLICATION;
+    /* Which keys the other end has is not known: both, if there are both. */
+    if (is_sealed(conn) && !conn->confirmed && !conn->close_half) {
+        level = GY_RUDP_HANDSHAKE;
+        conn->close_half = gy_rudp_crypto_may_send(conn);
+    } else {
+        conn->close_half = false;
+    }
+    conn->close_due = conn->close_half;
+    if (level == GY_RUDP_APPLICATION && !gy_rudp_keys_ready(conn, now_ns)) {
+        return 0;
+    }
+    build_begin(conn, &build, level, out, conn->config.datagram_bytes);
     frame.close.code = conn->close_code;
     frame.close.reason = (const uint8_t *)conn->close_reason;
     frame.close.reason_bytes = strlen(conn->close_reason);
+    if (frame.close.reason_bytes > GY_RUDP_REASON_MAX) {
+        frame.close.reason_bytes = GY_RUDP_REASON_MAX;
+    }
     put(&build, &frame);
+    return finish(conn, &build, out, now_ns);
+}
+
+static size_t output_repair(struct gy_rudp_conn *conn, uint8_t *out, uint64_t now_ns)
+{
+    struct build build;
+    struct gy_rudp_frame frame;
+    if (!gy_rudp_keys_ready(conn, now_ns)) {
+        return 0;
+    }
+    build_begin(conn, &build, GY_RUDP_APPLICATION, out, conn->config.datagram_bytes);
+    build.writer.end += FEC_OVERHEAD;
+    gy_rudp_fec_frame(conn, &frame);
+    bool fits = put(&build, &frame);
+    gy_assert(fits);
+    conn->stats.repairs_sent++;
     return finish(conn, &build, out, now_ns);
 }
 
@@ -361,15 +511,64 @@ size_t gy_rudp_output_challenge(struct gy_rudp_conn *conn, uint8_t *out, uint64_
 {
     struct build build;
     struct gy_rudp_frame frame = {.type = GY_RUDP_FRAME_CHALLENGE, .proof = conn->path_proof};
-    build_begin(conn, &build, out);
+    if (!gy_rudp_keys_ready(conn, now_ns)) {
+        return 0;
+    }
+    build_begin(conn, &build, GY_RUDP_APPLICATION, out, conn->config.datagram_bytes);
     put(&build, &frame);
     return finish(conn, &build, out, now_ns);
+}
+
+size_t gy_rudp_output_early(struct gy_rudp_conn *conn, uint8_t *out, size_t room, uint64_t now_ns)
+{
+    struct build build;
+    build_begin(conn, &build, GY_RUDP_EARLY, out, room);
+    for (unsigned i = 0; i < GY_RUDP_PRIORITIES; i++) {
+        struct gy_rudp_link *head = &conn->active[i], *next;
+        for (struct gy_rudp_link *at = head->next; at != head; at = next) {
+            next = at->next;
+            put_early(conn, &build, CONTAINER(at, struct gy_rudp_channel, active));
+        }
+    }
+    return build.eliciting ? finish(conn, &build, out, now_ns) : 0;
 }
 
 bool gy_rudp_output_has_number(const struct gy_rudp_conn *conn)
 {
     /* Two: one may be left out. */
     return conn->number - conn->unacked < conn->config.packets - 2;
+}
+
+/* What goes into a packet of the level APPLICATION beside acknowledgements. */
+static void put_application(struct gy_rudp_conn *conn, struct build *build, bool may)
+{
+    bool room = conn->number - conn->unacked < conn->config.packets - PACKETS_SPARE;
+    if (conn->grant_due && room) {
+        struct gy_rudp_frame frame = {.type = GY_RUDP_FRAME_CREDIT, .credit = conn->granted};
+        build->credit = put(build, &frame);
+        conn->grant_due = !build->credit;
+    }
+    if (conn->done_due && room) {
+        struct gy_rudp_frame frame = {.type = GY_RUDP_FRAME_DONE};
+        build->done = put(build, &frame);
+        conn->done_due = !build->done;
+    }
+    if (conn->response_due) {
+        struct gy_rudp_frame frame = {.type = GY_RUDP_FRAME_RESPONSE, .proof = conn->response};
+        conn->response_due = !put(build, &frame);
+    }
+    if (may) {
+        put_repeats(conn, build, &conn->repeat);
+        if (!build->full) {
+            put_crypto(conn, build, CRYPTO_APPLICATION);
+        }
+        if (!build->full) {
+            put_messages(conn, build);
+        }
+        if (!build->full && conn->congestion.ops->idle != NULL) {
+            conn->congestion.ops->idle(&conn->congestion, conn->in_flight);
+        }
+    }
 }
 
 size_t gy_rudp_output_frames(struct gy_rudp_conn *conn, uint8_t *out, uint64_t now_ns)
@@ -381,34 +580,35 @@ size_t gy_rudp_output_frames(struct gy_rudp_conn *conn, uint8_t *out, uint64_t n
         return 0;
     }
     bool may = may_send(conn, now_ns);
-    if (!may && !ack_due && !conn->grant_due && !conn->response_due) {
+    if (!may && !ack_due && !conn->grant_due && !conn->response_due && !conn->done_due) {
         return 0;
     }
-    build_begin(conn, &build, out);
+    enum gy_rudp_level level = level_now(conn, ack_due);
+    if (may && conn->probes == 0 && level == GY_RUDP_APPLICATION && gy_rudp_fec_due(conn, now_ns)) {
+        return output_repair(conn, out, now_ns);
+    }
+    build_begin(conn, &build, level, out, conn->config.datagram_bytes);
     build.probing = may && conn->probes > 0;
     if (conn->ack_pending > 0 || ack_due) {
+        if (level == GY_RUDP_APPLICATION) {
+            put_recovered(conn, &build);
+        }
         build.ack = put_ack(conn, &build, now_ns);
     }
-    if (conn->grant_due && conn->number - conn->unacked < conn->config.packets - PACKETS_SPARE) {
-        struct gy_rudp_frame frame = {.type = GY_RUDP_FRAME_CREDIT, .credit = conn->granted};
-        build.credit = put(&build, &frame);
-        conn->grant_due = !build.credit;
-    }
-    if (conn->response_due) {
-        struct gy_rudp_frame frame = {.type = GY_RUDP_FRAME_RESPONSE, .proof = conn->response};
-        conn->response_due = !put(&build, &frame);
-    }
-    if (may) {
-        put_repeats(conn, &build);
-        if (!build.full) {
-            put_messages(conn, &build);
-        }
+    if (build.level == GY_RUDP_APPLICATION) {
+        put_application(conn, &build, may);
+    } else if (may) {
+        put_repeats(conn, &build, &conn->crypto[CRYPTO_HANDSHAKE].repeat);
+        put_crypto(conn, &build, CRYPTO_HANDSHAKE);
     }
     if (build.probing && !build.eliciting) {
         struct gy_rudp_frame frame = {.type = GY_RUDP_FRAME_PING};
         put(&build, &frame);
     }
     if (!build.eliciting && !(ack_due && build.ack) && !(build.ack && build.full)) {
+        return 0;
+    }
+    if (build.level == GY_RUDP_APPLICATION && !gy_rudp_keys_ready(conn, now_ns)) {
         return 0;
     }
     if (build.ack) {

@@ -71,28 +71,65 @@ void gy_rudp_seen_forget(struct gy_rudp_conn *conn, uint64_t number)
     }
 }
 
-static bool same_cid(const struct gy_rudp_cid *a, const struct gy_rudp_cid *b)
+static void receive_early(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes, uint64_t now_ns);
+
+static uint32_t version_of(const struct gy_rudp_conn *conn)
 {
-    return a->length == b->length && memcmp(a->bytes, b->bytes, a->length) == 0;
+    return is_sealed(conn) ? GY_RUDP_VERSION : GY_RUDP_VERSION_PLAIN;
 }
 
-static void receive_long(struct gy_rudp_conn *conn, const uint8_t *data, size_t bytes,
-                         uint64_t now_ns)
+/* Ours was lost, or it is the first one, which may have something more in it. */
+static void receive_hello(struct gy_rudp_conn *conn, uint8_t *data,
+                          const struct gy_rudp_long *packet, uint64_t now_ns)
+{
+    bool alive = conn->state == GY_RUDP_OPEN || conn->state == GY_RUDP_HANDSHAKING;
+    if (conn->client || !alive || !gy_rudp_cid_equal(&packet->from, &conn->peer)) {
+        conn->stats.dropped++;
+        return;
+    }
+    if (!conn->accept_due) {
+        gy_rudp_crypto_again(conn);
+    }
+    conn->accept_due = conn->state == GY_RUDP_HANDSHAKING || !is_sealed(conn);
+    if (conn->state == GY_RUDP_HANDSHAKING && packet->early_bytes > 0) {
+        receive_early(conn, data + (packet->early - data), packet->early_bytes, now_ns);
+    }
+}
+
+/* The server speaks other versions: never a reason to speak one of them. */
+static void receive_versions(struct gy_rudp_conn *conn, const struct gy_rudp_long *packet)
+{
+    struct gy_reader reader = gy_reader_on(packet->versions, packet->version_count * 4);
+    bool other = false;
+    for (size_t i = 0; i < packet->version_count; i++) {
+        uint32_t version = gy_reader_u32(&reader);
+        if (version == version_of(conn)) {
+            return; /* not an answer to us: RFC 9000 §6.2 */
+        }
+        other |= version == GY_RUDP_VERSION || version == GY_RUDP_VERSION_PLAIN;
+    }
+    if (other) {
+        gy_rudp_dead(conn, GY_RUDP_CLOSE_MODE,
+                     is_sealed(conn) ? "the peer speaks without encryption only"
+                                     : "the peer speaks with encryption only");
+        return;
+    }
+    gy_rudp_dead(conn, GY_RUDP_CLOSE_VERSION, "the peer speaks other versions only");
+}
+
+static void receive_long(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes, uint64_t now_ns)
 {
     struct gy_rudp_long packet;
-    if (gy_rudp_long_read(data, bytes, &packet) != 0) {
+    if (gy_rudp_long_read(data, bytes, &packet) != 0 ||
+        (packet.type != GY_RUDP_PACKET_VERSIONS && packet.version != version_of(conn))) {
         conn->stats.dropped++;
         return;
     }
     if (packet.type == GY_RUDP_PACKET_HELLO) {
-        if (conn->client || conn->state != GY_RUDP_OPEN || !same_cid(&packet.from, &conn->peer)) {
-            conn->stats.dropped++;
-            return;
-        }
-        conn->accept_due = true; /* ours was lost */
+        receive_hello(conn, data, &packet, now_ns);
         return;
     }
-    if (conn->state != GY_RUDP_CONNECTING || !same_cid(&packet.to, &conn->self)) {
+    if (conn->state != GY_RUDP_CONNECTING || !gy_rudp_cid_equal(&packet.to, &conn->self)) {
         conn->stats.dropped++;
         return;
     }
@@ -103,17 +140,17 @@ static void receive_long(struct gy_rudp_conn *conn, const uint8_t *data, size_t 
         conn->has_cookie = true;
         /* Answered at once the first time; later ones only renew the cookie. */
         conn->hello_ns = conn->hellos == 1 ? now_ns : conn->hello_ns;
-    } else if (packet.type == GY_RUDP_PACKET_ACCEPT) {
-        memcpy(conn->token, packet.token, GY_RUDP_TOKEN_BYTES);
-        gy_rudp_opened(conn, &packet, now_ns);
+    } else if (packet.type == GY_RUDP_PACKET_VERSIONS) {
+        receive_versions(conn, &packet);
+    } else if (is_sealed(conn) && !conn->has_cookie) {
+        conn->stats.dropped++; /* nobody answers so to a HELLO without one */
+    } else if (is_sealed(conn)) {
+        gy_rudp_crypto_accepted(conn, &packet, now_ns);
     } else {
-        struct gy_reader reader = gy_reader_on(packet.versions, packet.version_count * 4);
-        for (size_t i = 0; i < packet.version_count; i++) {
-            if (gy_reader_u32(&reader) == GY_RUDP_VERSION) {
-                return; /* not an answer to us: RFC 9000 §6.2 */
-            }
-        }
-        gy_rudp_dead(conn, GY_RUDP_CLOSE_VERSION, "the peer speaks other versions only");
+        memcpy(conn->token, packet.token, GY_RUDP_TOKEN_BYTES);
+        conn->has_token = true;
+        conn->peer = packet.from;
+        gy_rudp_opened(conn, &packet.parameters, now_ns);
     }
 }
 
@@ -121,7 +158,7 @@ static void receive_long(struct gy_rudp_conn *conn, const uint8_t *data, size_t 
 static bool is_reset(const struct gy_rudp_conn *conn, const uint8_t *data, size_t bytes)
 {
     uint8_t differs = 0;
-    if (!conn->client || bytes < 1 + 4 + GY_RUDP_TOKEN_BYTES) {
+    if (!conn->has_token || bytes < 1 + 4 + GY_RUDP_TOKEN_BYTES) {
         return false;
     }
     for (unsigned i = 0; i < GY_RUDP_TOKEN_BYTES; i++) {
@@ -131,22 +168,29 @@ static bool is_reset(const struct gy_rudp_conn *conn, const uint8_t *data, size_
 }
 
 /* Opens a short packet in place: its number and where its frames are. */
-static bool open_short(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes, uint64_t *number,
-                       struct gy_reader *frames)
+static bool open_short(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes, uint64_t now_ns,
+                       uint64_t *number, struct gy_reader *frames)
 {
     const struct gy_rudp_seal *seal = conn->config.seal;
-    size_t at = (size_t)(1 + conn->self.length);
+    enum gy_rudp_level level = gy_rudp_level_of(data[0]);
+    /* Who sends early does not know the id yet. */
+    size_t at = level == GY_RUDP_EARLY ? 1 : (size_t)(1 + conn->self.length);
     uint8_t mask[5] = {0};
     if (bytes < at + 4 + (seal->mask != NULL ? 16 : 0)) {
         return false;
     }
     if (seal->mask != NULL) {
-        seal->mask(seal->keys, false, data + at + 4, mask);
-        data[0] ^= mask[0] & 0x1f;
+        if (!seal->mask(seal->keys, level, false, data + at + 4, mask)) {
+            return false;
+        }
+        data[0] ^= mask[0] & 0x0f;
     }
     unsigned number_bytes = (data[0] & 3u) + 1;
     size_t head = at + number_bytes;
-    if ((data[0] & 0xfc) != 0x40 || bytes < head + seal->tag_bytes) {
+    bool phase = (data[0] & GY_RUDP_KEY_PHASE) != 0;
+    if ((data[0] & 0x08) != 0 || (phase && level != GY_RUDP_APPLICATION) ||
+        ((phase || level != GY_RUDP_APPLICATION) && !is_sealed(conn)) ||
+        bytes < head + seal->tag_bytes) {
         return false;
     }
     uint32_t truncated = 0;
@@ -156,8 +200,14 @@ static bool open_short(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes, u
     }
     uint64_t expected = conn->seen_count == 0 ? 0 : conn->seen[0].high + 1;
     *number = gy_rudp_number_expand(expected, truncated, number_bytes);
-    if (!seal->open(seal->keys, *number, data, head, data + head, bytes - head)) {
+    uint32_t generation =
+        level == GY_RUDP_APPLICATION ? gy_rudp_keys_of(conn, data[0], *number) : 0;
+    if (!seal->open(seal->keys, generation, *number, data, head, data + head, bytes - head)) {
+        conn->forgeries += is_sealed(conn);
         return false;
+    }
+    if (level == GY_RUDP_APPLICATION && is_sealed(conn)) {
+        gy_rudp_keys_opened(conn, generation, *number, now_ns);
     }
     *frames = gy_reader_on(data + head, bytes - head - seal->tag_bytes);
     return true;
@@ -168,28 +218,56 @@ static bool is_unreliable(const struct gy_rudp_frame *frame)
     return frame->type == GY_RUDP_FRAME_MESSAGE && !is_reliable(frame->message.guarantee);
 }
 
+/* What may be said before the handshake is done is little. */
+static bool level_allows(enum gy_rudp_level level, const struct gy_rudp_frame *frame)
+{
+    switch (frame->type) {
+    case GY_RUDP_FRAME_PADDING:
+    case GY_RUDP_FRAME_PING:
+        return true;
+    case GY_RUDP_FRAME_MESSAGE:
+        return level != GY_RUDP_HANDSHAKE;
+    case GY_RUDP_FRAME_ACK:
+    case GY_RUDP_FRAME_CLOSE:
+    case GY_RUDP_FRAME_CRYPTO:
+        return level != GY_RUDP_EARLY;
+    default:
+        return level == GY_RUDP_APPLICATION;
+    }
+}
+
 /* The whole packet is read before any of it counts. */
-static int check_frames(struct gy_reader frames, bool *eliciting, bool *unreliable)
+static int check_frames(struct gy_reader frames, enum gy_rudp_level level, bool *eliciting,
+                        bool *unreliable)
 {
     struct gy_rudp_frame frame;
     int code = GY_EPROTO; /* of a packet without frames */
     *eliciting = *unreliable = false;
     while (gy_reader_left(&frames) > 0) {
         code = gy_rudp_frame_read(&frames, &frame);
-        if (code < 0) {
-            return code;
+        if (code < 0 || !level_allows(level, &frame)) {
+            return GY_EPROTO;
         }
         *eliciting |= frame.type != GY_RUDP_FRAME_PADDING && frame.type != GY_RUDP_FRAME_ACK &&
-                      frame.type != GY_RUDP_FRAME_CLOSE;
+                      frame.type != GY_RUDP_FRAME_CLOSE && frame.type != GY_RUDP_FRAME_RECOVERED;
         *unreliable |= is_unreliable(&frame);
     }
     return code < 0 ? code : 0;
 }
 
-static bool take_frame(struct gy_rudp_conn *conn, const struct gy_rudp_frame *frame,
-                       uint64_t now_ns)
+static bool take_frame(struct gy_rudp_conn *conn, enum gy_rudp_level level,
+                       const struct gy_rudp_frame *frame, uint64_t now_ns)
 {
     switch (frame->type) {
+    case GY_RUDP_FRAME_CRYPTO:
+        return gy_rudp_crypto_take(conn, level, frame, now_ns);
+    case GY_RUDP_FRAME_DONE:
+        if (!conn->client || !is_sealed(conn)) {
+            gy_rudp_fail(conn, GY_RUDP_CLOSE_PROTOCOL, "DONE is the server's to say", now_ns);
+        } else {
+            gy_rudp_crypto_confirmed(conn);
+        }
+        return true;
     case GY_RUDP_FRAME_ACK:
         if (gy_rudp_acked(conn, &frame->ack, now_ns) != 0) {
             gy_rudp_fail(conn, GY_RUDP_CLOSE_PROTOCOL, "what was never sent is acknowledged",
@@ -211,6 +289,14 @@ static bool take_frame(struct gy_rudp_conn *conn, const struct gy_rudp_frame *fr
     case GY_RUDP_FRAME_RESPONSE:
         gy_rudp_path_answered(conn, frame->proof);
         return true;
+    case GY_RUDP_FRAME_REPAIR:
+        gy_rudp_fec_repair(conn, frame, now_ns);
+        return true;
+    case GY_RUDP_FRAME_RECOVERED:
+        if (gy_rudp_fec_recovered(conn, frame->recovered) != 0) {
+            gy_rudp_fail(conn, GY_RUDP_CLOSE_PROTOCOL, "what was never sent is recovered", now_ns);
+        }
+        return true;
     case GY_RUDP_FRAME_CLOSE:
         gy_rudp_drain(conn, frame, now_ns);
         return true;
@@ -221,15 +307,15 @@ static bool take_frame(struct gy_rudp_conn *conn, const struct gy_rudp_frame *fr
 
 /* The unreliable messages last: they must not be delivered out of a packet that is then refused,
  * as a copy of it might be taken later. All else does nothing the second time. */
-static bool take_frames(struct gy_rudp_conn *conn, struct gy_reader frames, bool unreliable,
-                        uint64_t now_ns)
+static bool take_frames(struct gy_rudp_conn *conn, enum gy_rudp_level level,
+                        struct gy_reader frames, bool unreliable, uint64_t now_ns)
 {
     struct gy_rudp_frame frame;
     bool all = true;
-    while (conn->state == GY_RUDP_OPEN && gy_rudp_frame_read(&frames, &frame) > 0) {
+    while (conn->state <= GY_RUDP_OPEN && gy_rudp_frame_read(&frames, &frame) > 0) {
         if (is_unreliable(&frame) == unreliable) {
             /* What is behind a refused one may be just what it waits for. */
-            all &= take_frame(conn, &frame, now_ns);
+            all &= take_frame(conn, level, &frame, now_ns);
         }
     }
     return all;
@@ -274,12 +360,17 @@ static void receive_short(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes
     uint64_t number;
     struct gy_reader frames;
     bool eliciting, unreliable;
-    if (conn->state == GY_RUDP_CONNECTING || conn->state >= GY_RUDP_DRAINING) {
+    enum gy_rudp_level level = gy_rudp_level_of(data[0]);
+    if (conn->state == GY_RUDP_CONNECTING || conn->state >= GY_RUDP_DRAINING ||
+        level == GY_RUDP_EARLY) {
         conn->stats.dropped++;
         return;
     }
-    if (!open_short(conn, data, bytes, &number, &frames)) {
+    if (!open_short(conn, data, bytes, now_ns, &number, &frames)) {
         conn->stats.dropped++;
+        if (is_sealed(conn) && conn->forgeries >= conn->config.seal->handshake->forgeries_max) {
+            gy_rudp_fail(conn, GY_RUDP_CLOSE_KEYS, "too many packets were forged", now_ns);
+        }
         return;
     }
     if (!gy_rudp_seen_admits(conn, number)) {
@@ -289,7 +380,7 @@ static void receive_short(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes
     conn->stats.packets_received++;
     conn->stats.bytes_received += bytes;
     conn->heard_ns = now_ns;
-    if (check_frames(frames, &eliciting, &unreliable) != 0) {
+    if (check_frames(frames, level, &eliciting, &unreliable) != 0) {
         gy_rudp_fail(conn, GY_RUDP_CLOSE_PROTOCOL, "a malformed frame", now_ns);
         return;
     }
@@ -297,7 +388,7 @@ static void receive_short(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes
         receive_closing(conn, frames, now_ns);
         return;
     }
-    if (!take_frames(conn, frames, false, now_ns)) {
+    if (!take_frames(conn, level, frames, false, now_ns)) {
         /* That we are here is worth saying: who hears nothing waits ever longer. */
         conn->stats.refused++;
         conn->ack_pending += conn->seen_count > 0 && conn->ack_pending == 0;
@@ -309,9 +400,84 @@ static void receive_short(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes
         gy_rudp_path_seen(conn, where, bytes);
     }
     note_received(conn, number, eliciting, now_ns);
-    if (unreliable) {
-        take_frames(conn, frames, true, now_ns);
+    if (conn->kept != NULL && level == GY_RUDP_APPLICATION) {
+        gy_rudp_fec_keep(conn, number, frames.at, gy_reader_left(&frames), now_ns);
     }
+    if (unreliable) {
+        take_frames(conn, level, frames, true, now_ns);
+    }
+}
+
+/* Whether the messages of an early packet are what may come early: whole ones, within what the
+ * client was told when it was here before, as far as that still holds. */
+static bool early_fits(const struct gy_rudp_conn *conn, struct gy_reader frames)
+{
+    struct gy_rudp_frame frame;
+    uint64_t bytes = conn->received;
+    while (gy_rudp_frame_read(&frames, &frame) > 0) {
+        if (frame.type != GY_RUDP_FRAME_MESSAGE) {
+            continue;
+        }
+        bytes += frame.message.length;
+        if (frame.message.length != frame.message.total ||
+            frame.message.channel >= conn->config.channels ||
+            frame.message.length > conn->config.message_max || bytes > conn->granted) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A packet of the level EARLY, out of a HELLO. What is not taken is not acknowledged, and comes
+ * again when the connection is open. */
+static void receive_early(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes, uint64_t now_ns)
+{
+    uint64_t number;
+    struct gy_reader frames;
+    bool eliciting, unreliable;
+    const struct gy_rudp_handshake *tls = conn->config.seal->handshake;
+    if ((data[0] & 0xf0) != (0x40 | GY_RUDP_EARLY << 4) ||
+        !tls->early_taken(conn->config.seal->keys) ||
+        !open_short(conn, data, bytes, now_ns, &number, &frames)) {
+        conn->stats.dropped++;
+        return;
+    }
+    if (!gy_rudp_seen_admits(conn, number)) {
+        conn->stats.duplicates++;
+        return;
+    }
+    if (check_frames(frames, GY_RUDP_EARLY, &eliciting, &unreliable) != 0 ||
+        !early_fits(conn, frames)) {
+        conn->stats.dropped++;
+        return;
+    }
+    uint64_t before = conn->stats.delivered;
+    conn->stats.packets_received++;
+    conn->stats.bytes_received += bytes;
+    conn->receiving_early = true;
+    if (take_frames(conn, GY_RUDP_EARLY, frames, false, now_ns)) {
+        note_received(conn, number, eliciting, now_ns);
+        take_frames(conn, GY_RUDP_EARLY, frames, true, now_ns);
+    }
+    conn->receiving_early = false;
+    conn->stats.early += conn->stats.delivered - before;
+}
+
+bool gy_rudp_recover(struct gy_rudp_conn *conn, uint64_t number, const uint8_t *data, size_t bytes,
+                     uint64_t now_ns)
+{
+    struct gy_reader frames = gy_reader_on(data, bytes);
+    bool eliciting, unreliable;
+    if (conn->state != GY_RUDP_OPEN || !gy_rudp_seen_admits(conn, number) ||
+        check_frames(frames, GY_RUDP_APPLICATION, &eliciting, &unreliable) != 0 ||
+        !take_frames(conn, GY_RUDP_APPLICATION, frames, false, now_ns)) {
+        return false;
+    }
+    note_received(conn, number, eliciting, now_ns);
+    if (unreliable) {
+        take_frames(conn, GY_RUDP_APPLICATION, frames, true, now_ns);
+    }
+    return true;
 }
 
 static void receive(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes, uint64_t where,
@@ -333,7 +499,7 @@ static void receive(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes, uint
         gy_rudp_dead(conn, GY_RUDP_CLOSE_RESET, "the peer has forgotten this connection");
         return;
     }
-    if (!same_cid(&packet.to, &conn->self)) {
+    if (!gy_rudp_cid_equal(&packet.to, &conn->self)) {
         conn->stats.dropped++;
         return;
     }

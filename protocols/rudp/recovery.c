@@ -43,6 +43,11 @@ static void rtt_sample(struct gy_rudp_conn *conn, uint64_t sample, uint64_t dela
     conn->srtt_ns = (7 * conn->srtt_ns + adjusted) / 8;
 }
 
+void gy_rudp_recovery_rtt(struct gy_rudp_conn *conn, uint64_t sample_ns)
+{
+    rtt_sample(conn, sample_ns, 0);
+}
+
 /* Takes a packet out of flight. */
 static void packet_land(struct gy_rudp_conn *conn, struct gy_rudp_packet *packet,
                         enum packet_state state)
@@ -57,8 +62,19 @@ static void packet_land(struct gy_rudp_conn *conn, struct gy_rudp_packet *packet
 static void packet_acked(struct gy_rudp_conn *conn, struct gy_rudp_packet *packet, uint64_t now_ns)
 {
     packet_land(conn, packet, PACKET_DONE);
-    conn->congestion.ops->acked(&conn->congestion, packet->bytes, packet->sent_ns, conn->srtt_ns,
-                                packet->limited, now_ns);
+    if (packet->recovered) {
+        /* Mended, but lost: RFC 9265 §4. */
+        conn->congestion.ops->lost(&conn->congestion, packet->sent_ns, now_ns);
+    } else {
+        conn->congestion.ops->acked(&conn->congestion, packet->bytes, packet->sent_ns,
+                                    conn->srtt_ns, packet->limited, now_ns);
+    }
+    if (conn->congestion.ops->sent != NULL) {
+        (packet->recovered ? conn->congestion.ops->flight_lost
+                           : conn->congestion.ops->flight_acked)(
+            &conn->congestion, flight_at(conn, packet->number), packet->bytes, now_ns);
+    }
+    conn->done_acked |= packet->done;
     if (packet->acks != UINT64_MAX) {
         gy_rudp_seen_forget(conn, packet->acks);
     }
@@ -71,13 +87,18 @@ static void packet_acked(struct gy_rudp_conn *conn, struct gy_rudp_packet *packe
     }
 }
 
-static void packet_lost(struct gy_rudp_conn *conn, struct gy_rudp_packet *packet)
+static void packet_lost(struct gy_rudp_conn *conn, struct gy_rudp_packet *packet, uint64_t now_ns)
 {
     packet_land(conn, packet, PACKET_LOST);
+    if (conn->congestion.ops->flight_lost != NULL) {
+        conn->congestion.ops->flight_lost(&conn->congestion, flight_at(conn, packet->number),
+                                          packet->bytes, now_ns);
+    }
     conn->lost_low = packet->number < conn->lost_low ? packet->number : conn->lost_low;
     conn->lost_high = max64(conn->lost_high, packet->number);
     conn->stats.lost++;
     conn->grant_due |= packet->credit;
+    conn->done_due |= packet->done;
     struct gy_rudp_piece *piece = packet->pieces;
     packet->pieces = NULL;
     while (piece != NULL) {
@@ -92,6 +113,24 @@ void gy_rudp_recovery_advance(struct gy_rudp_conn *conn)
     while (conn->unacked < conn->number && packet_at(conn, conn->unacked)->state != PACKET_FLYING) {
         conn->unacked++;
     }
+}
+
+void gy_rudp_recovery_drop(struct gy_rudp_conn *conn, enum gy_rudp_level level, bool arrived)
+{
+    for (uint64_t number = conn->unacked; number < conn->number; number++) {
+        struct gy_rudp_packet *packet = packet_at(conn, number);
+        if (packet->state != PACKET_FLYING || packet->level != level) {
+            continue;
+        }
+        packet_land(conn, packet, PACKET_DONE);
+        struct gy_rudp_piece *piece = packet->pieces, *next;
+        packet->pieces = NULL;
+        for (; piece != NULL; piece = next) {
+            next = piece->next;
+            (arrived ? gy_rudp_piece_acked : gy_rudp_piece_lost)(conn, piece);
+        }
+    }
+    gy_rudp_recovery_advance(conn);
 }
 
 /* What was sent before something that arrived, and is late by count or by time: §6.1. */
@@ -117,7 +156,7 @@ static void detect_loss(struct gy_rudp_conn *conn, uint64_t now_ns)
         last_ns = packet->sent_ns;
         run_ns = run_ns == 0 ? last_ns : run_ns;
         longest = max64(longest, last_ns - run_ns);
-        packet_lost(conn, packet);
+        packet_lost(conn, packet, now_ns);
     }
     if (last_ns != 0) {
         conn->congestion.ops->lost(&conn->congestion, last_ns, now_ns);
@@ -133,11 +172,13 @@ static void packet_spurious(struct gy_rudp_conn *conn, struct gy_rudp_packet *pa
 {
     uint64_t distance = conn->largest_acked - packet->number + 1;
     packet->state = PACKET_DONE;
-    conn->stats.spurious++;
+    conn->stats.spurious += !packet->recovered;
     if (distance > conn->reordering) {
         conn->reordering = distance < THRESHOLD_MAX ? (uint32_t)distance : THRESHOLD_MAX;
     }
-    conn->congestion.ops->spurious(&conn->congestion, packet->sent_ns);
+    if (!packet->recovered) { /* that one was lost, and only mended later than thought */
+        conn->congestion.ops->spurious(&conn->congestion, packet->sent_ns);
+    }
 }
 
 /* The lowest number that an acknowledgement can say anything new about: below, all are done with.
@@ -157,7 +198,7 @@ static uint64_t news_from(struct gy_rudp_conn *conn, uint64_t before)
 int gy_rudp_acked(struct gy_rudp_conn *conn, const struct gy_rudp_ack *ack, uint64_t now_ns)
 {
     uint64_t oldest = news_from(conn, conn->largest_acked);
-    uint64_t largest = ack->ranges[0].high;
+    uint64_t largest = ack->ranges[0].high, rtt_ns = 0;
     bool any = false;
     if (largest >= conn->number) {
         return GY_EPROTO;
@@ -179,9 +220,10 @@ int gy_rudp_acked(struct gy_rudp_conn *conn, const struct gy_rudp_ack *ack, uint
             if (packet->state == PACKET_LOST) {
                 packet_spurious(conn, packet);
             } else if (packet->state == PACKET_FLYING) {
-                if (number == largest) {
+                if (number == largest && !packet->recovered) {
                     uint64_t delay = ack->delay_us < 1000000 ? ack->delay_us * 1000 : 1000 * MS;
-                    rtt_sample(conn, now_ns - packet->sent_ns, delay);
+                    rtt_ns = max64(now_ns - packet->sent_ns, 1);
+                    rtt_sample(conn, rtt_ns, delay);
                 }
                 packet_acked(conn, packet, now_ns);
                 any = true;
@@ -191,6 +233,9 @@ int gy_rudp_acked(struct gy_rudp_conn *conn, const struct gy_rudp_ack *ack, uint
     conn->pto_count = 0; /* even without news: the peer hears us, but may have no room */
     if (any) {
         detect_loss(conn, now_ns);
+    }
+    if (any && conn->congestion.ops->ack_done != NULL) {
+        conn->congestion.ops->ack_done(&conn->congestion, conn->in_flight, rtt_ns, now_ns);
     }
     gy_rudp_recovery_advance(conn);
     return 0;
@@ -209,13 +254,35 @@ uint64_t gy_rudp_recovery_timeout(const struct gy_rudp_conn *conn)
     return conn->eliciting_ns + (wait < PTO_MAX_NS ? wait : PTO_MAX_NS);
 }
 
+static bool repeat_handshake(struct gy_rudp_conn *conn)
+{
+    bool any = !list_empty(&conn->crypto[CRYPTO_HANDSHAKE].repeat);
+    for (uint64_t number = conn->unacked; number < conn->number && !conn->confirmed; number++) {
+        struct gy_rudp_packet *packet = packet_at(conn, number);
+        struct gy_rudp_piece *piece = packet->pieces, *next;
+        if (packet->state != PACKET_FLYING || packet->level != GY_RUDP_HANDSHAKE) {
+            continue;
+        }
+        any |= piece != NULL;
+        packet->pieces = NULL;
+        for (; piece != NULL; piece = next) {
+            next = piece->next;
+            gy_rudp_piece_lost(conn, piece);
+        }
+    }
+    return any;
+}
+
 /* The oldest packets' reliable pieces go out once more, in packets of new numbers: §6.2.4. */
-static void probe(struct gy_rudp_conn *conn)
+static void probe(struct gy_rudp_conn *conn, uint64_t now_ns)
 {
     conn->pto_count++;
     conn->probes = 2;
     conn->stats.probes++;
-    uint32_t found = 0;
+    /* Until it has that, the client acknowledges in a way that we cannot read any more. */
+    conn->done_due |= is_sealed(conn) && !conn->client && conn->confirmed && !conn->done_acked;
+    /* Without the handshake, the other end can make nothing of anything else. */
+    uint32_t found = repeat_handshake(conn) ? 2 : 0;
     for (uint64_t number = conn->unacked; number < conn->number && found < 2; number++) {
         struct gy_rudp_packet *packet = packet_at(conn, number);
         if (packet->state != PACKET_FLYING || packet->pieces == NULL) {
@@ -236,7 +303,7 @@ static void probe(struct gy_rudp_conn *conn)
     /* With the ring full there would be no number for a probe. */
     gy_rudp_recovery_advance(conn);
     while (conn->number - conn->unacked >= conn->config.packets - PACKETS_SPARE) {
-        packet_lost(conn, packet_at(conn, conn->unacked));
+        packet_lost(conn, packet_at(conn, conn->unacked), now_ns);
         gy_rudp_recovery_advance(conn);
     }
 }
@@ -250,6 +317,6 @@ void gy_rudp_recovery_expire(struct gy_rudp_conn *conn, uint64_t now_ns)
         detect_loss(conn, now_ns);
         return;
     }
-    probe(conn);
+    probe(conn, now_ns);
     conn->eliciting_ns = now_ns;
 }

@@ -28,7 +28,8 @@
 #include "seal.h"
 #include "wire.h"
 
-#define GY_RUDP_PRIORITIES 8
+#define GY_RUDP_PRIORITIES      8
+#define GY_RUDP_FEC_PACKETS_MAX 16
 /* Messages of one channel and guarantee that may be unfinished at once, begun ones. */
 #define GY_RUDP_WINDOW_MESSAGES 1024
 
@@ -57,6 +58,7 @@ struct gy_rudp_message {
     uint64_t deadline_ns; /* not begun and not repeated from then on; 0: none.
                            * Becomes 1 when the message is given up before. */
     uint32_t tries_max;   /* how often one piece is sent at most; 0: no bound */
+    bool replayable; /* taking it twice does no harm: it may go with the first packet (0-RTT) */
     void *user;
 
     enum gy_rudp_result result;
@@ -94,14 +96,24 @@ struct gy_rudp_config {
     uint64_t idle_timeout_ns; /* 0: none; the smaller of the two ends' holds */
     uint64_t keepalive_ns;    /* a PING after so long a silence; 0: never */
     uint64_t handshake_timeout_ns;
-    uint64_t timer_ns;   /* how late gy_rudp_expire() may come: what the pacing makes up for */
-    uint64_t fixed_rate; /* bytes a second; 0: CUBIC */
+    uint32_t fec_packets; /* a REPAIR for so many packets of channels that ask for it: 2 to
+                           * GY_RUDP_FEC_PACKETS_MAX; 0: none are sent. Those of the peer are used
+                           * in either case. */
+    uint64_t timer_ns;    /* how late gy_rudp_expire() may come: what the pacing makes up for */
+    uint64_t fixed_rate;  /* bytes a second, whatever happens; 0: `congestion` */
+    enum gy_rudp_congestion_kind congestion;
+    /* Of this connection alone, if it has keys. With a handshake the connection is encrypted. */
     const struct gy_rudp_seal *seal;
+    uint64_t key_packets; /* sent before the keys change; 0: 2^21 */
+    /* The client's: what the server said in the connection that this one resumes, for 0-RTT;
+     * `channels` 0: nothing is sent early. */
+    struct gy_rudp_parameters remembered;
     uint64_t seed; /* unpredictable: which numbers are left out against optimistic acks */
 };
 
 enum gy_rudp_state {
     GY_RUDP_CONNECTING,
+    GY_RUDP_HANDSHAKING, /* with a handshake: there is a connection, and TLS is not done */
     GY_RUDP_OPEN,
     GY_RUDP_CLOSING,  /* we said so, and repeat it when asked */
     GY_RUDP_DRAINING, /* the peer said so */
@@ -118,6 +130,9 @@ enum gy_rudp_close_code {
     GY_RUDP_CLOSE_HANDSHAKE = 5, /* never on the wire: no answer */
     GY_RUDP_CLOSE_VERSION = 6,   /* never on the wire */
     GY_RUDP_CLOSE_RESET = 7,     /* never on the wire: the peer has forgotten us */
+    GY_RUDP_CLOSE_CRYPTO = 8,    /* the handshake of TLS failed */
+    GY_RUDP_CLOSE_KEYS = 9,      /* as many packets as one key is good for (RFC 9001 §6.6) */
+    GY_RUDP_CLOSE_MODE = 10, /* never on the wire: the peer speaks encrypted, or plainly, only */
     GY_RUDP_CLOSE_APPLICATION = 0x100,
 };
 
@@ -128,12 +143,18 @@ struct gy_rudp_stats {
     uint64_t refused;    /* packets not taken for want of an assembly; they are sent again */
     uint64_t lost, spurious, probes, repeated; /* packets, packets, packets, pieces */
     uint64_t delivered, evicted;               /* messages; unreliable ones given up half-way */
+    uint64_t updates;                          /* of keys, in both directions */
+    uint64_t early;                            /* messages delivered from a 0-RTT packet */
     uint64_t in_flight_max;
+    uint64_t repairs_sent, repairs_received;
+    uint64_t recovered;      /* the peer's packets that REPAIRs brought back */
+    uint64_t recovered_sent; /* ours, as the peer says */
 };
 
 struct gy_rudp_channel;
 struct gy_rudp_packet;
 struct gy_rudp_assembly;
+struct gy_rudp_fec_kept;
 
 #include "rudp_conn.h"
 
@@ -149,11 +170,17 @@ int gy_rudp_connect(struct gy_rudp_conn *conn, const struct gy_rudp_config *conf
                     const struct gy_rudp_env *env, const struct gy_rudp_cid *self, uint64_t now_ns);
 
 /* The server's, from a HELLO whose cookie was good (gate.h). A later HELLO of the same client goes
- * to gy_rudp_receive(). */
+ * to gy_rudp_receive(). As gy_rudp_connect(); GY_EPROTO when what TLS says is of no use. After an
+ * error there is nothing to be freed. */
 int gy_rudp_accept(struct gy_rudp_conn *conn, const struct gy_rudp_config *config, void *memory,
                    const struct gy_rudp_env *env, const struct gy_rudp_cid *self,
                    const struct gy_rudp_long *hello, const uint8_t token[GY_RUDP_TOKEN_BYTES],
                    uint64_t now_ns);
+
+/* Encrypted: the datagram with the HELLO is given to gy_rudp_receive() after it, too, once the
+ * connection can take messages: there may be an early packet in it. Messages out of it come while
+ * `receiving_early` is set, and before the connection is open: they may be copies of what somebody
+ * sent before (RFC 9001 §9.2), and are to change nothing that must not change twice. */
 
 /* A datagram, which is changed. Whatever it holds is dealt with and counted. */
 void gy_rudp_receive(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes, uint64_t now_ns);
@@ -200,10 +227,19 @@ void gy_rudp_channel_priority(struct gy_rudp_conn *conn, uint8_t channel, unsign
  * (what it begins with) to 255. So channels share what there is in proportion to their weights. */
 void gy_rudp_channel_weight(struct gy_rudp_conn *conn, uint8_t channel, unsigned weight);
 
+/* Whether packets that carry messages of the channel are covered by REPAIRs (config.fec_packets,
+ * which must not be 0 then): one of them that is lost costs no round trip. A channel begins
+ * without. */
+void gy_rudp_channel_fec(struct gy_rudp_conn *conn, uint8_t channel, bool on);
+
 /* The next message that is done with, or NULL. */
 struct gy_rudp_message *gy_rudp_finished(struct gy_rudp_conn *conn);
 
 void gy_rudp_consumed(struct gy_rudp_conn *conn, uint64_t bytes);
+
+/* Encrypted: new keys with the next packet, or as soon as the peer has those there are. They change
+ * by themselves after config.key_packets packets. */
+void gy_rudp_update_keys(struct gy_rudp_conn *conn);
 
 /* `code` is 0, GY_RUDP_CLOSE_GOING, or GY_RUDP_CLOSE_APPLICATION and above; `reason` is cut at
  * GY_RUDP_REASON_MAX. */

@@ -14,6 +14,25 @@ struct gy_rudp_window {
     uint64_t bits[GY_RUDP_WINDOW_MESSAGES / 64];
 };
 
+/* One of the two streams of bytes that TLS says; see crypto.c. */
+struct gy_rudp_crypto {
+    uint32_t sent;  /* of what is said, bytes that were sent at least once */
+    uint64_t taken; /* of what the peer says, bytes given to TLS */
+    uint8_t *ahead; /* what came before its turn: GY_RUDP_CRYPTO_AHEAD bytes, and a bit for each */
+    uint32_t waiting;           /* bytes in there */
+    struct gy_rudp_link repeat; /* of the handshake's: pieces */
+};
+
+/* What is to be covered by the next REPAIR. */
+struct gy_rudp_fec_group {
+    uint8_t *sum; /* GY_RUDP_FEC_BYTES */
+    uint64_t first, first_ns;
+    uint32_t mask, count, lengths, bytes; /* bytes: of the longest */
+    bool due;
+};
+
+#define GY_RUDP_RECOVERED_MAX 8
+
 struct gy_rudp_conn {
     enum gy_rudp_state state;
     bool client;
@@ -28,15 +47,34 @@ struct gy_rudp_conn {
     bool has_cookie;
     uint8_t token[GY_RUDP_TOKEN_BYTES]; /* server: what we gave; client: what we were given */
     bool accept_due;
+    bool has_token;
+
+    /* A seal with a handshake. */
+    struct gy_rudp_crypto crypto[2]; /* before it is done, and after */
+    bool confirmed;                  /* the other end has all of the handshake, too */
+    bool done_due, done_acked;       /* DONE is to be sent, and has arrived */
+    uint32_t again;                  /* how often the HELLO came again */
+    uint8_t *early_packet;           /* leaves with every HELLO, the same; NULL: none */
+    size_t early_bytes;
+    bool receiving_early;     /* within `received`: it came early, so it may be a copy */
+    uint32_t key_out, key_in; /* generations */
+    uint64_t key_out_first, key_in_first; /* the lowest number known of each */
+    uint64_t key_packets;                 /* sent in this generation */
+    uint64_t key_forget_ns; /* keys of the generation before are kept until then; 0: gone */
+    bool key_asked;         /* gy_rudp_update_keys() */
+    uint64_t forgeries;
     uint64_t began_ns, hello_ns; /* hello_ns: the next HELLO goes out */
-    uint32_t hellos;
+    uint64_t cookie_ns;          /* the first HELLO with a cookie went out */
+    uint32_t hellos, cookie_hellos;
     uint64_t close_code, close_end_ns;
-    char close_reason[GY_RUDP_REASON_MAX + 1];
+    char close_reason[2 * GY_RUDP_REASON_MAX]; /* of which the peer is told the beginning */
     bool close_due, closed_by_peer;
+    bool close_half;      /* said at the level HANDSHAKE, to be said at APPLICATION */
     uint32_t close_asked; /* packets since the last CLOSE */
 
     /* Sending: packets by number in a ring, all below `unacked` done with. */
     struct gy_rudp_packet *packets;
+    struct gy_rudp_flight *flights; /* of each packet, where the congestion control wants them */
     uint64_t number, unacked, largest_acked;
     uint64_t lost_low, lost_high; /* what is in the ring and taken for lost lies between */
     uint64_t random;
@@ -58,6 +96,14 @@ struct gy_rudp_conn {
     struct gy_rudp_channel *channels;
     struct gy_rudp_link active[GY_RUDP_PRIORITIES];
     uint64_t credit, credit_used;
+
+    /* Forward error correction: what we send, and what has arrived lately (NULL: the peer sends no
+     * REPAIRs), and numbers that the peer is to be told to have been recovered. */
+    struct gy_rudp_fec_group fec;
+    struct gy_rudp_fec_kept *kept;
+    uint64_t recovered[GY_RUDP_RECOVERED_MAX];
+    uint32_t recovered_count;
+    bool recovering;
 
     /* The peer's address: another one that is being looked at, and what the other end asks. */
     uint64_t path_where; /* 0: none was seen */

@@ -11,10 +11,11 @@ static void none_seal(void *keys, uint64_t number, const uint8_t *header, size_t
     (void)keys, (void)number, (void)header, (void)header_bytes, (void)body, (void)bytes;
 }
 
-static bool none_open(void *keys, uint64_t number, const uint8_t *header, size_t header_bytes,
-                      uint8_t *body, size_t bytes)
+static bool none_open(void *keys, uint32_t generation, uint64_t number, const uint8_t *header,
+                      size_t header_bytes, uint8_t *body, size_t bytes)
 {
-    (void)keys, (void)number, (void)header, (void)header_bytes, (void)body, (void)bytes;
+    (void)generation, (void)keys, (void)number, (void)header, (void)header_bytes, (void)body,
+        (void)bytes;
     return true;
 }
 
@@ -37,10 +38,10 @@ static void check_seal(void *keys, uint64_t number, const uint8_t *header, size_
     gy_writer_u64(&writer, check_of(number, header, header_bytes, body, bytes));
 }
 
-static bool check_open(void *keys, uint64_t number, const uint8_t *header, size_t header_bytes,
-                       uint8_t *body, size_t bytes)
+static bool check_open(void *keys, uint32_t generation, uint64_t number, const uint8_t *header,
+                       size_t header_bytes, uint8_t *body, size_t bytes)
 {
-    (void)keys;
+    (void)keys, (void)generation;
     if (bytes < 8) {
         return false;
     }

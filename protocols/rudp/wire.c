@@ -83,7 +83,7 @@ int gy_rudp_packet_peek(const void *data, size_t bytes, size_t cid_bytes, struct
     }
     if (out->version == 0) {
         out->type = GY_RUDP_PACKET_VERSIONS;
-    } else if (out->version != GY_RUDP_VERSION) {
+    } else if (out->version != GY_RUDP_VERSION && out->version != GY_RUDP_VERSION_PLAIN) {
         out->type = GY_RUDP_PACKET_UNKNOWN;
     } else if (flags < 0x81 || flags > 0x83) {
         return GY_EPROTO;
@@ -112,6 +112,14 @@ static void parameters_read(struct gy_reader *reader, struct gy_rudp_parameters 
     }
 }
 
+static void bytes_read(struct gy_reader *reader, const uint8_t **data, size_t *bytes)
+{
+    uint64_t length = gy_rudp_varint_read(reader);
+    *bytes = length <= gy_reader_left(reader) ? (size_t)length : 0;
+    *data = gy_reader_bytes(reader, *bytes);
+    reader->failed |= *bytes != length;
+}
+
 int gy_rudp_long_read(const void *data, size_t bytes, struct gy_rudp_long *out)
 {
     if (bytes < GY_RUDP_CHECK_BYTES || gy_rudp_packet_peek(data, bytes, 0, out) != 0 ||
@@ -137,18 +145,33 @@ int gy_rudp_long_read(const void *data, size_t bytes, struct gy_rudp_long *out)
             (out->cookie_bytes != 0 && out->cookie_bytes != GY_RUDP_COOKIE_BYTES)) {
             return GY_EPROTO;
         }
-        parameters_read(&reader, &out->parameters);
+        if (out->version == GY_RUDP_VERSION) {
+            bytes_read(&reader, &out->crypto, &out->crypto_bytes);
+            bytes_read(&reader, &out->early, &out->early_bytes);
+        } else {
+            parameters_read(&reader, &out->parameters);
+        }
         break;
     case GY_RUDP_PACKET_RETRY:
         out->cookie_bytes = GY_RUDP_COOKIE_BYTES;
         out->cookie = gy_reader_bytes(&reader, GY_RUDP_COOKIE_BYTES);
         break;
     default:
+        if (out->version == GY_RUDP_VERSION) {
+            bytes_read(&reader, &out->crypto, &out->crypto_bytes);
+            break;
+        }
         out->token = gy_reader_bytes(&reader, GY_RUDP_TOKEN_BYTES);
         parameters_read(&reader, &out->parameters);
         break;
     }
     return reader.failed ? GY_EPROTO : 0;
+}
+
+static void bytes_write(struct gy_writer *writer, const uint8_t *data, size_t bytes)
+{
+    gy_rudp_varint_write(writer, bytes);
+    gy_writer_bytes(writer, data, bytes);
 }
 
 static void parameters_write(struct gy_writer *writer, const struct gy_rudp_parameters *at)
@@ -161,24 +184,66 @@ static void parameters_write(struct gy_writer *writer, const struct gy_rudp_para
     gy_rudp_varint_write(writer, at->datagram_max);
 }
 
+size_t gy_rudp_claims_write(const struct gy_rudp_claims *claims, uint8_t out[GY_RUDP_CLAIMS_MAX])
+{
+    struct gy_writer writer = gy_writer_on(out, GY_RUDP_CLAIMS_MAX);
+    gy_writer_u32(&writer, claims->version);
+    gy_writer_u8(&writer, claims->self.length);
+    gy_writer_bytes(&writer, claims->self.bytes, claims->self.length);
+    gy_writer_u8(&writer, claims->peer.length);
+    gy_writer_bytes(&writer, claims->peer.bytes, claims->peer.length);
+    gy_writer_u8(&writer, claims->has_token ? GY_RUDP_TOKEN_BYTES : 0);
+    gy_writer_bytes(&writer, claims->token, claims->has_token ? GY_RUDP_TOKEN_BYTES : 0);
+    parameters_write(&writer, &claims->parameters);
+    gy_assert(!writer.failed);
+    return gy_writer_length(&writer);
+}
+
+int gy_rudp_claims_read(const uint8_t *data, size_t bytes, struct gy_rudp_claims *claims)
+{
+    struct gy_reader reader = gy_reader_on(data, bytes);
+    memset(claims, 0, sizeof *claims);
+    claims->version = gy_reader_u32(&reader);
+    cid_read(&reader, &claims->self);
+    cid_read(&reader, &claims->peer);
+    uint8_t token_bytes = gy_reader_u8(&reader);
+    if (token_bytes != 0) {
+        const uint8_t *token = gy_reader_bytes(&reader, GY_RUDP_TOKEN_BYTES);
+        if (token == NULL || token_bytes != GY_RUDP_TOKEN_BYTES) {
+            return GY_EPROTO;
+        }
+        memcpy(claims->token, token, GY_RUDP_TOKEN_BYTES);
+        claims->has_token = true;
+    }
+    parameters_read(&reader, &claims->parameters);
+    return reader.failed ? GY_EPROTO : 0;
+}
+
 int gy_rudp_long_write(const struct gy_rudp_long *packet, void *out, size_t room)
 {
     struct gy_writer writer = gy_writer_on(out, room);
+    bool sealed = packet->version == GY_RUDP_VERSION;
     gy_assert(packet->type <= GY_RUDP_PACKET_ACCEPT);
+    gy_assert(sealed || packet->version == GY_RUDP_VERSION_PLAIN);
     gy_writer_u8(&writer, (uint8_t)(0x80 | packet->type));
-    gy_writer_u32(&writer, packet->type == GY_RUDP_PACKET_VERSIONS ? 0 : GY_RUDP_VERSION);
+    gy_writer_u32(&writer, packet->type == GY_RUDP_PACKET_VERSIONS ? 0 : packet->version);
     gy_writer_u8(&writer, packet->to.length);
     gy_writer_bytes(&writer, packet->to.bytes, packet->to.length);
     gy_writer_u8(&writer, packet->from.length);
     gy_writer_bytes(&writer, packet->from.bytes, packet->from.length);
     switch (packet->type) {
     case GY_RUDP_PACKET_VERSIONS:
-        gy_writer_u32(&writer, GY_RUDP_VERSION);
+        gy_writer_u32(&writer, packet->version);
         break;
     case GY_RUDP_PACKET_HELLO:
         gy_writer_u8(&writer, (uint8_t)packet->cookie_bytes);
         gy_writer_bytes(&writer, packet->cookie, packet->cookie_bytes);
-        parameters_write(&writer, &packet->parameters);
+        if (sealed) {
+            bytes_write(&writer, packet->crypto, packet->crypto_bytes);
+            bytes_write(&writer, packet->early, packet->early_bytes);
+        } else {
+            parameters_write(&writer, &packet->parameters);
+        }
         while (!writer.failed &&
                gy_writer_length(&writer) < GY_RUDP_HELLO_BYTES - GY_RUDP_CHECK_BYTES) {
             gy_writer_u8(&writer, 0);
@@ -188,6 +253,10 @@ int gy_rudp_long_write(const struct gy_rudp_long *packet, void *out, size_t room
         gy_writer_bytes(&writer, packet->cookie, GY_RUDP_COOKIE_BYTES);
         break;
     default:
+        if (sealed) {
+            bytes_write(&writer, packet->crypto, packet->crypto_bytes);
+            break;
+        }
         gy_writer_bytes(&writer, packet->token, GY_RUDP_TOKEN_BYTES);
         parameters_write(&writer, &packet->parameters);
         break;
@@ -263,6 +332,23 @@ static int skip_read(struct gy_reader *reader, struct gy_rudp_frame *frame)
                : 1;
 }
 
+static int repair_read(struct gy_reader *reader, struct gy_rudp_frame *frame)
+{
+    frame->repair.first = gy_rudp_varint_read(reader);
+    uint64_t mask = gy_rudp_varint_read(reader);
+    uint64_t lengths = gy_rudp_varint_read(reader);
+    uint64_t length = gy_rudp_varint_read(reader);
+    if (reader->failed || mask >> (GY_RUDP_FEC_SPAN - 1) != 0 || length < 4 ||
+        length > GY_RUDP_FEC_BYTES || lengths > 2047 || length > gy_reader_left(reader)) {
+        return GY_EPROTO;
+    }
+    frame->repair.mask = (uint32_t)mask;
+    frame->repair.lengths = (uint32_t)lengths;
+    frame->repair.data = gy_reader_bytes(reader, (size_t)length);
+    frame->repair.length = (size_t)length;
+    return 1;
+}
+
 int gy_rudp_frame_read(struct gy_reader *reader, struct gy_rudp_frame *frame)
 {
     if (gy_reader_left(reader) == 0) {
@@ -273,6 +359,7 @@ int gy_rudp_frame_read(struct gy_reader *reader, struct gy_rudp_frame *frame)
     switch (type) {
     case GY_RUDP_FRAME_PADDING:
     case GY_RUDP_FRAME_PING:
+    case GY_RUDP_FRAME_DONE:
         return 1;
     case GY_RUDP_FRAME_ACK:
         return ack_read(reader, &frame->ack);
@@ -286,10 +373,19 @@ int gy_rudp_frame_read(struct gy_reader *reader, struct gy_rudp_frame *frame)
         return reader->failed ? GY_EPROTO : 1;
     case GY_RUDP_FRAME_SKIP:
         return skip_read(reader, frame);
+    case GY_RUDP_FRAME_REPAIR:
+        return repair_read(reader, frame);
+    case GY_RUDP_FRAME_RECOVERED:
+        frame->recovered = gy_rudp_varint_read(reader);
+        return reader->failed ? GY_EPROTO : 1;
     case GY_RUDP_FRAME_CHALLENGE:
     case GY_RUDP_FRAME_RESPONSE:
         frame->proof = gy_reader_u64(reader);
         return reader->failed ? GY_EPROTO : 1;
+    case GY_RUDP_FRAME_CRYPTO:
+        frame->crypto.offset = gy_rudp_varint_read(reader);
+        bytes_read(reader, &frame->crypto.data, &frame->crypto.length);
+        return reader->failed || frame->crypto.length == 0 ? GY_EPROTO : 1;
     default:
         if (type >> 4 != 1) {
             return GY_EPROTO;
@@ -382,13 +478,33 @@ bool gy_rudp_frame_write(struct gy_writer *writer, const struct gy_rudp_frame *f
         gy_rudp_varint_write(writer, frame->skip.id);
         gy_rudp_varint_write(writer, frame->skip.total);
         break;
+    case GY_RUDP_FRAME_REPAIR:
+        gy_assert(frame->repair.length >= 4 && frame->repair.length <= GY_RUDP_FEC_BYTES);
+        gy_writer_u8(writer, GY_RUDP_FRAME_REPAIR);
+        gy_rudp_varint_write(writer, frame->repair.first);
+        gy_rudp_varint_write(writer, frame->repair.mask);
+        gy_rudp_varint_write(writer, frame->repair.lengths);
+        gy_rudp_varint_write(writer, frame->repair.length);
+        gy_writer_bytes(writer, frame->repair.data, frame->repair.length);
+        break;
+    case GY_RUDP_FRAME_RECOVERED:
+        gy_writer_u8(writer, GY_RUDP_FRAME_RECOVERED);
+        gy_rudp_varint_write(writer, frame->recovered);
+        break;
     case GY_RUDP_FRAME_CHALLENGE:
     case GY_RUDP_FRAME_RESPONSE:
         gy_writer_u8(writer, (uint8_t)frame->type);
         gy_writer_u64(writer, frame->proof);
         break;
+    case GY_RUDP_FRAME_CRYPTO:
+        gy_assert(frame->crypto.length > 0);
+        gy_writer_u8(writer, GY_RUDP_FRAME_CRYPTO);
+        gy_rudp_varint_write(writer, frame->crypto.offset);
+        bytes_write(writer, frame->crypto.data, frame->crypto.length);
+        break;
     default:
-        gy_assert(frame->type == GY_RUDP_FRAME_PADDING || frame->type == GY_RUDP_FRAME_PING);
+        gy_assert(frame->type == GY_RUDP_FRAME_PADDING || frame->type == GY_RUDP_FRAME_PING ||
+                  frame->type == GY_RUDP_FRAME_DONE);
         gy_writer_u8(writer, (uint8_t)frame->type);
         break;
     }

@@ -10,7 +10,9 @@
 
 #include "../../core/cursor.h"
 
-#define GY_RUDP_VERSION 0x67790001u
+/* The version says whether packets are encrypted: neither end takes the other one for its own. */
+#define GY_RUDP_VERSION       0x67790002u
+#define GY_RUDP_VERSION_PLAIN 0x67790001u
 
 /* A connection id, 0 to 8 bytes. */
 #define GY_RUDP_CID_MAX 8
@@ -24,12 +26,21 @@
 #define GY_RUDP_REASON_MAX    128
 #define GY_RUDP_UNIT          64u /* the offset of a message's piece is a multiple of it */
 #define GY_RUDP_MESSAGE_LIMIT (16u << 20)
-#define GY_RUDP_VARINT_MAX    ((UINT64_C(1) << 62) - 1)
+/* Forward error correction: the longest frames of one packet that a REPAIR covers, and how far
+ * apart the numbers of the packets that it covers are at most. */
+#define GY_RUDP_FEC_BYTES  1500u
+#define GY_RUDP_FEC_SPAN   32u
+#define GY_RUDP_VARINT_MAX ((UINT64_C(1) << 62) - 1)
 
 struct gy_rudp_cid {
     uint8_t bytes[GY_RUDP_CID_MAX];
     uint8_t length;
 };
+
+static inline bool gy_rudp_cid_equal(const struct gy_rudp_cid *a, const struct gy_rudp_cid *b)
+{
+    return a->length == b->length && memcmp(a->bytes, b->bytes, a->length) == 0;
+}
 
 enum gy_rudp_packet_type {
     GY_RUDP_PACKET_VERSIONS, /* long form, version 0 */
@@ -51,15 +62,33 @@ struct gy_rudp_parameters {
 
 struct gy_rudp_long {
     enum gy_rudp_packet_type type;
-    uint32_t version;
+    uint32_t version; /* GY_RUDP_VERSION or GY_RUDP_VERSION_PLAIN; 0 of VERSIONS; any of UNKNOWN */
     struct gy_rudp_cid to, from;
     const uint8_t *cookie; /* HELLO: 0 or 16 bytes; RETRY: 16 */
     size_t cookie_bytes;
-    const uint8_t *token; /* ACCEPT: 16 bytes */
-    struct gy_rudp_parameters parameters;
+    const uint8_t *token;                 /* ACCEPT: 16 bytes */
+    struct gy_rudp_parameters parameters; /* HELLO, ACCEPT of PLAIN */
+    /* HELLO, ACCEPT of VERSION: what TLS says, and, HELLO, a packet of the level EARLY, if any. */
+    const uint8_t *crypto, *early;
+    size_t crypto_bytes, early_bytes;
     const uint8_t *versions; /* VERSIONS: four bytes each */
     size_t version_count;
 };
+
+/* What a short packet is under, in bits 4 and 5 of byte 0; always 0 in the version PLAIN. */
+enum gy_rudp_level {
+    GY_RUDP_APPLICATION,
+    GY_RUDP_EARLY,     /* only within a HELLO */
+    GY_RUDP_HANDSHAKE, /* what TLS says from EncryptedExtensions on */
+    GY_RUDP_CLEAR,     /* no packet: what HELLO and ACCEPT carry */
+};
+#define GY_RUDP_LEVELS    4
+#define GY_RUDP_KEY_PHASE 0x04 /* of byte 0, under header protection */
+
+static inline enum gy_rudp_level gy_rudp_level_of(uint8_t flags)
+{
+    return (enum gy_rudp_level)(flags >> 4 & 3);
+}
 
 enum gy_rudp_frame_type {
     GY_RUDP_FRAME_PADDING = 0x00,
@@ -70,6 +99,10 @@ enum gy_rudp_frame_type {
     GY_RUDP_FRAME_SKIP = 0x05,
     GY_RUDP_FRAME_CHALLENGE = 0x06,
     GY_RUDP_FRAME_RESPONSE = 0x07,
+    GY_RUDP_FRAME_CRYPTO = 0x08,
+    GY_RUDP_FRAME_DONE = 0x09,
+    GY_RUDP_FRAME_REPAIR = 0x0c,
+    GY_RUDP_FRAME_RECOVERED = 0x0d,
     GY_RUDP_FRAME_MESSAGE = 0x10, /* to 0x1f */
 };
 #define GY_RUDP_MESSAGE_PART 0x04 /* total length and offset are there */
@@ -102,8 +135,21 @@ struct gy_rudp_frame {
             const uint8_t *reason;
             size_t reason_bytes;
         } close;
-        uint64_t credit; /* bytes of reliable messages since the beginning */
-        uint64_t proof;  /* CHALLENGE and RESPONSE: random, and the same sent back */
+        uint64_t credit;    /* bytes of reliable messages since the beginning */
+        uint64_t recovered; /* a packet's number */
+        struct {
+            uint64_t first;   /* number of the first packet covered */
+            uint32_t mask;    /* bit i: first + 1 + i is covered too */
+            uint32_t lengths; /* of the covered packets' frames, by XOR */
+            const uint8_t *data;
+            size_t length;
+        } repair;
+        uint64_t proof; /* CHALLENGE and RESPONSE: random, and the same sent back */
+        struct {
+            uint64_t offset; /* in what TLS says at the packet's level */
+            const uint8_t *data;
+            size_t length;
+        } crypto;
         struct {
             enum gy_rudp_guarantee guarantee; /* UNORDERED or ORDERED */
             uint8_t channel;
@@ -148,12 +194,30 @@ void gy_rudp_varint_write(struct gy_writer *writer, uint64_t value);
 unsigned gy_rudp_number_bytes(uint64_t number, uint64_t acked);
 uint64_t gy_rudp_number_expand(uint64_t expected, uint32_t truncated, unsigned bytes);
 
+/* What TLS carries for each end, in the extension of RFC 9001 §8.2, so that nobody in between can
+ * change it: what the long packets of PLAIN say in the clear, and the connection ids once more. */
+struct gy_rudp_claims {
+    uint32_t version;
+    struct gy_rudp_cid self, peer; /* peer: the server's only; a client does not know it yet */
+    uint8_t token[GY_RUDP_TOKEN_BYTES];
+    bool has_token; /* the server's */
+    struct gy_rudp_parameters parameters;
+};
+
+#define GY_RUDP_CLAIMS_MAX 96
+
+size_t gy_rudp_claims_write(const struct gy_rudp_claims *claims, uint8_t out[GY_RUDP_CLAIMS_MAX]);
+int gy_rudp_claims_read(const uint8_t *data, size_t bytes, struct gy_rudp_claims *claims);
+
 /* Where a packet is to go: its type and, for SHORT, `to` of `cid_bytes` bytes (what the receiver
  * gives out). 0, or GY_EPROTO for what is no packet of any version. Reads no more than that. */
 int gy_rudp_packet_peek(const void *data, size_t bytes, size_t cid_bytes, struct gy_rudp_long *out);
 
+/* A long packet's fields are read from, and written to, what `version` says; both versions are read
+ * here, and whose it is, is for the caller to see. */
+
 /* Reads a long packet whole, its check included. GY_EPROTO for anything else than README.md says,
- * SHORT packets and versions that are not ours included. */
+ * SHORT packets and versions that are neither of ours included. */
 int gy_rudp_long_read(const void *data, size_t bytes, struct gy_rudp_long *out);
 
 /* Writes one; HELLO is padded to GY_RUDP_HELLO_BYTES. The bytes written, or GY_ENOBUFS. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/address.h"
+#include "protocols/dns/name.h"
 #include "servers/dns/dns_kind.h"
 #include "servers/plan.h"
 #include "servers/serve.h"
@@ -63,6 +64,29 @@ static int take_tls_address(struct gy_dns_flags *flags, const char *value, struc
     return 1;
 }
 
+static int take_zone(struct gy_dns_flags *flags, const char *value, struct gy_error *error)
+{
+    uint8_t name[GY_DNS_NAME_MAX];
+    const char *why = NULL;
+    const char *equals = strchr(value, '=');
+    if (flags->zone_count == GY_DNS_FLAG_ZONES_MAX) {
+        return gy_error_set(error, GY_EINVAL, "--zone %s: more than %d; a file has room for more",
+                            value, GY_DNS_FLAG_ZONES_MAX);
+    }
+    if (equals == NULL || equals == value || equals[1] == '\0') {
+        return gy_error_set(error, GY_EINVAL,
+                            "--zone %s: write the zone's name, =, and its file: "
+                            "--zone example.com=example.com.zone",
+                            value);
+    }
+    if (gy_dns_name_from_text(value, (size_t)(equals - value), NULL, name, &why) < 0) {
+        return gy_error_set(error, GY_EINVAL, "--zone %s: %.*s is no name of a zone: %s", value,
+                            (int)(equals - value), value, why);
+    }
+    flags->zones[flags->zone_count++] = value;
+    return 1;
+}
+
 /* 1: taken; 0: not one of these; negative: GY_EINVAL. */
 static int own_flag(struct gy_dns_flags *flags, int argc, char **argv, int *index,
                     struct gy_error *error)
@@ -90,12 +114,7 @@ static int own_flag(struct gy_dns_flags *flags, int argc, char **argv, int *inde
     if (which == 2) {
         return take_tls_address(flags, value, error);
     }
-    if (flags->zone_count == GY_DNS_FLAG_ZONES_MAX) {
-        return gy_error_set(error, GY_EINVAL, "--zone %s: more than %d; a file has room for more",
-                            value, GY_DNS_FLAG_ZONES_MAX);
-    }
-    flags->zones[flags->zone_count++] = value;
-    return 1;
+    return take_zone(flags, value, error);
 }
 
 /* -1: go on; otherwise the exit status. */

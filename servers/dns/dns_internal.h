@@ -34,6 +34,8 @@ struct gy_dns_worker {
     struct gy_message *inlet_messages;
     _Atomic uint64_t generation; /* of the set that it is at */
     uint32_t limited;            /* queries that were over the rate limit */
+    uint32_t clock_s;            /* seconds since 1970, as dns_clock read them last */
+    uint64_t clock_ms;           /* at this time of the loop */
     uint8_t *answers;            /* ANSWER_STRIDE each; two bytes of length, then it */
     uint8_t *gather;
 };
@@ -55,6 +57,16 @@ static inline uint8_t *dns_answer_at(const struct gy_dns_worker *worker, uint32_
 /* Fills what a query says of its client; `now` is for cookies. */
 void dns_query_from(struct gy_dns_query *query, const struct gy_address *peer, uint32_t now);
 uint32_t dns_now(void);
+
+/* The same for each query: the clock is read when the loop's has moved. */
+static inline uint32_t dns_clock(struct gy_dns_worker *worker, const struct gy_worker *core)
+{
+    if (worker->clock_ms != core->now_ms) {
+        worker->clock_ms = core->now_ms;
+        worker->clock_s = dns_now();
+    }
+    return worker->clock_s;
+}
 
 /* ---- dns_special.c: what takes more than zones ---- */
 

@@ -7,11 +7,12 @@
  * its own, so that no worker ever waits for it.
  *
  * Secondary zones. Its primaries are asked for a zone's serial when its SOA record says so
- * (refresh, and retry after a failure), and when one of them sent NOTIFY; where theirs is newer the
- * zone is fetched (AXFR, over the same connection), checked, kept on disk, and handed to the
- * workers. Its file's modification is when it was last known to be right; past `expire` it is
- * answered for by SERVFAIL until it comes again. At most GY_DNS_FETCHES_MAX are under way at a
- * time.
+ * (refresh, and retry after a failure), and when one of them sent NOTIFY; where theirs is newer
+ * what has changed is fetched over the same connection (IXFR; the whole zone by AXFR where none is
+ * there, or the differences are of no use), the new version is laid out beside the old one,
+ * checked, kept on disk, and handed to the workers. Its file's modification is when it was last
+ * known to be right; past `expire` it is answered for by SERVFAIL until it comes again. At most
+ * GY_DNS_FETCHES_MAX are under way at a time.
  *
  * NOTIFY (RFC 1996) to the secondaries of zones whose serial is new: up to GY_DNS_NOTE_TRIES times,
  * each wait twice the last, at most GY_DNS_NOTES_ACTIVE at a time.

@@ -201,11 +201,15 @@ int gy_dns_policy_take(struct gy_dns_policy *policy, const struct gy_config_dire
     if (strcmp(directive->key, "allow-transfer") == 0) {
         return take_rule(policy, directive, error);
     }
-    return strcmp(directive->key, "notify") == 0
-               ? take_peer(policy->targets, &policy->target_count, GY_DNS_TARGETS_MAX, directive,
-                           error)
-               : take_peer(policy->primaries, &policy->primary_count, GY_DNS_PRIMARIES_MAX,
-                           directive, error);
+    if (strcmp(directive->key, "primary") == 0) {
+        return take_peer(policy->primaries, &policy->primary_count, GY_DNS_PRIMARIES_MAX, directive,
+                         error);
+    }
+    policy->targets_given = true;
+    if (directive->value_count == 1 && strcmp(directive->values[0], "none") == 0) {
+        return 0;
+    }
+    return take_peer(policy->targets, &policy->target_count, GY_DNS_TARGETS_MAX, directive, error);
 }
 
 static int settle_key(struct gy_dns_key_name *name, const struct gy_dns_keys *keys,

@@ -6,9 +6,14 @@
  * Who may do what with a zone, and by which keys:
  *
  *     key NAME ALGORITHM FILE;                     a TSIG key; the secret, in base64, is in FILE
+ *
  *     allow-transfer 192.0.2.0/24 ... [key NAME];  who may transfer: from one of the addresses
- * (none given: any), and, where a key is named, by it notify 192.0.2.2[:53] [key NAME]; who is told
- * of a new serial primary 192.0.2.1[:53] [key NAME];           where a secondary zone comes from
+ *                                                  (none given: any), and, where a key is named,
+ *                                                  by it
+ *
+ *     notify 192.0.2.2[:53] [key NAME];            who is told of a new serial; or: none
+ *
+ *     primary 192.0.2.1[:53] [key NAME];           where a secondary zone comes from
  *
  * Each may be repeated; one rule that fits is enough. A zone's own block replaces, key by key, what
  * the server says for all of its zones. Secrets are never written to a log or an error.
@@ -58,7 +63,8 @@ struct gy_dns_peer {
 
 struct gy_dns_policy {
     uint32_t rule_count, target_count, primary_count;
-    bool rules_given; /* "allow-transfer none": rules, but none */
+    bool rules_given;   /* "allow-transfer none": rules, but none */
+    bool targets_given; /* "notify none" */
     struct gy_dns_rule rules[GY_DNS_RULES_MAX];
     struct gy_dns_peer targets[GY_DNS_TARGETS_MAX];
     struct gy_dns_peer primaries[GY_DNS_PRIMARIES_MAX];

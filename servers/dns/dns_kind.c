@@ -24,6 +24,8 @@
 #define IDLE_MAX        3600000
 #define TRANSFERS_MAX   1024
 #define CONNECTIONS_MAX 1000000
+#define JOURNAL_BYTES   ((uint64_t)16 << 20)
+#define JOURNAL_MAX     ((uint64_t)4 << 30)
 #define TCP_ENTRIES     65536
 
 struct server {
@@ -60,12 +62,7 @@ int gy_dns_kind_flags(void *context, const struct gy_dns_flags *flags, struct gy
         const char *given = flags->zones[i];
         const char *equals = strchr(given, '=');
         struct gy_error why = {0};
-        if (equals == NULL || equals == given || equals[1] == '\0') {
-            return gy_error_set(error, GY_EINVAL,
-                                "--zone %s: write the zone's name, =, and its file: "
-                                "--zone example.com=example.com.zone",
-                                given);
-        }
+        gy_assert(equals != NULL); /* as the command has seen */
         int code =
             gy_dns_list_add(&server->list, given, (size_t)(equals - given), equals + 1, NULL, &why);
         if (code != 0) {
@@ -169,6 +166,13 @@ static int take_transfers(void *context, const struct gy_config_directive *direc
     return code;
 }
 
+static int take_journal(void *context, const struct gy_config_directive *directive,
+                        struct gy_error *error)
+{
+    struct server *server = context;
+    return gy_config_bytes(directive, 0, 0, JOURNAL_MAX, &server->list.journal_bytes, error);
+}
+
 static int take_query_log(void *context, const struct gy_config_directive *directive,
                           struct gy_error *error)
 {
@@ -180,11 +184,13 @@ static int take_query_log(void *context, const struct gy_config_directive *direc
 
 static const struct gy_config_key keys[] = {
     {"zone", 2, 2, GY_CONFIG_EITHER, false, take_list, "NAME FILE"},
+    {"zones", 1, 1, GY_CONFIG_EITHER, false, take_list, "FOLDER"},
     {"secondary", 2, 2, GY_CONFIG_BLOCK, false, take_list, "NAME FILE"},
     {"key", 3, 3, GY_CONFIG_PLAIN, false, take_list, "NAME ALGORITHM FILE"},
     {"allow-transfer", 1, GY_CONFIG_VALUES_MAX, GY_CONFIG_PLAIN, false, take_list,
      "192.0.2.0/24... [key NAME]"},
     {"notify", 1, 3, GY_CONFIG_PLAIN, false, take_list, "ADDRESS [key NAME]"},
+    {"journal", 1, 1, GY_CONFIG_PLAIN, true, take_journal, "16m"},
     {"transfers", 1, 1, GY_CONFIG_PLAIN, true, take_transfers, "N"},
     {"connections-per-address", 1, 1, GY_CONFIG_PLAIN, true, take_connections, "N"},
     {"query-log", 1, 1, GY_CONFIG_PLAIN, true, take_query_log, "FILE"},
@@ -228,6 +234,7 @@ static int dns_begin(void *context, void *owner)
     pthread_mutex_init(&server->lock, NULL);
     server->dns.answers.udp_bytes = GY_DNS_UDP_USUAL;
     server->dns.answers.sha1 = sha1;
+    server->list.journal_bytes = JOURNAL_BYTES;
     gy_dns_limit_defaults(&server->limit);
     server->tcp =
         (struct gy_visitors_options){.entries = TCP_ENTRIES, .v4_bits = 32, .v6_bits = 64};
@@ -255,7 +262,8 @@ static int dns_open(void *context, const struct gy_server_setup *setup, struct g
     struct server *server = context;
     if (server->list.count == 0) {
         return gy_error_set(error, GY_EINVAL, "the server %s has no zone to answer for; %s",
-                            setup->name, "write zone NAME FILE; or --zone NAME=FILE");
+                            setup->name,
+                            "write zone NAME FILE; or zones FOLDER; or --zone NAME=FILE");
     }
     if (!cookie_secret_made) {
         int code = random_bytes(cookie_secret, sizeof cookie_secret, error);
@@ -321,6 +329,8 @@ static int dns_prepare(void *context, struct gy_error *error)
     server->dns.catalog = &server->list.catalog;
     server->dns.keys = &server->list.keys;
     server->dns.hmac = &gy_dns_hmac_wolfcrypt;
+    uint32_t idle_ms = server->dns.idle_ms != 0 ? server->dns.idle_ms : GY_DNS_SERVER_IDLE_MS;
+    answers->keepalive = (uint16_t)(idle_ms / 100); /* RFC 7828 §3.1: a tenth of a second */
     answers->secrets = 1;
     memcpy(answers->secret[0], cookie_secret, sizeof cookie_secret);
     code = gy_dns_server_open(&server->dns, server->workers, server->counts);

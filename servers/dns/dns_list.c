@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "servers/dns/dns_list.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,9 +11,11 @@
 #include <unistd.h>
 
 #include "core/log.h"
+#include "servers/dns/dns_changes.h"
 
 #define ZONES_MAX  100000
 #define MISSES_MAX 1000
+#define SUFFIX     ".zone" /* of the files of a folder that are zones */
 
 static struct gy_dns_list *loaded; /* those that are, the newest first */
 
@@ -66,27 +69,99 @@ static const struct gy_config_key secondary_keys[] = {
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
+/* The policy in a directive's block; NULL: it has none. */
+static int take_block(struct gy_dns_policy **policy, const struct gy_config_directive *directive,
+                      struct gy_error *error)
+{
+    bool secondary = strcmp(directive->key, "secondary") == 0;
+    *policy = NULL;
+    if (!directive->has_block) {
+        return 0;
+    }
+    struct gy_dns_policy *made = calloc(1, sizeof *made);
+    if (made == NULL) {
+        return gy_config_error(directive, error, "out of memory");
+    }
+    int code = gy_config_apply(directive->block, secondary ? secondary_keys : zone_keys,
+                               secondary ? COUNT(secondary_keys) : COUNT(zone_keys), made, error);
+    if (code != 0) {
+        free(made);
+        return code;
+    }
+    *policy = made;
+    return 0;
+}
+
 static int take_zone(struct gy_dns_list *list, const struct gy_config_directive *directive,
                      struct gy_error *error)
 {
     struct gy_error why = {0};
     const char *name = directive->values[0];
-    bool secondary = strcmp(directive->key, "secondary") == 0;
     if (gy_dns_list_add(list, name, strlen(name), directive->values[1], directive, &why) != 0) {
         return gy_config_error(directive, error, "%s", why.message);
     }
     struct gy_dns_listed *zone = &list->zones[list->count - 1];
-    zone->secondary = secondary;
-    if (!directive->has_block) {
-        return 0;
-    }
-    zone->policy = calloc(1, sizeof *zone->policy);
-    if (zone->policy == NULL) {
+    zone->secondary = strcmp(directive->key, "secondary") == 0;
+    int code = take_block(&zone->policy, directive, error);
+    zone->own_policy = zone->policy != NULL;
+    return code;
+}
+
+/* ---- a folder of zones ---- */
+
+static int is_zone_file(const struct dirent *entry)
+{
+    size_t bytes = strlen(entry->d_name);
+    return entry->d_name[0] != '.' && bytes > strlen(SUFFIX) &&
+           strcmp(entry->d_name + bytes - strlen(SUFFIX), SUFFIX) == 0;
+}
+
+/* One file of a folder: its name is the zone's. */
+static int take_file(struct gy_dns_list *list, const struct gy_config_directive *directive,
+                     const char *file, struct gy_error *error)
+{
+    const char *folder = directive->values[0];
+    size_t bytes = strlen(folder) + strlen(file) + 2;
+    struct gy_error why = {0};
+    char *path = malloc(bytes);
+    if (path == NULL) {
         return gy_config_error(directive, error, "out of memory");
     }
-    return gy_config_apply(directive->block, secondary ? secondary_keys : zone_keys,
-                           secondary ? COUNT(secondary_keys) : COUNT(zone_keys), zone->policy,
-                           error);
+    snprintf(path, bytes, "%s/%s", folder, file);
+    if (gy_dns_list_add(list, file, strlen(file) - strlen(SUFFIX), path, directive, &why) != 0) {
+        free(path);
+        return gy_config_error(directive, error, "%.200s: %s", file, why.message);
+    }
+    list->zones[list->count - 1].own_path = path;
+    return 0;
+}
+
+/* All files of a folder, in the order of their names. */
+static int take_folder(struct gy_dns_list *list, const struct gy_config_directive *directive,
+                       struct gy_error *error)
+{
+    struct gy_dns_policy *policy;
+    struct dirent **files = NULL;
+    uint32_t first = list->count;
+    int count = scandir(directive->values[0], &files, is_zone_file, alphasort);
+    if (count < 0) {
+        return gy_config_error(directive, error, "reading the folder %.300s: %s",
+                               directive->values[0], strerror(errno));
+    }
+    int code = take_block(&policy, directive, error);
+    for (int i = 0; i < count; i++) {
+        code = code == 0 ? take_file(list, directive, files[i]->d_name, error) : code;
+        free(files[i]);
+    }
+    free(files);
+    for (uint32_t i = first; i < list->count; i++) {
+        list->zones[i].policy = policy;
+        list->zones[i].own_policy = policy != NULL && i == first;
+    }
+    if (list->count == first) {
+        free(policy);
+    }
+    return code;
 }
 
 int gy_dns_list_take(struct gy_dns_list *list, const struct gy_config_directive *directive,
@@ -94,6 +169,9 @@ int gy_dns_list_take(struct gy_dns_list *list, const struct gy_config_directive 
 {
     if (strcmp(directive->key, "key") == 0) {
         return gy_dns_keys_take(&list->keys, directive, error);
+    }
+    if (strcmp(directive->key, "zones") == 0) {
+        return take_folder(list, directive, error);
     }
     if (strcmp(directive->key, "zone") == 0 || strcmp(directive->key, "secondary") == 0) {
         return take_zone(list, directive, error);
@@ -112,7 +190,7 @@ int gy_dns_list_settle(struct gy_dns_list *list, struct gy_error *error)
             return gy_config_error(zone->at, error,
                                    "it comes from nowhere; write primary ADDRESS; in its block");
         }
-        if (policy == NULL) {
+        if (policy == NULL || !zone->own_policy) {
             continue;
         }
         code = gy_dns_policy_settle(policy, &list->keys, error);
@@ -120,7 +198,7 @@ int gy_dns_list_settle(struct gy_dns_list *list, struct gy_error *error)
             policy->rule_count = usual->rule_count;
             memcpy(policy->rules, usual->rules, sizeof policy->rules);
         }
-        if (policy->target_count == 0) {
+        if (!policy->targets_given) {
             policy->target_count = usual->target_count;
             memcpy(policy->targets, usual->targets, sizeof policy->targets);
         }
@@ -132,6 +210,11 @@ static const struct gy_dns_policy *policy_of(const struct gy_dns_list *list,
                                              const struct gy_dns_listed *zone)
 {
     return zone->policy != NULL ? zone->policy : &list->policy;
+}
+
+uint64_t gy_dns_list_journal(const struct gy_dns_list *list, const struct gy_dns_policy *policy)
+{
+    return policy->rule_count > 0 ? list->journal_bytes : 0;
 }
 
 bool gy_dns_list_needs_keeper(const struct gy_dns_list *list)
@@ -206,8 +289,8 @@ static void tell_read(const struct gy_dns_listed *zone, const struct timespec *b
            (unsigned long long)facts.bytes, (long long)ms, zone->path);
 }
 
-static int load_zone(struct gy_dns_listed *zone, uint64_t seed, struct search *search,
-                     struct gy_error *error)
+static int load_zone(const struct gy_dns_list *list, struct gy_dns_listed *zone, uint64_t seed,
+                     struct search *search, struct gy_error *error)
 {
     struct gy_error why = {0};
     struct timespec before;
@@ -230,6 +313,10 @@ static int load_zone(struct gy_dns_listed *zone, uint64_t seed, struct search *s
         return blame(zone, code, why.message, error);
     }
     zone->changed = old == NULL || serial_of(old) != serial_of(zone->zone);
+    if (old != NULL) {
+        gy_dns_journal_follow(zone->zone, old, NULL,
+                              gy_dns_list_journal(list, policy_of(list, zone)));
+    }
     tell_read(zone, &before);
     return 0;
 }
@@ -241,7 +328,7 @@ int gy_dns_list_load(struct gy_dns_list *list, uint64_t seed, struct gy_error *e
     gy_assert(!list->loaded);
     for (uint32_t i = 0; i < list->count && code == 0; i++) {
         if (!list->zones[i].secondary) {
-            code = load_zone(&list->zones[i], seed, &search, error);
+            code = load_zone(list, &list->zones[i], seed, &search, error);
         }
     }
     list->next = loaded;
@@ -322,7 +409,10 @@ void gy_dns_list_close(struct gy_dns_list *list)
     }
     for (uint32_t i = 0; i < list->count; i++) {
         gy_dns_zone_free(list->zones[i].zone);
-        free(list->zones[i].policy);
+        if (list->zones[i].own_policy) {
+            free(list->zones[i].policy);
+        }
+        free(list->zones[i].own_path);
     }
     free(list->zones);
     list->zones = NULL;

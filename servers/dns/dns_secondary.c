@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "protocols/dns/transfer_in.h"
+#include "servers/dns/dns_changes.h"
 #include "servers/dns/dns_keeper_internal.h"
 
 #define ANSWER_MS     30000 /* between two messages of a primary */
@@ -21,6 +22,7 @@
 #define LAST_RETRY_S  300
 #define REFRESH_MAX_S 2419200             /* four weeks */
 #define BYTES_MAX     ((uint64_t)4 << 30) /* of a zone while it is collected */
+#define CHANGES_BYTES ((uint64_t)1 << 20) /* of differences, or as many as the zone has */
 #define SECOND_MS     1000u
 
 /* A primary being asked. */
@@ -31,7 +33,10 @@ struct fetch {
     struct gy_stream *stream;
     uint32_t primary;
     uint64_t begun_ms;
+    uint16_t asked; /* the type */
+    bool whole;     /* its differences were of no use */
     struct gy_dns_zone_maker *maker;
+    struct gy_dns_changes changes;
     struct gy_dns_transfer_in in;
     uint64_t bytes;
     uint8_t message[GY_DNS_MESSAGE_MAX];
@@ -112,12 +117,21 @@ static void on_expiry(struct gy_timer *timer, uint64_t now_ms)
 
 /* ---- fetches ---- */
 
+/* What has come so far is worth nothing. */
+static void forget(struct fetch *fetch)
+{
+    gy_dns_transfer_in_close(&fetch->in);
+    gy_dns_zone_maker_close(fetch->maker);
+    gy_dns_changes_close(&fetch->changes);
+    fetch->maker = NULL;
+    fetch->bytes = 0;
+}
+
 static void end_fetch(struct fetch *fetch)
 {
     struct secondary *secondary = fetch->secondary;
     gy_timer_disarm(&worker_of(secondary)->wheel, &fetch->next);
-    gy_dns_transfer_in_close(&fetch->in);
-    gy_dns_zone_maker_close(fetch->maker);
+    forget(fetch);
     free(fetch);
     secondary->fetch = NULL;
     secondary->keeper->fetches--;
@@ -127,7 +141,8 @@ static void end_fetch(struct fetch *fetch)
     }
 }
 
-/* This primary is of no use; the next one's turn comes in another turn. */
+/* This primary is of no use, unless it was asked for differences alone: then it is asked for the
+ * whole zone. The next one's turn comes in another turn. */
 static void fail(struct fetch *fetch, const char *why)
 {
     struct secondary *secondary = fetch->secondary;
@@ -136,9 +151,19 @@ static void fail(struct fetch *fetch, const char *why)
         return; /* secondaries_close frees it */
     }
     gy_address_format(&primary_of(fetch)->address, address, sizeof address);
-    gy_log(GY_LOG_WARN, "dns", "zone %s: asking its primary %s: %s", secondary->name, address, why);
-    gy_count(&secondary->keeper->counts->failed, 1);
-    fetch->primary++;
+    if (fetch->asked == GY_DNS_TYPE_IXFR) {
+        gy_log(GY_LOG_INFO, "dns",
+               "zone %s: asking its primary %s for differences: %s; all of it then",
+               secondary->name, address, why);
+        fetch->whole = true;
+    } else {
+        gy_log(GY_LOG_WARN, "dns", "zone %s: asking its primary %s: %s", secondary->name, address,
+               why);
+        gy_count(&secondary->keeper->counts->failed, 1);
+        fetch->primary++;
+        fetch->whole = false;
+    }
+    fetch->asked = 0;
     gy_timer_arm(&worker_of(secondary)->wheel, &fetch->next, worker_of(secondary)->now_ms + 1);
 }
 
@@ -168,10 +193,7 @@ static void on_next(struct gy_timer *timer, uint64_t now_ms)
     const void *bytes = address->any.sa_family == AF_INET ? (const void *)&address->v4.sin_addr
                                                           : (const void *)&address->v6.sin6_addr;
     inet_ntop(address->any.sa_family, bytes, host, sizeof host);
-    gy_dns_transfer_in_close(&fetch->in);
-    gy_dns_zone_maker_close(fetch->maker);
-    fetch->maker = NULL;
-    fetch->bytes = 0;
+    forget(fetch);
     gy_dial_begin(&fetch->dial, &secondary->keeper->connector, host, gy_address_port(address),
                   dialled);
 }
@@ -213,6 +235,30 @@ void secondary_notified(struct secondary *secondary)
 
 /* ---- the conversation ---- */
 
+static int open_maker(struct fetch *fetch, struct gy_error *error)
+{
+    struct secondary *secondary = fetch->secondary;
+    fetch->maker =
+        gy_dns_zone_maker_open(secondary->served->name, secondary->keeper->seed, BYTES_MAX);
+    return fetch->maker != NULL ? 0 : gy_error_set(error, GY_ENOMEM, "out of memory");
+}
+
+static int take_record(void *context, enum gy_dns_change change, const struct gy_dns_record *record,
+                       struct gy_error *error)
+{
+    struct fetch *fetch = context;
+    if (change != GY_DNS_WHOLE) {
+        int code = gy_dns_changes_take(&fetch->changes, change, record);
+        return code == 0 ? 0
+                         : gy_error_set(error, code, "%s",
+                                        code == GY_ELIMIT ? "they are larger than the zone"
+                                                          : "out of memory");
+    }
+    int code = fetch->maker == NULL ? open_maker(fetch, error) : 0;
+    return code == 0 ? gy_dns_zone_add(gy_dns_zone_maker_builder(fetch->maker), record, error)
+                     : code;
+}
+
 /* Asks the primary. 0, or GY_ENOBUFS. */
 static int ask(struct gy_stream *stream, struct fetch *fetch, uint16_t type)
 {
@@ -224,18 +270,15 @@ static int ask(struct gy_stream *stream, struct fetch *fetch, uint16_t type)
         id = (uint16_t)keeper->worker->now_ns;
     }
     gy_dns_transfer_in_close(&fetch->in);
+    fetch->asked = type;
+    fetch->in.record = type == GY_DNS_TYPE_SOA ? NULL : take_record;
+    fetch->in.context = fetch;
     size_t bytes = gy_dns_transfer_in_begin(&fetch->in, fetch->secondary->served->name, type, id,
                                             key, keeper->server->hmac, framed + 2, dns_now());
     framed[0] = (uint8_t)(bytes >> 8);
     framed[1] = (uint8_t)bytes;
     gy_stream_set_deadline(stream, keeper->worker->now_ms + ANSWER_MS);
     return gy_bump_copy(&keeper->worker->bump, &stream->out, framed, (uint32_t)bytes + 2);
-}
-
-static int take_record(void *context, const struct gy_dns_record *record, struct gy_error *error)
-{
-    const struct fetch *fetch = context;
-    return gy_dns_zone_add(gy_dns_zone_maker_builder(fetch->maker), record, error);
 }
 
 /* What is there is right, says the primary: its file is marked as such. */
@@ -253,6 +296,7 @@ static int compare(struct gy_stream *stream, struct fetch *fetch, struct gy_erro
 {
     struct secondary *secondary = fetch->secondary;
     struct gy_dns_zone_facts facts;
+    uint16_t type = GY_DNS_TYPE_AXFR;
     gy_count(&secondary->keeper->counts->checks, 1);
     if (!gy_dns_zone_is_absent(secondary->zone)) {
         gy_dns_zone_facts(secondary->zone, &facts);
@@ -260,28 +304,67 @@ static int compare(struct gy_stream *stream, struct fetch *fetch, struct gy_erro
             confirm(secondary);
             return 1;
         }
+        type = fetch->whole ? GY_DNS_TYPE_AXFR : GY_DNS_TYPE_IXFR;
+        fetch->in.have = facts.serial;
+        fetch->changes.bytes_max = facts.bytes > CHANGES_BYTES ? facts.bytes : CHANGES_BYTES;
     }
-    fetch->maker =
-        gy_dns_zone_maker_open(secondary->served->name, secondary->keeper->seed, BYTES_MAX);
-    if (fetch->maker == NULL) {
-        return gy_error_set(error, GY_ENOMEM, "out of memory");
-    }
-    fetch->in.record = take_record;
-    fetch->in.context = fetch;
-    return ask(stream, fetch, GY_DNS_TYPE_AXFR) == 0
-               ? 0
-               : gy_error_set(error, GY_ENOMEM, "out of memory");
+    return ask(stream, fetch, type) == 0 ? 0 : gy_error_set(error, GY_ENOMEM, "out of memory");
 }
 
-/* The zone is there, whole. */
+static void tell_fetched(const struct fetch *fetch, const struct gy_dns_zone *zone)
+{
+    const struct secondary *secondary = fetch->secondary;
+    struct gy_dns_zone_facts facts;
+    char address[GY_ADDRESS_TEXT_BYTES];
+    gy_dns_zone_facts(zone, &facts);
+    gy_address_format(&primary_of(fetch)->address, address, sizeof address);
+    gy_log(GY_LOG_INFO, "dns",
+           "zone %s serial %u: %llu records %sin %llu bytes fetched from %s in %llu ms",
+           secondary->name, facts.serial,
+           (unsigned long long)(fetch->in.incremental ? fetch->in.records : facts.records),
+           fetch->in.incremental ? "of differences " : "", (unsigned long long)fetch->bytes,
+           address, (unsigned long long)(secondary->keeper->worker->now_ms - fetch->begun_ms));
+}
+
+/* The zone that has come. */
+static int make_zone(struct fetch *fetch, const struct gy_dns_zone **zone, struct gy_error *error)
+{
+    struct secondary *secondary = fetch->secondary;
+    struct gy_dns_zone_facts facts;
+    bool incremental = fetch->in.incremental;
+    if (incremental && gy_dns_zone_is_absent(secondary->zone)) {
+        return gy_error_set(error, GY_EPROTO, "the zone has expired meanwhile");
+    }
+    int code = incremental ? open_maker(fetch, error) : 0;
+    if (code == 0 && incremental) {
+        code = gy_dns_changes_apply(&fetch->changes, secondary->zone, fetch->maker, error);
+    }
+    code = code == 0 ? gy_dns_zone_maker_finish(fetch->maker, zone, error) : code;
+    if (code != 0) {
+        return code;
+    }
+    gy_dns_zone_facts(*zone, &facts);
+    if (facts.serial != fetch->in.serial) {
+        gy_dns_zone_free(*zone);
+        return gy_error_set(error, GY_EPROTO, "what came makes serial %u, not %u", facts.serial,
+                            fetch->in.serial);
+    }
+    gy_dns_journal_follow(*zone, secondary->zone, incremental ? &fetch->changes : NULL,
+                          gy_dns_list_journal(secondary->keeper->list, secondary->served->policy));
+    return 0;
+}
+
+/* All is there. */
 static int finish(struct fetch *fetch, struct gy_error *error)
 {
     struct secondary *secondary = fetch->secondary;
     const struct gy_dns_zone *zone;
-    struct gy_dns_zone_facts facts;
     struct gy_error why = {0};
-    char address[GY_ADDRESS_TEXT_BYTES];
-    int code = gy_dns_zone_maker_finish(fetch->maker, &zone, error);
+    if (fetch->in.current) {
+        confirm(secondary);
+        return 1;
+    }
+    int code = make_zone(fetch, &zone, error);
     if (code != 0) {
         return code;
     }
@@ -289,15 +372,9 @@ static int finish(struct fetch *fetch, struct gy_error *error)
         gy_log(GY_LOG_ERROR, "dns", "zone %s: %s; a restart fetches it anew", secondary->name,
                why.message);
     }
-    gy_dns_zone_facts(zone, &facts);
-    gy_address_format(&primary_of(fetch)->address, address, sizeof address);
-    gy_log(GY_LOG_INFO, "dns",
-           "zone %s serial %u: %llu records in %llu bytes fetched from %s "
-           "in %llu ms",
-           secondary->name, facts.serial, (unsigned long long)facts.records,
-           (unsigned long long)fetch->bytes, address,
-           (unsigned long long)(secondary->keeper->worker->now_ms - fetch->begun_ms));
+    tell_fetched(fetch, zone);
     gy_count(&secondary->keeper->counts->fetched, 1);
+    gy_count(&secondary->keeper->counts->differences, fetch->in.incremental);
     put_zone(secondary, zone);
     is_right(secondary, 0);
     notes_add(secondary->keeper, secondary->served);
@@ -312,7 +389,7 @@ static int take_message(struct gy_stream *stream, struct fetch *fetch, size_t by
     if (code <= 0) {
         return code;
     }
-    return fetch->maker == NULL ? compare(stream, fetch, error) : finish(fetch, error);
+    return fetch->asked == GY_DNS_TYPE_SOA ? compare(stream, fetch, error) : finish(fetch, error);
 }
 
 static uint32_t on_open(struct gy_stream *stream)
@@ -466,8 +543,7 @@ void secondaries_close(struct gy_dns_keeper *keeper)
     for (uint32_t i = 0; i < keeper->secondary_count; i++) {
         struct secondary *secondary = &keeper->secondaries[i];
         if (secondary->fetch != NULL) {
-            gy_dns_transfer_in_close(&secondary->fetch->in);
-            gy_dns_zone_maker_close(secondary->fetch->maker);
+            forget(secondary->fetch);
             free(secondary->fetch);
         }
         gy_dns_zone_free(secondary->zone);

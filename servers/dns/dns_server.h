@@ -13,8 +13,9 @@
  * it at once. When the process is replaced, a connection is served until it is quiet, so that a
  * reload costs no query, and three seconds at most.
  *
- * Zones are sent to those who may have them (AXFR, over TCP, signed where the request was): a piece
- * in each turn, as the connection takes it, from the zone as it was when the transfer began. What
+ * Zones, or how they have changed, are sent to those who may have them (AXFR and IXFR, over TCP,
+ * signed where the request was): a piece in each turn, as the connection takes it, from the zone as
+ * it was when the transfer began. What
  * was sent before it on the connection is answered before it, what comes behind, after it.
  *
  * Nothing here is larger than it was asked to be: over UDP never more than `udp_bytes`.
@@ -28,6 +29,7 @@
 
 #define GY_DNS_SERVER_WORKERS_MAX 1024
 #define GY_DNS_SERVER_UDP_MAX     4096
+#define GY_DNS_SERVER_IDLE_MS     10000 /* of TCP, where nothing else is said */
 
 /* Types that are counted by name: X(member, name). */
 #define GY_DNS_COUNTED_TYPES(X)                                                                    \
@@ -65,10 +67,11 @@
 
 /* What the keeper counted; kept beside the first worker's, and written by the keeper alone. */
 struct gy_dns_keeper_counts {
-    _Atomic uint64_t checks;  /* of a primary's serial */
-    _Atomic uint64_t fetched; /* zones, whole */
-    _Atomic uint64_t failed;  /* checks and fetches */
-    _Atomic uint64_t expired; /* zones that became so */
+    _Atomic uint64_t checks;      /* of a primary's serial */
+    _Atomic uint64_t fetched;     /* zones, to the end */
+    _Atomic uint64_t differences; /* of them, by IXFR */
+    _Atomic uint64_t failed;      /* checks and fetches */
+    _Atomic uint64_t expired;     /* zones that became so */
     _Atomic uint64_t notifies_sent;
     _Atomic uint64_t notifies_failed; /* given up after all tries */
 } __attribute__((aligned(64)));
@@ -94,7 +97,8 @@ struct gy_dns_counts {
     _Atomic uint64_t lost;      /* answers for which there was no memory */
     _Atomic uint64_t transfers_refused;
     _Atomic uint64_t transfers_begun;
-    _Atomic uint64_t transfers_sent;   /* whole */
+    _Atomic uint64_t transfers_sent;   /* to the end */
+    _Atomic uint64_t differences_sent; /* of them, differences alone */
     _Atomic uint64_t signatures_right; /* queries signed by a key of ours */
     _Atomic uint64_t signatures_wrong; /* by none of ours, wrongly, or at another time */
     _Atomic uint64_t notifies_taken;
@@ -124,7 +128,7 @@ struct gy_dns_server {
     struct gy_access_log *query_log;      /* a line for each query; NULL: none */
     struct gy_visitors *tcp_visitors;     /* connections of one address; NULL: any number */
     struct gy_datagram_options datagrams; /* gso, gro and modes; the rest is filled in */
-    uint32_t idle_ms;                     /* of TCP; 0: 10 s */
+    uint32_t idle_ms;                     /* of TCP; 0: the usual */
     struct gy_visitors *visitors;         /* the rate limit of UDP (core/visitors.h); NULL: none */
     uint32_t slip; /* of queries over it every slip-th gets a truncated answer; 0: none does */
 
@@ -147,7 +151,7 @@ void gy_dns_server_datagrams(struct gy_dns_server *server);
 
 /* Rows of struct gy_dns_counts. */
 #define GY_DNS_ROW(name) +1
-#define GY_DNS_ROWS      (28 GY_DNS_COUNTED_TYPES(GY_DNS_ROW) GY_DNS_COUNTED_RCODES(GY_DNS_ROW))
+#define GY_DNS_ROWS      (30 GY_DNS_COUNTED_TYPES(GY_DNS_ROW) GY_DNS_COUNTED_RCODES(GY_DNS_ROW))
 extern const struct gy_metric_description gy_dns_rows[GY_DNS_ROWS];
 
 #endif

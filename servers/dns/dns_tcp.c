@@ -10,32 +10,34 @@
 #include "core/visitors.h"
 #include "servers/dns/dns_internal.h"
 
-#define IDLE_MS  10000u
 #define QUIET_MS 250u  /* of a connection that is to end: nothing more is under way */
-#define LEAVE_MS 3000u /* and at most */
+#define LEAVE_MS 3000u /* then it ends behind an answer */
+#define LAST_MS  1000u /* and at most so much later, whatever is under way */
 
 struct session {
     uint64_t leave_ms;             /* when it has to be gone; 0: the process stays */
     struct dns_transfer *transfer; /* NULL: none is under way */
     struct gy_address peer;
     uint32_t visitor;
-    bool broken; /* what came is no query: it ends */
+    bool broken;   /* what came is no query: it ends */
+    bool answered; /* in this turn */
 };
 
 _Static_assert(sizeof(struct session) <= GY_DNS_SESSION_BYTES, "a session has its room");
 
 static uint32_t idle_ms(const struct gy_dns_server *server)
 {
-    return server->idle_ms != 0 ? server->idle_ms : IDLE_MS;
+    return server->idle_ms != 0 ? server->idle_ms : GY_DNS_SERVER_IDLE_MS;
 }
 
 static void rest(struct gy_stream *stream)
 {
     const struct session *session = stream->session;
-    uint64_t deadline = stream->worker->now_ms + idle_ms(stream->endpoint->context);
+    uint64_t now = stream->worker->now_ms;
+    uint64_t deadline = now + idle_ms(stream->endpoint->context);
     if (session->leave_ms != 0) {
-        uint64_t quiet = stream->worker->now_ms + QUIET_MS;
-        deadline = quiet < session->leave_ms ? quiet : session->leave_ms;
+        uint64_t last = session->leave_ms + LAST_MS;
+        deadline = now + QUIET_MS < last ? now + QUIET_MS : last;
     }
     gy_stream_set_deadline(stream, deadline);
 }
@@ -96,7 +98,7 @@ static uint32_t take_batch(struct gy_stream *stream, struct gy_dns_worker *worke
     const struct gy_chain *in = &stream->in;
     uint32_t gathered = 0;
     uint32_t taken = 0;
-    uint32_t now = dns_now();
+    uint32_t now = dns_clock(worker, stream->worker);
     *used = 0;
     while (taken < GY_DNS_BATCH && in->length - *used >= 2) {
         uint8_t prefix_bytes[2];
@@ -178,8 +180,7 @@ static int answer_queries(struct gy_stream *stream, struct gy_dns_worker *worker
 {
     struct session *session = stream->session;
     uint32_t high = stream->endpoint->limits.send_high_bytes;
-    bool answered = false;
-    while (stream->out.length < high && session->transfer == NULL) {
+    while (stream->in.length >= 2 && stream->out.length < high && session->transfer == NULL) {
         struct dns_transfer *transfer = NULL;
         uint32_t used = 0;
         uint32_t count = take_batch(stream, worker, &used);
@@ -195,9 +196,9 @@ static int answer_queries(struct gy_stream *stream, struct gy_dns_worker *worker
         dns_count(worker, count);
         gy_chain_consume(&stream->in, used);
         session->transfer = transfer;
-        answered = true;
+        session->answered = true;
     }
-    if (answered) {
+    if (session->answered) {
         rest(stream);
     }
     return 0;
@@ -222,12 +223,22 @@ static int go_on(struct gy_stream *stream, struct gy_dns_worker *worker)
     return code == 0;
 }
 
+/* A connection of a process that leaves, on which it was never quiet. Right behind an answer is the
+ * best time: who waits for one before asking again sees the end before it asks. */
+static bool is_over(const struct gy_stream *stream)
+{
+    const struct session *session = stream->session;
+    return session->leave_ms != 0 && stream->worker->now_ms >= session->leave_ms &&
+           session->answered && stream->in.length == 0;
+}
+
 static uint32_t dns_turn(struct gy_stream *stream)
 {
     const struct gy_dns_server *server = stream->endpoint->context;
     struct gy_dns_worker *worker = dns_worker(server, stream->worker);
-    const struct session *session = stream->session;
+    struct session *session = stream->session;
     uint32_t high = stream->endpoint->limits.send_high_bytes;
+    session->answered = false;
     int code = go_on(stream, worker);
     if (code == 0) {
         code = answer_queries(stream, worker);
@@ -238,6 +249,9 @@ static uint32_t dns_turn(struct gy_stream *stream)
     }
     if (code > 0) {
         return GY_WANT_READ | GY_WANT_ROOM;
+    }
+    if (is_over(stream)) {
+        return GY_WANT_CLOSE | GY_WANT_LINGER;
     }
     if (session->broken) {
         gy_count(&worker->counts->malformed, 1);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "servers/dns/dns_changes.h"
 #include "servers/dns/dns_internal.h"
 
 #define TRANSFERS_MAX 16 /* of one worker, where nothing else was said */
@@ -80,8 +81,8 @@ struct dns_transfer *dns_transfer_make(const struct gy_dns_server *server,
     transfer->bytes = 0;
     transfer->held = 0;
     transfer->peer = *peer;
-    gy_dns_transfer_out_begin(&transfer->out, transfer->zone, &asked,
-                              is_signed ? &transfer->tsig : NULL);
+    gy_dns_transfer_out_begin(&transfer->out, transfer->zone, gy_dns_journal_of(transfer->zone),
+                              &asked, is_signed ? &transfer->tsig : NULL);
     worker->transfers++;
     dns_count_transfer(worker, query);
     if (worker->log != NULL) {
@@ -120,9 +121,10 @@ static void tell(const struct dns_transfer *transfer)
     gy_dns_zone_facts(transfer->zone, &facts);
     gy_dns_name_to_text(facts.apex, name);
     gy_address_format(&transfer->peer, peer, sizeof peer);
-    gy_log(GY_LOG_INFO, "dns", "zone %s serial %u: %llu records in %llu bytes sent to %s", name,
+    gy_log(GY_LOG_INFO, "dns", "zone %s serial %u: %llu records %sin %llu bytes sent to %s", name,
            facts.serial, (unsigned long long)transfer->out.records,
-           (unsigned long long)transfer->bytes, peer);
+           transfer->out.incremental ? "of differences " : "", (unsigned long long)transfer->bytes,
+           peer);
 }
 
 int dns_transfer_turn(struct gy_stream *stream, struct gy_dns_worker *worker,
@@ -139,6 +141,7 @@ int dns_transfer_turn(struct gy_stream *stream, struct gy_dns_worker *worker,
             }
             if (bytes == 0) {
                 gy_count(&worker->counts->transfers_sent, 1);
+                gy_count(&worker->counts->differences_sent, transfer->out.incremental);
                 tell(transfer);
                 return 1;
             }

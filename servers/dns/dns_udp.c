@@ -80,7 +80,7 @@ static void dns_datagrams(struct gy_datagram_socket *socket, const struct gy_dat
 {
     const struct gy_dns_server *server = socket->endpoint->context;
     struct gy_dns_worker *worker = dns_worker(server, socket->worker);
-    uint32_t now = dns_now();
+    uint32_t now = dns_clock(worker, socket->worker);
     for (uint32_t next = 0; next < count;) {
         uint32_t batch = take_batch(server, worker, datagrams, count, &next, now);
         gy_dns_answer(worker->answerer, worker->queries, batch);

@@ -14,6 +14,7 @@
 #include "servers/dns/dns_zone_internal.h"
 
 #define PATH_BYTES  4096
+#define READ_BYTES  ((size_t)256 << 10)
 #define NOT_REGULAR (-1) /* beside errnos */
 
 struct load {
@@ -25,46 +26,60 @@ struct load {
 
 /* ---- files ---- */
 
-/* All of a file. The text is the caller's to free. 0, an errno, or NOT_REGULAR. */
-static int read_all(int descriptor, char **text, size_t *bytes, struct stat *at_first)
+/* A file that is read piece by piece. */
+struct reading {
+    int descriptor;
+    char *text;
+    size_t room, used;
+    bool ended;
+    int cause; /* why it could not be read: an errno, or NOT_REGULAR */
+};
+
+static int start_reading(struct reading *reading, int descriptor, struct stat *status)
 {
-    struct stat status;
-    if (fstat(descriptor, &status) != 0) {
+    *reading = (struct reading){.descriptor = descriptor};
+    if (descriptor < 0 || fstat(descriptor, status) != 0) {
         return errno;
     }
-    if (!S_ISREG(status.st_mode)) {
+    if (!S_ISREG(status->st_mode)) {
         return NOT_REGULAR;
     }
-    *at_first = status;
-    /* One byte more, so that the read after the last one need not make room. */
-    size_t room = (size_t)status.st_size + 1;
-    char *read_into = malloc(room);
-    size_t used = 0;
-    for (;;) {
-        if (read_into != NULL && used == room) {
-            char *larger = realloc(read_into, room *= 2);
-            if (larger == NULL) {
-                free(read_into);
-            }
-            read_into = larger;
-        }
-        if (read_into == NULL) {
+    reading->room = READ_BYTES;
+    reading->text = malloc(reading->room);
+    return reading->text != NULL ? 0 : ENOMEM;
+}
+
+/* More of it behind what is left of the last piece. */
+static int read_piece(struct reading *reading)
+{
+    gy_assert(reading->room > 0 && reading->used <= reading->room);
+    if (reading->used == reading->room) { /* one entry fills all of it */
+        char *larger = realloc(reading->text, reading->room * 2);
+        if (larger == NULL) {
             return ENOMEM;
         }
-        ssize_t got = read(descriptor, read_into + used, room - used);
-        if (got < 0 && errno != EINTR) {
-            int cause = errno;
-            free(read_into);
-            return cause;
-        }
-        if (got == 0) {
-            break;
-        }
-        used += got > 0 ? (size_t)got : 0;
+        reading->text = larger;
+        reading->room *= 2;
     }
-    *text = read_into;
-    *bytes = used;
+    ssize_t got;
+    do {
+        got =
+            read(reading->descriptor, reading->text + reading->used, reading->room - reading->used);
+    } while (got < 0 && errno == EINTR);
+    if (got < 0) {
+        return errno;
+    }
+    reading->ended = got == 0;
+    reading->used += (size_t)got;
     return 0;
+}
+
+static void stop_reading(struct reading *reading)
+{
+    free(reading->text);
+    if (reading->descriptor >= 0) {
+        close(reading->descriptor);
+    }
 }
 
 static const char *cause_text(int cause)
@@ -77,29 +92,30 @@ static int cause_code(int cause)
     return cause == NOT_REGULAR ? GY_EINVAL : gy_error_from_errno(cause);
 }
 
-/* The same of a file that was just opened as `path` in `folder`, and is noted. */
-static int read_text(struct load *load, int descriptor, const char *folder, const char *path,
-                     char **text, size_t *bytes)
+/* A file that was just opened as `path` in `folder`, and is noted, into `file`. 0; GY_EIO: it could
+ * not be read, the cause is in `reading`; else what understanding it said. */
+static int feed(struct load *load, struct reading *reading, int descriptor, const char *folder,
+                const char *path, struct gy_dns_zonefile *file, struct gy_error *error)
 {
     struct stat status;
-    int cause = descriptor < 0 ? errno : read_all(descriptor, text, bytes, &status);
-    if (descriptor >= 0) {
-        close(descriptor);
+    int code = 0;
+    reading->cause = start_reading(reading, descriptor, &status);
+    if (reading->cause == 0 && dns_zone_files_add(&load->files, folder, path, &status) != 0) {
+        reading->cause = ENOMEM;
     }
-    if (cause == 0 && dns_zone_files_add(&load->files, folder, path, &status) != 0) {
-        free(*text);
-        cause = ENOMEM;
+    while (reading->cause == 0 && code == 0 && !reading->ended) {
+        size_t used = 0;
+        reading->cause = read_piece(reading);
+        if (reading->cause == 0) {
+            code = gy_dns_zonefile_feed(file, reading->text, reading->used, reading->ended, &used,
+                                        error);
+            reading->used -= used;
+            memmove(reading->text, reading->text + used, reading->used);
+        }
     }
-    return cause;
-}
-
-static int feed(struct gy_dns_zonefile *file, const char *text, size_t bytes,
-                struct gy_error *error)
-{
-    size_t used = 0;
-    int code = gy_dns_zonefile_feed(file, text, bytes, true, &used, error);
-    gy_assert(code != 0 || used == bytes);
-    return code;
+    int cause = reading->cause;
+    stop_reading(reading);
+    return cause != 0 ? GY_EIO : code;
 }
 
 static int take_record(void *context, struct gy_dns_zonefile *file,
@@ -119,9 +135,8 @@ static int take_include(void *context, struct gy_dns_zonefile *file, const char 
 {
     struct load *load = context;
     struct gy_dns_zonefile inner;
+    struct reading reading;
     char path[PATH_BYTES];
-    char *text = NULL;
-    size_t bytes = 0;
     if (name_bytes >= sizeof path || memchr(name, '\0', name_bytes) != NULL) {
         return gy_dns_zonefile_error(file, error, GY_EINVAL, "$INCLUDE: that is no path");
     }
@@ -134,19 +149,17 @@ static int take_include(void *context, struct gy_dns_zonefile *file, const char 
     struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
                            .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
     int descriptor = (int)syscall(SYS_openat2, load->folder, path, &how, sizeof how);
-    int cause = read_text(load, descriptor, load->folder_path, path, &text, &bytes);
-    if (cause == EXDEV) {
+    code = feed(load, &reading, descriptor, load->folder_path, path, &inner, error);
+    if (reading.cause == EXDEV) {
         return gy_dns_zonefile_error(file, error, GY_EREFUSED,
                                      "$INCLUDE %.200s lies outside of the zone file's folder; only "
                                      "what is below it can be included",
                                      path);
     }
-    if (cause != 0) {
-        return gy_dns_zonefile_error(file, error, cause_code(cause), "$INCLUDE %.200s: %s", path,
-                                     cause_text(cause));
+    if (reading.cause != 0) {
+        return gy_dns_zonefile_error(file, error, cause_code(reading.cause), "$INCLUDE %.200s: %s",
+                                     path, cause_text(reading.cause));
     }
-    code = feed(&inner, text, bytes, error);
-    free(text);
     return code;
 }
 
@@ -155,21 +168,17 @@ static int take_include(void *context, struct gy_dns_zonefile *file, const char 
 static int read_zone(struct load *load, const uint8_t *origin, const char *path,
                      struct gy_error *error)
 {
-    const struct gy_dns_zonefile_settings reading = {
+    const struct gy_dns_zonefile_settings settings = {
         .context = load, .record = take_record, .include = take_include};
     struct gy_dns_zonefile file;
-    char *text = NULL;
-    size_t bytes = 0;
-    int cause = read_text(load, open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), "", path,
-                          &text, &bytes);
-    if (cause != 0) {
-        return gy_error_set(error, cause_code(cause), "reading the zone %s from %s: %s",
-                            load->maker.name, path, cause_text(cause));
-    }
-    gy_dns_zonefile_init(&file, &reading, path, origin);
-    int code = feed(&file, text, bytes, error);
-    free(text);
-    return code;
+    struct reading reading;
+    gy_dns_zonefile_init(&file, &settings, path, origin);
+    int code = feed(load, &reading, open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), "",
+                    path, &file, error);
+    return reading.cause == 0
+               ? code
+               : gy_error_set(error, cause_code(reading.cause), "reading the zone %s from %s: %s",
+                              load->maker.name, path, cause_text(reading.cause));
 }
 
 static int open_folder(struct load *load, const char *path)

@@ -6,9 +6,10 @@
  * A zone from its file, ready to be answered from. Blocks while it reads: for a process that does
  * not serve yet.
  *
- * The file is read whole before it is understood, so that one which is written to meanwhile can be
- * wrong but not harmful. $INCLUDE takes files below the folder of the zone's own file, and nothing
- * outside of it: neither by "..", nor by an absolute path, nor by a symbolic link.
+ * What is understood of the file is a copy, a piece at a time, so that one which is written to
+ * meanwhile can be wrong but not harmful. $INCLUDE takes files below the folder of the zone's own
+ * file, and nothing outside of it: neither by "..", nor by an absolute path, nor by a symbolic
+ * link.
  */
 
 #include "../../protocols/dns/zone.h"

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "core/log.h"
@@ -13,6 +14,9 @@
 #define BLOCK_ALIGN 64
 #define RECENT_NS   2000000000 /* coarser than any file system's times */
 #define SECOND_NS   1000000000
+#define PAGE_BYTES  ((size_t)4096)
+#define LARGE_BYTES ((size_t)4 << 20) /* of a zone: from here on it is prepared in advance */
+#define CHUNK_BYTES ((size_t)2 << 20) /* of its pieces */
 
 /* ---- files ---- */
 
@@ -56,13 +60,27 @@ static bool same_time(const struct timespec *a, const struct timespec *b)
     return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
 }
 
+/* ---- memory ---- */
+
+/* Memory that will be written to from the front to the end: all its pages are made at once, which
+ * costs half of as many page faults. Where the kernel cannot, they are. */
+static void prepare(void *memory, size_t bytes)
+{
+    uintptr_t first = ((uintptr_t)memory + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1);
+    uintptr_t end = ((uintptr_t)memory + bytes) & ~(PAGE_BYTES - 1);
+    if (first < end) {
+        madvise((void *)first, end - first, MADV_POPULATE_WRITE);
+    }
+}
+
 /* ---- blocks ---- */
 
 /* In front of each zone. */
 struct block {
     _Atomic uint32_t owners;
     struct dns_zone_file *files;
-    uint8_t padding[BLOCK_ALIGN - 16];
+    struct dns_journal *journal;
+    uint8_t padding[BLOCK_ALIGN - 24];
 };
 
 _Static_assert(sizeof(struct block) == BLOCK_ALIGN, "a zone behind it is aligned");
@@ -79,6 +97,9 @@ void *dns_zone_block(size_t bytes)
     if (block == NULL) {
         return NULL;
     }
+    if (all >= LARGE_BYTES) {
+        prepare(block, all);
+    }
     memset(block, 0, sizeof *block);
     atomic_init(&block->owners, 1);
     return block + 1;
@@ -87,6 +108,16 @@ void *dns_zone_block(size_t bytes)
 void dns_zone_set_files(const struct gy_dns_zone *zone, struct dns_zone_file *files)
 {
     block_of(zone)->files = files;
+}
+
+void dns_zone_set_journal(const struct gy_dns_zone *zone, struct dns_journal *journal)
+{
+    block_of(zone)->journal = journal;
+}
+
+const struct dns_journal *dns_zone_journal(const struct gy_dns_zone *zone)
+{
+    return block_of(zone)->journal;
 }
 
 bool gy_dns_zone_unchanged(const struct gy_dns_zone *zone)
@@ -120,6 +151,7 @@ void gy_dns_zone_free(const struct gy_dns_zone *zone)
     gy_assert(before > 0);
     if (before == 1) {
         dns_zone_files_free(block->files);
+        dns_journal_free(block->journal);
         free(block);
     }
 }
@@ -139,20 +171,46 @@ struct dns_zone_piece {
     uint8_t data[];
 };
 
+static struct dns_zone_piece *add_piece(struct gy_dns_zone_maker *maker, size_t bytes)
+{
+    struct dns_zone_piece *piece = malloc(sizeof *piece + bytes);
+    if (piece != NULL) {
+        piece->next = maker->pieces;
+        maker->pieces = piece;
+    }
+    return piece;
+}
+
+/* What a builder that has grown asks for lies in larger pieces. */
 static void *take_memory(void *context, size_t bytes)
 {
     struct gy_dns_zone_maker *maker = context;
+    struct dns_zone_piece *piece;
+    bytes = (bytes + 15) & ~(size_t)15;
     if (maker->bytes_max != 0 && maker->bytes + bytes > maker->bytes_max) {
         return NULL;
     }
-    struct dns_zone_piece *piece = malloc(sizeof *piece + bytes);
-    if (piece == NULL) {
-        return NULL;
-    }
     maker->bytes += bytes;
-    piece->next = maker->pieces;
-    maker->pieces = piece;
-    return piece->data;
+    if (maker->bytes < LARGE_BYTES || bytes > CHUNK_BYTES / 2) {
+        piece = add_piece(maker, bytes);
+        if (piece != NULL && bytes > CHUNK_BYTES / 2) {
+            prepare(piece, bytes); /* a table, which is zeroed */
+        }
+        return piece != NULL ? piece->data : NULL;
+    }
+    if (maker->spare_bytes < bytes) {
+        piece = add_piece(maker, CHUNK_BYTES);
+        if (piece == NULL) {
+            return NULL;
+        }
+        prepare(piece, CHUNK_BYTES);
+        maker->spare = piece->data;
+        maker->spare_bytes = CHUNK_BYTES;
+    }
+    void *memory = maker->spare;
+    maker->spare += bytes;
+    maker->spare_bytes -= bytes;
+    return memory;
 }
 
 static void report(void *context, enum gy_dns_severity severity, const char *text)

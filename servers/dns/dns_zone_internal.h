@@ -2,7 +2,8 @@
 #ifndef GY_SERVERS_DNS_DNS_ZONE_INTERNAL_H
 #define GY_SERVERS_DNS_DNS_ZONE_INTERNAL_H
 
-/* Between dns_zone.c (zone files), dns_zone_block.c (memory, owners) and dns_zone_save.c. */
+/* Between dns_zone.c (zone files), dns_zone_block.c (memory, owners), dns_journal.c (differences)
+ * and dns_zone_save.c. */
 
 #include <sys/stat.h>
 
@@ -31,11 +32,19 @@ void *dns_zone_block(size_t bytes);
 /* The files that a zone in such a block was read from, which it takes over. */
 void dns_zone_set_files(const struct gy_dns_zone *zone, struct dns_zone_file *files);
 
+/* The differences that led to it, which it takes over; NULL: none. Before other threads see it. */
+struct dns_journal;
+void dns_zone_set_journal(const struct gy_dns_zone *zone, struct dns_journal *journal);
+const struct dns_journal *dns_zone_journal(const struct gy_dns_zone *zone);
+void dns_journal_free(struct dns_journal *journal); /* NULL is allowed */
+
 /* What a zone is collected in: gy_dns_zone_settings, whose context is the maker. */
 struct gy_dns_zone_maker {
     struct gy_dns_zone_settings settings;
     struct gy_dns_zone_builder *builder;
     struct dns_zone_piece *pieces;
+    uint8_t *spare; /* of the newest piece, what is not handed out yet */
+    size_t spare_bytes;
     uint64_t bytes, bytes_max; /* 0: any number */
     char name[GY_DNS_NAME_TEXT_BYTES];
 };

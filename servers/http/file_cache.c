@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "core/asan.h"
+#include "core/file_range.h"
 
 /* Contents in use at once: those of entries, and those that answers still hold. */
 #define CONTENTS_PER_ENTRY 2
@@ -353,6 +354,7 @@ static void adopt_descriptor(struct gy_file_entry *entry)
         }
     }
     content->descriptor = entry->descriptor;
+    content->sendable = gy_file_is_sendable(content->descriptor);
     entry->descriptor = -1;
     cache->descriptors++;
     adopt(entry);

@@ -55,6 +55,7 @@ struct gy_file_content {
     uint32_t refs;
     int descriptor; /* to read from where it is not whole; -1 */
     bool whole;
+    bool sendable;     /* the open file, by its pages in the kernel's cache (core/file_range.h) */
     bool stale;        /* an answer found that the file is not this any more */
     uint8_t uncodable; /* codings that make it no smaller, a bit for each */
     struct gy_coded *coded[GY_CODING_COUNT]; /* what was made, or is being made, of it */

@@ -181,9 +181,20 @@ struct gy_files_request *gy_files_request_of(struct gy_http_exchange *exchange)
     request->reading = false;
     request->throttled = false;
     request->held = 0;
+    request->by_range = request->range_held = request->range_awaited = false;
     request->failed = 0;
     gy_http_set_state(exchange, request);
     return request;
+}
+
+void gy_files_request_free(struct gy_files_request *request)
+{
+    gy_assert(request->held == 0 && request->exchange == NULL && !request->reading);
+    if (request->content != NULL) {
+        gy_file_content_drop(request->content);
+        request->content = NULL;
+    }
+    gy_slab_give(&request->files->requests, request);
 }
 
 void gy_files_request_let_go(struct gy_files_request *request)
@@ -196,12 +207,16 @@ void gy_files_request_let_go(struct gy_files_request *request)
         gy_buffer_drop(&request->windows[i].block->buffer);
     }
     request->window_count = 0;
-    if (request->content != NULL) {
-        gy_file_content_drop(request->content);
+    if (request->range_held) {
+        request->range_held = false;
+        gy_buffer_drop(&request->range.buffer);
+    }
+    if (!request->by_range && request->content != NULL) {
+        gy_file_content_drop(request->content); /* what is on its way needs no file any more */
         request->content = NULL;
     }
     if (--request->held == 0) {
-        gy_slab_give(&request->files->requests, request);
+        gy_files_request_free(request);
     }
 }
 
@@ -345,7 +360,8 @@ static void answer_file(struct gy_http_exchange *exchange, struct gy_file_path *
             return;
         }
     }
-    if (gy_http_method(exchange) == GY_HTTP_GET) {
+    if (gy_http_method(exchange) == GY_HTTP_GET &&
+        !gy_files_goes_by_range(exchange, entry->content, entry->content->status.bytes)) {
         gy_file_cache_served(entry);
     }
     which.content = entry->content;

@@ -18,9 +18,9 @@
  * what is neither a file nor a directory is refused. No request waits for a disk while others could
  * be answered.
  *
- * Each worker keeps what is asked for often in memory (file_cache.h); a changed file shows within a
- * second. A file that gets shorter while it is sent ends its connection, so that the client can
- * tell.
+ * Each worker keeps what is asked for often in memory (file_cache.h); large files it sends from the
+ * kernel's cache where it can (core/file_range.h). A changed file shows within a second. A file
+ * that gets shorter while it is sent ends its connection, so that the client can tell.
  */
 
 #include <stdbool.h>
@@ -44,6 +44,7 @@ struct gy_files_options {
     const char *directory;
     bool no_listing;       /* 404 for a directory without index.html */
     bool no_precompressed; /* do not look for name.br, name.zst, name.gz */
+    bool no_sendfile;      /* read what is sent of large files into memory first */
     uint64_t cache_bytes;  /* per worker, for contents; 0: 64 MiB */
     uint64_t window_bytes; /* per worker, for what is read ahead of the peers; 0: 128 MiB */
     uint32_t entries;      /* per worker, paths remembered; a power of two; 0: 65536 */

@@ -5,6 +5,7 @@
 /* What files.c (which answer), files_send.c (its body), files_compress.c (the same in a coding made
  * here) and files_listing.c share. */
 
+#include "../../core/file_range.h"
 #include "compress_cache.h"
 #include "compress_stream.h"
 #include "conditional.h"
@@ -18,6 +19,11 @@
 
 /* Of the one field that an error's answer has besides, while its page is looked at. */
 #define GY_FILES_EXTRA_BYTES 64
+
+/* From so many bytes on, what is sent of a file goes by reference to the page cache, and a file is
+ * not read into memory for that; and so many make one range. */
+#define GY_FILES_RANGE_LEAST 65536
+#define GY_FILES_RANGE_BYTES (1u << 26)
 
 /* Blocks read ahead of a peer. */
 #define GY_FILES_WINDOWS 2
@@ -71,7 +77,14 @@ struct gy_files_request {
     uint32_t reading_bytes;
     bool reading;
     bool throttled; /* memory is short: nothing more before a block of its own comes back */
-    uint32_t held;  /* blocks: windows, and what of them is on its way to the peer */
+    uint32_t held;  /* blocks: windows, and what of them is on its way to the peer; and the range */
+
+    /* In place of reading: the one part that is sent, or GY_FILES_RANGE_BYTES of it. */
+    struct gy_file_range range;
+    uint64_t range_sent; /* bytes of the part before it */
+    bool by_range;       /* the body is sent so */
+    bool range_held;     /* there is one, and it is this request's to give slices of */
+    bool range_awaited;  /* the next begins when the last slice of this one is gone */
     int failed;
 };
 
@@ -106,6 +119,9 @@ struct gy_files_request *gy_files_request_of(struct gy_http_exchange *exchange);
 /* The exchange is gone, and no read is in flight: gives back what it holds, and itself once the
  * last of its blocks has come back. */
 void gy_files_request_let_go(struct gy_files_request *request);
+
+/* The last of its blocks has come back as well. */
+void gy_files_request_free(struct gy_files_request *request);
 
 /* Answers with an error page: at once, or when it has been looked at. `extra` (may be NULL) is one
  * more field, whose name stays. */
@@ -144,6 +160,10 @@ void gy_files_count_compressed(struct gy_files_worker *own, enum gy_coding codin
 /* The pull of a request that has a stream. */
 int gy_files_pull_compressed(struct gy_files_request *request, struct gy_chain *out,
                              uint32_t budget);
+
+/* Whether so many bytes of a content are sent by reference to the page cache. */
+bool gy_files_goes_by_range(const struct gy_http_exchange *exchange,
+                            const struct gy_file_content *content, uint64_t bytes);
 
 /* The handler's pull. */
 int gy_files_pull(struct gy_http_exchange *exchange, struct gy_chain *out, uint32_t budget);

@@ -123,7 +123,7 @@ void gy_files_window_freed(struct gy_file_memory *memory, void *owner)
     request->held--;
     if (request->exchange == NULL) {
         if (request->held == 0 && !request->reading) {
-            gy_slab_give(&own->requests, request);
+            gy_files_request_free(request);
         }
     } else if (request->throttled) {
         request->throttled = false;
@@ -224,6 +224,83 @@ static int64_t take_read(struct gy_files_request *request, struct gy_chain *out,
     return bytes;
 }
 
+/* ---- by reference to the page cache ---- */
+
+bool gy_files_goes_by_range(const struct gy_http_exchange *exchange,
+                            const struct gy_file_content *content, uint64_t bytes)
+{
+    return content->sendable && bytes >= GY_FILES_RANGE_LEAST &&
+           gy_http_stream(exchange)->layer == NULL &&
+           !gy_files_worker_of(exchange)->files->options.no_sendfile;
+}
+
+static struct gy_files_request *request_of_range(struct gy_file_range *range)
+{
+    return (struct gy_files_request *)((char *)range - offsetof(struct gy_files_request, range));
+}
+
+static void range_failed(struct gy_file_range *range)
+{
+    request_of_range(range)->content->stale = true;
+}
+
+/* The last slice of the range is gone. */
+static void range_over(struct gy_buffer *buffer)
+{
+    struct gy_files_request *request = request_of_range((struct gy_file_range *)buffer);
+    gy_assert(request->held > 0 && !request->range_held);
+    request->held--;
+    if (request->exchange == NULL) {
+        if (request->held == 0) {
+            gy_files_request_free(request);
+        }
+    } else if (request->range_awaited) {
+        gy_http_wake(request->exchange);
+    }
+}
+
+/* A range of the part begins here, or the one before is still on its way: false. */
+static bool begin_range(struct gy_files_request *request)
+{
+    const struct gy_range *part = &request->parts.list[0];
+    uint64_t left = part->bytes - request->sent;
+    request->range_awaited = request->held > 0;
+    if (request->range_awaited) {
+        return false;
+    }
+    gy_file_range_init(&request->range, request->content->descriptor, part->first + request->sent,
+                       left < GY_FILES_RANGE_BYTES ? (uint32_t)left : GY_FILES_RANGE_BYTES,
+                       range_over);
+    request->range.failed = range_failed;
+    request->range_sent = request->sent;
+    request->range_held = true;
+    request->held++;
+    return true;
+}
+
+static int64_t take_range(struct gy_files_request *request, struct gy_chain *out, uint64_t wanted)
+{
+    if (!request->range_held && !begin_range(request)) {
+        return 0;
+    }
+    struct gy_buffer *buffer = &request->range.buffer;
+    uint32_t offset = (uint32_t)(request->sent - request->range_sent);
+    uint32_t bytes = buffer->capacity - offset;
+    bytes = wanted < bytes ? (uint32_t)wanted : bytes;
+    struct gy_slice slice = gy_slice_of(buffer, offset, bytes);
+    if (gy_chain_append(out, slice) != 0) {
+        gy_slice_drop(slice);
+        return GY_ENOBUFS;
+    }
+    if (offset + bytes == buffer->capacity) {
+        request->range_held = false; /* the slices hold it from now on */
+        gy_buffer_drop(buffer);
+    }
+    return bytes;
+}
+
+/* ---- from memory ---- */
+
 static int64_t take_whole(struct gy_files_request *request, struct gy_chain *out, uint64_t position,
                           uint64_t wanted)
 {
@@ -271,7 +348,8 @@ int gy_files_pull(struct gy_http_exchange *exchange, struct gy_chain *out, uint3
             const struct gy_range *part = &request->parts.list[request->part];
             uint64_t left = part->bytes - request->sent;
             uint64_t wanted = left < budget ? left : budget;
-            bytes = request->content->whole
+            bytes = request->by_range ? take_range(request, out, wanted)
+                    : request->content->whole
                         ? take_whole(request, out, part->first + request->sent, wanted)
                         : take_read(request, out, wanted);
             if (bytes > 0) {
@@ -369,8 +447,10 @@ static bool body_pulled(struct gy_http_exchange *exchange, struct gy_http_respon
     begin_part(request);
     response->kind = GY_HTTP_BODY_PULL;
     response->body.length = body_bytes(request);
-    response->in_memory = which->content->whole;
-    if (!which->content->whole && gy_http_method(exchange) == GY_HTTP_GET) {
+    request->by_range = !multipart && gy_http_method(exchange) == GY_HTTP_GET &&
+                        gy_files_goes_by_range(exchange, which->content, ranges->list[0].bytes);
+    response->in_memory = which->content->whole || request->by_range;
+    if (!response->in_memory && gy_http_method(exchange) == GY_HTTP_GET) {
         read_ahead(request);
     }
     return true;

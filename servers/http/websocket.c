@@ -450,6 +450,19 @@ int gy_websocket_close(struct gy_websocket_connection *connection, uint16_t code
     return sent(connection, gy_ws_close(&connection->ws, code, reason, now_ns(connection)));
 }
 
+void gy_websocket_appended(struct gy_websocket_connection *connection)
+{
+    if ((connection->flags & RUNNING) == 0) {
+        follow(connection);
+    }
+}
+
+void gy_websocket_await_room(struct gy_websocket_connection *connection)
+{
+    connection->flags |= REFUSED;
+    gy_http_wake(connection->exchange);
+}
+
 /* ---- to everybody ---- */
 
 /* Who decides the order of a path's messages: another worker for other paths. */

@@ -103,6 +103,14 @@ int gy_websocket_send_copy(struct gy_websocket_connection *connection, enum gy_w
 int gy_websocket_close(struct gy_websocket_connection *connection, uint16_t code,
                        const char *reason);
 
+/* For a handler that has appended whole frames to connection->out itself (one encoding for many, in
+ * a slice of its own): they are sent. */
+void gy_websocket_appended(struct gy_websocket_connection *connection);
+
+/* `writable` is called when `out` has drained to half of limits.output_high, also without a send
+ * that was refused. */
+void gy_websocket_await_room(struct gy_websocket_connection *connection);
+
 /* Sends a message to all connections of the socket, in one order for all of them, encoded once on
  * each worker. Who is too slow to follow (limits.output_max bytes behind) is closed with 1013, as
  * are all on a worker that has no memory for the message. While too many messages are under way to

@@ -14,8 +14,9 @@ static void help(FILE *out)
 {
     fprintf(out, "Usage: gyre rudp COMMAND\n"
                  "Reliable UDP: messages whose guarantees are chosen one by one.\n\n"
-                 "  gyre rudp serve --echo --insecure    on 127.0.0.1:7117\n"
-                 "  gyre rudp ping 127.0.0.1:7117 --insecure\n\n"
+                 "  gyre cert                            a certificate for development\n"
+                 "  gyre rudp serve --echo --tls localhost.pem    on 127.0.0.1:7117\n"
+                 "  gyre rudp ping localhost:7117 --ca authority.pem\n\n"
                  "Commands:\n"
                  "  serve     a server that sends messages back, or takes them all\n"
                  "  ping      how long messages take to such a server and back, by guarantee\n\n"
@@ -27,12 +28,13 @@ static void serve_help(FILE *out)
     fprintf(out,
             "Usage: gyre rudp serve --echo | --sink [FLAGS]\n"
             "A reliable-UDP server: what `gyre rudp ping` and gyre-load measure with.\n\n"
-            "  gyre rudp serve --echo --insecure             on 127.0.0.1:7117\n"
-            "  gyre rudp serve --sink --insecure --listen :7117 --workers 2\n\n"
+            "  gyre rudp serve --echo --tls localhost.pem    on 127.0.0.1:7117\n"
+            "  gyre rudp serve --sink --plaintext --listen :7117 --workers 2\n\n"
             "  --echo                  send every message back, with its guarantee\n"
             "  --sink                  take them all\n"
-            "  --insecure              without encryption: whoever sees the packets can read and\n"
-            "                          forge them. There is no other mode yet\n"
+            "  --tls FILE[,KEY]        encrypted, with this certificate (see `gyre cert`)\n"
+            "  --plaintext             without encryption: whoever sees the packets can read and\n"
+            "                          forge them. For benchmarks, on a network of your own\n"
             "  --datagram BYTES        of the longest datagram sent (default: 1200)\n"
             "%s%s",
             gy_plan_flags_help, gy_serve_flags_help);
@@ -60,8 +62,12 @@ static int own_flag(struct gy_rudp_flags *rudp, int argc, char **argv, int *inde
         rudp->echo = true;
     } else if (strcmp(argument, "--sink") == 0) {
         rudp->sink = true;
-    } else if (strcmp(argument, "--insecure") == 0) {
-        rudp->insecure = true;
+    } else if (strcmp(argument, "--plaintext") == 0) {
+        rudp->plaintext = true;
+    } else if (strcmp(argument, "--tls") == 0 && *index + 1 < argc) {
+        rudp->tls = argv[++*index];
+    } else if (strncmp(argument, "--tls=", 6) == 0) {
+        rudp->tls = argument + 6;
     } else if (strncmp(argument, "--datagram=", 11) == 0) {
         return read_datagram(rudp, argument + 11, error);
     } else if (strcmp(argument, "--datagram") == 0) {

@@ -131,8 +131,11 @@ int gy_rudp_host_open(struct gy_rudp_host *host, struct gy_worker *worker,
     *host = (struct gy_rudp_host){.worker = worker, .options = *options};
     TAILQ_INIT(&host->touched);
     TAILQ_INIT(&host->all);
-    host->gate = (struct gy_rudp_gate){
-        .key = options->key, .cookie_ns = 10000 * MS, .cid_bytes = GY_RUDP_CID_BYTES};
+    host->gate = (struct gy_rudp_gate){.key = options->key,
+                                       .cookie_ns = 10000 * MS,
+                                       .cid_bytes = GY_RUDP_CID_BYTES,
+                                       .version = options->sealer != NULL ? GY_RUDP_VERSION
+                                                                          : GY_RUDP_VERSION_PLAIN};
     if (options->config.datagram_bytes > GY_BUMP_BLOCK_BYTES) {
         return gy_error_set(error, GY_EINVAL, "datagrams of %u bytes: at most %d",
                             options->config.datagram_bytes, GY_BUMP_BLOCK_BYTES);
@@ -144,6 +147,14 @@ int gy_rudp_host_open(struct gy_rudp_host *host, struct gy_worker *worker,
         gy_rudp_host_close(host);
         return gy_error_set(error, GY_ENOMEM, "preparing for %u connections: out of memory",
                             options->connections_max);
+    }
+    if (options->sealer != NULL) {
+        int code = options->sealer->open(&host->sealer_state, options->sealer_context,
+                                         options->connections_max, error);
+        if (code != 0) {
+            gy_rudp_host_close(host);
+            return code;
+        }
     }
     if (options->hosts != NULL) {
         gy_assert(worker->options.number < GY_RUDP_WORKERS_MAX);
@@ -160,6 +171,10 @@ void gy_rudp_host_close(struct gy_rudp_host *host)
     }
     for (struct gy_rudp_session *session; (session = TAILQ_FIRST(&host->all)) != NULL;) {
         gy_rudp_session_free(session);
+    }
+    if (host->sealer_state != NULL) {
+        host->options.sealer->close(host->sealer_state);
+        host->sealer_state = NULL;
     }
     gy_rudp_memory_close(&host->memory);
     if (host->mapped != NULL) {
@@ -250,8 +265,25 @@ struct gy_rudp_session *gy_rudp_session_new(struct gy_rudp_host *host,
     gy_timer_init(&session->timer, expired);
     *config = host->options.config;
     config->seed = gy_rudp_host_random(host);
+    if (host->options.sealer != NULL) {
+        config->remembered = host->remembered;
+        if (host->options.sealer->make(host->sealer_state, host->options.peer,
+                                       host->remembered.channels != 0, &session->seal) != 0) {
+            gy_slab_give(&host->sessions, session);
+            return NULL;
+        }
+        config->seal = &session->seal;
+    }
     *memory = (uint8_t *)session + aligned(sizeof *session);
     return session;
+}
+
+void gy_rudp_session_drop(struct gy_rudp_session *session)
+{
+    if (session->seal.keys != NULL) {
+        session->host->options.sealer->free(&session->seal);
+    }
+    gy_slab_give(&session->host->sessions, session);
 }
 
 struct gy_rudp_session *gy_rudp_host_dial(struct gy_rudp_host *host,
@@ -275,7 +307,7 @@ struct gy_rudp_session *gy_rudp_host_dial(struct gy_rudp_host *host,
     int code =
         gy_rudp_connect(&session->conn, &config, memory, &env, &self, host->worker->now_ns | 1);
     if (code != 0) {
-        gy_slab_give(&host->sessions, session);
+        gy_rudp_session_drop(session);
         return NULL;
     }
     socket->context = session;
@@ -292,13 +324,15 @@ static void count_closed(const struct gy_rudp_session *session)
     gy_uncount(&counts->open, 1);
     _Atomic uint64_t *counter = &counts->closed_local;
     if (conn->closed_by_peer || conn->close_code == GY_RUDP_CLOSE_RESET ||
-        conn->close_code == GY_RUDP_CLOSE_VERSION) {
+        conn->close_code == GY_RUDP_CLOSE_VERSION || conn->close_code == GY_RUDP_CLOSE_MODE) {
         counter = &counts->closed_peer;
     } else if (conn->close_code == GY_RUDP_CLOSE_IDLE ||
                conn->close_code == GY_RUDP_CLOSE_HANDSHAKE) {
         counter = &counts->closed_idle;
+    } else if (conn->close_code == GY_RUDP_CLOSE_CRYPTO) {
+        counter = &counts->closed_crypto;
     } else if (conn->close_code == GY_RUDP_CLOSE_PROTOCOL ||
-               conn->close_code == GY_RUDP_CLOSE_FLOW) {
+               conn->close_code == GY_RUDP_CLOSE_FLOW || conn->close_code == GY_RUDP_CLOSE_KEYS) {
         counter = &counts->closed_protocol;
     } else if (conn->close_code == GY_RUDP_HOST_NO_MEMORY) {
         counter = &counts->closed_memory;
@@ -339,7 +373,11 @@ static void count(struct gy_rudp_session *session)
         gy_count(&counts->dropped_packet, now->dropped - old->dropped);
         gy_count(&counts->duplicates, now->duplicates - old->duplicates);
         gy_count(&counts->spurious, now->spurious - old->spurious);
+        gy_count(&counts->forgeries, session->conn.forgeries - session->counted_forgeries);
+        session->counted_forgeries = session->conn.forgeries;
     }
+    gy_count(&counts->updates, now->updates - old->updates);
+    gy_count(&counts->early, now->early - old->early);
     *old = *now;
     const struct gy_rudp_memory *memory = &session->host->memory;
     gy_gauge_set(&counts->memory_bytes, memory->used);
@@ -380,7 +418,10 @@ void gy_rudp_session_free(struct gy_rudp_session *session)
         TAILQ_REMOVE(&host->touched, session, touched_entry);
     }
     TAILQ_REMOVE(&host->all, session, all_entry);
-    gy_slab_give(&host->sessions, session);
+    if (session->conn.client && session->opened) {
+        host->remembered = session->conn.theirs;
+    }
+    gy_rudp_session_drop(session);
 }
 
 void gy_rudp_session_touch(struct gy_rudp_session *session)

@@ -44,6 +44,9 @@
 #define GY_RUDP_FORWARDS     256
 /* Packets that one session sends before others have their turn. */
 #define GY_RUDP_TURN_PACKETS 256
+/* Handshakes of TLS that are begun in one turn; others' HELLOs are lost (counted as refused), and
+ * come again 0.3 s later. */
+#define GY_RUDP_TURN_HANDSHAKES 16
 /* The code of CLOSE of an application that has no memory for what came. */
 #define GY_RUDP_HOST_NO_MEMORY 0x1ff
 
@@ -62,6 +65,8 @@ struct gy_rudp_forward;
     X(closed_protocol, "rudp_connections_closed", "reason=\"protocol\"", COUNTER,                  \
       "Connections ended.")                                                                        \
     X(closed_memory, "rudp_connections_closed", "reason=\"memory\"", COUNTER,                      \
+      "Connections ended.")                                                                        \
+    X(closed_crypto, "rudp_connections_closed", "reason=\"handshake\"", COUNTER,                   \
       "Connections ended.")                                                                        \
     X(closed_drain, "rudp_connections_closed", "reason=\"drain\"", COUNTER, "Connections ended.")  \
     X(retries, "rudp_handshakes", "answer=\"retry\"", COUNTER,                                     \
@@ -84,6 +89,11 @@ struct gy_rudp_forward;
     X(lost, "rudp_packets_lost", "", COUNTER, "Packets sent and taken for lost.")                  \
     X(spurious, "rudp_packets_lost_spuriously", "", COUNTER,                                       \
       "Packets taken for lost that arrived after all.")                                            \
+    X(updates, "rudp_key_updates", "", COUNTER, "New keys, in either direction.")                  \
+    X(early, "rudp_messages_early", "", COUNTER,                                                   \
+      "Messages received before the handshake was done (0-RTT).")                                  \
+    X(forgeries, "rudp_packets_forged", "", COUNTER,                                               \
+      "Packets of a connection that its keys do not open.")                                        \
     X(probes, "rudp_probes", "", COUNTER, "Probes after nothing was heard.")                       \
     X(delivered, "rudp_messages_received", "", COUNTER, "Messages received.")                      \
     X(sent, "rudp_messages_sent", "", COUNTER, "Messages given to connections to be sent.")        \
@@ -101,15 +111,29 @@ struct gy_rudp_counts {
 #define GY_RUDP_ROWS                                 (0 GY_RUDP_COUNTERS(GY_RUDP_ROW))
 extern const struct gy_metric_description gy_rudp_rows[GY_RUDP_ROWS];
 
+/* What encrypts (rudp_tls.h); none: the version of the protocol that does not. */
+struct gy_rudp_sealer {
+    /* For one host, from the options' `sealer_context`. 0, or a GY_E… code with a sentence. */
+    int (*open)(void **state, const void *context, uint32_t connections_max,
+                struct gy_error *error);
+    void (*close)(void *state);
+    /* The seal of one connection. `peer`: whom a client means, NULL: nobody in particular; `early`:
+     * something may be sent early. 0, or GY_ENOMEM. */
+    int (*make)(void *state, const char *peer, bool early, struct gy_rudp_seal *seal);
+    void (*free)(struct gy_rudp_seal *seal);
+};
+
 struct gy_rudp_session {
     struct gy_rudp_conn conn; /* first */
     struct gy_rudp_host *host;
+    struct gy_rudp_seal seal; /* with a sealer; `keys` NULL: none */
     struct gy_datagram_socket *socket;
     struct gy_datagram_path path;
     struct gy_datagram_path elsewhere; /* where the peer seems to be now, not proved yet */
     void *context;                     /* the application's */
     struct gy_timer timer;
-    struct gy_rudp_stats counted;         /* of conn.stats, in the host's counts */
+    struct gy_rudp_stats counted; /* of conn.stats, in the host's counts */
+    uint64_t counted_forgeries;
     uint8_t cookie[GY_RUDP_COOKIE_BYTES]; /* of the HELLO that made it, which may come again */
     struct gy_rudp_session *next_by_cookie;
     TAILQ_ENTRY(gy_rudp_session) touched_entry;
@@ -122,7 +146,8 @@ struct gy_rudp_session {
 struct gy_rudp_host_ops {
     /* It is open: accepted, or, of a client, answered. */
     void (*opened)(struct gy_rudp_session *session);
-    /* As gy_rudp_env.received. */
+    /* As gy_rudp_env.received. Before `opened` where session->conn.receiving_early is set: then
+     * what comes may be a copy of what somebody sent before. */
     bool (*received)(struct gy_rudp_session *session, uint8_t channel,
                      enum gy_rudp_guarantee guarantee, const uint8_t *data, size_t length);
     /* A message of gy_rudp_host_send is done with, and its memory the application's again. */
@@ -142,6 +167,9 @@ struct gy_rudp_host_options {
     bool
         unsteered; /* without the kernel's help: everything that is another worker's is forwarded */
     struct gy_rudp_counts *counts;
+    const struct gy_rudp_sealer *sealer; /* NULL: not encrypted */
+    const void *sealer_context;
+    const char *peer; /* whom a client means, whose certificate is to say so; NULL: anybody */
     /* All hosts of one server, by worker, for what is forwarded; each enters itself. NULL: one. */
     struct gy_rudp_host *_Atomic *hosts;
 };
@@ -162,6 +190,10 @@ struct gy_rudp_host {
     struct gy_rudp_forward *forwards;
     uint32_t forward_next;
     uint64_t random, memory_refused;
+    void *sealer_state;
+    uint64_t turn_ns; /* in which so many handshakes were begun */
+    uint32_t turn_handshakes;
+    struct gy_rudp_parameters remembered; /* a client: of the server's last connection */
     struct gy_siphash_key secret;
     void *mapped;
     size_t mapped_bytes;

@@ -41,6 +41,9 @@ struct gy_rudp_session *gy_rudp_session_new(struct gy_rudp_host *host,
                                             struct gy_rudp_config *config, void **memory);
 extern const struct gy_rudp_env gy_rudp_session_env;
 
+/* One that is in no table. */
+void gy_rudp_session_drop(struct gy_rudp_session *session);
+
 /* It will be looked after at the end of this batch. */
 void gy_rudp_session_touch(struct gy_rudp_session *session);
 

@@ -67,8 +67,22 @@ static void answer(struct gy_rudp_host *host, struct gy_datagram_socket *socket,
     }
 }
 
+/* A flood of handshakes is not to keep the worker from everything else. */
+static bool may_begin(struct gy_rudp_host *host)
+{
+    if (host->options.sealer == NULL) {
+        return true;
+    }
+    if (host->turn_ns != host->worker->now_ns) {
+        host->turn_ns = host->worker->now_ns;
+        host->turn_handshakes = 0;
+    }
+    return host->turn_handshakes++ < GY_RUDP_TURN_HANDSHAKES;
+}
+
 static void admit(struct gy_rudp_host *host, struct gy_datagram_socket *socket,
-                  const struct gy_datagram_path *path, const struct gy_rudp_long *hello)
+                  const struct gy_datagram_path *path, const struct gy_rudp_long *hello,
+                  uint8_t *data, size_t bytes)
 {
     struct gy_rudp_counts *counts = host->options.counts;
     struct gy_rudp_config config;
@@ -76,7 +90,9 @@ static void admit(struct gy_rudp_host *host, struct gy_datagram_socket *socket,
     struct gy_rudp_env env = gy_rudp_session_env;
     uint8_t token[GY_RUDP_TOKEN_BYTES];
     void *memory;
-    struct gy_rudp_session *session = gy_rudp_session_new(host, socket, &config, &memory);
+    bool turn = may_begin(host);
+    struct gy_rudp_session *session =
+        turn ? gy_rudp_session_new(host, socket, &config, &memory) : NULL;
     if (session == NULL) {
         gy_count(&counts->refused, 1);
         return;
@@ -88,7 +104,7 @@ static void admit(struct gy_rudp_host *host, struct gy_datagram_socket *socket,
     env.owner = host;
     if (gy_rudp_accept(&session->conn, &config, memory, &env, &cid, hello, token,
                        host->worker->now_ns | 1) != 0) {
-        gy_slab_give(&host->sessions, session);
+        gy_rudp_session_drop(session);
         gy_count(&counts->refused, 1);
         return;
     }
@@ -102,11 +118,14 @@ static void admit(struct gy_rudp_host *host, struct gy_datagram_socket *socket,
     TAILQ_INSERT_TAIL(&host->all, session, all_entry);
     gy_count(&counts->open, 1);
     gy_count(&counts->accepted, 1);
+    if (hello->early_bytes > 0) {
+        gy_rudp_receive(&session->conn, data, bytes, host->worker->now_ns | 1);
+    }
     gy_rudp_session_touch(session);
 }
 
 static void door(struct gy_rudp_host *host, struct gy_datagram_socket *socket,
-                 const struct gy_datagram_path *path, const uint8_t *data, size_t bytes)
+                 const struct gy_datagram_path *path, uint8_t *data, size_t bytes)
 {
     struct gy_rudp_counts *counts = host->options.counts;
     uint8_t address[GY_RUDP_PEER_BYTES];
@@ -119,7 +138,7 @@ static void door(struct gy_rudp_host *host, struct gy_datagram_socket *socket,
     switch (gy_rudp_gate_take(gate, address, address_bytes, data, bytes, host->worker->now_ns,
                               &hello, out, &out_bytes)) {
     case GY_RUDP_ADMIT:
-        admit(host, socket, path, &hello);
+        admit(host, socket, path, &hello, data, bytes);
         break;
     case GY_RUDP_ANSWER:
         gy_count(gate->retries != retries ? &counts->retries

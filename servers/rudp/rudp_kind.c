@@ -10,6 +10,8 @@
 
 #include "core/datagram.h"
 #include "servers/rudp/rudp_server.h"
+#include "servers/rudp/rudp_tls.h"
+#include "servers/tls_keys.h"
 
 #define WINDOW_MIN (64u << 10)
 #define WINDOW_MAX (1u << 30)
@@ -25,7 +27,9 @@ static bool door_key_made;
 struct server {
     struct gy_rudp_server rudp;
     const struct gy_config_directive *service_at;
-    bool insecure;
+    struct gy_tls_keys tls;
+    const char *tls_flag; /* --tls; NULL: not given */
+    bool plaintext;
 };
 
 /* ---- keys ---- */
@@ -105,14 +109,26 @@ static int take_switch(void *context, const struct gy_config_directive *directiv
     if (strcmp(directive->key, "steer") == 0) {
         server->rudp.host.unsteered = !on;
     } else {
-        server->insecure = on;
+        server->plaintext = on;
     }
     return code;
 }
 
+static int take_tls(void *context, const struct gy_config_directive *directive,
+                    struct gy_error *error)
+{
+    struct server *server = context;
+    return gy_tls_keys_take(&server->tls, directive, error);
+}
+
 static const struct gy_config_key keys[] = {
     {"service", 1, 1, GY_CONFIG_PLAIN, true, take_service, "echo or sink"},
-    {"insecure", 1, 1, GY_CONFIG_PLAIN, true, take_switch, "on"},
+    {"certificate", 1, 2, GY_CONFIG_PLAIN, false, take_tls, "FILE [KEY]"},
+    {"client-certificates", 2, 2, GY_CONFIG_PLAIN, true, take_tls,
+     "required or optional, and FILE with who signs them"},
+    {"session-tickets", 1, 1, GY_CONFIG_PLAIN, true, take_tls, "on or off"},
+    {"early-data", 1, 1, GY_CONFIG_PLAIN, true, take_tls, "on or off"},
+    {"plaintext", 1, 1, GY_CONFIG_PLAIN, true, take_switch, "on"},
     {"steer", 1, 1, GY_CONFIG_PLAIN, true, take_switch, "on or off"},
     {"datagram", 1, 1, GY_CONFIG_PLAIN, true, take_bytes, "1200"},
     {"window", 1, 1, GY_CONFIG_PLAIN, true, take_bytes, "1m"},
@@ -138,7 +154,8 @@ int gy_rudp_kind_flags(void *context, const struct gy_rudp_flags *flags, struct 
     struct server *server = context;
     (void)error;
     server->rudp.ops = flags->sink ? &gy_rudp_sink : &gy_rudp_echo;
-    server->insecure = flags->insecure;
+    server->plaintext = flags->plaintext;
+    server->tls_flag = flags->tls;
     if (flags->datagram_bytes != 0) {
         server->rudp.host.config.datagram_bytes = flags->datagram_bytes;
     }
@@ -151,6 +168,10 @@ static int rudp_settle(void *context, const struct gy_server_setup *setup,
     const struct server *server = context;
     const struct gy_rudp_config *config = &server->rudp.host.config;
     (void)setup;
+    int code = gy_tls_keys_settle(&server->tls, error);
+    if (code != 0) {
+        return code;
+    }
     if (server->service_at == NULL) {
         return gy_config_error(at, error,
                                "it says nothing of what to do with messages; write service echo; "
@@ -167,12 +188,27 @@ static int rudp_settle(void *context, const struct gy_server_setup *setup,
 static int rudp_open(void *context, const struct gy_server_setup *setup, struct gy_error *error)
 {
     struct server *server = context;
-    if (!server->insecure) {
+    bool certificate = server->tls_flag != NULL || server->tls.files.pair_count > 0;
+    if (server->plaintext && certificate) {
         return gy_error_set(error, GY_EINVAL,
-                            "the server %s: reliable UDP is not encrypted yet, so that whoever "
-                            "sees its packets can read and forge them; where that is all right, "
-                            "write insecure on; or --insecure",
+                            "the server %s has a certificate, and is to serve without encryption; "
+                            "leave one of them out",
                             setup->name);
+    }
+    if (!server->plaintext && !certificate) {
+        return gy_error_set(error, GY_EINVAL,
+                            "the server %s has no certificate to encrypt with; write certificate "
+                            "FILE; or --tls FILE (`gyre cert` makes one for development); or, on a "
+                            "network that is your own, plaintext on; or --plaintext",
+                            setup->name);
+    }
+    int code = gy_tls_keys_open(&server->tls, server->tls_flag, GY_RUDP_ALPN, error);
+    if (code != 0) {
+        return code;
+    }
+    if (server->tls.config != NULL) {
+        server->rudp.host.sealer = &gy_rudp_tls;
+        server->rudp.host.sealer_context = server->tls.config;
     }
     if (!door_key_made && getrandom(&door_key, sizeof door_key, 0) != sizeof door_key) {
         return gy_error_set(error, GY_EIO, "asking the system for random bytes");
@@ -195,6 +231,12 @@ static int rudp_prepare(void *context, struct gy_error *error)
     return 0;
 }
 
+static void rudp_close(void *context)
+{
+    struct server *server = context;
+    gy_tls_keys_close(&server->tls);
+}
+
 static const struct gy_datagram_options *rudp_datagrams(void *context)
 {
     (void)context;
@@ -215,6 +257,7 @@ const struct gy_server_kind gy_rudp_kind = {
     .begin = rudp_begin,
     .settle = rudp_settle,
     .open = rudp_open,
+    .close = rudp_close,
     .worker_open = gy_rudp_server_worker_open,
     .worker_close = gy_rudp_server_worker_close,
     .datagrams = rudp_datagrams,

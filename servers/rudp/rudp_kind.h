@@ -8,7 +8,8 @@
 
 /* What the command line said; 0 or false: nothing. */
 struct gy_rudp_flags {
-    bool echo, sink, insecure;
+    bool echo, sink, plaintext;
+    const char *tls; /* --tls: a certificate, and its key behind a comma; NULL: not given */
     uint32_t datagram_bytes;
 };
 

@@ -143,13 +143,10 @@ static void addresses_of_servers_have_port_53_where_none_is_given(void **state)
     static const uint8_t near[4] = {192, 0, 2, 1}, far[4] = {192, 0, 2, 2};
     assert_true(gy_dns_policy_is_primary(&policy, near, 4, NULL));
     assert_false(gy_dns_policy_is_primary(&policy, far, 4, NULL));
-    static const char *const bad[] = {"primary name.example;",
-                                      "primary :53;",
-                                      "primary 5300;",
-                                      "notify 192.0.2.1 192.0.2.2;",
-                                      "primary 192.0.2.1 key none;",
-                                      "allow-transfer key;",
-                                      "allow-transfer any none;",
+    static const char *const bad[] = {"primary name.example;", "primary :53;",
+                                      "primary 5300;",         "notify 192.0.2.1 192.0.2.2;",
+                                      "notify none none;",     "primary 192.0.2.1 key none;",
+                                      "allow-transfer key;",   "allow-transfer any none;",
                                       "primary 192.0.2.1:0;"};
     for (size_t i = 0; i < COUNT(bad); i++) {
         assert_string_not_equal(read_policy(&policy, &keys, bad[i]), "");
@@ -193,6 +190,39 @@ static void a_zone_that_was_kept_is_the_same(void **state)
     gy_dns_zone_free(second);
     /* Where nothing can be written, it is said. */
     assert_true(gy_dns_zone_load(&first, rig_name("example."), "/proc/none", 1, &error) < 0);
+}
+
+/* Entries over several lines, of odd lengths, in a file of many pieces; one entry alone is longer
+ * than two of those. */
+static void a_zone_file_is_read_in_pieces(void **state)
+{
+    struct gy_error error = {0};
+    struct gy_dns_zone_facts facts;
+    const struct gy_dns_zone *zone;
+    FILE *file = fopen(path, "w");
+    (void)state;
+    assert_non_null(file);
+    fputs("$TTL 60\n@ SOA a b ( 1 2\n3 4 5 )\n@ NS a\na A 192.0.2.1\n", file);
+    for (uint32_t i = 0; i < 40000; i++) {
+        fprintf(file, "n%u ( A ; %.*s\n192.0.2.%u\n)\n", i, (int)(i % 31),
+                "a comment (of odd length) \"is no", i & 255);
+        if (i == 20000) {
+            fprintf(file, "long TXT ( x ;%0600000d\n y )\n", 0);
+        }
+    }
+    fputs("last A 192.0.2.2", file);
+    fclose(file);
+    assert_int_equal(gy_dns_zone_load(&zone, rig_name("example."), path, 1, &error), 0);
+    gy_dns_zone_facts(zone, &facts);
+    assert_int_equal(facts.records, 40005);
+    assert_int_equal(facts.names, 40004);
+    gy_dns_zone_free(zone);
+    file = fopen(path, "a");
+    assert_non_null(file);
+    fputs("\nwrong A 192.0.2.256\n", file);
+    fclose(file);
+    assert_int_equal(gy_dns_zone_load(&zone, rig_name("example."), path, 1, &error), GY_EINVAL);
+    assert_non_null(strstr(error.message, ":120009:")); /* 5, 120,000, 2 and the last */
 }
 
 static void a_file_that_was_touched_has_changed(void **state)
@@ -242,6 +272,7 @@ int main(void)
         cmocka_unit_test(an_address_and_a_key_must_both_fit),
         cmocka_unit_test(addresses_of_servers_have_port_53_where_none_is_given),
         cmocka_unit_test(a_zone_that_was_kept_is_the_same),
+        cmocka_unit_test(a_zone_file_is_read_in_pieces),
         cmocka_unit_test(a_file_that_was_touched_has_changed),
     };
     return cmocka_run_group_tests_name("dns_policy", tests, set_up, tear_down);

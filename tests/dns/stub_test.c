@@ -221,6 +221,39 @@ static void servers_that_cannot_say_are_passed_over(void **state)
     assert_told(GY_DNS_STUB_FAILED, 0, false);
 }
 
+/* Both types fail; then how long nobody is asked again. */
+static void fail_and_wait(uint64_t quiet_ms)
+{
+    assert_int_equal(ask("www.example"), 2);
+    stub_rig_reply(rig, A, GY_DNS_RCODE_SERVFAIL, NULL);
+    stub_rig_reply(rig, AAAA, GY_DNS_RCODE_SERVFAIL, NULL);
+    assert_told(GY_DNS_STUB_FAILED, 0, false);
+    stub_rig_wait(rig, quiet_ms - 1);
+    assert_int_equal(ask("www.example"), 0);
+    assert_told(GY_DNS_STUB_FAILED, 0, false);
+    stub_rig_wait(rig, 1);
+}
+
+static void a_failure_is_remembered_for_longer_each_time(void **state)
+{
+    (void)state;
+    begin("nameserver 192.0.2.1\noptions attempts:1");
+    for (uint32_t seconds = 1; seconds < 30; seconds *= 2) {
+        fail_and_wait(seconds * UINT64_C(1000));
+    }
+    fail_and_wait(30000);
+    fail_and_wait(30000);
+    assert_int_equal(ask("other.example"), 2); /* which is another question */
+    gy_dns_stub_cancel(&rig->stub, &lookup);
+    stub_rig_pull(rig);
+    assert_int_equal(ask("www.example"), 2);
+    stub_rig_reply(rig, A, 0, "192.0.2.80");
+    stub_rig_reply(rig, AAAA, 0, NULL);
+    assert_told(GY_DNS_STUB_FOUND, 1, false);
+    stub_rig_wait(rig, 400000); /* past its TTL: what failed long ago counts no more */
+    fail_and_wait(1000);
+}
+
 static void a_server_that_only_refers_is_passed_over(void **state)
 {
     (void)state;
@@ -481,6 +514,7 @@ int main(void)
         CASE(a_silent_server_is_asked_last_for_a_while),
         CASE(a_socket_that_fails_goes_on_at_once),
         CASE(servers_that_cannot_say_are_passed_over),
+        CASE(a_failure_is_remembered_for_longer_each_time),
         CASE(a_server_that_only_refers_is_passed_over),
         CASE(rotate_begins_with_another_server_each_time),
         CASE(forged_answers_are_dropped_and_counted),

@@ -23,9 +23,11 @@ static struct gy_dns_key key = {.algorithm = GY_DNS_TSIG_SHA512,
 static uint8_t message[GY_DNS_MESSAGE_MAX];
 static uint32_t taken;
 
-static int count(void *context, const struct gy_dns_record *record, struct gy_error *error)
+static int count(void *context, enum gy_dns_change change, const struct gy_dns_record *record,
+                 struct gy_error *error)
 {
     (void)context;
+    (void)change;
     (void)error;
     assert_int_equal(gy_dns_rdata_check(record->type, record->rdata, record->rdata_bytes), 0);
     taken++;
@@ -62,7 +64,7 @@ static void begin(uint16_t type, uint32_t serial)
 {
     const struct gy_dns_transfer_query query = {
         .name = rig_name("Example."), .id = 99, .type = type, .serial = serial};
-    gy_dns_transfer_out_begin(&out, zone.zone, &query, NULL);
+    gy_dns_transfer_out_begin(&out, zone.zone, NULL, &query, NULL);
 }
 
 static void ask(uint16_t type, const struct gy_dns_key *with)

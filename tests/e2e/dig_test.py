@@ -127,6 +127,52 @@ def names_types_and_options_come_in_any_order():
 
 
 @test
+def queries_leave_from_the_address_that_is_given():
+    with tempfile.TemporaryDirectory() as folder:
+        path, spare = os.path.join(folder, "zone"), free_ports(1)[0]
+        with open(path, "w", encoding="ascii") as file:
+            file.write(ZONE)
+        conf, port = os.path.join(folder, "conf"), free_ports(1)[0]
+        with open(conf, "w", encoding="ascii") as file:
+            file.write(f"dns {{ listen 127.0.0.1:{port}; zone example.com {path} {{ allow-transfer 127.0.0.9; }} }}\n")
+        with serving(["serve", "--config", conf]):
+            for words, records in (((), 0), (("-b", "127.0.0.9"), 2), (("-b", f"127.0.0.9#{spare}"), 2)):
+                equal(dig(port, *words, "+short", "example.com", "AXFR")[1].count("hostmaster"), records, f"over TCP, {words}")
+            equal(dig(port, "-b", "127.0.0.9", "+short", "www.example.com")[1], "192.0.2.80\n", "over UDP")
+            status, out, err = output_of([PROGRAM, "dig", "@127.0.0.1", "-p", str(port), "-b", "192.0.2.1", "+tries=1", "www.example.com"])
+            true(status == 9 and "Cannot assign" in out, f"an address of another host: {status} {out} {err}")
+            status, out, err = output_of([PROGRAM, "dig", "-b", "localhost", "example.com"])
+            equal((status, out), (1, ""), err)
+
+
+@test
+def a_connection_is_kept_as_long_as_it_is_told():
+    with served(("example.com", ZONE)) as port:
+        true("; TCP KEEPALIVE: 10.0 secs\n" in dig(port, "+tcp", "+keepalive", "www.example.com")[1], "over TCP")
+        true("KEEPALIVE" not in dig(port, "+keepalive", "www.example.com")[1], "not over UDP (RFC 7828 section 3.2.1)")
+        true("KEEPALIVE" not in dig(port, "+tcp", "www.example.com")[1], "nor to who does not ask")
+
+
+@test
+def names_are_completed_by_the_search_list():
+    with served(("example.com", ZONE)) as port, tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "resolv.conf")
+        with open(path, "w", encoding="ascii") as file:
+            file.write("nameserver 127.0.0.1\nsearch none.example.com example.com\noptions ndots:2\n")
+
+        def found(*words):
+            script = f'mount --bind {path} /etc/resolv.conf && exec "$@"'
+            done = output_of(["unshare", "-rm", "sh", "-c", script, "sh", PROGRAM, "dig", "@127.0.0.1", "-p", str(port), *words])
+            if done[0] == 1 and "mount" in done[2] or "unshare" in done[2]:
+                raise Skip("no name spaces here: " + done[2].strip())
+            return done[0], re.findall(r"status: (\w+)|^;([^; ]\S+)", done[1], re.MULTILINE)
+        equal(found("+search", "www"), (0, [("NOERROR", ""), ("", "www.example.com.")]), "the second domain")
+        equal(found("+search", "no.such"), (0, [("REFUSED", ""), ("", "no.such.")]), "the name itself is the last")
+        equal(found("+search", "www.example.com."), (0, [("NOERROR", ""), ("", "www.example.com.")]), "one that is whole")
+        equal(found("www"), (0, [("REFUSED", ""), ("", "www.")]), "without")
+
+
+@test
 def a_cut_answer_is_asked_for_by_tcp():
     with served(("example.com", ZONE)) as port:
         status, out = dig(port, "many.example.com")

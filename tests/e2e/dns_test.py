@@ -417,9 +417,9 @@ def misuse_is_told():
         zone = os.path.join(folder, "z")
         with open(zone, "w", encoding="ascii") as file:
             file.write(ZONE.format(serial=1))
-        for flags, status, text in ((["--zone", "example.com"], 1, "write the zone's name, =, and its file"),
+        for flags, status, text in ((["--zone", "example.com"], 2, "write the zone's name, =, and its file"),
                                     (["--zone"], 2, "needs a value"), ([], 2, "--zone NAME=FILE is needed"),
-                                    (["--zone", f"a..b={zone}"], 1, "is no name of a zone"),
+                                    (["--zone", f"a..b={zone}"], 2, "is no name of a zone"),
                                     (["--zone", f"a.b={folder}/none"], 1, "No such file"),
                                     (["--zone", f"a.b={folder}"], 1, "no regular file"),
                                     (["--zone", f"a.b={zone}", "--zone", f"A.B.={zone}"], 1, "is there twice"),

@@ -108,7 +108,7 @@ def a_protocol_of_ones_own_is_built_from_what_is_installed_and_serves():
 @test
 def a_server_of_reliable_udp_is_built_from_what_is_installed_and_serves():
     with Embedder("rudp") as embedder:
-        status, text, errors = output_of([PROGRAM, "rudp", "ping", f"127.0.0.1:{embedder.port}", "--insecure", "--json",
+        status, text, errors = output_of([PROGRAM, "rudp", "ping", f"127.0.0.1:{embedder.port}", "--plaintext", "--json",
                                           "--guarantee", "ordered", "--count", "3", "--interval", "1"])
         equal(status, 0, errors)
         equal(json.loads(text)["guarantees"]["ordered"]["received"], 3)

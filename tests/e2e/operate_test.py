@@ -66,7 +66,7 @@ def a_large_file_in_memory_leaves_in_few_sends():
         for name, size in (("status.json", 1), ("large", 1 << 20)):
             with open(f"{root}/{name}", "wb") as file:
                 file.write(bytes(size))
-        text = f"workers 1;\nadmin 127.0.0.1:{{admin}};\nhttp {{ listen 127.0.0.1:{{port}}; root {root}; }}\n"
+        text = f"workers 1;\nadmin 127.0.0.1:{{admin}};\nhttp {{ listen 127.0.0.1:{{port}}; root {root}; sendfile off; }}\n"
         with Configured(text) as server, Connection(server.port) as connection:
             for _ in range(5):
                 equal(connection.get("/large").status, 200)

@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import urllib.request
 
 from configured import Configured
 from harness import ALARMS, PROGRAM, Server, Skip, equal, free_ports, output_of, run, test, true, until
@@ -23,7 +24,7 @@ admin 127.0.0.1:{admin};
 rudp {
     listen 127.0.0.1:{port};
     service echo;
-    insecure on;
+    {mode};
     steer {steer};
 }
 """
@@ -32,10 +33,10 @@ rudp {
 class Rudp(Server):
     """`gyre rudp serve`."""
 
-    def __init__(self, *flags, workers=2, **more):  # pylint: disable=super-init-not-called
+    def __init__(self, *flags, workers=2, mode=("--plaintext",), **more):  # pylint: disable=super-init-not-called
         self.port = free_ports(1)[0]
         self.errors = tempfile.TemporaryFile()
-        self.process = subprocess.Popen([PROGRAM, "rudp", "serve", "--insecure", "--workers", str(workers), "--listen",
+        self.process = subprocess.Popen([PROGRAM, "rudp", "serve", *mode, "--workers", str(workers), "--listen",
                                          f"127.0.0.1:{self.port}", *flags], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=self.errors, start_new_session=True, **more)
         self.pid = self.process.pid
@@ -59,12 +60,12 @@ class Block(Configured):
             return False
 
 
-def configured(workers=2, steer="on"):
-    return Block(CONFIG.replace("{workers}", str(workers)).replace("{steer}", steer))
+def configured(workers=2, steer="on", mode="plaintext on"):
+    return Block(CONFIG.replace("{workers}", str(workers)).replace("{steer}", steer).replace("{mode}", mode))
 
 
-def ping(port, *flags, status=0):
-    done = subprocess.run([PROGRAM, "rudp", "ping", f"127.0.0.1:{port}", "--insecure", "--json", *flags],
+def ping(port, *flags, status=0, mode=("--plaintext",)):
+    done = subprocess.run([PROGRAM, "rudp", "ping", f"127.0.0.1:{port}", *mode, "--json", *flags],
                           capture_output=True, text=True, timeout=60, check=False)
     true(not ALARMS.search(done.stderr), f"nothing complains: {done.stderr[-3000:]}")
     equal(done.returncode, status, f"the exit status; {done.stderr}")
@@ -193,12 +194,18 @@ def a_packet_of_a_connection_that_is_gone_is_reset():
         equal(len(tokens), 1, "the token is that of the id")
 
 
+def one_is_connected(admin):
+    with urllib.request.urlopen(f"http://127.0.0.1:{admin}/metrics", timeout=5) as answer:
+        return 'gyre_rudp_connections{server="rudp"} 1\n' in answer.read().decode()
+
+
 @test
 def who_stops_says_so():
-    with Rudp("--echo") as server:
-        client = subprocess.Popen([PROGRAM, "rudp", "ping", f"127.0.0.1:{server.port}", "--insecure", "--count", "100000",
+    admin = free_ports(1)[0]
+    with Rudp("--echo", "--admin", f"127.0.0.1:{admin}") as server:
+        client = subprocess.Popen([PROGRAM, "rudp", "ping", f"127.0.0.1:{server.port}", "--plaintext", "--count", "100000",
                                    "--interval", "5"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        time.sleep(0.5)
+        until(lambda: one_is_connected(admin), "it is connected")
         equal(server.stop(), 0)
         text = client.communicate(timeout=20)[1]
         true("goes away" in text, text)
@@ -207,10 +214,11 @@ def who_stops_says_so():
 
 @test
 def a_client_of_a_process_that_died_is_told_by_the_next_one():
-    with Rudp("--echo") as server:
-        client = subprocess.Popen([PROGRAM, "rudp", "ping", f"127.0.0.1:{server.port}", "--insecure", "--count", "100000",
+    admin = free_ports(1)[0]
+    with Rudp("--echo", "--admin", f"127.0.0.1:{admin}") as server:
+        client = subprocess.Popen([PROGRAM, "rudp", "ping", f"127.0.0.1:{server.port}", "--plaintext", "--count", "100000",
                                    "--interval", "5"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        time.sleep(0.5)
+        until(lambda: one_is_connected(admin), "it is connected")
         os.kill(int(re.search(r"process (\d+) \(generation 1\) serves", server.log())[1]), signal.SIGKILL)
         text = client.communicate(timeout=20)[1]
         true("forgotten" in text, text)
@@ -218,9 +226,9 @@ def a_client_of_a_process_that_died_is_told_by_the_next_one():
 
 @test
 def a_full_table_takes_nobody_in_until_somebody_leaves():
-    text = CONFIG.replace("{workers}", "1").replace("steer {steer};", "connections 1; idle-timeout 1s;")
+    text = CONFIG.replace("{workers}", "1").replace("steer {steer};", "connections 1; idle-timeout 1s;").replace("{mode}", "plaintext on")
     with Block(text) as server:
-        first = subprocess.Popen([PROGRAM, "rudp", "ping", f"127.0.0.1:{server.port}", "--insecure", "--count", "200",
+        first = subprocess.Popen([PROGRAM, "rudp", "ping", f"127.0.0.1:{server.port}", "--plaintext", "--count", "200",
                                   "--interval", "5"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         until(lambda: server.metrics()['gyre_rudp_connections{server="rudp"}'] == 1, "it is connected")
         true("did not answer" in ping(server.port, "--timeout", "700", status=1), "the second one is not")
@@ -230,10 +238,10 @@ def a_full_table_takes_nobody_in_until_somebody_leaves():
         equal(ping(server.port, "--count", "1")["ordered"]["received"], 1)
 
 
-def load(port, *flags):
+def load(port, *flags, mode=("--plaintext",)):
     if not os.path.exists(LOAD):
         raise Skip("gyre-load is not built here")
-    done = subprocess.run([LOAD, f"rudp://127.0.0.1:{port}", "--insecure", "--quiet", "--json", "-", *flags],
+    done = subprocess.run([LOAD, f"rudp://127.0.0.1:{port}", *mode, "--quiet", "--json", "-", *flags],
                           capture_output=True, text=True, timeout=60, check=False)
     true(not ALARMS.search(done.stderr), f"nothing complains: {done.stderr[-3000:]}")
     equal(done.returncode, 0, done.stderr)
@@ -258,21 +266,99 @@ def the_load_generator_counts_what_is_acknowledged():
         equal((found["errors"]["total"], found["answered"]), (0, 40))
 
 
+class Certificates:
+    """An authority, a certificate of it for this machine, and a client's, in a folder."""
+
+    def __enter__(self):
+        self.folder = tempfile.TemporaryDirectory()
+        for arguments in ((), ("--client", "somebody")):
+            subprocess.run([PROGRAM, "cert", "--dir", self.folder.name, *arguments], check=True, timeout=20,
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.server = os.path.join(self.folder.name, "localhost.pem")
+        self.client = os.path.join(self.folder.name, "somebody.pem")
+        self.authority = os.path.join(self.folder.name, "authority.pem")
+        self.trust = ("--ca", self.authority)
+        return self
+
+    def __exit__(self, *_):
+        self.folder.cleanup()
+
+
+@test
+def encrypted_messages_come_back_and_the_load_generator_counts_them():
+    with Certificates() as files, Rudp("--echo", mode=("--tls", files.server)) as server:
+        found = ping(server.port, "--count", "20", "--interval", "2", mode=files.trust)
+        for name, result in found.items():
+            equal((result["sent"], result["received"]), (20, 20), name)
+        found = ping(server.port, "--count", "10", "--interval", "0", "--size", "65536", "--guarantee", "ordered",
+                     mode=files.trust)
+        equal(found["ordered"]["received"], 10)
+        found = load(server.port, "-n", "3000", "-c", "3", "--pipeline", "40", mode=files.trust)
+        equal((found["errors"]["total"], found["answered"]), (0, 3000))
+
+
+@test
+def an_encrypted_client_that_changes_its_port_goes_on_with_four_workers():
+    with Certificates() as files, configured(workers=4, mode=f"certificate {files.server}; early-data on") as server, \
+            Translator(server.port, 25) as translator:
+        found = ping(translator.port, "--count", "100", "--interval", "1", "--guarantee", "ordered", mode=files.trust)
+        equal(found["ordered"]["received"], 100)
+        true(translator.changes >= 2, f"it changed {translator.changes} times")
+        true(server.metrics()['gyre_rudp_paths_changed_total{server="rudp"}'] >= 1, "the server follows")
+
+
+@test
+def who_cannot_be_trusted_is_refused_with_a_sentence_and_soon():
+    with Certificates() as files, Certificates() as others, Rudp("--echo", mode=("--tls", files.server)) as server:
+        began = time.monotonic()
+        text = ping(server.port, status=1, mode=others.trust)
+        true("signed by nobody whom we trust" in text, text)
+        true(time.monotonic() - began < 4, "it does not wait for long")
+        text = ping(server.port, "--count", "1", status=0, mode=files.trust)
+        done = subprocess.run([PROGRAM, "rudp", "ping", f"127.0.0.1:{server.port}", "--insecure", "--count", "1"],
+                              capture_output=True, text=True, timeout=20, check=False)
+        equal(done.returncode, 0, done.stderr)
+        true("WARNING" in done.stderr, done.stderr)
+
+
+@test
+def a_client_shows_a_certificate_where_one_is_required():
+    with Certificates() as files, \
+            configured(mode=f"certificate {files.server}; client-certificates required {files.authority}") as server:
+        text = ping(server.port, "--count", "1", status=1, mode=files.trust)
+        true("showed no certificate" in text, text)
+        found = ping(server.port, "--count", "1", mode=(*files.trust, "--cert", files.client))
+        equal(found["ordered"]["received"], 1)
+        true(server.metrics()['gyre_rudp_connections_closed_total{reason="handshake",server="rudp"}'] >= 1, "counted")
+
+
+@test
+def neither_mode_becomes_the_other():
+    with Certificates() as files:
+        with Rudp("--echo", mode=("--tls", files.server)) as server:
+            text = ping(server.port, status=1)
+            true("with encryption only" in text and "--plaintext" in text, text)
+        with Rudp("--echo") as server:
+            text = ping(server.port, status=1, mode=files.trust)
+            true("without encryption only" in text and "--plaintext" in text, text)
+
+
 @test
 def without_a_word_about_encryption_nothing_is_served():
     done = subprocess.run([PROGRAM, "rudp", "serve", "--echo", "--check"], capture_output=True, text=True, timeout=20,
                           check=False)
     equal(done.returncode, 1)
-    true("--insecure" in done.stderr, done.stderr)
-    done = subprocess.run([PROGRAM, "rudp", "serve", "--insecure"], capture_output=True, text=True, timeout=20, check=False)
+    true("--plaintext" in done.stderr, done.stderr)
+    done = subprocess.run([PROGRAM, "rudp", "serve", "--plaintext"], capture_output=True, text=True, timeout=20, check=False)
     equal(done.returncode, 2)
     true("--echo" in done.stderr, done.stderr)
 
 
 @test
 def a_block_that_makes_no_sense_is_refused_by_line():
-    for block, wanted in (("insecure on;", "service"), ("service both;", "echo or sink"),
-                          ("service echo; insecure on; window 64k; max-message 64k;", "window")):
+    for block, wanted in (("plaintext on;", "service"), ("service both;", "echo or sink"),
+                          ("service echo; early-data on;", "certificate"),
+                          ("service echo; plaintext on; window 64k; max-message 64k;", "window")):
         with tempfile.TemporaryDirectory() as folder:
             file = os.path.join(folder, "gyre.conf")
             with open(file, "w", encoding="utf-8") as out:

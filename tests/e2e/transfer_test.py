@@ -9,6 +9,7 @@ import socket
 import struct
 import subprocess
 import tempfile
+import threading
 import time
 
 from configured import Configured
@@ -136,6 +137,32 @@ zone far.example {folder}/a { allow-transfer 192.0.2.0/24; } }"""
 
 
 @test
+def who_asks_for_differences_gets_them_and_a_secondary_hands_them_on():
+    ports = dict(zip(("first", "second"), free_ports(2)))
+    primary = """admin 127.0.0.1:{admin}; dns { listen 127.0.0.1:{first}; allow-transfer 127.0.0.0/8; notify 127.0.0.1:{second};
+zone a.example {folder}/a; zone none.example {folder}/a { allow-transfer none; notify none; } }"""
+    secondary = """admin 127.0.0.1:{admin}; dns { listen 127.0.0.1:{second}; allow-transfer 127.0.0.0/8;
+secondary a.example {folder}/kept { primary 127.0.0.1:{first}; } }"""
+    with Node(primary, {"a": zone(1)}, **ports) as ahead, Node(secondary, **ports) as behind:
+        first, second = ports["first"], ports["second"]
+        until(lambda: serial(second, "a.example") == 1, "it came", 10)
+        for number in (2, 3):
+            ahead.put("a", zone(number, records=RECORDS.replace("192.0.2.80", f"192.0.2.{number}")))
+            ahead.reload()
+            until(lambda number=number: serial(second, "a.example") == number, "NOTIFY brought the next", 10)
+        equal(records(second, "a.example"), records(first, "a.example"), "the zone")
+        fetched = behind.metrics()
+        equal([fetched[f'gyre_dns_secondary_{name}_total{{server="dns"}}'] for name in ("fetched", "differences")], [3, 2], "fetched, by differences")
+        for port in (first, second):
+            for since, wanted in ((1, 10), (2, 6), (3, 1)):
+                found = [line for line in kdig("@127.0.0.1", "-p", port, "a.example", f"IXFR={since}").splitlines() if line and line[0] != ";"]
+                equal(len(found), wanted, f"records since {since}: {found}")
+            true(len(kdig("@127.0.0.1", "-p", port, "a.example", "IXFR=0").splitlines()) > 3000, "all of it, for who is too far behind")
+        true("zone none.example.: NOTIFY" not in ahead.log(), "nobody is told of a zone without notify")
+        true(ahead.metrics()['gyre_dns_differences_sent_total{server="dns"}'] >= 3, "it counts them")
+
+
+@test
 def queries_behind_a_transfer_are_answered_behind_it():
     with Node("dns { listen 127.0.0.1:{port}; allow-transfer any; zone near.example {folder}/a; }", {"a": zone(1)}) as node:
         with socket.create_connection(("127.0.0.1", node.port), 10) as client:
@@ -178,6 +205,51 @@ secondary a.example {folder}/kept { primary 127.0.0.1:{first} key key; allow-tra
         true("secret" not in behind.log() and SECRET not in behind.log(), "the secret in no log")
 
 
+def fake_primary(listener, whole):
+    """Says that it has serial 9, and then nothing of use: of IXFR a difference to another zone; it ends where it is asked for all of it.
+    `whole` counts those."""
+    def soa(number):
+        return b"\xc0\x0c" + struct.pack("!HHIH", SOA, 1, 60, 22) + b"\0\0" + struct.pack("!5I", number, 3600, 1, 86400, 60)
+
+    while True:
+        client, _ = listener.accept()
+        with client:
+            while True:
+                try:
+                    asked = exactly(client, struct.unpack("!H", exactly(client, 2))[0])
+                except (AssertionError, OSError):
+                    break
+                kind = struct.unpack("!H", asked[23:25])[0]  # behind a.example
+                records = {SOA: [soa(9)], 251: [soa(9), soa(1), soa(9), soa(9)]}.get(kind)
+                if records is None:
+                    whole.append(kind)
+                    break
+                client.sendall(framed(asked[:2] + struct.pack("!5H", 0x8400, 1, len(records), 0, 0) + asked[12:27] + b"".join(records)))
+
+
+@test
+def a_primary_that_sends_nonsense_is_passed_over():
+    ports, whole = dict(zip(("first", "second"), free_ports(2))), []
+    secondary = """dns { listen 127.0.0.1:{second};
+secondary a.example {folder}/kept { primary 127.0.0.1:{first}; allow-transfer any; } }"""
+    both = secondary.replace("primary", "primary 127.0.0.1:{spare}; primary")
+    with Node("dns { listen 127.0.0.1:{first}; allow-transfer any; zone a.example {folder}/a; }", {"a": zone(1)}, **ports) as ahead, \
+            Node(secondary, **ports) as behind, socket.create_server(("127.0.0.1", behind.ports["spare"])) as listener:
+        threading.Thread(target=fake_primary, args=(listener, whole), daemon=True).start()
+        until(lambda: serial(ports["second"], "a.example") == 1, "it came", 10)
+        before = behind.log().count("fetched from")
+        behind.write(both)
+        behind.reload()
+        behind.said("all of it then")
+        until(lambda: whole, "the whole zone is asked for", 10)
+        behind.said("it ended the connection")
+        equal((serial(ports["second"], "a.example"), behind.log().count("fetched from")), (1, before), "the old one stays")
+        ahead.put("a", zone(2))
+        ahead.reload()
+        behind.reload()
+        until(lambda: serial(ports["second"], "a.example") == 2, "the other primary's", 10)
+
+
 @test
 def notify_is_taken_from_primaries_alone():
     conf = """dns { listen 127.0.0.1:{port}; zone own.example {folder}/a;
@@ -212,6 +284,40 @@ def a_reload_reads_what_has_changed_and_keeps_what_is_wrong_now():
         true("zone c.example. stays as it was, with serial 1" in node.log(), node.log())
         equal(status(node.port, "c.example"), "NOERROR", "the old one is served")
         true("192.0.2.9" in kdig("+short", "@127.0.0.1", "-p", node.port, "y.b.example"), "the new one too")
+
+
+@test
+def a_reload_that_is_asked_for_while_it_begins_ends_nothing():
+    for _ in range(5):
+        node = Node("dns { listen 127.0.0.1:{port}; zone a.example {folder}/a; }", {"a": zone(1, records="")})
+        node.process.send_signal(signal.SIGHUP)  # it has said where it listens, and no more
+        with node:
+            until(lambda node=node: node.log().count(") serves") >= 2, "it serves, and is reloaded then", 20)
+            equal(status(node.port, "a.example"), "NOERROR", "it answers")
+
+
+@test
+def a_folder_of_zones_is_read_anew_by_each_reload():
+    conf = """dns { listen 127.0.0.1:{port}; allow-transfer none; zones {folder}/zones { allow-transfer 127.0.0.1; } }"""
+    with tempfile.TemporaryDirectory() as folder:
+        def put(name, content):
+            with open(os.path.join(folder, name), "w", encoding="ascii") as file:
+                file.write(content)
+        for number in range(3):
+            put(f"z{number}.example.zone", zone(number + 1, records=""))
+        put("README", "no zone")
+        put(".hidden.zone", "nor this")
+        with Node(conf.replace("{folder}/zones", folder)) as node:
+            equal([serial(node.port, f"z{number}.example") for number in range(3)], [1, 2, 3], "serials")
+            equal(len(records(node.port, "z1.example")), 4, "the block is for all of them")
+            put("z3.example.zone", zone(4, records=""))
+            os.unlink(os.path.join(folder, "z0.example.zone"))
+            node.reload()
+            equal([status(node.port, f"z{number}.example") for number in range(4)], ["REFUSED", "NOERROR", "NOERROR", "NOERROR"], "one has gone, one has come")
+            put("a..b.zone", zone(4, records=""))
+            node.process.send_signal(signal.SIGHUP)
+            node.said("a..b.zone")
+            equal(status(node.port, "z3.example"), "NOERROR", "the old ones go on")
 
 
 @test
@@ -290,10 +396,12 @@ zone:
   name: from-nsd.example
   zonefile: a
   provide-xfr: 127.0.0.1 key
+  store-ixfr: yes
+  create-ixfr: yes
 zone:
   name: a.example
   zonefile: nsd-a
-  request-xfr: AXFR 127.0.0.1@{first} key
+  request-xfr: 127.0.0.1@{first} key
   allow-notify: 127.0.0.1 key
   provide-xfr: 127.0.0.1 NOKEY
 """
@@ -330,7 +438,8 @@ zone:
     file: a
     acl: signed
     zonefile-sync: -1
-    journal-content: none
+    zonefile-load: difference
+    journal-content: changes
   - domain: a.example
     file: knot-a
     master: gyre
@@ -342,7 +451,7 @@ BIND = """options {{ directory "{home}"; listen-on port {bind} {{ 127.0.0.1; }};
 controls {{ }};
 key key {{ algorithm hmac-sha256; secret "{secret}"; }};
 server 127.0.0.1 {{ keys key; }};
-zone from-bind.example {{ type primary; file "a"; allow-transfer {{ key key; }}; }};
+zone from-bind.example {{ type primary; file "a"; ixfr-from-differences yes; allow-transfer {{ key key; }}; }};
 zone a.example {{ type secondary; file "bind-a"; masterfile-format text; primaries port {first} {{ 127.0.0.1 key key; }}; }};
 """
 
@@ -353,7 +462,7 @@ def start_peers(home, ports):
     """Those that are installed, each on a port of its own, with their configurations below `home`."""
     running = {}
     with open(os.path.join(home, "a"), "w", encoding="ascii") as file:
-        file.write(zone(1))
+        file.write(zone(1, refresh=1))
     os.mkdir(os.path.join(home, "knot"))
     for name, (program, text, flags) in PEERS.items():
         path = shutil.which(program, path=os.environ["PATH"] + ":/usr/sbin")
@@ -376,7 +485,7 @@ def zones_from_and_to_nsd_knot_and_bind_are_equal():
         running = start_peers(home, ports)
         if not running:
             raise Skip("none of NSD, Knot and BIND is installed")
-        conf = "dns { listen 127.0.0.1:{first}; key key hmac-sha256 {k}; allow-transfer 127.0.0.1;\n zone a.example {folder}/a { "
+        conf = "admin 127.0.0.1:{admin}; dns { listen 127.0.0.1:{first}; key key hmac-sha256 {k}; allow-transfer 127.0.0.1;\n zone a.example {folder}/a { "
         conf += "allow-transfer key key; " + "".join(f"notify 127.0.0.1:{ports[name]} key key; " for name in running) + "}\n"
         for name in running:
             conf += f" secondary from-{name}.example {{folder}}/{name} {{ primary 127.0.0.1:{ports[name]} key key; }}\n"
@@ -393,13 +502,23 @@ def zones_from_and_to_nsd_knot_and_bind_are_equal():
                 equal(records(ports["first"], f"from-{name}.example"), records(port, f"from-{name}.example", *KEY), f"the zone of {name}")
                 until(lambda port=port: serial(port, "a.example") == 1, f"our zone at {told(name)}", 20)
                 equal(records(port, "a.example", *(KEY if name == "knot" else ())), ours, f"our zone at {name}")
-            node.put("a", zone(2, records=RECORDS.replace("192.0.2.80", "192.0.2.81")))
+            changed = RECORDS.replace("192.0.2.80", "192.0.2.81")
+            node.put("a", zone(2, records=changed))
             node.reload()
+            with open(os.path.join(home, "a"), "w", encoding="ascii") as file:
+                file.write(zone(2, refresh=1, records=changed))
+            for process in running.values():
+                process.send_signal(signal.SIGHUP)
             ours = records(ports["first"], "a.example", *KEY)
             for name in running:
                 port = ports[name]
                 until(lambda port=port: serial(port, "a.example") == 2, f"our next zone at {told(name)}", 20)
                 equal(records(port, "a.example", *(KEY if name == "knot" else ())), ours, f"our next zone at {name}")
+                until(lambda name=name: serial(ports["first"], f"from-{name}.example") == 2, f"the next zone of {told(name)}", 20)
+                equal(records(ports["first"], f"from-{name}.example"), records(port, f"from-{name}.example", *KEY), f"the next zone of {name}")
+            counted = node.metrics()
+            equal([counted[f'gyre_dns_{name}_total{{server="dns"}}'] for name in ("differences_sent", "secondary_differences")],
+                  [len(running)] * 2, f"by differences, to and from {' '.join(running)}: {node.log()[-4000:]}")
     finally:
         for process in running.values():
             process.send_signal(signal.SIGTERM)

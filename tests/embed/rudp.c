@@ -7,7 +7,7 @@
  *
  *     cc -o rudp rudp.c $(pkg-config --static --cflags --libs gyre)
  *     ./rudp 127.0.0.1:7117
- *     gyre rudp ping 127.0.0.1:7117 --insecure --guarantee ordered
+ *     gyre rudp ping 127.0.0.1:7117 --plaintext --guarantee ordered
  */
 
 #include <gyre/servers/rudp/rudp_server.h>

@@ -64,6 +64,7 @@ static struct gy_dns_transfer_in in;
 static struct gy_dns_transfer_out out;
 static struct gy_dns_tsig tsig;
 static uint8_t message[ROOM];
+static enum gy_dns_change changed; /* of the last record */
 
 static void *take_memory(void *context, size_t bytes)
 {
@@ -75,9 +76,33 @@ static void *take_memory(void *context, size_t bytes)
     return piece;
 }
 
-static int take_record(void *context, const struct gy_dns_record *record, struct gy_error *error)
+/* Differences: in their order, each record the same once it is packed and unpacked. */
+static void take_change(enum gy_dns_change change, const struct gy_dns_record *record)
+{
+    static uint8_t packed[GY_DNS_PACKED_BYTES + GY_DNS_NAME_MAX + GY_DNS_RDATA_MAX];
+    struct gy_dns_record again;
+    gy_assert(in.incremental);
+    gy_assert(changed != GY_DNS_WHOLE ||
+              (change == GY_DNS_REMOVED && record->type == GY_DNS_TYPE_SOA));
+    gy_assert(change == changed || record->type == GY_DNS_TYPE_SOA);
+    changed = change;
+    gy_dns_pack(record, packed);
+    gy_assert(gy_dns_unpack(packed, &again) == gy_dns_packed_bytes(record));
+    gy_assert(again.type == record->type && again.ttl == record->ttl &&
+              again.rdata_bytes == record->rdata_bytes &&
+              gy_dns_name_equal(again.owner, record->owner) &&
+              memcmp(again.rdata, record->rdata, record->rdata_bytes) == 0);
+}
+
+static int take_record(void *context, enum gy_dns_change change, const struct gy_dns_record *record,
+                       struct gy_error *error)
 {
     gy_assert(gy_dns_rdata_check(record->type, record->rdata, record->rdata_bytes) == 0);
+    if (change != GY_DNS_WHOLE) {
+        take_change(change, record);
+        return 0;
+    }
+    gy_assert(!in.incremental);
     return gy_dns_zone_add(context, record, error);
 }
 
@@ -121,7 +146,7 @@ static void send_again(struct gy_dns_zone_builder *builder)
     gy_assert(memory != NULL);
     const struct gy_dns_zone *zone = gy_dns_zone_write(builder, memory);
     gy_dns_zone_facts(zone, &facts);
-    gy_dns_transfer_out_begin(&out, zone, &query, NULL);
+    gy_dns_transfer_out_begin(&out, zone, NULL, &query, NULL);
     while (gy_dns_transfer_out_next(&out, message, NOW) > 0) {
     }
     gy_assert(out.failed || out.records == facts.records + 1);
@@ -136,8 +161,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     gy_assert(builder != NULL);
     in.record = take_record;
     in.context = builder;
-    gy_dns_transfer_in_begin(&in, apex, (flags & 2) != 0 ? GY_DNS_TYPE_SOA : GY_DNS_TYPE_AXFR, 1,
-                             (flags & 1) != 0 ? &key : NULL, &hmac, message, NOW);
+    in.have = (uint32_t)flags >> 4;
+    changed = GY_DNS_WHOLE;
+    gy_dns_transfer_in_begin(&in, apex,
+                             (flags & 2) != 0   ? GY_DNS_TYPE_SOA
+                             : (flags & 4) != 0 ? GY_DNS_TYPE_IXFR
+                                                : GY_DNS_TYPE_AXFR,
+                             1, (flags & 1) != 0 ? &key : NULL, &hmac, message, NOW);
     int code = 0;
     for (size_t at = 1; code == 0 && at + 2 <= bytes;) {
         size_t length = (size_t)data[at] << 8 | data[at + 1];
@@ -148,7 +178,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         code = gy_dns_transfer_in_take(&in, data + at + 2, length, NOW, NULL);
         at += 2 + length;
     }
-    if (code == 1 && (flags & 2) == 0) {
+    if (code == 1 && (flags & 2) == 0 && !in.incremental && !in.current) {
         send_again(builder);
     }
     gy_dns_transfer_in_close(&in);

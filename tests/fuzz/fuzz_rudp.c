@@ -118,7 +118,8 @@ static void begin(struct gy_rudp_conn *conn, void *memory, bool client,
     static const uint8_t text[3000];
     struct gy_rudp_cid nobody = {.length = 0};
     struct gy_rudp_env env = {received, take, give, conn};
-    struct gy_rudp_long packet = {.type = GY_RUDP_PACKET_HELLO, .token = token};
+    struct gy_rudp_long packet = {
+        .type = GY_RUDP_PACKET_HELLO, .version = GY_RUDP_VERSION_PLAIN, .token = token};
     packet.parameters = (struct gy_rudp_parameters){16384, 8192, 4, 30000, 1200};
     if (!client) {
         gy_assert(gy_rudp_accept(conn, &config, memory, &env, &nobody, &packet, token, now_ns) ==
@@ -176,7 +177,8 @@ static void feed(struct gy_rudp_conn *conn, const uint8_t *data, size_t bytes)
 
 static void door(const uint8_t *data, size_t bytes)
 {
-    struct gy_rudp_gate gate = {.key = {{3, 4}}, .cookie_ns = 1000 * MS, .cid_bytes = 2};
+    struct gy_rudp_gate gate = {
+        .key = {{3, 4}}, .cookie_ns = 1000 * MS, .cid_bytes = 2, .version = GY_RUDP_VERSION_PLAIN};
     struct gy_rudp_long hello;
     uint8_t answer[GY_RUDP_ANSWER_MAX];
     size_t answer_bytes;

@@ -121,7 +121,11 @@ static inline void pair_begin(struct pair *pair, const struct gy_rudp_config *co
     memset(pair, 0, sizeof *pair);
     pair->config = *config;
     pair->now_ns = 1000 * MS;
-    pair->gate = (struct gy_rudp_gate){.key = {{1, 2}}, .cookie_ns = 10000 * MS, .cid_bytes = 4};
+    pair->gate = (struct gy_rudp_gate){
+        .key = {{1, 2}},
+        .cookie_ns = 10000 * MS,
+        .cid_bytes = 4,
+        .version = config->seal->handshake != NULL ? GY_RUDP_VERSION : GY_RUDP_VERSION_PLAIN};
     pair->client.memory = pair_memory(config);
     pair->server.memory = pair_memory(config);
     struct gy_rudp_env env = pair_env(&pair->client);
@@ -149,6 +153,9 @@ static inline enum gy_rudp_verdict pair_hello(struct pair *pair, uint8_t *answer
         assert_int_equal(gy_rudp_accept(&pair->server.conn, &pair->config, pair->server.memory,
                                         &env, &self, &hello, token, pair->now_ns),
                          0);
+        if (hello.early_bytes > 0) {
+            gy_rudp_receive(&pair->server.conn, out, bytes, pair->now_ns);
+        }
     }
     return verdict;
 }

@@ -226,8 +226,11 @@ static void a_hello_has_1200_bytes_and_its_parameters(void **state)
 {
     (void)state;
     static uint8_t cookie[GY_RUDP_COOKIE_BYTES] = {1};
-    struct gy_rudp_long packet = {
-        .type = GY_RUDP_PACKET_HELLO, .from = {{'c'}, 1}, .cookie = cookie, .cookie_bytes = 16};
+    struct gy_rudp_long packet = {.type = GY_RUDP_PACKET_HELLO,
+                                  .version = GY_RUDP_VERSION_PLAIN,
+                                  .from = {{'c'}, 1},
+                                  .cookie = cookie,
+                                  .cookie_bytes = 16};
     packet.parameters = (struct gy_rudp_parameters){65536, 32768, 4, 30000, 1452};
     uint8_t out[GY_RUDP_HELLO_BYTES];
     assert_int_equal(gy_rudp_long_write(&packet, out, sizeof out), GY_RUDP_HELLO_BYTES);
@@ -240,6 +243,90 @@ static void a_hello_has_1200_bytes_and_its_parameters(void **state)
     assert_int_equal(gy_rudp_long_read(out, sizeof out, &again), 0);
     assert_memory_equal(&again.parameters, &packet.parameters, sizeof packet.parameters);
     assert_int_equal(gy_rudp_long_write(&packet, out, sizeof out - 1), GY_ENOBUFS);
+}
+
+static void an_encrypted_hello_carries_what_tls_says_and_an_early_packet(void **state)
+{
+    (void)state;
+    static uint8_t cookie[GY_RUDP_COOKIE_BYTES] = {1};
+    static const uint8_t text[100] = "ClientHello", early[30] = "early";
+    struct gy_rudp_long packet = {.type = GY_RUDP_PACKET_HELLO,
+                                  .version = GY_RUDP_VERSION,
+                                  .from = {{'c'}, 1},
+                                  .cookie = cookie,
+                                  .cookie_bytes = 16,
+                                  .crypto = text,
+                                  .crypto_bytes = sizeof text,
+                                  .early = early,
+                                  .early_bytes = sizeof early};
+    uint8_t out[GY_RUDP_HELLO_BYTES];
+    assert_int_equal(gy_rudp_long_write(&packet, out, sizeof out), GY_RUDP_HELLO_BYTES);
+    const uint8_t head[] = {0x81, 0x67, 0x79, 0x00, 0x02, 0x00, 0x01, 'c', 0x10, 0x01};
+    assert_memory_equal(out, head, sizeof head);
+    const uint8_t lengths[] = {0x40, 0x64, 'C', 'l'};
+    assert_memory_equal(out + 9 + 16, lengths, sizeof lengths);
+    assert_int_equal(out[9 + 16 + 2 + sizeof text], 30);
+    struct gy_rudp_long again;
+    assert_int_equal(gy_rudp_long_read(out, sizeof out, &again), 0);
+    assert_int_equal(again.crypto_bytes, sizeof text);
+    assert_memory_equal(again.crypto, text, sizeof text);
+    assert_int_equal(again.early_bytes, sizeof early);
+    assert_memory_equal(again.early, early, sizeof early);
+}
+
+static void crypto_and_done_are_as_described(void **state)
+{
+    (void)state;
+    const uint8_t bytes[] = {0x08, 0x41, 0x00, 0x03, 'a', 'b', 'c', 0x09, 0x08, 0x00, 0x00};
+    struct gy_reader reader = gy_reader_on(bytes, sizeof bytes);
+    struct gy_rudp_frame frame;
+    uint8_t out[16];
+    assert_int_equal(gy_rudp_frame_read(&reader, &frame), 1);
+    assert_int_equal(frame.type, GY_RUDP_FRAME_CRYPTO);
+    assert_int_equal(frame.crypto.offset, 256);
+    assert_int_equal(frame.crypto.length, 3);
+    assert_memory_equal(frame.crypto.data, "abc", 3);
+    struct gy_writer writer = gy_writer_on(out, sizeof out);
+    assert_true(gy_rudp_frame_write(&writer, &frame, false));
+    assert_int_equal(gy_writer_length(&writer), 7);
+    assert_memory_equal(out, bytes, 7);
+    assert_int_equal(gy_rudp_frame_read(&reader, &frame), 1);
+    assert_int_equal(frame.type, GY_RUDP_FRAME_DONE);
+    /* Nothing said is malformed, and so is more than there is. */
+    assert_int_equal(gy_rudp_frame_read(&reader, &frame), GY_EPROTO);
+    const uint8_t cut[] = {0x08, 0x00, 0x04, 'a', 'b', 'c'};
+    reader = gy_reader_on(cut, sizeof cut);
+    assert_int_equal(gy_rudp_frame_read(&reader, &frame), GY_EPROTO);
+}
+
+static void claims_are_as_described_and_never_more(void **state)
+{
+    (void)state;
+    struct gy_rudp_claims claims = {
+        .version = GY_RUDP_VERSION,
+        .self = {{1, 2}, 2},
+        .peer = {{3}, 1},
+        .token = {9},
+        .has_token = true,
+        .parameters = {65536, 32768, 4, 30000, 1452},
+    };
+    struct gy_rudp_claims again;
+    uint8_t out[GY_RUDP_CLAIMS_MAX];
+    size_t bytes = gy_rudp_claims_write(&claims, out);
+    const uint8_t head[] = {0x67, 0x79, 0x00, 0x02, 0x02, 1, 2, 0x01, 3, 0x10, 9, 0};
+    assert_int_equal(bytes, 4 + 3 + 2 + 17 + 15);
+    assert_memory_equal(out, head, sizeof head);
+    assert_int_equal(gy_rudp_claims_read(out, bytes, &again), 0);
+    assert_memory_equal(&again.parameters, &claims.parameters, sizeof claims.parameters);
+    assert_true(again.has_token && gy_rudp_cid_equal(&again.self, &claims.self) &&
+                gy_rudp_cid_equal(&again.peer, &claims.peer));
+    for (size_t length = 0; length < bytes; length++) {
+        assert_int_equal(gy_rudp_claims_read(out, length, &again), GY_EPROTO);
+    }
+    out[4 + 3 + 2] = 15; /* a token of another length */
+    assert_int_equal(gy_rudp_claims_read(out, bytes, &again), GY_EPROTO);
+    out[4] = 9; /* an id too long */
+    assert_int_equal(gy_rudp_claims_read(out, bytes, &again), GY_EPROTO);
 }
 
 int main(void)
@@ -257,6 +344,9 @@ int main(void)
         cmocka_unit_test(a_retry_is_as_described),
         cmocka_unit_test(a_long_packet_with_any_bit_changed_is_refused),
         cmocka_unit_test(a_hello_has_1200_bytes_and_its_parameters),
+        cmocka_unit_test(an_encrypted_hello_carries_what_tls_says_and_an_early_packet),
+        cmocka_unit_test(crypto_and_done_are_as_described),
+        cmocka_unit_test(claims_are_as_described_and_never_more),
     };
     return cmocka_run_group_tests_name("rudp_wire", tests, NULL, NULL);
 }

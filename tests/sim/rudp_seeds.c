@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tests/sim/rudp_world.h"
+#include "tests/sim/rudp_tls_world.h"
 
 static struct world world;
 static struct world_totals totals;
@@ -44,27 +44,38 @@ static void print_totals(void)
            totals.network.queue_full, totals.network.cut);
     printf("rudp: %" PRIu64 " packets lost, %" PRIu64 " of them not really, %" PRIu64
            " probes, %" PRIu64 " pieces repeated, %" PRIu64 " duplicates, %" PRIu64
-           " refused, %" PRIu64 " dropped, %" PRIu64 " evicted\n",
+           " refused, %" PRIu64 " dropped, %" PRIu64 " evicted, %" PRIu64 " repairs, %" PRIu64
+           " packets recovered\n",
            totals.rudp.lost, totals.rudp.spurious, totals.rudp.probes, totals.rudp.repeated,
-           totals.rudp.duplicates, totals.rudp.refused, totals.rudp.dropped, totals.rudp.evicted);
+           totals.rudp.duplicates, totals.rudp.refused, totals.rudp.dropped, totals.rudp.evicted,
+           totals.rudp.repairs_sent, totals.rudp.recovered);
 }
 
 int main(int argc, char **argv)
 {
+    bool encrypted = argc > 1 && strcmp(argv[1], "--encrypted") == 0;
+    argc -= encrypted;
+    argv += encrypted;
     uint64_t first = argc > 1 ? strtoull(argv[1], NULL, 10) : 0;
     uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
     int failed = 0;
     if (first == 0 || count == 0 || argc > 3) {
-        fprintf(stderr, "usage: rudp-seeds FIRST [COUNT]\n");
+        fprintf(stderr, "usage: rudp-seeds [--encrypted] FIRST [COUNT]\n");
         return 2;
     }
     signal(SIGABRT, on_abort);
+    if (encrypted && world_tls_open() != 0) {
+        return 1;
+    }
     for (uint64_t seed = first; seed < first + count; seed++) {
-        if (world_run(&world, seed, &totals) != 0) {
+        if ((encrypted ? world_tls_run : world_run)(&world, seed, &totals) != 0) {
             printf("seed %" PRIu64 ": %s\n", seed, world.failure);
             failed = 1;
         }
     }
     print_totals();
+    if (encrypted) {
+        world_tls_close();
+    }
     return failed;
 }

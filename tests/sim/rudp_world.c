@@ -16,6 +16,7 @@
 #define TIME_MAX  (1200 * SECOND)
 
 uint64_t world_seed;
+struct world_crypto world_crypto;
 
 __attribute__((format(printf, 2, 3))) static void bad(struct world *world, const char *format, ...)
 {
@@ -61,9 +62,12 @@ static void check_order(struct side *side, const struct record *record, uint32_t
             *last - 1);
     }
     *last = index + 1;
-    /* What waits for its turn may come later than its end; nothing else may. */
+    /* What waits for its turn may come later than its end; nothing else may, but by a REPAIR that
+     * is sent within a round trip. */
+    uint64_t longest_ns = side->world->longest_ns;
+    longest_ns = side->world->config.fec_packets != 0 ? 3 * longest_ns + 100 * MS : longest_ns;
     if (message->guarantee != GY_RUDP_ORDERED && record->ended_ns != 0 &&
-        side->world->now_ns > record->ended_ns + side->world->longest_ns) {
+        side->world->now_ns > record->ended_ns + longest_ns) {
         bad(side->world, "message %u came %llu ms after its end", index,
             (unsigned long long)((side->world->now_ns - record->ended_ns) / MS));
     }
@@ -201,12 +205,16 @@ static void plan_config(struct world *world)
         .fixed_rate = sim_chance(random, 0.15) ? 20000 + sim_below(random, 1000000) : 0,
         .seal = &gy_rudp_seal_check,
         .seed = sim_random(random),
+        .congestion = sim_chance(random, 0.4) ? GY_RUDP_BBR : GY_RUDP_CUBIC,
+        .fec_packets = sim_chance(random, 0.3) ? 2 + (uint32_t)sim_below(random, 15) : 0,
     };
     world->gate = (struct gy_rudp_gate){
         .key = {{sim_random(random), sim_random(random)}},
         .cookie_ns = 10 * SECOND,
         .cid_bytes = sim_below(random, GY_RUDP_CID_MAX + 1),
+        .version = world_crypto.sealer != NULL ? GY_RUDP_VERSION : GY_RUDP_VERSION_PLAIN,
     };
+    world->config.key_packets = world_crypto.sealer != NULL ? 10 + sim_below(random, 300) : 0;
 }
 
 static void plan_side(struct world *world, struct side *side, struct side *other,
@@ -224,6 +232,18 @@ static void plan_side(struct world *world, struct side *side, struct side *other
     plan_messages(world, side);
 }
 
+/* The configuration of one side: with its own keys, if there are any. */
+static struct gy_rudp_config config_of(struct side *side, void *state)
+{
+    struct gy_rudp_config config = side->world->config;
+    if (world_crypto.sealer != NULL) {
+        int code = world_crypto.sealer->make(state, NULL, false, &side->seal);
+        gy_assert(code == 0);
+        config.seal = &side->seal;
+    }
+    return config;
+}
+
 static struct gy_rudp_env env_of(struct side *side)
 {
     return (struct gy_rudp_env){side_received, side_take, side_give, side};
@@ -235,6 +255,13 @@ static void cid_random(struct world *world, struct gy_rudp_cid *cid, size_t byte
     cid->length = (uint8_t)bytes;
     for (size_t i = 0; i < bytes; i++) {
         cid->bytes[i] = i == 0 ? first : (uint8_t)sim_random(&world->random);
+    }
+}
+
+static void plan_fec(struct world *world, struct side *side)
+{
+    for (uint32_t i = 0; i < world->config.channels && world->config.fec_packets != 0; i++) {
+        gy_rudp_channel_fec(&side->conn, (uint8_t)i, sim_chance(&world->random, 0.7));
     }
 }
 
@@ -254,10 +281,12 @@ static void plan(struct world *world, uint64_t seed)
         plan_side(world, server, client, &world->down[i], 0, i + 1, (uint16_t)(2 * i + 1));
         struct gy_rudp_env env = env_of(client);
         cid_random(world, &self, sim_below(&world->random, GY_RUDP_CID_MAX + 1), 0xc1);
-        int code = gy_rudp_connect(&client->conn, &world->config, client->memory, &env, &self,
-                                   world->now_ns);
+        struct gy_rudp_config config = config_of(client, world_crypto.client);
+        int code =
+            gy_rudp_connect(&client->conn, &config, client->memory, &env, &self, world->now_ns);
         gy_assert(code == 0);
         client->exists = true;
+        plan_fec(world, client);
     }
 }
 
@@ -283,9 +312,11 @@ static void server_stranger(struct world *world, uint32_t i, struct sim_datagram
         cid_random(world, &self, world->gate.cid_bytes, (uint8_t)i);
         gy_rudp_gate_token(&world->gate, &self, token);
         gy_assert(!server->exists);
-        server->exists = gy_rudp_accept(&server->conn, &world->config, server->memory, &env, &self,
-                                        &hello, token, world->now_ns) == 0;
+        struct gy_rudp_config config = config_of(server, world_crypto.server);
+        server->exists = gy_rudp_accept(&server->conn, &config, server->memory, &env, &self, &hello,
+                                        token, world->now_ns) == 0;
         gy_assert(server->exists);
+        plan_fec(world, server);
         break;
     }
     default:
@@ -444,7 +475,8 @@ static void check_side(struct world *world, const struct side *side)
         bool reliable = record->message.guarantee >= GY_RUDP_UNORDERED;
         enum gy_rudp_result result = record->message.result;
         if (reliable && !record->limited && result != GY_RUDP_ACKED) {
-            bad(world, "reliable message %u of flow %u ended as %d", i, side->flow, result);
+            bad(world, "reliable message %u of flow %u ended as %d: %s", i, side->flow, result,
+                side->conn.close_reason);
         }
         if (reliable && result == GY_RUDP_ACKED && record->delivered != 1) {
             bad(world, "message %u of flow %u is acknowledged and was not delivered", i,
@@ -499,7 +531,12 @@ static void add(struct world_totals *totals, const struct world *world, const st
     to->probes += from->probes;
     to->repeated += from->repeated;
     to->evicted += from->evicted;
+    to->updates += from->updates;
     to->delivered += from->delivered;
+    to->repairs_sent += from->repairs_sent;
+    to->repairs_received += from->repairs_received;
+    to->recovered += from->recovered;
+    to->recovered_sent += from->recovered_sent;
 }
 
 static void side_free(struct world *world, struct side *side)
@@ -513,6 +550,9 @@ static void side_free(struct world *world, struct side *side)
         }
         if (side->taken_bytes != 0) {
             bad(world, "%zu bytes of reassembly were not given back", side->taken_bytes);
+        }
+        if (side->seal.keys != NULL) {
+            world_crypto.sealer->free(&side->seal);
         }
     }
     for (uint32_t i = 0; i < side->planned; i++) {

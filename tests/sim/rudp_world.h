@@ -10,6 +10,7 @@
 
 #include "protocols/rudp/gate.h"
 #include "protocols/rudp/rudp.h"
+#include "servers/rudp/rudp_host.h"
 #include "tests/sim/network.h"
 
 #define WORLD_CLIENTS_MAX  3
@@ -17,6 +18,13 @@
 #define WORLD_CHANNELS     4
 
 struct world;
+
+/* What encrypts, for all worlds to come; `sealer` NULL: nothing does, packets have a check. */
+struct world_crypto {
+    const struct gy_rudp_sealer *sealer;
+    void *client, *server;
+};
+extern struct world_crypto world_crypto;
 
 struct record {
     struct gy_rudp_message message;
@@ -30,6 +38,7 @@ struct record {
 struct side {
     struct world *world;
     struct gy_rudp_conn conn;
+    struct gy_rudp_seal seal; /* with encryption */
     struct side *other;
     struct sim_link *link; /* from here to there */
     void *memory;

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "bench/load/pubsub.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int gy_pubsub_channel(const struct gy_load_options *options, char channel[65],
+                      struct gy_error *error)
+{
+    const char *path = options->path + (options->path[0] == '/');
+    size_t length = strlen(path);
+    if (length > 64) {
+        return gy_error_set(error, GY_EINVAL, "%s: the path names a channel of at most 64 bytes",
+                            options->url);
+    }
+    for (size_t i = 0; i < length; i++) {
+        if (!isalnum((unsigned char)path[i]) && strchr("-_.", path[i]) == NULL) {
+            return gy_error_set(error, GY_EINVAL,
+                                "%s: the path names a channel: letters, digits, `-`, `_`, `.`",
+                                options->url);
+        }
+    }
+    snprintf(channel, 65, "%s", length > 0 ? path : "load");
+    return 0;
+}
+
+/* Printable, each message another, and no period that divides a buffer's size: a byte or a message
+ * out of place shows. */
+static void write_requests(struct gy_pubsub_plan *plan, const void *head, uint32_t head_bytes,
+                           const void *tail, uint32_t tail_bytes)
+{
+    for (uint32_t i = 0; i < plan->count; i++) {
+        uint8_t *text = plan->expected + (size_t)i * plan->message_bytes;
+        uint8_t *request = plan->requests + (size_t)i * plan->request_bytes;
+        for (uint32_t k = 0; k < plan->message_bytes; k++) {
+            text[k] = (uint8_t)(' ' + (i * 31u + k) % 89);
+        }
+        memcpy(request, head, head_bytes);
+        memcpy(request + head_bytes, text, plan->message_bytes);
+        memcpy(request + head_bytes + plan->message_bytes, tail, tail_bytes);
+    }
+}
+
+int gy_pubsub_prepare(const struct gy_load_options *options, const void *head, uint32_t head_bytes,
+                      const void *tail, uint32_t tail_bytes, struct gy_pubsub_plan **plan,
+                      struct gy_error *error)
+{
+    *plan = NULL;
+    if (!options->broadcast) {
+        return gy_error_set(error, GY_EINVAL,
+                            "%s: %s:// has one connection that sends and all that listen: "
+                            "--broadcast",
+                            options->url, options->protocol->scheme);
+    }
+    struct gy_pubsub_plan *made = calloc(1, sizeof *made);
+    if (made == NULL) {
+        return gy_error_set(error, GY_ENOMEM, "making the messages: out of memory");
+    }
+    made->options = options;
+    made->message_bytes = options->size_bytes;
+    made->request_bytes = head_bytes + options->size_bytes + tail_bytes;
+    made->count = options->pipeline;
+    made->expected = malloc((size_t)made->message_bytes * made->count);
+    made->requests = malloc((size_t)made->request_bytes * made->count);
+    if (made->expected == NULL || made->requests == NULL) {
+        gy_pubsub_finish(made);
+        return gy_error_set(error, GY_ENOMEM, "making %u messages of %u bytes: out of memory",
+                            options->pipeline, options->size_bytes);
+    }
+    write_requests(made, head, head_bytes, tail, tail_bytes);
+    *plan = made;
+    return gy_pubsub_channel(options, made->channel, error);
+}
+
+void gy_pubsub_finish(void *plan)
+{
+    struct gy_pubsub_plan *made = plan;
+    if (made != NULL) {
+        free(made->greeting);
+        free(made->expected);
+        free(made->requests);
+        free(made);
+    }
+}
+
+const void *gy_pubsub_requests(const void *plan, uint32_t *request_bytes)
+{
+    const struct gy_pubsub_plan *made = plan;
+    *request_bytes = made->request_bytes;
+    return made->requests;
+}
+
+const void *gy_pubsub_greeting(const void *plan, uint32_t *bytes)
+{
+    const struct gy_pubsub_plan *made = plan;
+    *bytes = (uint32_t)made->greeting_bytes;
+    return made->greeting;
+}
+
+void gy_pubsub_state_open(void *state, const void *plan, const struct gy_load_options *options,
+                          uint32_t thread)
+{
+    (void)options;
+    (void)thread;
+    *(const struct gy_pubsub_plan **)state = plan;
+}
+
+void gy_pubsub_state_close(void *state)
+{
+    (void)state;
+}
+
+uint32_t gy_pubsub_take(struct gy_pubsub_message *message, const struct gy_pubsub_plan *plan,
+                        const uint8_t *data, uint32_t bytes)
+{
+    uint32_t left = plan->message_bytes - message->received;
+    uint32_t now = bytes < left ? bytes : left;
+    const uint8_t *wanted =
+        plan->expected + (size_t)message->slot * plan->message_bytes + message->received;
+    message->differs |= memcmp(data, wanted, now) != 0;
+    message->received += now;
+    return now;
+}
+
+void gy_pubsub_skip(struct gy_pubsub_message *message, const struct gy_pubsub_plan *plan)
+{
+    uint32_t next = message->slot + 1 < plan->count ? message->slot + 1 : 0;
+    *message = (struct gy_pubsub_message){.slot = next};
+}
+
+enum gy_load_progress gy_pubsub_end(struct gy_pubsub_message *message,
+                                    const struct gy_pubsub_plan *plan)
+{
+    bool right = !message->differs && message->received == plan->message_bytes;
+    gy_pubsub_skip(message, plan);
+    return right ? GY_LOAD_ANSWER : GY_LOAD_BAD_BODY;
+}
+
+uint32_t gy_pubsub_read_line(struct gy_pubsub_line *line, const uint8_t *data, uint32_t bytes)
+{
+    if (line->whole) {
+        line->have = 0;
+        line->whole = false;
+    }
+    const uint8_t *end = memchr(data, '\n', bytes);
+    uint32_t used = end != NULL ? (uint32_t)(end - data) + 1 : bytes;
+    uint32_t text = end != NULL ? used - 1 : used;
+    uint32_t room = GY_PUBSUB_LINE_MAX - 1 - line->have;
+    uint32_t taken = text < room ? text : room;
+    memcpy(line->text + line->have, data, taken);
+    line->have = (uint16_t)(line->have + taken);
+    if (end != NULL) {
+        line->have -= line->have > 0 && line->text[line->have - 1] == '\r';
+        line->text[line->have] = '\0';
+        line->whole = true;
+    }
+    return used;
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GY_BENCH_LOAD_PUBSUB_H
+#define GY_BENCH_LOAD_PUBSUB_H
+
+/*
+ * What chat, NATS and Redis have in common for gyre-load: one connection publishes, all of them,
+ * the publisher too, get each message (--broadcast, fan.h), in its order and byte by byte.
+ */
+
+#include "load.h"
+
+struct gy_pubsub_plan {
+    const struct gy_load_options *options;
+    char channel[65]; /* room, subject: the URL's path */
+    char *greeting;
+    size_t greeting_bytes;
+    uint32_t message_bytes;
+    uint32_t request_bytes;
+    uint32_t count; /* messages; each has its own bytes */
+    uint8_t *expected;
+    uint8_t *requests;
+};
+
+/* What every session begins with: how much has come of which message. */
+struct gy_pubsub_message {
+    uint32_t slot;     /* of plan->expected: which comes next */
+    uint32_t received; /* of it */
+    bool differs;
+};
+
+/* Makes a plan whose requests are `head`, a message and `tail`. */
+int gy_pubsub_prepare(const struct gy_load_options *options, const void *head, uint32_t head_bytes,
+                      const void *tail, uint32_t tail_bytes, struct gy_pubsub_plan **plan,
+                      struct gy_error *error);
+void gy_pubsub_finish(void *plan);
+
+/* The URL's path as a channel: letters, digits, '-', '_' and '.', at most 64; "load" where it is
+ * empty. */
+int gy_pubsub_channel(const struct gy_load_options *options, char channel[65],
+                      struct gy_error *error);
+
+const void *gy_pubsub_requests(const void *plan, uint32_t *request_bytes);
+const void *gy_pubsub_greeting(const void *plan, uint32_t *bytes);
+
+/* A state is a pointer to the plan. */
+void gy_pubsub_state_open(void *state, const void *plan, const struct gy_load_options *options,
+                          uint32_t thread);
+void gy_pubsub_state_close(void *state);
+
+/* Compares what came of the payload of the next message. Returns how many bytes it took: all, or
+ * up to its end. */
+uint32_t gy_pubsub_take(struct gy_pubsub_message *message, const struct gy_pubsub_plan *plan,
+                        const uint8_t *data, uint32_t bytes);
+
+/* It is whole: ANSWER or BAD_BODY; the next one begins. */
+enum gy_load_progress gy_pubsub_end(struct gy_pubsub_message *message,
+                                    const struct gy_pubsub_plan *plan);
+
+/* A message that does not come back to whom it is from (it is acknowledged). */
+void gy_pubsub_skip(struct gy_pubsub_message *message, const struct gy_pubsub_plan *plan);
+
+/* Lines that end in CRLF, of text protocols. */
+#define GY_PUBSUB_LINE_MAX 1024
+struct gy_pubsub_line {
+    uint16_t have;
+    bool whole; /* `text` is one, without its end, terminated */
+    char text[GY_PUBSUB_LINE_MAX];
+};
+
+/* Takes bytes up to the end of a line; returns how many. What is longer than the room is cut. */
+uint32_t gy_pubsub_read_line(struct gy_pubsub_line *line, const uint8_t *data, uint32_t bytes);
+
+#endif

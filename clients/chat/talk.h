@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GY_CLIENTS_CHAT_TALK_H
+#define GY_CLIENTS_CHAT_TALK_H
+
+/* `gyre chat HOST`: a person, or a script, in rooms. */
+
+#include "clients/chat/chatter.h"
+
+#define GY_CHAT_TALK_ROOMS_MAX 16
+
+struct gy_chat_talk_options {
+    struct gy_chatter_options client;
+    const char *rooms[GY_CHAT_TALK_ROOMS_MAX];
+    uint32_t room_count; /* at least 1; lines of input go to the first */
+    bool json;           /* plain: an object a line */
+    bool quiet;          /* plain: messages alone */
+    uint32_t wait_ms;    /* plain: after the end of the input, to go on listening */
+    uint64_t count;      /* plain: messages, then the end; 0: any number */
+};
+
+/* Both return the exit status. `stop`: a signal has come. */
+int gy_chat_talk_panes(const struct gy_chat_talk_options *options, struct gy_chatter *chat,
+                       const volatile int *stop);
+int gy_chat_talk_plain(const struct gy_chat_talk_options *options, struct gy_chatter *chat,
+                       const volatile int *stop);
+
+/* `gyre chat …` without `serve`: argv[0] is the first argument behind `chat`. */
+int gy_chat_talk_command(int argc, char **argv);
+
+/* "joined", "left", …: what a CAME says, as a sentence with the nick in front. */
+const char *gy_chat_came_text(uint8_t what);
+
+#endif

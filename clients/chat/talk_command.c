@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <ctype.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "clients/chat/talk.h"
+#include "core/tls_files.h"
+
+#define SECONDS_MAX    1000000
+#define PASSWORD_BYTES 512
+#define INTERRUPTED    130
+
+static volatile int interrupted;
+
+static void interrupt(int number)
+{
+    (void)number;
+    interrupted = 1;
+}
+
+static void help(FILE *out)
+{
+    fprintf(
+        out,
+        "Usage: gyre chat [FLAGS] HOST[:PORT]\n"
+        "       gyre chat serve ...              a server; see gyre chat serve --help\n"
+        "Talks in rooms: on a terminal with panes, else line by line.\n\n"
+        "  gyre chat localhost                          in #lobby, with the user's name\n"
+        "  gyre chat --room ops --room dev chat.example.org\n"
+        "  make 2>&1 | gyre chat --room builds --nick ci --plain localhost\n"
+        "  gyre chat --plain --json --count 1 localhost < /dev/null\n"
+        "                                               waits for one message\n\n"
+        "      --room ROOM          join it; may be repeated, lines go to the first (default: "
+        "lobby)\n"
+        "      --nick NICK          who one is (default: the user's name)\n"
+        "      --password           the nick is an account's: asks for its password\n"
+        "      --password-file FILE likewise, from the first line of a file\n"
+        "      --register           make an account of nick and password first\n"
+        "      --history N          messages of a room to begin with (default: 50; plain: 0)\n"
+        "      --plain              lines, on a terminal too\n"
+        "      --json               plain, with an object of JSON a line\n"
+        "      --wait S             plain: seconds to go on listening after the end of the input,\n"
+        "                           or forever (default: 1, or until all is acknowledged)\n"
+        "      --count N            plain: end when N messages of others have come\n"
+        "      --tls                encrypted, as with the flags below\n"
+        "      --ca FILE            trust who FILE (PEM) says, not the system's authorities\n"
+        "      --cert FILE[,KEY]    show this certificate, and log in with it\n"
+        "      --insecure           do not check who the server is\n"
+        "      --connect-timeout S  seconds to connect (default: 30)\n"
+        "  -q, --quiet              plain: on standard error only what failed\n\n"
+        "In panes: Tab and ^P change the room, Page Up goes back, F2 hides the members, ^C ends;\n"
+        "/help lists the commands. A lost connection is made again; nothing is lost or doubled.\n\n"
+        "Exit status: 0 all that was said is acknowledged; 1 otherwise; 2 misuse.\n");
+}
+
+struct command {
+    struct gy_chat_talk_options options;
+    char password[PASSWORD_BYTES];
+    struct gy_tls_files files;
+    struct gy_tls_config *config;
+    bool tls;
+    bool asks_password;
+    bool plain;
+    bool insecure;
+    bool history_given;
+};
+
+static int misuse(const char *format, const char *what)
+{
+    fprintf(stderr, "gyre chat: ");
+    fprintf(stderr, format, what);
+    fprintf(stderr, "\nTry `gyre chat --help`.\n");
+    return 2;
+}
+
+/* -1: read; else the exit status. */
+static int read_number(const char *name, const char *value, uint64_t min, uint64_t max,
+                       uint64_t *number)
+{
+    char *end = NULL;
+    errno = 0;
+    unsigned long long parsed = strtoull(value, &end, 10);
+    if (errno != 0 || !isdigit((unsigned char)value[0]) || *end != '\0' || parsed < min ||
+        parsed > max) {
+        fprintf(stderr, "gyre chat: --%s %s: not a number from %llu to %llu\n", name, value,
+                (unsigned long long)min, (unsigned long long)max);
+        return 2;
+    }
+    *number = parsed;
+    return -1;
+}
+
+/* ---- the password: never an argument, which everybody on the host can read ---- */
+
+static int keep_line(struct command *command, FILE *in, const char *where)
+{
+    if (fgets(command->password, sizeof command->password, in) == NULL) {
+        fprintf(stderr, "gyre chat: %s: no password in it\n", where);
+        return 2;
+    }
+    command->password[strcspn(command->password, "\r\n")] = '\0';
+    command->options.client.password = command->password;
+    return command->password[0] != '\0' ? -1 : misuse("%s: the password is empty", where);
+}
+
+static int read_password_file(struct command *command, const char *path)
+{
+    FILE *in = fopen(path, "re");
+    if (in == NULL) {
+        fprintf(stderr, "gyre chat: --password-file %s: %s\n", path, strerror(errno));
+        return 2;
+    }
+    int status = keep_line(command, in, path);
+    fclose(in);
+    return status;
+}
+
+static int ask_password(struct command *command)
+{
+    struct termios before, silent;
+    FILE *terminal = fopen("/dev/tty", "r+e");
+    if (terminal == NULL || tcgetattr(fileno(terminal), &before) != 0) {
+        if (terminal != NULL) {
+            fclose(terminal);
+        }
+        return misuse("%s: there is no terminal to ask at; use --password-file", "--password");
+    }
+    silent = before;
+    silent.c_lflag &= ~(tcflag_t)ECHO;
+    fprintf(terminal, "Password of %s: ", command->options.client.nick);
+    fflush(terminal);
+    tcsetattr(fileno(terminal), TCSAFLUSH, &silent);
+    int status = keep_line(command, terminal, "the terminal");
+    tcsetattr(fileno(terminal), TCSAFLUSH, &before);
+    fputc('\n', terminal);
+    fclose(terminal);
+    return status;
+}
+
+/* ---- flags ---- */
+
+static int take_tls(struct gy_tls_files *files, bool certificate, const char *value)
+{
+    if (certificate) {
+        return gy_tls_files_add_flag(files, value, NULL) == 0
+                   ? -1
+                   : misuse("--cert %s: one certificate can be shown", value);
+    }
+    free(files->authorities);
+    files->authorities = strdup(value);
+    return files->authorities != NULL ? -1 : misuse("--ca %s: out of memory", value);
+}
+
+static int take_valued(struct command *command, const char *name, const char *value)
+{
+    struct gy_chat_talk_options *options = &command->options;
+    uint64_t number = 0;
+    int status;
+    if (strcmp(name, "room") == 0) {
+        if (options->room_count == GY_CHAT_TALK_ROOMS_MAX) {
+            return misuse("--room %s: too many rooms", value);
+        }
+        options->rooms[options->room_count++] = value + (value[0] == '#');
+        return -1;
+    }
+    if (strcmp(name, "nick") == 0) {
+        options->client.nick = value;
+        return -1;
+    }
+    if (strcmp(name, "password-file") == 0) {
+        return read_password_file(command, value);
+    }
+    if (strcmp(name, "history") == 0) {
+        status = read_number(name, value, 0, 500, &number);
+        options->client.history = (uint32_t)number;
+        command->history_given = true;
+        return status;
+    }
+    if (strcmp(name, "count") == 0) {
+        return read_number(name, value, 1, UINT64_MAX / 2, &options->count);
+    }
+    if (strcmp(name, "wait") == 0) {
+        bool forever = strcmp(value, "forever") == 0;
+        status = forever ? -1 : read_number(name, value, 0, SECONDS_MAX, &number);
+        options->wait_ms = forever ? UINT32_MAX : (uint32_t)number * 1000;
+        return status;
+    }
+    if (strcmp(name, "connect-timeout") == 0) {
+        status = read_number(name, value, 1, SECONDS_MAX, &number);
+        options->client.timeout_ms = (uint32_t)number * 1000;
+        return status;
+    }
+    return take_tls(&command->files, strcmp(name, "cert") == 0, value);
+}
+
+static void take_switch(struct command *command, const char *name)
+{
+    command->asks_password |= strcmp(name, "password") == 0;
+    command->plain |= strcmp(name, "plain") == 0 || strcmp(name, "json") == 0;
+    command->insecure |= strcmp(name, "insecure") == 0;
+    command->options.json |= strcmp(name, "json") == 0;
+    command->options.quiet |= strcmp(name, "quiet") == 0;
+    command->options.client.registers |= strcmp(name, "register") == 0;
+    command->tls |= strcmp(name, "tls") == 0;
+}
+
+static const struct flag {
+    const char *name;
+    bool valued;
+} flags[] = {
+    {"room", true},          {"nick", true},      {"password", false},
+    {"password-file", true}, {"register", false}, {"history", true},
+    {"plain", false},        {"json", false},     {"wait", true},
+    {"count", true},         {"tls", false},      {"ca", true},
+    {"cert", true},          {"insecure", false}, {"connect-timeout", true},
+    {"quiet", false},
+};
+
+static const struct flag *find_flag(const char *name, size_t length)
+{
+    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
+        if (strlen(flags[i].name) == length && strncmp(flags[i].name, name, length) == 0) {
+            return &flags[i];
+        }
+    }
+    return NULL;
+}
+
+/* -1: go on; else the exit status. `at` moves over a value that stands by itself. */
+static int take_flag(struct command *command, int argc, char **argv, int *at)
+{
+    const char *argument = argv[*at];
+    if (strcmp(argument, "-h") == 0 || strcmp(argument, "--help") == 0) {
+        help(stdout);
+        return 0;
+    }
+    const char *name = strcmp(argument, "-q") == 0 ? "quiet" : argument + 2;
+    size_t length = strcspn(name, "=");
+    const struct flag *flag =
+        argument[1] == '-' || argument[1] == 'q' ? find_flag(name, length) : NULL;
+    if (flag == NULL) {
+        return misuse("unknown flag %s", argument);
+    }
+    const char *value = name[length] == '=' ? name + length + 1 : NULL;
+    if (!flag->valued) {
+        take_switch(command, flag->name);
+        return value == NULL ? -1 : misuse("%s: takes no value", argument);
+    }
+    if (value == NULL && *at + 1 == argc) {
+        return misuse("%s: needs a value", argument);
+    }
+    return take_valued(command, flag->name, value != NULL ? value : argv[++*at]);
+}
+
+static int read_arguments(struct command *command, int argc, char **argv)
+{
+    struct gy_chatter_options *client = &command->options.client;
+    int status = -1;
+    for (int i = 1; i < argc && status < 0; i++) {
+        if (argv[i][0] == '-' && argv[i][1] != '\0') {
+            status = take_flag(command, argc, argv, &i);
+        } else if (client->server != NULL) {
+            status = misuse("%s: one server at a time", argv[i]);
+        } else {
+            client->server = argv[i];
+        }
+    }
+    if (status >= 0) {
+        return status;
+    }
+    if (client->server == NULL) {
+        return misuse("%s", "no server; for example gyre chat localhost");
+    }
+    client->certificate = command->files.pair_count > 0 && client->password == NULL;
+    if (!command->tls && (command->insecure || command->files.pair_count > 0 ||
+                          command->files.authorities != NULL)) {
+        return misuse("%s", "--ca, --cert and --insecure are for --tls");
+    }
+    if (command->asks_password && client->password == NULL) {
+        status = ask_password(command);
+    }
+    if (status < 0 && client->registers && client->password == NULL) {
+        return misuse("%s", "--register needs --password or --password-file");
+    }
+    return status;
+}
+
+static void put_defaults(struct command *command)
+{
+    struct gy_chat_talk_options *options = &command->options;
+    const char *user = getenv("USER");
+    options->client.nick = user != NULL && user[0] != '\0' ? user : "guest";
+    options->client.agent = "gyre chat";
+    options->wait_ms = 1000;
+    command->files.verify = GY_TLS_VERIFY_REQUIRED;
+}
+
+static int run(struct command *command)
+{
+    struct gy_chat_talk_options *options = &command->options;
+    struct gy_chatter *chat = NULL;
+    struct gy_error error = {0};
+    bool panes = !command->plain && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+    if (!command->history_given) {
+        options->client.history = panes ? 50 : 0;
+    }
+    if (options->room_count == 0) {
+        options->rooms[options->room_count++] = "lobby";
+    }
+    options->client.members = panes;
+    if (command->tls) {
+        if (gy_tls_files_open(&command->config, &command->files, NULL, &error) != 0) {
+            fprintf(stderr, "gyre chat: %s\n", error.message);
+            return 1;
+        }
+        options->client.layer = &gy_tls_layer;
+        options->client.layer_context = command->config;
+    }
+    if (gy_chatter_open(&chat, &options->client, &error) != 0) {
+        fprintf(stderr, "gyre chat: %s\n", error.message);
+        return 1;
+    }
+    for (uint32_t i = 0; i < options->room_count; i++) {
+        if (gy_chatter_join(chat, options->rooms[i]) != 0) {
+            gy_chatter_close(chat);
+            return misuse("--room %s: a room's name has 1 to 64 bytes", options->rooms[i]);
+        }
+    }
+    if (panes) {
+        gy_chatter_join(chat, "@");
+    }
+    struct sigaction action = {.sa_handler = interrupt};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    int status = panes ? gy_chat_talk_panes(options, chat, &interrupted)
+                       : gy_chat_talk_plain(options, chat, &interrupted);
+    gy_chatter_close(chat);
+    return interrupted ? INTERRUPTED : status;
+}
+
+int gy_chat_talk_command(int argc, char **argv)
+{
+    static struct command command; /* its list of certificates is long */
+    signal(SIGPIPE, SIG_IGN);      /* a reader that leaves is told like any other error */
+    put_defaults(&command);
+    int status = read_arguments(&command, argc, argv);
+    if (status < 0 && command.insecure) {
+        command.files.verify = GY_TLS_VERIFY_NONE;
+        fprintf(stderr, "gyre chat: WARNING: --insecure: nobody checks who the server is; whoever "
+                        "is on the way can read and change everything\n");
+    }
+    status = status < 0 ? run(&command) : status;
+    explicit_bzero(command.password, sizeof command.password);
+    gy_tls_config_close(command.config);
+    gy_tls_files_close(&command.files);
+    return status;
+}
+
+const char *gy_chat_came_text(uint8_t what)
+{
+    static const char *const texts[] = {"did something new", "joined", "left",
+                                        "was sent out by",   "is now", "has another role"};
+    return texts[what < sizeof texts / sizeof texts[0] ? what : 0];
+}

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/* On a terminal: what the client tells goes to the screen, what the keys say to the client. */
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "clients/chat/screen.h"
+#include "clients/chat/talk.h"
+#include "clients/chat/talk_words.h"
+
+#define EARLIER_COUNT 50
+#define TYPING_MS     3000
+#define TURN_MS       500
+
+struct panes {
+    const struct gy_chat_talk_options *options;
+    struct gy_chatter *chat;
+    struct gy_screen *screen;
+    char nick[GY_CHAT_NICK_MAX + 1];
+    uint64_t typed_ms; /* when it was last said that one types */
+    bool asking;       /* for earlier messages */
+    bool quit;
+};
+
+static char mark_of(uint8_t role)
+{
+    static const char marks[] = {' ', '@', '*', '-'};
+    return role < sizeof marks ? marks[role] : ' ';
+}
+
+static void note(struct panes *panes, const char *room, uint64_t id, uint64_t time_ms,
+                 const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+static void note(struct panes *panes, const char *room, uint64_t id, uint64_t time_ms,
+                 const char *format, ...)
+{
+    char text[2048];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    struct gy_screen_message message = {
+        .id = id, .time_ms = time_ms, .kind = GY_SCREEN_NOTE, .from = "", .text = text};
+    gy_screen_add(panes->screen, room, &message, panes->asking);
+}
+
+static void take_message(struct panes *panes, const struct gy_chatter_event *event)
+{
+    struct gy_screen_message message = {.id = event->id,
+                                        .time_ms = event->time_ms,
+                                        .kind = GY_SCREEN_SAID,
+                                        .from = event->nick,
+                                        .text = event->text};
+    switch (event->kind) {
+    case GY_CHAT_SAID:
+        message.kind =
+            event->mine || strcmp(event->nick, panes->nick) == 0 ? GY_SCREEN_MINE : GY_SCREEN_SAID;
+        gy_screen_add(panes->screen, event->room, &message, panes->asking && event->past);
+        break;
+    case GY_CHAT_EDITED:
+        gy_screen_change(panes->screen, event->room, event->target, event->text);
+        break;
+    case GY_CHAT_DELETED:
+        gy_screen_change(panes->screen, event->room, event->target, NULL);
+        break;
+    case GY_CHAT_TOPIC_SET:
+        gy_screen_set_topic(panes->screen, event->room, event->text);
+        note(panes, event->room, event->id, event->time_ms, "%s set the topic: %s", event->nick,
+             event->text);
+        break;
+    default:
+        note(panes, event->room, event->id, event->time_ms, "%s", event->text);
+    }
+}
+
+static void take_came(struct panes *panes, const struct gy_chatter_event *event)
+{
+    char words[256];
+    switch (event->what) {
+    case 1:
+    case 5:
+        gy_screen_set_member(panes->screen, event->room, event->nick, mark_of(event->role));
+        break;
+    case 4:
+        gy_screen_remove_member(panes->screen, event->room, event->nick);
+        gy_screen_set_member(panes->screen, event->room, event->other, mark_of(event->role));
+        break;
+    default:
+        gy_screen_remove_member(panes->screen, event->room, event->nick);
+    }
+    snprintf(words, sizeof words, "%s %s %s", event->nick, gy_chat_came_text(event->what),
+             event->other != NULL ? event->other : "");
+    const char *shown = gy_screen_room(panes->screen);
+    if (shown != NULL && strcmp(shown, event->room) == 0) {
+        gy_screen_hint(panes->screen, words);
+    }
+}
+
+static void take_event(struct panes *panes, const struct gy_chatter_event *event)
+{
+    char words[512];
+    switch (event->type) {
+    case GY_CHATTER_ONLINE:
+        snprintf(panes->nick, sizeof panes->nick, "%s", event->nick);
+        gy_screen_set_status(panes->screen, panes->nick, "connected");
+        break;
+    case GY_CHATTER_OFFLINE:
+        snprintf(words, sizeof words, "connecting again: %.60s", event->text);
+        gy_screen_set_status(panes->screen, panes->nick, words);
+        break;
+    case GY_CHATTER_JOINED:
+        gy_screen_add_room(panes->screen, event->room);
+        gy_screen_set_topic(panes->screen, event->room, event->text);
+        gy_screen_clear_members(panes->screen, event->room);
+        break;
+    case GY_CHATTER_MESSAGE:
+        take_message(panes, event);
+        break;
+    case GY_CHATTER_HISTORY_END:
+        panes->asking = false;
+        break;
+    case GY_CHATTER_MEMBER:
+        gy_screen_set_member(panes->screen, event->room, event->nick, mark_of(event->role));
+        break;
+    case GY_CHATTER_CAME:
+        take_came(panes, event);
+        break;
+    case GY_CHATTER_TYPES:
+        snprintf(words, sizeof words, "%s is typing", event->nick);
+        gy_screen_hint(panes->screen, event->what ? words : "");
+        break;
+    case GY_CHATTER_GAP:
+        note(panes, event->room, 0, event->time_ms, "%llu messages are missing here: %s",
+             (unsigned long long)(event->last - event->id + 1),
+             event->what == 2 ? "the server no longer keeps them" : "this connection was too slow");
+        break;
+    case GY_CHATTER_ERROR:
+        gy_screen_hint(panes->screen, event->text);
+        break;
+    case GY_CHATTER_STATUS:
+    case GY_CHATTER_INPUT:
+        break;
+    }
+}
+
+static void take_line(struct panes *panes)
+{
+    struct gy_chat_said said;
+    const char *room = gy_screen_room(panes->screen);
+    switch (gy_chat_words_do(panes->chat, room, gy_screen_take(panes->screen), &said)) {
+    case GY_CHAT_WORDS_JOINED:
+        if (gy_screen_add_room(panes->screen, said.room) == 0) {
+            gy_screen_show_room(panes->screen, said.room);
+        }
+        break;
+    case GY_CHAT_WORDS_LEFT:
+        gy_screen_remove_room(panes->screen, said.room);
+        break;
+    case GY_CHAT_WORDS_QUIT:
+        panes->quit = true;
+        break;
+    case GY_CHAT_WORDS_WRONG:
+        gy_screen_hint(panes->screen, said.reply);
+        break;
+    case GY_CHAT_WORDS_DONE:
+        break;
+    }
+}
+
+static void take_keys(struct panes *panes, uint64_t now_ms)
+{
+    bool more = true;
+    while (more && !panes->quit) {
+        const char *room = gy_screen_room(panes->screen);
+        switch (gy_screen_key(panes->screen, &more)) {
+        case GY_SCREEN_LINE:
+            take_line(panes);
+            break;
+        case GY_SCREEN_EARLIER: {
+            uint64_t first = room != NULL ? gy_screen_first_id(panes->screen, room) : 0;
+            if (first > 1 && !panes->asking) {
+                panes->asking = gy_chatter_earlier(panes->chat, room, first, EARLIER_COUNT) == 0;
+            }
+            break;
+        }
+        case GY_SCREEN_TYPED:
+            if (room != NULL && now_ms - panes->typed_ms > TYPING_MS) {
+                panes->typed_ms = now_ms;
+                gy_chatter_typing(panes->chat, room, true);
+            }
+            break;
+        case GY_SCREEN_QUIT:
+            panes->quit = true;
+            break;
+        case GY_SCREEN_ROOM:
+        case GY_SCREEN_NOTHING:
+            break;
+        }
+    }
+}
+
+int gy_chat_talk_panes(const struct gy_chat_talk_options *options, struct gy_chatter *chat,
+                       const volatile int *stop)
+{
+    struct panes panes = {.options = options, .chat = chat};
+    struct gy_error error = {0};
+    struct gy_chatter_event event;
+    int code = gy_screen_open(&panes.screen, &error);
+    if (code != 0) {
+        fprintf(stderr, "gyre chat: %s\n", error.message);
+        return 1;
+    }
+    gy_screen_set_status(panes.screen, options->client.nick, "connecting");
+    gy_screen_add_room(panes.screen, "@");
+    for (uint32_t i = 0; i < options->room_count; i++) {
+        gy_screen_add_room(panes.screen, options->rooms[i]);
+    }
+    gy_screen_show_room(panes.screen, options->rooms[0]);
+    code = gy_chatter_watch(chat, STDIN_FILENO);
+    while (code == 0 && !panes.quit && *stop == 0) {
+        int got = gy_chatter_next(chat, TURN_MS, &event);
+        if (got < 0) {
+            code = got;
+            break;
+        }
+        if (got > 0 && event.type == GY_CHATTER_INPUT) {
+            take_keys(&panes, gy_chatter_now_ms(chat));
+            code = gy_chatter_watch(chat, STDIN_FILENO);
+        } else if (got > 0) {
+            take_event(&panes, &event);
+        }
+        if (!gy_chatter_has_more(chat)) {
+            gy_screen_draw(panes.screen);
+        }
+    }
+    gy_screen_close(panes.screen);
+    if (code != 0) {
+        fprintf(stderr, "gyre chat: %s\n", gy_chatter_failure(chat));
+    }
+    return code == 0 ? 0 : 1;
+}

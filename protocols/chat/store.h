@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GY_PROTOCOLS_CHAT_STORE_H
+#define GY_PROTOCOLS_CHAT_STORE_H
+
+/*
+ * What the hub (hub.h) asks of a store, and what a store promises. A store is behind this
+ * interface so that an engine over several hosts can take the place of SQLite.
+ *
+ * A job is filled by the hub, handed to the store (its owner until it is done), and comes back to
+ * the hub's thread by gy_chat_hub_stored(). Jobs of one hub that concern one room are done in the
+ * order in which they were submitted. A job comes back exactly once, also when the store fails.
+ *
+ * Durable: when an append comes back with result 0 its entries survive a crash of the process and
+ * of the machine (fsync returned), all of them or, with an error, none of them.
+ *
+ * Order: the room's owner has at most one append of a room under way, and says what id is next;
+ * entries take ids from it in their order, except those that the store has already (the same user,
+ * room and client_id, not 0): these get `duplicate` and the id of the first time. Times of a room
+ * never go back: an entry that says an earlier one than the room's last gets that one's.
+ *
+ * A deletion empties the contents of its target, and of the edits of it: what somebody took back is
+ * not kept.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "frame.h"
+
+/* One numbered thing of a room's history. Texts lie in the job's memory. */
+struct gy_chat_entry {
+    uint64_t id;
+    uint64_t time_ms;
+    uint64_t target;
+    uint64_t user;
+    uint64_t client_id;
+    uint8_t kind;   /* enum gy_chat_kind */
+    bool duplicate; /* set by the store; `id` and `time_ms` are those of the first time */
+    struct gy_chat_text from;
+    struct gy_chat_text contents;
+};
+
+/* A person's standing in a room. */
+struct gy_chat_standing {
+    uint64_t user;
+    uint8_t role; /* enum gy_chat_role without MUTED */
+    bool banned, muted;
+    uint64_t banned_until_ms; /* 0: for ever */
+    uint64_t muted_until_ms;
+};
+
+struct gy_chat_account {
+    uint64_t user;                 /* 1 to 2^62; guests are above */
+    struct gy_chat_text nick;      /* as it was written */
+    struct gy_chat_text canonical; /* how nicks are compared (name.h) */
+    uint8_t salt[16];
+    uint8_t hash[32];                /* scrypt of the password; all zero: no password */
+    uint8_t cost_log2;               /* N = 2^cost_log2, r = 8, p = 1 */
+    struct gy_chat_text certificate; /* subject that may log in without a password; may be empty */
+};
+
+enum gy_chat_job_type {
+    GY_CHAT_JOB_OPEN_ROOM = 1, /* by name; makes it when `make`: number, first, last, settings */
+    GY_CHAT_JOB_APPEND,        /* entries; with `target` of an edit already checked by the owner */
+    GY_CHAT_JOB_READ,          /* history into `entries`; and `first` and `last` as they are now */
+    GY_CHAT_JOB_STANDING,      /* puts one standing, standings[0] */
+    GY_CHAT_JOB_SETTINGS,      /* puts topic and slow_ms of a room */
+    GY_CHAT_JOB_ROOMS,         /* names after `name`, with `prefix`, up to `entries_max`: into
+                                  `entries`, of each the name as `from`, the topic as `contents`,
+                                  the number as `target`, the last id as `id`; names that begin
+                                  with @ only where `prefix` does */
+    GY_CHAT_JOB_ACCOUNT,       /* gets an account by its canonical nick */
+    GY_CHAT_JOB_NEW_ACCOUNT,   /* puts one; GY_EEXIST when the nick is taken */
+};
+
+/* A piece of a job's memory, got from malloc; `used` of its `bytes`, which follow it, are taken. */
+struct gy_chat_block {
+    struct gy_chat_block *next;
+    uint32_t bytes, used;
+};
+
+struct gy_chat_job {
+    enum gy_chat_job_type type;
+    int result;   /* 0, GY_ENOTFOUND, GY_EEXIST, GY_ENOSPACE (a full disk), GY_EIO, GY_ENOMEM,
+                     GY_ESTATE (`next_id` is not the next one) */
+    uint32_t hub; /* that it goes back to */
+    void *owner;  /* the hub's: what it is for */
+
+    uint32_t room;
+    struct gy_chat_text name; /* OPEN_ROOM, ROOMS */
+    struct gy_chat_text prefix;
+    bool make;
+    uint64_t made_by; /* OPEN_ROOM with make: becomes its owner */
+    bool was_made;
+    uint64_t now_ms;
+
+    uint64_t next_id;     /* APPEND: in */
+    uint64_t first, last; /* OPEN_ROOM: out: ids of the history; last 0: none */
+    struct gy_chat_text topic;
+    uint32_t slow_ms;
+    struct gy_chat_standing *standings; /* OPEN_ROOM: out; STANDING: in */
+    uint32_t standing_count;
+
+    struct gy_chat_entry *entries; /* APPEND: in; READ: out */
+    uint32_t entry_count, entries_max;
+    uint8_t by; /* READ, as HISTORY's */
+    uint64_t point;
+    bool more; /* READ, ROOMS: out */
+
+    struct gy_chat_account account;
+
+    struct gy_chat_job *next; /* the holder's */
+
+    /* Everything that the job points to is in blocks of this list, freed with it. */
+    struct gy_chat_block *blocks;
+};
+
+#endif

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GY_SERVERS_CHAT_CHAT_INTERNAL_H
+#define GY_SERVERS_CHAT_CHAT_INTERNAL_H
+
+/* For chat_server.c, chat_connection.c, chat_stream.c and chat_websocket.c. */
+
+#include "servers/chat/chat_server.h"
+
+/* One connection: of a stream (then it is the stream's session), or of a WebSocket. */
+struct chat_connection {
+    struct gy_chat_member member;
+    struct gy_chat_session session;
+    struct gy_chat_worker *worker;
+    struct gy_stream *stream;               /* NULL: a WebSocket */
+    struct gy_websocket_connection *socket; /* NULL: a stream */
+    struct chat_connection *next, **link;   /* of the worker's */
+    struct chat_connection *next_again;
+    uint8_t *kept; /* a request that the hub did not take; `kept_bytes` of it */
+    uint32_t kept_bytes;
+    bool attached : 1;
+    bool running : 1;
+    bool again : 1; /* in the list of those to be run at the turn's end */
+    bool ended : 1; /* a WebSocket whose Close was sent */
+};
+
+struct gy_chat_worker {
+    struct gy_chat_server *server;
+    struct gy_worker *worker;
+    struct gy_chat_hub *hub;
+    struct gy_helper *helper;
+    struct gy_chat_counts *counts;
+    struct gy_chat_env env;
+    struct gy_timer end_of_turn;
+    struct gy_timer tick; /* what the hub has to do by itself; and whether the worker drains */
+    struct gy_timer move; /* the time that MOVE told is over */
+    uint64_t clock_ns;    /* that the hub was told */
+    struct chat_connection *first;
+    struct chat_connection *again;
+    struct gy_inlet *inlets; /* of parcels, by the worker that they come from */
+    struct gy_message *inlet_messages;
+    struct check_job *checks; /* GY_CHAT_CHECKS_MAX */
+    struct check_job *free_checks;
+    uint32_t users;    /* listeners */
+    uint32_t open[2];  /* connections: streams, WebSockets */
+    uint32_t attached; /* of them, members of the hub */
+    uint64_t checked, checks_refused;
+    bool ready; /* the store is */
+    bool draining;
+    bool joined;
+};
+
+/* Tells the hub the time, once a turn. */
+void chat_clock(struct gy_chat_worker *own);
+
+/* Something was done to the hub: at the end of this turn it is carried out. */
+void chat_touch(struct gy_chat_worker *own);
+
+/* Begins a connection whose `stream` or `socket` is set. */
+void chat_connection_open(struct gy_chat_worker *own, struct chat_connection *connection,
+                          struct gy_chain *session_out, bool in_websocket);
+
+/* Reads what is in `in`, and does it. The result of the last gy_chat_session_read(). */
+int chat_connection_read(struct chat_connection *connection, struct gy_chain *in);
+
+/* The last call. */
+void chat_connection_close(struct chat_connection *connection);
+
+/* Runs it at the end of this turn, or, of a stream, by its own turn. */
+void chat_connection_wake(struct chat_connection *connection);
+
+/* Leaves its rooms: nothing is appended to its output any more. */
+void chat_connection_detach(struct chat_connection *connection);
+
+/* Drains the worker, if that has not begun. */
+void chat_drain(struct gy_chat_worker *own);
+
+/* ---- chat_websocket.c ---- */
+
+/* Goes on with a WebSocket that was woken. */
+void chat_socket_run(struct chat_connection *connection);
+
+/* ---- chat_hub.c ---- */
+
+extern const struct gy_chat_hub_ops chat_hub_ops;
+
+int chat_checks_open(struct gy_chat_worker *own);
+
+#endif

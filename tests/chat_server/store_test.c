@@ -1,0 +1,602 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/* The store of chat, on a disk that works. */
+
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "tests/chat_server/jobs.h"
+#include "tests/chat_server/power.h"
+
+static struct gy_chat_db *db;
+static char path[] = "/tmp/gyre-chat-XXXXXX";
+
+static void reopen(const struct gy_chat_retention *retention)
+{
+    struct gy_error error = {0};
+    struct gy_chat_db_options options = {.path = "chat.db", .vfs = POWER_VFS};
+    if (retention != NULL) {
+        options.retention = *retention;
+    }
+    gy_chat_db_close(db);
+    db = NULL;
+    if (gy_chat_db_open(&db, &options, &error) != 0) {
+        fail_msg("%s", error.message);
+    }
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    power_reset(1);
+    reopen(NULL);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    gy_chat_db_close(db);
+    db = NULL;
+    power_free();
+    return 0;
+}
+
+/* Does one job, frees it, and says how it went. */
+static int run(struct gy_chat_job *job)
+{
+    gy_chat_db_run(db, job);
+    int result = job->result;
+    gy_chat_job_free(job);
+    return result;
+}
+
+static uint32_t make_room(const char *name)
+{
+    struct gy_chat_job *job = open_of(name, true);
+    gy_chat_db_run(db, job);
+    assert_int_equal(job->result, 0);
+    uint32_t room = job->room;
+    gy_chat_job_free(job);
+    return room;
+}
+
+static void say(uint32_t room, uint64_t from, uint64_t upto)
+{
+    for (uint64_t id = from; id <= upto; id++) {
+        assert_int_equal(run(append_of(room, id, 7, 0, "hello")), 0);
+    }
+}
+
+/* ---- rooms ---- */
+
+static void a_room_is_made_once_and_has_an_owner(void **state)
+{
+    (void)state;
+    assert_int_equal(run(open_of("lobby", false)), GY_ENOTFOUND);
+    struct gy_chat_job *job = open_of("lobby", true);
+    job->made_by = 42;
+    gy_chat_db_run(db, job);
+    assert_int_equal(job->result, 0);
+    assert_true(job->was_made);
+    assert_int_equal(job->standing_count, 1);
+    assert_int_equal(job->standings[0].user, 42);
+    assert_int_equal(job->standings[0].role, GY_CHAT_ROLE_OWNER);
+    uint32_t room = job->room;
+    gy_chat_job_free(job);
+
+    reopen(NULL);
+    job = open_of("lobby", true);
+    job->made_by = 43;
+    gy_chat_db_run(db, job);
+    assert_int_equal(job->result, 0);
+    assert_false(job->was_made);
+    assert_int_equal(job->room, room);
+    assert_int_equal(job->last, 0);
+    assert_int_equal(job->standings[0].user, 42);
+    gy_chat_job_free(job);
+}
+
+static void settings_and_standings_stay(void **state)
+{
+    (void)state;
+    uint32_t room = make_room("a");
+    struct gy_chat_job *job = job_of(GY_CHAT_JOB_SETTINGS);
+    job->room = room;
+    job->topic = text_of("of weather");
+    job->slow_ms = 5000;
+    assert_int_equal(run(job), 0);
+    job = job_of(GY_CHAT_JOB_STANDING);
+    struct gy_chat_standing banned = {.user = 9, .banned = true, .banned_until_ms = 77};
+    job->room = room;
+    job->standings = &banned;
+    job->standing_count = 1;
+    assert_int_equal(run(job), 0);
+    reopen(NULL);
+    job = open_of("a", false);
+    gy_chat_db_run(db, job);
+    assert_true(text_is(job->topic, "of weather"));
+    assert_int_equal(job->slow_ms, 5000);
+    assert_int_equal(job->standing_count, 1);
+    assert_true(job->standings[0].banned);
+    assert_int_equal(job->standings[0].banned_until_ms, 77);
+    gy_chat_job_free(job);
+
+    job = job_of(GY_CHAT_JOB_STANDING); /* as everybody's: no row is kept */
+    banned.banned = false;
+    job->room = room;
+    job->standings = &banned;
+    job->standing_count = 1;
+    assert_int_equal(run(job), 0);
+    job = open_of("a", false);
+    gy_chat_db_run(db, job);
+    assert_int_equal(job->standing_count, 0);
+    gy_chat_job_free(job);
+}
+
+static struct gy_chat_job *list(const char *after, const char *prefix, uint32_t max)
+{
+    struct gy_chat_job *job = job_of(GY_CHAT_JOB_ROOMS);
+    job->name = text_of(after);
+    job->prefix = text_of(prefix);
+    job->entries_max = max;
+    gy_chat_db_run(db, job);
+    assert_int_equal(job->result, 0);
+    return job;
+}
+
+static void rooms_are_listed_in_pages_without_inboxes(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"#news", "@anna", "@bert", "A", "cats", "cooks", "dogs"};
+    for (size_t i = 0; i < COUNT(names); i++) {
+        make_room(names[i]);
+    }
+    struct gy_chat_job *job = list("", "", 3);
+    assert_int_equal(job->entry_count, 3);
+    assert_true(text_is(job->entries[0].from, "#news"));
+    assert_true(text_is(job->entries[1].from, "A"));
+    assert_true(text_is(job->entries[2].from, "cats"));
+    assert_true(job->more);
+    gy_chat_job_free(job);
+    job = list("cats", "", 3);
+    assert_int_equal(job->entry_count, 2);
+    assert_false(job->more);
+    gy_chat_job_free(job);
+    job = list("", "c", 10);
+    assert_int_equal(job->entry_count, 2);
+    gy_chat_job_free(job);
+    job = list("", "@b", 10);
+    assert_int_equal(job->entry_count, 1);
+    gy_chat_job_free(job);
+}
+
+/* ---- messages ---- */
+
+static void ids_count_from_one_and_who_numbers_wrongly_is_refused(void **state)
+{
+    (void)state;
+    uint32_t room = make_room("a");
+    say(room, 1, 3);
+    assert_int_equal(run(append_of(room, 3, 7, 0, "again")), GY_ESTATE);
+    assert_int_equal(run(append_of(room, 5, 7, 0, "a hole")), GY_ESTATE);
+    assert_int_equal(run(append_of(999, 1, 7, 0, "nowhere")), GY_ENOTFOUND);
+    struct gy_chat_job *job = open_of("a", false);
+    gy_chat_db_run(db, job);
+    assert_int_equal(job->first, 1);
+    assert_int_equal(job->last, 3);
+    gy_chat_job_free(job);
+}
+
+static void what_is_sent_again_gets_the_first_id(void **state)
+{
+    (void)state;
+    uint32_t room = make_room("a");
+    assert_int_equal(run(append_of(room, 1, 7, 0, "other")), 0);
+    assert_int_equal(run(append_of(room, 2, 7, UINT64_MAX, "hello")), 0);
+    struct gy_chat_job *job = append_of(room, 3, 7, UINT64_MAX, "hello");
+    gy_chat_db_run(db, job);
+    assert_int_equal(job->result, 0);
+    assert_true(job->entries[0].duplicate);
+    assert_int_equal(job->entries[0].id, 2);
+    assert_int_equal(job->entries[0].time_ms, 2000);
+    gy_chat_job_free(job);
+    /* Another user, another room, and number 0 are not compared. */
+    assert_int_equal(run(append_of(room, 3, 8, UINT64_MAX, "hello")), 0);
+    assert_int_equal(run(append_of(make_room("b"), 1, 7, UINT64_MAX, "hello")), 0);
+    assert_int_equal(run(append_of(room, 4, 7, 0, "other")), 0);
+}
+
+static void the_same_message_twice_in_one_append_is_stored_once(void **state)
+{
+    (void)state;
+    uint32_t room = make_room("a");
+    struct gy_chat_job *job = append_of(room, 1, 7, 5, "hello");
+    struct gy_chat_entry three[3];
+    three[0] = three[1] = three[2] = job->entries[0];
+    three[2].client_id = 6;
+    job->entries = three;
+    job->entry_count = 3;
+    gy_chat_db_run(db, job);
+    assert_int_equal(job->result, 0);
+    assert_int_equal(three[0].id, 1);
+    assert_true(three[1].duplicate);
+    assert_int_equal(three[1].id, 1);
+    assert_int_equal(three[2].id, 2);
+    gy_chat_job_free(job);
+}
+
+static void times_do_not_go_back(void **state)
+{
+    (void)state;
+    uint32_t room = make_room("a");
+    struct gy_chat_job *job = append_of(room, 1, 7, 0, "late");
+    job->entries[0].time_ms = 9000;
+    assert_int_equal(run(job), 0);
+    job = append_of(room, 2, 7, 0, "the clock was set");
+    job->entries[0].time_ms = 10;
+    gy_chat_db_run(db, job);
+    assert_int_equal(job->entries[0].time_ms, 9000);
+    gy_chat_job_free(job);
+}
+
+static void check_read(uint32_t room, uint8_t by, uint64_t point, uint32_t max, uint64_t first,
+                       uint64_t last, bool more)
+{
+    struct gy_chat_job *job = read_of(room, by, point, max);
+    gy_chat_db_run(db, job);
+    assert_int_equal(job->result, 0);
+    assert_int_equal(job->more, more);
+    if (first == 0) {
+        assert_int_equal(job->entry_count, 0);
+    } else {
+        assert_true(job->entry_count > 0);
+        assert_int_equal(job->entries[0].id, first);
+        assert_int_equal(job->entries[job->entry_count - 1].id, last);
+        assert_true(text_is(job->entries[0].from, "anna"));
+        assert_true(text_is(job->entries[0].contents, "hello"));
+    }
+    gy_chat_job_free(job);
+}
+
+static void history_is_read_after_an_id_from_a_time_and_back(void **state)
+{
+    (void)state;
+    uint32_t room = make_room("a");
+    check_read(room, 0, 0, 10, 0, 0, false);
+    check_read(room, 1, 0, 10, 0, 0, false);
+    say(room, 1, 20);
+    check_read(room, 0, 0, 10, 1, 10, true);
+    check_read(room, 0, 10, 10, 11, 20, false);
+    check_read(room, 0, 20, 10, 0, 0, false);
+    check_read(room, 0, UINT64_MAX, 10, 0, 0, false);
+    check_read(room, 2, UINT64_MAX, 5, 20, 16, true);
+    check_read(room, 2, 3, 5, 2, 1, false);
+    check_read(room, 1, 0, 5, 1, 5, true);
+    check_read(room, 1, 7000, 5, 7, 11, true);
+    check_read(room, 1, 7001, 5, 8, 12, true);
+    check_read(room, 1, 20000, 5, 20, 20, false);
+    check_read(room, 1, 20001, 5, 0, 0, false);
+}
+
+static void a_read_hands_out_a_bounded_piece(void **state)
+{
+    (void)state;
+    static char large[16000];
+    memset(large, 'x', sizeof large - 1);
+    uint32_t room = make_room("a");
+    for (uint64_t id = 1; id <= 40; id++) {
+        assert_int_equal(run(append_of(room, id, 7, 0, large)), 0);
+    }
+    struct gy_chat_job *job = read_of(room, 0, 0, 1000);
+    gy_chat_db_run(db, job);
+    assert_true(job->more);
+    assert_true(job->entry_count < 20 && job->entry_count > 10);
+    gy_chat_job_free(job);
+}
+
+static void a_deletion_empties_the_message_and_its_edits(void **state)
+{
+    (void)state;
+    uint32_t room = make_room("a");
+    assert_int_equal(run(append_of(room, 1, 7, 0, "secret")), 0);
+    assert_int_equal(run(append_of(room, 2, 7, 0, "kept")), 0);
+    struct gy_chat_job *job = append_of(room, 3, 7, 0, "still secret");
+    job->entries[0].kind = GY_CHAT_EDITED;
+    job->entries[0].target = 1;
+    assert_int_equal(run(job), 0);
+    job = append_of(room, 4, 7, 0, "");
+    job->entries[0].kind = GY_CHAT_DELETED;
+    job->entries[0].target = 1;
+    assert_int_equal(run(job), 0);
+    job = read_of(room, 0, 0, 10);
+    gy_chat_db_run(db, job);
+    assert_int_equal(job->entry_count, 4);
+    assert_int_equal(job->entries[0].contents.length, 0);
+    assert_true(text_is(job->entries[1].contents, "kept"));
+    assert_int_equal(job->entries[2].contents.length, 0);
+    gy_chat_job_free(job);
+}
+
+static void jobs_of_one_transaction_see_each_other(void **state)
+{
+    (void)state;
+    uint32_t room = make_room("a");
+    uint32_t syncs = power_syncs();
+    struct gy_chat_job *first = append_of(room, 1, 7, 0, "hello");
+    struct gy_chat_job *second = append_of(room, 2, 7, 0, "hello");
+    struct gy_chat_job *third = read_of(room, 0, 0, 10);
+    first->next = second;
+    second->next = third;
+    gy_chat_db_run(db, first);
+    assert_int_equal(first->result, 0);
+    assert_int_equal(second->result, 0);
+    assert_int_equal(third->entry_count, 2);
+    assert_int_equal(third->last, 2);
+    assert_int_equal(power_syncs() - syncs, 1); /* group commit */
+    gy_chat_job_free(first);
+    gy_chat_job_free(second);
+    gy_chat_job_free(third);
+}
+
+/* ---- accounts ---- */
+
+static void an_account_is_found_again_and_its_nick_is_taken(void **state)
+{
+    (void)state;
+    struct gy_chat_job *job = job_of(GY_CHAT_JOB_NEW_ACCOUNT);
+    job->account = (struct gy_chat_account){.nick = text_of("Anna"),
+                                            .canonical = text_of("anna"),
+                                            .salt = {1},
+                                            .hash = {2},
+                                            .cost_log2 = 15,
+                                            .certificate = text_of("anna.example")};
+    gy_chat_db_run(db, job);
+    assert_int_equal(job->result, 0);
+    uint64_t user = job->account.user;
+    assert_true(user > 0);
+    gy_chat_db_run(db, job);
+    assert_int_equal(job->result, GY_EEXIST);
+    gy_chat_job_free(job);
+    reopen(NULL);
+    job = job_of(GY_CHAT_JOB_ACCOUNT);
+    job->account.canonical = text_of("anna");
+    gy_chat_db_run(db, job);
+    assert_int_equal(job->result, 0);
+    assert_int_equal(job->account.user, user);
+    assert_true(text_is(job->account.nick, "Anna"));
+    assert_true(text_is(job->account.certificate, "anna.example"));
+    assert_int_equal(job->account.salt[0], 1);
+    assert_int_equal(job->account.hash[0], 2);
+    assert_int_equal(job->account.cost_log2, 15);
+    job->account.canonical = text_of("bert");
+    gy_chat_db_run(db, job);
+    assert_int_equal(job->result, GY_ENOTFOUND);
+    gy_chat_job_free(job);
+}
+
+/* ---- retention ---- */
+
+static void prune_all(uint64_t now_ms)
+{
+    int steps = 0;
+    while (gy_chat_db_prune(db, now_ms)) {
+        assert_true(++steps < 100);
+    }
+}
+
+static void check_span(uint32_t room, uint64_t first, uint64_t last)
+{
+    struct gy_chat_job *job = read_of(room, 0, 0, 1);
+    gy_chat_db_run(db, job);
+    assert_int_equal(job->result, 0);
+    assert_int_equal(job->first, first);
+    assert_int_equal(job->last, last);
+    gy_chat_job_free(job);
+}
+
+static void old_messages_go_by_count(void **state)
+{
+    (void)state;
+    uint32_t room = make_room("a");
+    uint32_t other = make_room("b");
+    say(room, 1, 600);
+    say(other, 1, 10);
+    struct gy_chat_retention keep = {.count = 10};
+    gy_chat_db_retain(db, &keep);
+    prune_all(1);
+    check_span(room, 591, 600);
+    check_span(other, 1, 10);
+    assert_int_equal(gy_chat_db_pruned(db), 590);
+    say(room, 601, 601);
+}
+
+static void old_messages_go_by_bytes_but_never_the_last(void **state)
+{
+    (void)state;
+    uint32_t room = make_room("a");
+    say(room, 1, 100); /* of 9 bytes each, with the sender's name */
+    struct gy_chat_retention keep = {.bytes = 90};
+    gy_chat_db_retain(db, &keep);
+    prune_all(1);
+    check_span(room, 91, 100);
+    keep.bytes = 95;
+    gy_chat_db_retain(db, &keep);
+    prune_all(1);
+    check_span(room, 91, 100);
+    keep.bytes = 1;
+    gy_chat_db_retain(db, &keep);
+    prune_all(1);
+    check_span(room, 100, 100);
+}
+
+static void all_messages_can_be_too_old_and_their_ids_are_not_given_again(void **state)
+{
+    (void)state;
+    uint32_t room = make_room("a");
+    say(room, 1, 9);
+    assert_int_equal(run(append_of(room, 10, 7, 99, "hello")), 0);
+    struct gy_chat_retention keep = {.age_ms = 1000};
+    gy_chat_db_retain(db, &keep);
+    prune_all(6500);
+    check_span(room, 6, 10);
+    prune_all(60000);
+    check_span(room, 11, 10);
+    reopen(&keep);
+    check_span(room, 11, 10);
+    struct gy_chat_job *job = append_of(room, 11, 7, 99, "hello"); /* sent again after all */
+    gy_chat_db_run(db, job);
+    assert_true(job->entries[0].duplicate);
+    assert_int_equal(job->entries[0].id, 10);
+    gy_chat_job_free(job);
+    say(room, 11, 11);
+    prune_all(GY_CHAT_CLIENT_MS + 60000);
+    job = append_of(room, 12, 7, 99, "hello"); /* a month later it is another one */
+    gy_chat_db_run(db, job);
+    assert_false(job->entries[0].duplicate);
+    gy_chat_job_free(job);
+}
+
+/* ---- files ---- */
+
+static void execute(sqlite3 *sqlite, const char *text)
+{
+    assert_int_equal(sqlite3_exec(sqlite, text, NULL, NULL, NULL), SQLITE_OK);
+}
+
+/* As release 1 of the schema made it. */
+static void a_database_of_the_first_version_is_brought_up(void **state)
+{
+    (void)state;
+    static const char first[] =
+        "CREATE TABLE rooms (number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, "
+        "topic TEXT NOT NULL DEFAULT '', slow_ms INTEGER NOT NULL DEFAULT 0, "
+        "last_id INTEGER NOT NULL DEFAULT 0, made_ms INTEGER NOT NULL);"
+        "CREATE TABLE messages (room INTEGER NOT NULL REFERENCES rooms, id INTEGER NOT NULL, "
+        "time_ms INTEGER NOT NULL, kind INTEGER NOT NULL, target INTEGER NOT NULL, "
+        "user INTEGER NOT NULL, client_id INTEGER NOT NULL, sender TEXT NOT NULL, "
+        "contents TEXT NOT NULL, bytes INTEGER NOT NULL, total INTEGER NOT NULL, "
+        "PRIMARY KEY (room, id)) WITHOUT ROWID;"
+        "CREATE TABLE sent (n INTEGER PRIMARY KEY AUTOINCREMENT, room INTEGER NOT NULL, "
+        "user INTEGER NOT NULL, client_id INTEGER NOT NULL, id INTEGER NOT NULL, "
+        "time_ms INTEGER NOT NULL, UNIQUE (room, user, client_id));"
+        "CREATE TABLE standings (room INTEGER NOT NULL REFERENCES rooms, user INTEGER NOT NULL, "
+        "role INTEGER NOT NULL, banned INTEGER NOT NULL, muted INTEGER NOT NULL, "
+        "banned_until_ms INTEGER NOT NULL, muted_until_ms INTEGER NOT NULL, "
+        "PRIMARY KEY (room, user)) WITHOUT ROWID;"
+        "CREATE TABLE accounts (user INTEGER PRIMARY KEY AUTOINCREMENT, nick TEXT NOT NULL, "
+        "canonical TEXT NOT NULL UNIQUE, salt BLOB NOT NULL, hash BLOB NOT NULL, "
+        "cost INTEGER NOT NULL, made_ms INTEGER NOT NULL);"
+        "CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;"
+        "INSERT INTO secrets VALUES ('tokens', randomblob(32));"
+        "INSERT INTO rooms VALUES (1, 'a', 'old', 0, 0, 5);"
+        "INSERT INTO messages VALUES (1, 1, 1000, 0, 0, 7, 3, 'anna', 'hello', 9, 9);"
+        "INSERT INTO sent VALUES (1, 1, 7, 3, 1, 1000);"
+        "INSERT INTO accounts VALUES (1, 'Anna', 'anna', zeroblob(16), zeroblob(32), 15, 5);"
+        "PRAGMA user_version = 1;";
+    sqlite3 *sqlite = NULL;
+    gy_chat_db_close(db);
+    db = NULL;
+    power_reset(2);
+    assert_int_equal(
+        sqlite3_open_v2("chat.db", &sqlite, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, POWER_VFS),
+        SQLITE_OK);
+    execute(sqlite, first);
+    sqlite3_close(sqlite);
+    reopen(NULL);
+    check_read(1, 0, 0, 10, 1, 1, false);
+    struct gy_chat_job *job = append_of(1, 2, 7, 3, "hello");
+    gy_chat_db_run(db, job);
+    assert_true(job->entries[0].duplicate);
+    gy_chat_job_free(job);
+    job = job_of(GY_CHAT_JOB_ACCOUNT);
+    job->account.canonical = text_of("anna");
+    gy_chat_db_run(db, job);
+    assert_int_equal(job->result, 0);
+    assert_int_equal(job->account.certificate.length, 0);
+    gy_chat_job_free(job);
+}
+
+static void a_database_of_a_newer_version_is_left_alone(void **state)
+{
+    (void)state;
+    struct gy_error error = {0};
+    struct gy_chat_db_options options = {.path = "chat.db", .vfs = POWER_VFS};
+    sqlite3 *sqlite = NULL;
+    gy_chat_db_close(db);
+    db = NULL;
+    assert_int_equal(sqlite3_open_v2("chat.db", &sqlite, SQLITE_OPEN_READWRITE, POWER_VFS),
+                     SQLITE_OK);
+    execute(sqlite, "PRAGMA locking_mode = EXCLUSIVE");
+    execute(sqlite, "PRAGMA user_version = 99");
+    sqlite3_close(sqlite);
+    assert_int_equal(gy_chat_db_open(&db, &options, &error), GY_ENOTSUP);
+    assert_non_null(strstr(error.message, "newer release"));
+}
+
+static void two_processes_cannot_have_the_same_file(void **state)
+{
+    (void)state;
+    struct gy_error error = {0};
+    struct gy_chat_db_options options = {.path = path};
+    struct gy_chat_db *one = NULL;
+    struct gy_chat_db *two = NULL;
+    int descriptor = mkstemp(path);
+    assert_true(descriptor >= 0);
+    close(descriptor);
+    assert_int_equal(gy_chat_db_open(&one, &options, &error), 0);
+    assert_int_equal(gy_chat_db_open(&two, &options, &error), GY_EAGAIN);
+    assert_non_null(strstr(error.message, "another process"));
+    gy_chat_db_close(one);
+    assert_int_equal(gy_chat_db_open(&two, &options, &error), 0);
+    gy_chat_db_close(two);
+    unlink(path);
+}
+
+static void a_file_that_is_no_database_is_refused(void **state)
+{
+    (void)state;
+    struct gy_error error = {0};
+    struct gy_chat_db *none = NULL;
+    char name[] = "/tmp/gyre-chat-XXXXXX";
+    struct gy_chat_db_options options = {.path = name};
+    int descriptor = mkstemp(name);
+    static const char text[] = "This is a text, and a long one, of no database whatsoever. ....... "
+                               "This is a text, and a long one, of no database whatsoever. .......";
+    assert_int_equal(write(descriptor, text, sizeof text), sizeof text);
+    close(descriptor);
+    assert_int_equal(gy_chat_db_open(&none, &options, &error), GY_EIO);
+    assert_non_null(strstr(error.message, "not a database"));
+    unlink(name);
+    options.path = "/nowhere/chat.db";
+    assert_int_equal(gy_chat_db_open(&none, &options, &error), GY_EREFUSED);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_room_is_made_once_and_has_an_owner),
+        TEST(settings_and_standings_stay),
+        TEST(rooms_are_listed_in_pages_without_inboxes),
+        TEST(ids_count_from_one_and_who_numbers_wrongly_is_refused),
+        TEST(what_is_sent_again_gets_the_first_id),
+        TEST(the_same_message_twice_in_one_append_is_stored_once),
+        TEST(times_do_not_go_back),
+        TEST(history_is_read_after_an_id_from_a_time_and_back),
+        TEST(a_read_hands_out_a_bounded_piece),
+        TEST(a_deletion_empties_the_message_and_its_edits),
+        TEST(jobs_of_one_transaction_see_each_other),
+        TEST(an_account_is_found_again_and_its_nick_is_taken),
+        TEST(old_messages_go_by_count),
+        TEST(old_messages_go_by_bytes_but_never_the_last),
+        TEST(all_messages_can_be_too_old_and_their_ids_are_not_given_again),
+        TEST(a_database_of_the_first_version_is_brought_up),
+        TEST(a_database_of_a_newer_version_is_left_alone),
+        TEST(two_processes_cannot_have_the_same_file),
+        TEST(a_file_that_is_no_database_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The chat's page in real browsers: two people talk, and nobody's words become markup."""
+
+import contextlib
+import json
+import socket
+import subprocess
+import tempfile
+import threading
+
+from browser import Browser, program
+from harness import PROGRAM, Connection, Server, equal, free_ports, run, test, true
+
+
+class Chat(Server):
+    """`gyre chat serve` with a page; nothing is kept."""
+
+    def __init__(self, *flags):  # pylint: disable=super-init-not-called
+        self.port, self.web = free_ports(2)
+        self.errors = tempfile.TemporaryFile()
+        self.process = subprocess.Popen(
+            [PROGRAM, "chat", "serve", "--listen", f"127.0.0.1:{self.port}", "--web", f"127.0.0.1:{self.web}", "--store",
+             "memory", "--workers", "2", *flags], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.errors,
+            start_new_session=True)
+        self.pid = self.process.pid
+
+    def answers(self):
+        with contextlib.suppress(OSError), Connection(self.web) as connection:
+            return connection.get("/").status == 200
+        return False
+
+
+class Person:
+    """A browser with the page in it."""
+
+    def __init__(self, server, nick, room="lobby", **more):
+        true(program(), "chromium is installed; ci/setup --test installs what the tests need")
+        self.page = Browser(**more)
+        self.page.open(f"http://127.0.0.1:{server.web}/#{room}")
+        self.page.wait_for("!document.querySelector('#door').hidden")
+        self.fill("#nick", nick)
+        self.page.evaluate("document.querySelector('#login').requestSubmit()")
+        self.page.wait_for("!document.querySelector('#chat').hidden")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.page.close()
+
+    def fill(self, selector, words):
+        self.page.evaluate(f"document.querySelector({json.dumps(selector)}).value = {json.dumps(words)}")
+
+    def say(self, words):
+        self.fill("#say", words)
+        self.page.evaluate("document.querySelector('#compose').requestSubmit()")
+
+    def hears(self, words):
+        self.page.wait_for(f"[...document.querySelectorAll('#messages .text')].some((e) => e.textContent === {json.dumps(words)})")
+
+    def texts(self):
+        return self.page.evaluate("[...document.querySelectorAll('#messages .text')].map((e) => e.textContent)")
+
+
+@test
+def two_browsers_talk():
+    with Chat() as server, Person(server, "ada") as ada, Person(server, "bob", width=390, height=800, scheme="dark") as bob:
+        ada.say("hello Bob")
+        bob.hears("hello Bob")
+        bob.say("hello Ada")
+        ada.hears("hello Ada")
+        ada.page.wait_for("!document.querySelector('.pending')")
+        equal(ada.texts(), ["hello Bob", "hello Ada"])
+        ada.page.wait_for("document.querySelectorAll('#member-list li').length === 2")
+        ada.say("/topic about this and that")
+        for person in (ada, bob):
+            equal(person.page.complaints, [], "what the browser complained of")
+
+
+@test
+def nobody_s_words_become_markup():
+    evil = "<img src=x onerror=\"document.title='broken'\"><b>bold</b>&amp; </textarea><script>alert(1)</script>"
+    with Chat() as server, Person(server, "ada") as ada, Person(server, "mallory") as mallory:
+        mallory.say(evil)
+        ada.hears(evil)
+        equal(ada.page.evaluate("document.querySelectorAll('#messages img, #messages b:not(.by b), #messages script').length"),
+              0)
+        equal(ada.page.evaluate("document.title.includes('broken')"), False)
+        equal(ada.page.complaints, [], "what the browser complained of")
+
+
+@test
+def a_message_is_changed_and_taken_back():
+    with Chat() as server, Person(server, "ada") as ada, Person(server, "bob") as bob:
+        ada.say("frist")
+        bob.hears("frist")
+        ada.page.wait_for("!document.querySelector('.pending')")
+        ada.page.evaluate("document.querySelector('#messages .tools button').click()")
+        ada.say("first")
+        bob.hears("first")
+        ada.page.evaluate("document.querySelectorAll('#messages .tools button')[1].click()")
+        bob.hears("was deleted")
+        equal(bob.page.complaints, [], "what the browser complained of")
+
+
+class Relay:
+    """Passes connections on to a port, until it is told to cut them."""
+
+    def __init__(self, port):
+        self.target = port
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.web = self.listener.getsockname()[1]
+        self.pairs = []
+        self.open = True
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self.listener.accept()
+                if not self.open:
+                    near.close()
+                    continue
+                far = socket.create_connection(("127.0.0.1", self.target))
+                self.pairs.append((near, far))
+                for source, sink in ((near, far), (far, near)):
+                    threading.Thread(target=self.pump, args=(source, sink), daemon=True).start()
+
+    def pump(self, source, sink):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def cut(self):
+        self.open = False
+        for pair in self.pairs:
+            for end in pair:
+                with contextlib.suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+        self.pairs.clear()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.cut()
+        self.listener.close()
+
+
+@test
+def a_page_that_lost_its_connection_goes_on_where_it_was():
+    with Chat() as server, Person(server, "ada") as ada, Relay(server.web) as relay, Person(relay, "bob") as bob:
+        ada.say("before")
+        bob.hears("before")
+        relay.cut()
+        bob.page.wait_for("document.querySelector('#state').textContent !== 'connected'")
+        ada.say("meanwhile")
+        bob.say("said without a connection")
+        ada.page.wait_for("!document.querySelector('.pending')")
+        equal(bob.texts(), ["before", "said without a connection"])
+        relay.open = True
+        bob.hears("meanwhile")
+        ada.hears("said without a connection")
+        bob.page.wait_for("!document.querySelector('.pending')")
+        equal(bob.texts(), ["before", "meanwhile", "said without a connection"])
+        equal(ada.texts(), ["before", "meanwhile", "said without a connection"])
+
+
+run()
