@@ -358,7 +358,7 @@ static int make_zone(struct fetch *fetch, const struct gy_dns_zone **zone, struc
 static int finish(struct fetch *fetch, struct gy_error *error)
 {
     struct secondary *secondary = fetch->secondary;
-    const struct gy_dns_zone *zone;
+    const struct gy_dns_zone *zone = NULL;
     struct gy_error why = {0};
     if (fetch->in.current) {
         confirm(secondary);
@@ -368,6 +368,7 @@ static int finish(struct fetch *fetch, struct gy_error *error)
     if (code != 0) {
         return code;
     }
+    gy_assert(zone != NULL);
     if (gy_dns_zone_save(zone, secondary->path, &why) != 0) {
         gy_log(GY_LOG_ERROR, "dns", "zone %s: %s; a restart fetches it anew", secondary->name,
                why.message);
