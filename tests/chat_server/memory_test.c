@@ -2,6 +2,8 @@
 
 /* The store of memory alone, and passwords and tokens. */
 
+#include <stdio.h>
+
 #include "servers/chat/accounts.h"
 #include "servers/chat/store.h"
 #include "tests/chat_server/jobs.h"
