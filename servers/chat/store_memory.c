@@ -113,13 +113,17 @@ static bool more_rooms(struct gy_chat_memory *memory)
 {
     uint32_t more = memory->room_room * 2 + 16;
     struct room **rooms = realloc(memory->rooms, more * sizeof(struct room *));
-    memory->rooms = rooms != NULL ? rooms : memory->rooms;
-    struct room **sorted = realloc(memory->sorted, more * sizeof(struct room *));
-    memory->sorted = sorted != NULL ? sorted : memory->sorted;
-    if (rooms != NULL && sorted != NULL) {
-        memory->room_room = more;
+    if (rooms == NULL) {
+        return false;
     }
-    return rooms != NULL && sorted != NULL;
+    memory->rooms = rooms;
+    struct room **sorted = realloc(memory->sorted, more * sizeof(struct room *));
+    if (sorted == NULL) {
+        return false;
+    }
+    memory->sorted = sorted;
+    memory->room_room = more;
+    return true;
 }
 
 static struct room *make_room(struct gy_chat_memory *memory, struct gy_chat_text name)
