@@ -6,6 +6,7 @@
 #define SLOTS_AT_FIRST 64
 #define NO_SLOT        UINT32_MAX
 #define RETRY_MS       1
+#define AGAIN_MS       20
 #define DEDUP_MOST     32768u
 #define WORKERS_MOST   1024u
 
@@ -124,6 +125,7 @@ int gy_chat_hub_open(struct gy_chat_hub **hub_out, const struct gy_chat_hub_conf
         .bump = bump,
         .links = links,
         .retry_ms = UINT64_MAX,
+        .again_ms = UINT64_MAX,
         .slot_free = NO_SLOT,
         .places = {{UINT64_C(0x6368617420726f6f), UINT64_C(0x6d73206279206e61)}},
     };
@@ -181,8 +183,35 @@ void gy_chat_hub_clock(struct gy_chat_hub *hub, uint64_t now_ms, uint64_t wall_m
     hub->wall_ms = wall_ms;
 }
 
+void gy_chat_hub_read_again(struct gy_chat_hub *hub)
+{
+    if (hub->again_ms == UINT64_MAX) {
+        hub->again_ms = hub->now_ms + AGAIN_MS;
+    }
+}
+
+static void ask_again(struct gy_chat_hub *hub)
+{
+    hub->again_ms = UINT64_MAX;
+    for (uint32_t i = 0; i < hub->slot_count; i++) {
+        struct gy_chat_member *member = hub->slots[i].member;
+        if (member != NULL && member->lagging > 0) {
+            hub->ops.wake(hub->context, member);
+        }
+    }
+    for (uint32_t i = 0; i <= hub->rooms_by_name.mask; i++) {
+        for (struct gy_chat_link *link = hub->rooms_by_name.buckets[i]; link != NULL;
+             link = link->next) {
+            gy_chat_catch_up(hub, (struct gy_chat_room *)link);
+        }
+    }
+}
+
 void gy_chat_hub_flush(struct gy_chat_hub *hub)
 {
+    if (hub->now_ms >= hub->again_ms) {
+        ask_again(hub);
+    }
     gy_chat_rooms_flush(hub);
     gy_chat_lanes_flush(hub);
     bool waits = hub->counters.kept_bytes > 0 || !TAILQ_EMPTY(&hub->behind);
@@ -193,7 +222,8 @@ uint64_t gy_chat_hub_deadline(const struct gy_chat_hub *hub)
 {
     const struct gy_chat_room *room = TAILQ_FIRST(&hub->idle);
     uint64_t idle_ms = room == NULL ? UINT64_MAX : room->idle_ms + hub->config.room_idle_ms;
-    return idle_ms < hub->retry_ms ? idle_ms : hub->retry_ms;
+    uint64_t due_ms = hub->again_ms < hub->retry_ms ? hub->again_ms : hub->retry_ms;
+    return idle_ms < due_ms ? idle_ms : due_ms;
 }
 
 bool gy_chat_hub_dirty(const struct gy_chat_hub *hub)
@@ -295,7 +325,7 @@ void gy_chat_hub_detach(struct gy_chat_member *member)
         bool inbox = subscription->inbox;
         gy_chat_unsubscribe(hub, subscription);
         if (!inbox) {
-            gy_chat_here(hub, room, &frame);
+            gy_chat_here(hub, room, member->user, &frame);
         }
         gy_chat_room_left(hub, room);
     }

@@ -298,6 +298,7 @@ struct gy_chat_hub {
     struct gy_siphash_key places; /* the same in all hubs: which worker */
     uint64_t now_ms, wall_ms;
     uint64_t retry_ms; /* UINT64_MAX: no parcel waits */
+    uint64_t again_ms; /* when reads that the store had no room for are asked again; likewise */
 
     struct gy_chat_slot *slots;
     uint32_t slot_count, slot_capacity, slot_free;
@@ -333,6 +334,9 @@ void gy_chat_hub_error(struct gy_chat_hub *hub, struct gy_chat_member *member, u
                        enum gy_chat_code code, uint32_t retry_ms, const char *sentence);
 void gy_chat_hub_fatal(struct gy_chat_hub *hub, struct gy_chat_member *member,
                        enum gy_chat_code code, const char *sentence);
+
+/* The store had no room for a read: who waits for one is woken in a while, and asks again. */
+void gy_chat_hub_read_again(struct gy_chat_hub *hub);
 
 /* A request of the member was answered. */
 void gy_chat_hub_finished(struct gy_chat_hub *hub, struct gy_chat_member *member);
@@ -504,6 +508,9 @@ void gy_chat_said_take(struct gy_chat_hub *hub, const struct gy_chat_note *note)
 void gy_chat_behind_take(struct gy_chat_hub *hub, const struct gy_chat_note *note);
 void gy_chat_caught(struct gy_chat_hub *hub, struct gy_chat_job *job);
 
+/* Reads what this worker missed of another worker's room, if anything. */
+void gy_chat_catch_up(struct gy_chat_hub *hub, struct gy_chat_room *room);
+
 /* One frame to everybody in the room, at the end of the turn; from the owner to all workers. */
 void gy_chat_notice(struct gy_chat_hub *hub, struct gy_chat_room *room,
                     const struct gy_chat_frame *frame);
@@ -546,8 +553,9 @@ void gy_chat_typing_request(struct gy_chat_hub *hub, struct gy_chat_member *memb
 void gy_chat_presence_request(struct gy_chat_hub *hub, struct gy_chat_member *member,
                               const struct gy_chat_frame *frame);
 
-/* Tells the member's rooms something of it, through their owners. */
-void gy_chat_here(struct gy_chat_hub *hub, struct gy_chat_room *room,
+/* Tells a room something that `user` does, through its owner. Who is muted neither types there nor
+ * says how it is. */
+void gy_chat_here(struct gy_chat_hub *hub, struct gy_chat_room *room, uint64_t user,
                   const struct gy_chat_frame *frame);
 void gy_chat_here_take(struct gy_chat_hub *hub, const struct gy_chat_note *note);
 

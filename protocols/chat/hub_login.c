@@ -172,7 +172,7 @@ static void tell_rooms(struct gy_chat_hub *hub, struct gy_chat_member *member,
                                                     .nick = before,
                                                     .other = gy_chat_member_nick(member)}};
         if (!at->inbox) {
-            gy_chat_here(hub, at->room, &frame);
+            gy_chat_here(hub, at->room, member->user, &frame);
         }
     }
 }

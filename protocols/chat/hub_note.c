@@ -203,6 +203,8 @@ void gy_chat_note_answer(struct gy_chat_hub *hub, const struct gy_chat_note *que
     answer->client_id = question->client_id;
     if (question->type == NOTE_JOIN || question->type == NOTE_CLAIM) {
         answer->name = question->name;
+        answer->nick = question->nick;
+        answer->user = question->user;
         answer->canonical = question->canonical;
         answer->target = question->target;
         answer->count = question->count;

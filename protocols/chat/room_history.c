@@ -342,6 +342,10 @@ void gy_chat_spill_read(struct gy_chat_hub *hub, struct gy_chat_job *job)
         return; /* it has left, and perhaps come again */
     }
     subscription->state = SUBSCRIPTION_BEHIND;
+    if (job->result == GY_EAGAIN) {
+        gy_chat_hub_read_again(hub); /* others keep the store busy: nothing is left out for that */
+        return;
+    }
     uint64_t last = subscription->room->last;
     bool goes_on = true;
     if (job->result == 0) {

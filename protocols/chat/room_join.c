@@ -94,6 +94,20 @@ static uint64_t begin_at(const struct gy_chat_hub *hub, const struct gy_chat_not
     return since < last ? since + 1 : last + 1;
 }
 
+/* The room was told that it came. */
+static void is_gone(struct gy_chat_hub *hub, struct gy_chat_room *room,
+                    const struct gy_chat_note *answer)
+{
+    const struct gy_chat_frame frame = {.type = GY_CHAT_CAME,
+                                        .body.came = {.room = room->number,
+                                                      .what = GY_CHAT_HAS_LEFT,
+                                                      .role = answer->role,
+                                                      .nick = answer->nick}};
+    if (answer->name.bytes[0] != '@') {
+        gy_chat_here(hub, room, answer->user, &frame);
+    }
+}
+
 static void joined(struct gy_chat_hub *hub, struct gy_chat_room *room,
                    struct gy_chat_member *member, const struct gy_chat_note *answer)
 {
@@ -106,6 +120,7 @@ static void joined(struct gy_chat_hub *hub, struct gy_chat_room *room,
         subscription = gy_chat_subscribe(hub, room, member);
     }
     if (subscription == NULL) {
+        is_gone(hub, room, answer);
         gy_chat_hub_error(hub, member, answer->tag, GY_CHAT_FULL, 1000,
                           "There is no place for one more member of a room now.");
         return;
@@ -165,6 +180,8 @@ void gy_chat_join_answered(struct gy_chat_hub *hub, const struct gy_chat_note *a
     gy_assert(room->number == answer->room);
     if (member != NULL) {
         joined(hub, room, member, answer);
+    } else {
+        is_gone(hub, room, answer);
     }
     gy_chat_room_left(hub, room);
 }
@@ -187,7 +204,7 @@ void gy_chat_leave_request(struct gy_chat_hub *hub, struct gy_chat_member *membe
     bool inbox = subscription->inbox;
     gy_chat_unsubscribe(hub, subscription);
     if (!inbox) {
-        gy_chat_here(hub, room, &came);
+        gy_chat_here(hub, room, member->user, &came);
     }
     gy_chat_room_left(hub, room);
     struct gy_chat_frame ok = {.type = GY_CHAT_OK, .tag = frame->tag};

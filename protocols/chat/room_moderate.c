@@ -206,7 +206,7 @@ static const char *may_moderate(const struct gy_chat_hub *hub, const struct gy_c
         [GY_CHAT_ROLE_MEMBER] = 0, [GY_CHAT_ROLE_OPERATOR] = 1, [GY_CHAT_ROLE_OWNER] = 2};
     uint8_t mine = ranks[gy_chat_role_of(hub, room, note->user)];
     uint8_t others = ranks[gy_chat_role_of(hub, room, note->other)];
-    if (mine == 0) {
+    if (mine == 0 || gy_chat_is_banned(hub, room, note->user)) {
         return "Only the room's operators may do that.";
     }
     if (note->action == GY_CHAT_SLOW_MODE) {

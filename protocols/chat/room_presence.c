@@ -8,11 +8,20 @@ static uint32_t class_of(uint8_t type)
     return type == GY_CHAT_TYPES ? 1 : type == GY_CHAT_STATUS ? 2 : 0;
 }
 
-void gy_chat_here(struct gy_chat_hub *hub, struct gy_chat_room *room,
+/* At the owner. Notes of presence reach as many as messages do. */
+static bool may_be_told(const struct gy_chat_hub *hub, const struct gy_chat_room *room,
+                        uint64_t user, uint8_t type)
+{
+    return class_of(type) == 0 || !gy_chat_is_muted(hub, room, user);
+}
+
+void gy_chat_here(struct gy_chat_hub *hub, struct gy_chat_room *room, uint64_t user,
                   const struct gy_chat_frame *frame)
 {
     if (room->owned != NULL) {
-        gy_chat_notice(hub, room, frame);
+        if (may_be_told(hub, room, user, frame->type)) {
+            gy_chat_notice(hub, room, frame);
+        }
         return;
     }
     if (room->count > hub->config.quiet_members) {
@@ -24,6 +33,7 @@ void gy_chat_here(struct gy_chat_hub *hub, struct gy_chat_room *room,
     const struct gy_chat_note note = {
         .type = NOTE_HERE,
         .what = frame->type,
+        .user = user,
         .room = room->number,
         .text = {(const char *)bytes, gy_chat_encode(frame, bytes)},
     };
@@ -35,7 +45,7 @@ void gy_chat_here(struct gy_chat_hub *hub, struct gy_chat_room *room,
 void gy_chat_here_take(struct gy_chat_hub *hub, const struct gy_chat_note *note)
 {
     struct gy_chat_room *room = gy_chat_room_numbered(hub, note->room);
-    if (room == NULL || room->owned == NULL) {
+    if (room == NULL || room->owned == NULL || !may_be_told(hub, room, note->user, note->what)) {
         return;
     }
     if (gy_chat_room_members(hub, room) > hub->config.quiet_members) {
@@ -112,7 +122,7 @@ void gy_chat_typing_request(struct gy_chat_hub *hub, struct gy_chat_member *memb
                                   .body.types = {.room = subscription->room->number,
                                                  .on = on,
                                                  .nick = gy_chat_member_nick(member)}};
-    gy_chat_here(hub, subscription->room, &types);
+    gy_chat_here(hub, subscription->room, member->user, &types);
 }
 
 void gy_chat_presence_request(struct gy_chat_hub *hub, struct gy_chat_member *member,
@@ -145,7 +155,7 @@ void gy_chat_presence_request(struct gy_chat_hub *hub, struct gy_chat_member *me
                                                    .note = {copy, note.length}}};
     for (struct gy_chat_subscription *at = member->subscriptions; at != NULL; at = at->next) {
         if (!at->inbox) {
-            gy_chat_here(hub, at->room, &status);
+            gy_chat_here(hub, at->room, member->user, &status);
         }
     }
     struct gy_chat_frame ok = {.type = GY_CHAT_OK, .tag = frame->tag};

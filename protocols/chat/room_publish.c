@@ -391,14 +391,15 @@ void gy_chat_publish(struct gy_chat_hub *hub, struct gy_chat_room *room,
 
 /* ---- what another worker's room says ---- */
 
-static void catch_up(struct gy_chat_hub *hub, struct gy_chat_room *room)
+void gy_chat_catch_up(struct gy_chat_hub *hub, struct gy_chat_room *room)
 {
-    if (room->reading || room->last >= room->target) {
+    if (room->owned != NULL || room->number == 0 || room->reading || room->last >= room->target) {
         return;
     }
     struct gy_chat_job *job = gy_chat_hub_job(hub, GY_CHAT_JOB_READ, TASK_CATCH);
     if (job == NULL) {
-        return; /* the next that is said comes here again */
+        gy_chat_hub_read_again(hub);
+        return;
     }
     ((struct gy_chat_task *)job->owner)->room = room->number;
     job->room = room->number;
@@ -423,7 +424,7 @@ void gy_chat_said_take(struct gy_chat_hub *hub, const struct gy_chat_note *note)
         past = gy_chat_hub_memory(hub, bytes);
     }
     if (past == NULL) {
-        catch_up(hub, room);
+        gy_chat_catch_up(hub, room);
         return;
     }
     uint32_t fresh = 0;
@@ -450,7 +451,7 @@ void gy_chat_behind_take(struct gy_chat_hub *hub, const struct gy_chat_note *not
         room->target = note->id;
     }
     if (room != NULL && room->owned == NULL) {
-        catch_up(hub, room);
+        gy_chat_catch_up(hub, room);
     }
 }
 
@@ -492,7 +493,8 @@ void gy_chat_caught(struct gy_chat_hub *hub, struct gy_chat_job *job)
     }
     room->reading = false;
     if (job->result != 0) {
-        return; /* the next that is said comes here again */
+        gy_chat_hub_read_again(hub);
+        return;
     }
     struct gy_chat_past **past = hub->ops.job_take(job, (job->entry_count + 1ul) * sizeof *past);
     uint32_t count = 0;
@@ -511,7 +513,7 @@ void gy_chat_caught(struct gy_chat_hub *hub, struct gy_chat_job *job)
     } else if (job->entry_count == 0) {
         skip_to(hub, room, room->target + 1);
     }
-    catch_up(hub, room);
+    gy_chat_catch_up(hub, room);
 }
 
 /* ---- notices ---- */

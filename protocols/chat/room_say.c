@@ -232,11 +232,14 @@ void gy_chat_say_take(struct gy_chat_hub *hub, const struct gy_chat_note *note)
         return;
     }
     switch (note->kind) {
-    case GY_CHAT_SAID: {
+    case GY_CHAT_SAID:
+    case GY_CHAT_EDITED: { /* which reaches everybody, too */
         uint32_t wait_ms = gy_chat_slow_wait(hub, room, note->user);
         if (wait_ms > 0) {
             gy_chat_note_refuse(hub, note, GY_CHAT_TOO_FAST, wait_ms,
                                 "The room is in slow mode: wait before you say more.");
+        } else if (note->kind == GY_CHAT_EDITED) {
+            change(hub, room, note);
         } else {
             gy_chat_append_add(hub, room, note);
         }

@@ -189,15 +189,15 @@ static uint32_t chat_turn(struct gy_stream *stream)
     const struct gy_chat_server *server = connection->worker->server;
     uint32_t low = server->hub.low_bytes;
     int code = chat_connection_read(connection, &stream->in);
-    if (gy_chat_session_is_over(&connection->session) ||
-        (stream->eof && code != GY_EAGAIN && code != GY_ENOBUFS)) {
-        chat_connection_detach(connection);
-        return GY_WANT_CLOSE | GY_WANT_LINGER;
-    }
     if (connection->attached && connection->member.lagging > 0 && stream->out.length <= low) {
         connection->running = true;
         gy_chat_hub_room(&connection->member);
         connection->running = false;
+    }
+    if (gy_chat_session_is_over(&connection->session) ||
+        (stream->eof && code != GY_EAGAIN && code != GY_ENOBUFS)) {
+        chat_connection_detach(connection);
+        return GY_WANT_CLOSE | GY_WANT_LINGER;
     }
     follow_deadline(stream);
     bool lags = connection->attached && connection->member.lagging > 0;

@@ -101,8 +101,10 @@ static void run(struct chat_connection *connection, bool whole)
     if (!gy_chain_empty(&own->in)) {
         keep_in(connection);
     }
-    if (connection->attached && connection->member.lagging > 0) {
-        gy_websocket_await_room(connection->socket);
+    bool lags = connection->attached && connection->member.lagging > 0;
+    bool full = connection->socket->out.length > connection->worker->server->limits.output_high;
+    if (lags || full || code == GY_ENOBUFS) {
+        gy_websocket_await_room(connection->socket); /* what was read and not done waits for it */
     }
     gy_websocket_appended(connection->socket);
 }

@@ -46,7 +46,8 @@ struct gy_chat_memory {
     struct gy_chat_retention retention;
     struct gy_siphash_key key;
     struct room *by_name[BUCKETS];
-    struct room **rooms; /* by number */
+    struct room **rooms;  /* by number */
+    struct room **sorted; /* by name */
     uint32_t room_count, room_room;
     struct account *accounts[BUCKETS];
     uint32_t account_count;
@@ -84,19 +85,54 @@ static struct room *find_room(const struct gy_chat_memory *memory, uint32_t numb
     return number >= 1 && number <= memory->room_count ? memory->rooms[number - 1] : NULL;
 }
 
+static int compare(struct gy_chat_text a, struct gy_chat_text b)
+{
+    uint32_t least = a.length < b.length ? a.length : b.length;
+    int order = least > 0 ? memcmp(a.bytes, b.bytes, least) : 0;
+    return order != 0 ? order : (a.length > b.length) - (a.length < b.length);
+}
+
+/* Of the first room by name that is not before `name`, or, beyond it, behind it. */
+static uint32_t place_of(const struct gy_chat_memory *memory, struct gy_chat_text name, bool beyond)
+{
+    uint32_t low = 0;
+    uint32_t high = memory->room_count;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        int order = compare(memory->sorted[middle]->name, name);
+        if (order < 0 || (beyond && order == 0)) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+static bool more_rooms(struct gy_chat_memory *memory)
+{
+    uint32_t more = memory->room_room * 2 + 16;
+    struct room **rooms = realloc(memory->rooms, more * sizeof(struct room *));
+    if (rooms == NULL) {
+        return false;
+    }
+    memory->rooms = rooms;
+    struct room **sorted = realloc(memory->sorted, more * sizeof(struct room *));
+    if (sorted == NULL) {
+        return false;
+    }
+    memory->sorted = sorted;
+    memory->room_room = more;
+    return true;
+}
+
 static struct room *make_room(struct gy_chat_memory *memory, struct gy_chat_text name)
 {
     if (memory->room_count == ROOMS_MAX) {
         return NULL;
     }
-    if (memory->room_count == memory->room_room) {
-        uint32_t more = memory->room_room * 2 + 16;
-        struct room **rooms = realloc(memory->rooms, more * sizeof(struct room *));
-        if (rooms == NULL) {
-            return NULL;
-        }
-        memory->rooms = rooms;
-        memory->room_room = more;
+    if (memory->room_count == memory->room_room && !more_rooms(memory)) {
+        return NULL;
     }
     struct room *room = calloc(1, sizeof *room);
     struct gy_chat_text copy = copy_of(name);
@@ -110,6 +146,10 @@ static struct room *make_room(struct gy_chat_memory *memory, struct gy_chat_text
     room->first = 1;
     room->same = memory->by_name[bucket];
     memory->by_name[bucket] = room;
+    uint32_t place = place_of(memory, name, false);
+    memmove(&memory->sorted[place + 1], &memory->sorted[place],
+            (memory->room_count - place) * sizeof(struct room *));
+    memory->sorted[place] = room;
     memory->rooms[memory->room_count++] = room;
     room->number = memory->room_count;
     return room;
@@ -183,30 +223,21 @@ static int do_settings(struct gy_chat_memory *memory, const struct gy_chat_job *
     return 0;
 }
 
-static int compare(struct gy_chat_text a, struct gy_chat_text b)
-{
-    uint32_t least = a.length < b.length ? a.length : b.length;
-    int order = least > 0 ? memcmp(a.bytes, b.bytes, least) : 0;
-    return order != 0 ? order : (a.length > b.length) - (a.length < b.length);
-}
-
+/* The next one behind `name` that begins with `prefix`. */
 static const struct room *after(const struct gy_chat_memory *memory, struct gy_chat_text name,
                                 struct gy_chat_text prefix)
 {
-    const struct room *best = NULL;
     bool inboxes = prefix.length > 0 && prefix.bytes[0] == '@';
-    for (uint32_t i = 0; i < memory->room_count; i++) {
-        const struct room *room = memory->rooms[i];
-        bool fits =
-            room->name.length >= prefix.length &&
-            (prefix.length == 0 || memcmp(room->name.bytes, prefix.bytes, prefix.length) == 0) &&
-            (inboxes || room->name.length == 0 || room->name.bytes[0] != '@');
-        if (fits && compare(room->name, name) > 0 &&
-            (best == NULL || compare(room->name, best->name) < 0)) {
-            best = room;
-        }
+    uint32_t at = place_of(memory, name, true);
+    uint32_t first = place_of(memory, prefix, false);
+    at = at > first ? at : first;
+    if (!inboxes && at < memory->room_count && memory->sorted[at]->name.bytes[0] == '@') {
+        at = place_of(memory, (struct gy_chat_text){"A", 1}, false); /* behind all inboxes */
     }
-    return best;
+    const struct room *room = at < memory->room_count ? memory->sorted[at] : NULL;
+    bool fits = room != NULL && room->name.length >= prefix.length &&
+                (prefix.length == 0 || memcmp(room->name.bytes, prefix.bytes, prefix.length) == 0);
+    return fits ? room : NULL;
 }
 
 static int take_entries(struct gy_chat_job *job)
@@ -574,5 +605,6 @@ void gy_chat_memory_free(struct gy_chat_memory *memory)
     }
     pthread_mutex_destroy(&memory->lock);
     free(memory->rooms);
+    free(memory->sorted);
     free(memory);
 }

@@ -74,6 +74,31 @@ static void a_worker_that_does_not_listen_is_left_behind_and_catches_up(void **s
     assert_int_equal(world_counters(&world).kept_bytes, 0);
 }
 
+static void a_worker_that_cannot_read_what_it_missed_reads_it_later(void **state)
+{
+    (void)state;
+    world_start(&world);
+    uint32_t owner;
+    find_owner("tea", &owner);
+    uint32_t room = come(&world, &ada, owner, GY_CHAT_OVER_STREAM, "ada", "tea");
+    come(&world, &bob, 1 - owner, GY_CHAT_OVER_STREAM, "bob", "tea");
+    world.deaf[1 - owner] = true;
+    for (uint64_t i = 1; i <= 500; i++) {
+        say(&ada, room, i, "It is said while the other worker does something else.");
+        world_turn(&world);
+        world.now_ms++;
+    }
+    assert_true(world_counters(&world).behind > 0);
+    world.deaf[1 - owner] = false;
+    world.store.broken = true;
+    world_pass(&world, 50);
+    world.store.broken = false;
+    world_pass(&world, 50); /* nobody says anything more */
+    for (uint64_t i = 2; i <= 501; i++) {
+        assert_int_equal(expect(&bob, GY_CHAT_MESSAGE).body.message.id, i);
+    }
+}
+
 static void questions_to_a_worker_that_does_not_listen_are_refused_in_time(void **state)
 {
     (void)state;
@@ -271,6 +296,7 @@ int main(void)
 #define TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(a_worker_that_does_not_listen_is_left_behind_and_catches_up),
+        TEST(a_worker_that_cannot_read_what_it_missed_reads_it_later),
         TEST(questions_to_a_worker_that_does_not_listen_are_refused_in_time),
         TEST(requests_of_one_member_wait_in_its_connection),
         TEST(what_waits_for_a_room_s_append_is_bounded),

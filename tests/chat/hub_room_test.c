@@ -257,6 +257,70 @@ static void coming_and_going_is_told_on_all_workers(void **state)
     expect_text(expect_came(&bob, GY_CHAT_HAS_LEFT).body.came.nick, "dan");
 }
 
+static void who_goes_before_it_has_come_is_not_left_in_the_room(void **state)
+{
+    (void)state;
+    for (uint32_t worker = 0; worker < 2; worker++) {
+        struct world_conn dan;
+        conn_open(&world, &dan, worker, GY_CHAT_OVER_STREAM);
+        log_in(&dan, "dan");
+        struct gy_chat_frame frame = {
+            .type = GY_CHAT_JOIN,
+            .tag = 2,
+            .body.join = {.room = TEXT("tea"), .policy = GY_CHAT_SPILL, .since = GY_CHAT_NONE}};
+        ask(&dan, &frame);
+        conn_close(&dan);
+        world_settle(&world, 100);
+        struct gy_chat_frame came = expect_came(&bob, GY_CHAT_HAS_LEFT);
+        expect_text(came.body.came.nick, "dan");
+    }
+}
+
+static void who_is_muted_says_nothing_by_presence_and_typing(void **state)
+{
+    (void)state;
+    moderate(&ada, GY_CHAT_MUTE, "bob", 10);
+    moderate(&ada, GY_CHAT_MUTE, "cid", 10);
+    struct gy_chat_frame typing = {.type = GY_CHAT_TYPING, .body.typing = {.room = room, .on = 1}};
+    struct gy_chat_frame presence = {
+        .type = GY_CHAT_PRESENCE, .tag = 9, .body.presence = {.status = 1, .note = TEXT("shouts")}};
+    struct world_conn *const muted[] = {&bob, &cid}; /* of both workers */
+    for (uint32_t i = 0; i < 2; i++) {
+        ask(muted[i], &typing);
+        ask(muted[i], &presence);
+        world_settle(&world, 100);
+        expect(muted[i], GY_CHAT_OK);
+    }
+    struct gy_chat_frame frame;
+    while (conn_next(&ada, &frame)) {
+        assert_true(frame.type != GY_CHAT_STATUS && frame.type != GY_CHAT_TYPES);
+    }
+    world_pass(&world, 10000);
+    ask(&bob, &presence);
+    world_settle(&world, 100);
+    expect_text(expect(&ada, GY_CHAT_STATUS).body.status.note, "shouts");
+}
+
+static void slow_mode_is_for_edits_too(void **state)
+{
+    (void)state;
+    moderate(&ada, GY_CHAT_SLOW_MODE, "", 30);
+    say_and_settle(&bob, 1, "one");
+    struct gy_chat_frame ack = expect(&bob, GY_CHAT_ACK);
+    struct gy_chat_frame edit = {
+        .type = GY_CHAT_EDIT,
+        .tag = 4,
+        .body.edit = {
+            .room = room, .client_id = 2, .target = ack.body.ack.id, .contents = TEXT("two")}};
+    ask(&bob, &edit);
+    world_settle(&world, 100);
+    expect_error(&bob, GY_CHAT_TOO_FAST);
+    world_pass(&world, 30000);
+    ask(&bob, &edit);
+    world_settle(&world, 100);
+    expect(&bob, GY_CHAT_ACK);
+}
+
 static void typing_is_told_once_in_a_while_to_who_wants_it(void **state)
 {
     (void)state;
@@ -343,6 +407,9 @@ int main(void)
         TEST(members_are_listed_in_pages_over_all_workers),
         TEST(rooms_are_listed_with_their_members),
         TEST(coming_and_going_is_told_on_all_workers),
+        TEST(who_goes_before_it_has_come_is_not_left_in_the_room),
+        TEST(who_is_muted_says_nothing_by_presence_and_typing),
+        TEST(slow_mode_is_for_edits_too),
         TEST(typing_is_told_once_in_a_while_to_who_wants_it),
         TEST(a_large_room_is_quiet),
         TEST(a_server_that_ends_says_where_to_go),

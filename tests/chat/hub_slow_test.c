@@ -138,6 +138,30 @@ static void spill_misses_nothing_from_memory_and_from_the_store(void **state)
     assert_true(world_counters(&world).reads_memory > 0);
 }
 
+static void a_store_that_others_keep_busy_leaves_nothing_out(void **state)
+{
+    (void)state;
+    come_with(GY_CHAT_SPILL);
+    say_many(1, 1000); /* more than the room has in memory */
+    world.store.latency_ms = 2;
+    world.store.busy = true;
+    bob.stalled = false;
+    for (uint32_t i = 0; i < 100; i++) {
+        world_turn(&world);
+        world.now_ms++;
+    }
+    assert_true(world_counters(&world).reads_store > 0);
+    world.store.busy = false;
+    bob.woken = 0;
+    world_pass(&world, 20);
+    assert_true(bob.woken > 0);
+    world_settle(&world, 3000);
+    for (uint64_t i = 1; i <= 1000; i++) {
+        assert_int_equal(expect(&bob, GY_CHAT_MESSAGE).body.message.id, i);
+    }
+    assert_int_equal(world_counters(&world).gaps, 0);
+}
+
 static void spill_says_what_the_history_no_longer_has(void **state)
 {
     (void)state;
@@ -258,6 +282,7 @@ int main(void)
         ONE(drop_oldest_leaves_out_what_does_not_fit),
         ONE(latest_only_leaves_out_all_but_the_last),
         ONE(spill_misses_nothing_from_memory_and_from_the_store),
+        ONE(a_store_that_others_keep_busy_leaves_nothing_out),
         ONE(spill_says_what_the_history_no_longer_has),
         ONE(who_joins_gets_what_came_after_what_it_has),
         ONE(history_is_read_both_ways_and_by_time),

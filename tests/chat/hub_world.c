@@ -207,8 +207,8 @@ static int do_append(struct world_store *store, struct gy_chat_job *job)
 static int do_read(struct world_store *store, struct gy_chat_job *job)
 {
     const struct world_room *room = &store->rooms[job->room - 1];
-    if (store->broken) {
-        return GY_EIO;
+    if (store->broken || store->busy) {
+        return store->busy ? GY_EAGAIN : GY_EIO;
     }
     job->first = room->first;
     job->last = room->count;

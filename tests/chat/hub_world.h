@@ -58,6 +58,7 @@ struct world_store {
     uint32_t latency_ms; /* 0: answers at once */
     bool full;           /* the disk */
     bool broken;         /* nothing can be read */
+    bool busy;           /* there is no room for one more read */
     uint64_t appends, entries;
 };
 

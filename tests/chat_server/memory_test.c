@@ -2,6 +2,8 @@
 
 /* The store of memory alone, and passwords and tokens. */
 
+#include <stdio.h>
+
 #include "servers/chat/accounts.h"
 #include "servers/chat/store.h"
 #include "tests/chat_server/jobs.h"
@@ -121,6 +123,41 @@ static void a_deletion_empties_the_message(void **state)
     gy_chat_memory_run(memory, job);
     assert_int_equal(job->entries[0].contents.length, 0);
     gy_chat_job_free(job);
+    end();
+}
+
+static void check_listed(const char *prefix, const char *after, const char *names)
+{
+    char all[64] = "";
+    struct gy_chat_job *job = job_of(GY_CHAT_JOB_ROOMS);
+    job->entries_max = 10;
+    job->prefix = text_of(prefix);
+    job->name = text_of(after);
+    gy_chat_memory_run(memory, job);
+    for (uint32_t i = 0; i < job->entry_count; i++) {
+        size_t used = strlen(all);
+        snprintf(all + used, sizeof all - used, "%.*s ", (int)job->entries[i].from.length,
+                 job->entries[i].from.bytes);
+    }
+    assert_string_equal(all, names);
+    gy_chat_job_free(job);
+}
+
+static void rooms_are_listed_in_the_order_of_their_names_without_inboxes(void **state)
+{
+    static const char *const rooms[] = {"dogs", "@7", "cats", "#a", "@1", "dog", "b"};
+    (void)state;
+    begin(NULL);
+    check_listed("", "", "");
+    for (size_t i = 0; i < sizeof rooms / sizeof rooms[0]; i++) {
+        make_room(rooms[i]);
+    }
+    check_listed("", "", "#a b cats dog dogs ");
+    check_listed("dog", "", "dog dogs ");
+    check_listed("dog", "dog", "dogs ");
+    check_listed("", "cats", "dog dogs ");
+    check_listed("@", "@1", "@7 ");
+    check_listed("e", "", "");
     end();
 }
 
@@ -247,6 +284,7 @@ int main(void)
         cmocka_unit_test(it_keeps_the_promises_of_a_store),
         cmocka_unit_test(its_history_is_bounded),
         cmocka_unit_test(a_deletion_empties_the_message),
+        cmocka_unit_test(rooms_are_listed_in_the_order_of_their_names_without_inboxes),
         cmocka_unit_test(rooms_are_listed_and_accounts_are_found),
         cmocka_unit_test(a_password_is_known_by_its_hash),
         cmocka_unit_test(the_hash_is_scrypt),

@@ -114,6 +114,19 @@ def history_is_there_after_a_restart_and_is_paged():
 
 
 @test
+def a_browser_that_asks_for_more_than_is_sent_at_once_gets_all_of_it():
+    with Chat() as chat, chat.guest("anna", Browser) as anna, chat.guest("bert") as bert:
+        joined, _ = anna.join("attic")
+        bert.join("attic")
+        for _ in range(4):
+            equal(bert.send("attic", "x" * 15000).kind, "ACK")
+        pages = b"".join(encode("HISTORY", 10 + number, room=joined.room, by=0, point=0, max=500) for number in range(6))
+        anna.raw(pages + encode("PING", 99, any="all of it"))
+        equal(anna.hear("PONG").any, "all of it")
+        equal([frame.tag for frame in anna.frames if frame.kind == "END"], [10, 11, 12, 13, 14, 15])
+
+
+@test
 def a_person_is_told_things_when_away():
     with Chat() as chat:
         with chat.client() as anna:
