@@ -173,7 +173,9 @@ void gy_rudp_opened(struct gy_rudp_conn *conn, const struct gy_rudp_parameters *
     if (theirs_ns != 0 && (config->idle_timeout_ns == 0 || theirs_ns < config->idle_timeout_ns)) {
         config->idle_timeout_ns = theirs_ns;
     }
-    gy_rudp_congestion_begin(conn);
+    if (!is_sealed(conn)) { /* else it has been at work since the handshake */
+        gy_rudp_congestion_begin(conn);
+    }
 }
 
 int gy_rudp_accept(struct gy_rudp_conn *conn, const struct gy_rudp_config *config, void *memory,

@@ -264,6 +264,10 @@ static void what_is_for_reliable_udp_alone_is_refused_elsewhere(void **state)
     assert_int_equal(options.datagram_bytes, 1452);
     assert_int_equal(options.protocol->port, 7117);
     refused("udp://127.0.0.1:7 --acked", "rudp://");
+    options = taken("rudp://127.0.0.1 --plaintext");
+    assert_true(options.plaintext);
+    refused("rudp://127.0.0.1 --plaintext --insecure", "--plaintext");
+    refused(URL " --plaintext", "rudp://");
     refused(URL " --datagram 1452", "rudp://");
     refused("rudp://127.0.0.1 --datagram 1199", "1200");
 }
