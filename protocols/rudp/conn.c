@@ -9,11 +9,13 @@
 
 #define HELLO_FIRST_NS (300 * MS)
 #define HELLO_MAX_NS   (5000 * MS)
+#define WINDOWS        4 /* of a channel: two guarantees, in and out */
+#define WINDOW_BYTES   (GY_RUDP_WINDOW_MESSAGES / 8)
 
 static uint32_t table_size(const struct gy_rudp_config *config)
 {
     uint32_t size = 8;
-    while (size < config->assemblies) {
+    while (size < config->assemblies / 8) {
         size *= 2;
     }
     return size;
@@ -28,6 +30,7 @@ size_t gy_rudp_memory_bytes(const struct gy_rudp_config *config)
 {
     return aligned(config->channels * sizeof(struct gy_rudp_channel)) +
            aligned(config->fec_packets != 0 ? GY_RUDP_FEC_BYTES : 0) +
+           config->channels * (size_t)(WINDOWS * WINDOW_BYTES) +
            aligned(config->packets * sizeof(struct gy_rudp_packet)) +
            aligned(table_size(config) * sizeof(struct gy_rudp_assembly *)) +
            (config->congestion == GY_RUDP_BBR
@@ -89,6 +92,8 @@ static int init(struct gy_rudp_conn *conn, const struct gy_rudp_config *config, 
     conn->table_mask = table_size(config) - 1;
     at += aligned(table_size(config) * sizeof(struct gy_rudp_assembly *));
     memset(zeroed, 0, (size_t)(at - zeroed));
+    uint64_t *bits = (uint64_t *)at; /* not touched */
+    at += config->channels * (size_t)(WINDOWS * WINDOW_BYTES);
     conn->fec.sum = at;
     at += aligned(config->fec_packets != 0 ? GY_RUDP_FEC_BYTES : 0);
     /* Written before it is read: a connection of few packets touches little of it. */
@@ -107,6 +112,12 @@ static int init(struct gy_rudp_conn *conn, const struct gy_rudp_config *config, 
     for (uint32_t i = 0; i < config->channels; i++) {
         list_init(&conn->channels[i].queue);
         list_init(&conn->channels[i].active);
+        for (unsigned k = 0; k < 2; k++) {
+            conn->channels[i].in[k].bits = bits;
+            conn->channels[i].out[k].bits = bits + WINDOW_BYTES / 8;
+            bits += 2 * WINDOW_BYTES / 8;
+        }
+        conn->channels[i].fec = config->fec_all && config->fec_packets != 0;
         conn->channels[i].priority = GY_RUDP_PRIORITIES / 2;
         conn->channels[i].weight = conn->channels[i].turn = 1;
     }
@@ -334,6 +345,7 @@ static void own_parameters(const struct gy_rudp_config *config, struct gy_rudp_p
         .channels = config->channels,
         .idle_timeout_ms = config->idle_timeout_ns / MS,
         .datagram_max = 65527,
+        .ahead = config->assemblies / 2,
     };
 }
 

@@ -119,14 +119,33 @@ static inline bool window_has(const struct gy_rudp_window *window, uint64_t id)
 {
     uint64_t bit = id % GY_RUDP_WINDOW_MESSAGES;
     gy_assert(id < window->base + GY_RUDP_WINDOW_MESSAGES);
-    return id < window->base || (window->bits[bit / 64] >> (bit % 64) & 1) != 0;
+    return id < window->base ||
+           (id < window->top && (window->bits[bit / 64] >> (bit % 64) & 1) != 0);
+}
+
+/* Bits from `top` up to `end` are 0 from now on. */
+static inline void window_clear(struct gy_rudp_window *window, uint64_t end)
+{
+    uint64_t at = window->top < window->base ? window->base : window->top;
+    for (; at < end; at++) {
+        uint64_t bit = at % GY_RUDP_WINDOW_MESSAGES;
+        window->bits[bit / 64] &= ~(UINT64_C(1) << (bit % 64));
+    }
+    window->top = end;
 }
 
 static inline void window_mark(struct gy_rudp_window *window, uint64_t id)
 {
     gy_assert(id >= window->base && id < window->base + GY_RUDP_WINDOW_MESSAGES);
+    if (id == window->base && id >= window->top) { /* in order: no bit is needed */
+        window->base = window->top = id + 1;
+        return;
+    }
+    if (id >= window->top) {
+        window_clear(window, id + 1);
+    }
     window->bits[id % GY_RUDP_WINDOW_MESSAGES / 64] |= UINT64_C(1) << (id % 64);
-    for (;;) {
+    while (window->base < window->top) {
         uint64_t bit = window->base % GY_RUDP_WINDOW_MESSAGES;
         if ((window->bits[bit / 64] >> (bit % 64) & 1) == 0) {
             return;

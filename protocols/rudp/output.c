@@ -4,7 +4,8 @@
 
 #include "protocols/rudp/internal.h"
 
-#define BURST 10 /* packets that may go out at once, RFC 9002 §7.7 */
+#define AHEAD_UNSAID 512
+#define BURST        10 /* packets that may go out at once, RFC 9002 §7.7 */
 
 struct build {
     struct gy_writer writer;
@@ -89,6 +90,15 @@ static void put_repeats(struct gy_rudp_conn *conn, struct build *build)
     }
 }
 
+/* Whether the peer has places for one more that may come ahead of its turn. What one channel has to
+ * wait for does not keep the others from a few of their own. */
+static bool has_place(const struct gy_rudp_conn *conn, const struct gy_rudp_channel *channel)
+{
+    uint64_t most = conn->theirs.ahead != 0 ? conn->theirs.ahead : AHEAD_UNSAID;
+    uint64_t own = channel->next_id[GY_RUDP_ORDERED] - channel->out[1].base;
+    return conn->ahead < most || own < most / 16 + 1;
+}
+
 /* Gives a message its number. false: it may not begin yet. */
 static bool begin(struct gy_rudp_conn *conn, struct gy_rudp_channel *channel,
                   struct gy_rudp_message *message)
@@ -97,10 +107,12 @@ static bool begin(struct gy_rudp_conn *conn, struct gy_rudp_channel *channel,
     if (is_reliable(message->guarantee)) {
         if (*next >= channel->out[message->guarantee - GY_RUDP_UNORDERED].base +
                          GY_RUDP_WINDOW_MESSAGES ||
-            conn->credit_used + message->length > conn->credit) {
+            conn->credit_used + message->length > conn->credit ||
+            (message->guarantee == GY_RUDP_ORDERED && !has_place(conn, channel))) {
             return false;
         }
         conn->credit_used += message->length;
+        conn->ahead += message->guarantee == GY_RUDP_ORDERED;
     }
     message->begun = true;
     message->id = (*next)++;

@@ -31,7 +31,7 @@
 #define GY_RUDP_PRIORITIES      8
 #define GY_RUDP_FEC_PACKETS_MAX 16
 /* Messages of one channel and guarantee that may be unfinished at once, begun ones. */
-#define GY_RUDP_WINDOW_MESSAGES 1024
+#define GY_RUDP_WINDOW_MESSAGES 4096
 
 struct gy_rudp_conn;
 
@@ -98,6 +98,7 @@ struct gy_rudp_config {
     uint32_t fec_packets; /* a REPAIR for so many packets of channels that ask for it: 2 to
                            * GY_RUDP_FEC_PACKETS_MAX; 0: none are sent. Those of the peer are used
                            * in either case. */
+    bool fec_all;         /* every channel begins by asking for it */
     uint64_t timer_ns;    /* how late gy_rudp_expire() may come: what the pacing makes up for */
     uint64_t fixed_rate;  /* bytes a second, whatever happens; 0: `congestion` */
     enum gy_rudp_congestion_kind congestion;

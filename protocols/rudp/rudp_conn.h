@@ -8,10 +8,11 @@
 #include "../../core/slab.h"
 #include "rudp.h"
 
-/* Messages of one channel and guarantee that are done with: all below `base`, and some above. */
+/* Messages of one channel and guarantee that are done with: all below `base`, and some above, but
+ * none from `top` on, where the bits are not written yet: most channels never touch theirs. */
 struct gy_rudp_window {
-    uint64_t base;
-    uint64_t bits[GY_RUDP_WINDOW_MESSAGES / 64];
+    uint64_t base, top;
+    uint64_t *bits; /* GY_RUDP_WINDOW_MESSAGES of them */
 };
 
 /* What is to be covered by the next REPAIR. */
@@ -69,6 +70,7 @@ struct gy_rudp_conn {
     struct gy_rudp_channel *channels;
     struct gy_rudp_link active[GY_RUDP_PRIORITIES];
     uint64_t credit, credit_used;
+    uint64_t ahead; /* ordered messages begun, less those that all before are done with too */
 
     /* Forward error correction: what we send, and what has arrived lately (NULL: the peer sends no
      * REPAIRs), and numbers that the peer is to be told to have been recovered. */

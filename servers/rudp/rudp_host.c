@@ -26,7 +26,7 @@ struct gy_rudp_config gy_rudp_host_config(void)
         .channels = 16,
         .packets = 1024,
         .pieces = 4096,
-        .assemblies = 1024,
+        .assemblies = 8192,
         .window_bytes = 1u << 20,
         .message_max = 512u << 10,
         .idle_timeout_ns = 30000 * MS,

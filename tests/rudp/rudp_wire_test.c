@@ -228,12 +228,12 @@ static void a_hello_has_1200_bytes_and_its_parameters(void **state)
     static uint8_t cookie[GY_RUDP_COOKIE_BYTES] = {1};
     struct gy_rudp_long packet = {
         .type = GY_RUDP_PACKET_HELLO, .from = {{'c'}, 1}, .cookie = cookie, .cookie_bytes = 16};
-    packet.parameters = (struct gy_rudp_parameters){65536, 32768, 4, 30000, 1452};
+    packet.parameters = (struct gy_rudp_parameters){65536, 32768, 4, 30000, 1452, 512};
     uint8_t out[GY_RUDP_HELLO_BYTES];
     assert_int_equal(gy_rudp_long_write(&packet, out, sizeof out), GY_RUDP_HELLO_BYTES);
     const uint8_t head[] = {0x81, 0x67, 0x79, 0x00, 0x01, 0x00, 0x01, 'c', 0x10, 0x01};
-    const uint8_t parameters[] = {0x80, 0x01, 0x00, 0x00, 0x80, 0x00, 0x80, 0x00,
-                                  0x04, 0x80, 0x00, 0x75, 0x30, 0x45, 0xac, 0x00};
+    const uint8_t parameters[] = {0x80, 0x01, 0x00, 0x00, 0x80, 0x00, 0x80, 0x00, 0x04,
+                                  0x80, 0x00, 0x75, 0x30, 0x45, 0xac, 0x42, 0x00};
     assert_memory_equal(out, head, sizeof head);
     assert_memory_equal(out + 9 + 16, parameters, sizeof parameters);
     struct gy_rudp_long again;

@@ -32,6 +32,9 @@ __attribute__((format(printf, 2, 3))) static void bad(struct world *world, const
 static void *side_take(void *owner, size_t bytes)
 {
     struct side *side = owner;
+    if (sim_chance(&side->world->random, side->world->memory_fails)) {
+        return NULL;
+    }
     side->taken_bytes += bytes;
     if (side->taken_bytes > gy_rudp_reassembly_bytes(&side->conn.config)) {
         bad(side->world, "reassembly holds %zu bytes", side->taken_bytes);
@@ -207,6 +210,7 @@ static void plan_config(struct world *world)
         .congestion = sim_chance(random, 0.4) ? GY_RUDP_BBR : GY_RUDP_CUBIC,
         .fec_packets = sim_chance(random, 0.3) ? 2 + (uint32_t)sim_below(random, 15) : 0,
     };
+    world->memory_fails = sim_chance(random, 0.3) ? upto(world, 0.1) : 0;
     world->gate = (struct gy_rudp_gate){
         .key = {{sim_random(random), sim_random(random)}},
         .cookie_ns = 10 * SECOND,
