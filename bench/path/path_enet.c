@@ -91,6 +91,7 @@ int main(int argc, char **argv)
     path_flags_read(&flags, argc, argv);
     if (report.delays_ns == NULL || enet_initialize() != 0) {
         fprintf(stderr, "path-enet: out of memory\n");
+        free(report.delays_ns);
         return 1;
     }
     if (flags.serve) {

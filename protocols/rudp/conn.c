@@ -46,6 +46,12 @@ size_t gy_rudp_reassembly_bytes(const struct gy_rudp_config *config)
                     2 * (uint64_t)config->assemblies + gy_rudp_fec_memory_bytes());
 }
 
+uint32_t gy_rudp_room(const struct gy_rudp_config *config)
+{
+    return config->datagram_max > config->datagram_bytes ? config->datagram_max
+                                                         : config->datagram_bytes;
+}
+
 static bool config_valid(const struct gy_rudp_config *config)
 {
     return config->datagram_bytes >= GY_RUDP_HELLO_BYTES && config->datagram_bytes <= 65527 &&
@@ -54,7 +60,7 @@ static bool config_valid(const struct gy_rudp_config *config)
            config->pieces >= 8 && config->pieces <= 1u << 20 && config->assemblies >= 8 &&
            config->assemblies <= 1u << 20 && config->window_bytes >= 4096 &&
            config->window_bytes <= UINT64_C(1) << 32 && config->fec_packets != 1 &&
-           config->fec_packets <= GY_RUDP_FEC_PACKETS_MAX &&
+           config->datagram_max <= 65527 && config->fec_packets <= GY_RUDP_FEC_PACKETS_MAX &&
            config->message_max <= GY_RUDP_MESSAGE_LIMIT &&
            config->message_max <= config->window_bytes - config->window_bytes / 4 &&
            config->seal != NULL && config->seal->tag_bytes <= 16;
@@ -166,6 +172,7 @@ void gy_rudp_opened(struct gy_rudp_conn *conn, const struct gy_rudp_long *hello,
         config->idle_timeout_ns = theirs_ns;
     }
     gy_rudp_congestion_begin(conn);
+    gy_rudp_mtu_begin(conn);
 }
 
 int gy_rudp_accept(struct gy_rudp_conn *conn, const struct gy_rudp_config *config, void *memory,
@@ -367,7 +374,7 @@ static size_t output_long(struct gy_rudp_conn *conn, enum gy_rudp_packet_type ty
 
 size_t gy_rudp_output(struct gy_rudp_conn *conn, void *out, size_t room, uint64_t now_ns)
 {
-    gy_assert(room >= conn->config.datagram_bytes);
+    gy_assert(room >= conn->config.datagram_bytes && room >= conn->config.datagram_max);
     switch (conn->state) {
     case GY_RUDP_CONNECTING: {
         uint64_t wait = HELLO_FIRST_NS << (conn->hellos < 5 ? conn->hellos : 5);

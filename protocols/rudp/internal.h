@@ -15,6 +15,8 @@
 
 /* Of the ring of sent packets, kept for what is no message: acknowledgements, probes, CLOSE. */
 #define PACKETS_SPARE 8
+/* Of the pieces, kept for those that must be cut in two because the path takes less than before. */
+#define PIECES_SPARE 2
 
 #define CONTAINER(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 
@@ -72,6 +74,7 @@ struct gy_rudp_packet {
     uint32_t bytes;
     enum packet_state state;
     bool limited, credit;
+    bool trial;     /* of a longer datagram */
     bool recovered; /* lost, says the peer, and brought back by a REPAIR */
     uint64_t acks;  /* the largest number it acknowledged; UINT64_MAX: none */
     struct gy_rudp_piece *pieces;
@@ -217,6 +220,15 @@ void gy_rudp_fec_repair(struct gy_rudp_conn *conn, const struct gy_rudp_frame *f
 /* The peer says so; GY_EPROTO for a number that was never sent. */
 int gy_rudp_fec_recovered(struct gy_rudp_conn *conn, uint64_t number);
 void gy_rudp_fec_free(struct gy_rudp_conn *conn);
+
+/* mtu.c */
+void gy_rudp_mtu_begin(struct gy_rudp_conn *conn);
+uint32_t gy_rudp_mtu_due(const struct gy_rudp_conn *conn, uint64_t now_ns);
+void gy_rudp_mtu_sent(struct gy_rudp_conn *conn, uint32_t bytes);
+void gy_rudp_mtu_acked(struct gy_rudp_conn *conn, uint32_t bytes, bool trial, uint64_t now_ns);
+void gy_rudp_mtu_lost(struct gy_rudp_conn *conn, uint32_t bytes, bool trial, uint64_t now_ns);
+/* Nothing was heard for one more probe timeout. */
+void gy_rudp_mtu_silent(struct gy_rudp_conn *conn, uint64_t now_ns);
 
 /* output.c */
 /* Whether the ring of packets has room for one more, be it a mere acknowledgement. */

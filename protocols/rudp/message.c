@@ -200,7 +200,9 @@ void gy_rudp_piece_lost(struct gy_rudp_conn *conn, struct gy_rudp_piece *piece)
 /* A begun reliable message leaves a number behind that the receiver must not wait for. */
 static bool leave_skip(struct gy_rudp_conn *conn, const struct gy_rudp_message *message)
 {
-    struct gy_rudp_piece *piece = gy_slab_take(&conn->pieces);
+    struct gy_rudp_piece *piece = conn->pieces.used + PIECES_SPARE < conn->pieces.capacity
+                                      ? gy_slab_take(&conn->pieces)
+                                      : NULL;
     if (piece == NULL) {
         return false;
     }

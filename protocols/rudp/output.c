@@ -4,14 +4,16 @@
 
 #include "protocols/rudp/internal.h"
 
-#define AHEAD_UNSAID 512
-#define BURST        10 /* packets that may go out at once, RFC 9002 §7.7 */
+#define AHEAD_UNSAID   512
+#define ROOM_TO_SPLIT  512
+#define PIECE_OVERHEAD 24 /* of a part, at most: type, channel, id, total, offset, length */
+#define BURST          10 /* packets that may go out at once, RFC 9002 §7.7 */
 
 struct build {
     struct gy_writer writer;
     struct gy_rudp_piece *pieces, **tail; /* in their order */
     bool ack, eliciting, credit, full, probing;
-    bool fec, repair; /* carries what is to be covered; is a REPAIR */
+    bool fec, trial; /* carries what a REPAIR is to cover; is as long as may be possible */
     /* The message written last, if nothing follows it: to be written again without its length. */
     struct gy_rudp_piece *last;
     struct gy_writer before_last;
@@ -76,14 +78,53 @@ static bool put_piece(struct gy_rudp_conn *conn, struct build *build, struct gy_
     return true;
 }
 
+/* A piece that was cut for longer datagrams than the path takes now becomes two: the second is
+ * behind it in the list of what is to be repeated. false: there is no memory. */
+static bool is_too_long(const struct gy_rudp_conn *conn, const struct gy_rudp_piece *piece)
+{
+    return !piece->skip && piece->length > piece_max(conn);
+}
+
+static bool split(struct gy_rudp_conn *conn, const struct build *build, struct gy_rudp_piece *piece)
+{
+    size_t room = (size_t)(build->writer.end - build->writer.at);
+    gy_assert(!piece->skip && room > PIECE_OVERHEAD + GY_RUDP_UNIT);
+    uint32_t most = (uint32_t)(room - PIECE_OVERHEAD) / GY_RUDP_UNIT * GY_RUDP_UNIT;
+    struct gy_rudp_piece *rest = most < piece->length ? gy_slab_take(&conn->pieces) : NULL;
+    if (rest == NULL) {
+        return false;
+    }
+    *rest = *piece;
+    list_init(&rest->repeat);
+    list_init(&rest->of_message);
+    rest->offset += most;
+    rest->length -= most;
+    piece->length = most;
+    list_add(&piece->message->pieces, &rest->of_message);
+    list_add(piece->repeat.next, &rest->repeat);
+    return true;
+}
+
 static void put_repeats(struct gy_rudp_conn *conn, struct build *build)
 {
+    const struct gy_rudp_piece *stuck = NULL;
     while (!list_empty(&conn->repeat)) {
         struct gy_rudp_piece *piece = CONTAINER(conn->repeat.next, struct gy_rudp_piece, repeat);
         gy_assert(piece->skip || piece->message != NULL);
         if (!put_piece(conn, build, piece)) {
-            build->full = true;
-            return;
+            if (piece == stuck || !is_too_long(conn, piece)) {
+                build->full = true;
+                return;
+            }
+            if (build->writer.end - build->writer.at >= ROOM_TO_SPLIT &&
+                split(conn, build, piece)) {
+                continue;
+            }
+            /* There is no memory for it now; others may fit, and once acknowledged make room. */
+            stuck = stuck == NULL ? piece : stuck;
+            list_remove(&piece->repeat);
+            list_add(&conn->repeat, &piece->repeat);
+            continue;
         }
         list_remove(&piece->repeat);
         conn->stats.repeated++;
@@ -162,7 +203,7 @@ static bool put_channel(struct gy_rudp_conn *conn, struct build *build,
             continue;
         }
         int64_t length = cut(conn, build, message);
-        if (length < 0 || conn->pieces.used == conn->pieces.capacity) {
+        if (length < 0 || conn->pieces.used + PIECES_SPARE >= conn->pieces.capacity) {
             return true;
         }
         if (!message->begun && !begin(conn, channel, message)) {
@@ -341,6 +382,7 @@ static size_t finish(struct gy_rudp_conn *conn, struct build *build, uint8_t *ou
         .bytes = (uint32_t)bytes,
         .state = build->eliciting ? PACKET_FLYING : PACKET_DONE,
         .credit = build->credit,
+        .trial = build->trial,
         .acks = build->ack ? conn->seen[0].high : UINT64_MAX,
         .pieces = build->pieces,
     };
@@ -391,6 +433,24 @@ size_t gy_rudp_output_close(struct gy_rudp_conn *conn, uint8_t *out, uint64_t no
     return finish(conn, &build, out, now_ns);
 }
 
+/* A packet of `bytes`, to see whether it arrives. */
+static size_t output_trial(struct gy_rudp_conn *conn, uint8_t *out, uint32_t bytes, uint64_t now_ns)
+{
+    struct build build;
+    struct gy_rudp_frame frame = {.type = GY_RUDP_FRAME_PING};
+    build_begin(conn, &build, out);
+    build.trial = true;
+    put(&build, &frame);
+    size_t head = (size_t)(1 + conn->peer.length) +
+                  gy_rudp_number_bytes(conn->number + 1, conn->largest_acked);
+    build.writer.end = build.writer.start + (bytes - head - conn->config.seal->tag_bytes);
+    memset(build.writer.at, GY_RUDP_FRAME_PADDING, (size_t)(build.writer.end - build.writer.at));
+    build.writer.at = build.writer.end;
+    size_t sent = finish(conn, &build, out, now_ns);
+    gy_rudp_mtu_sent(conn, (uint32_t)sent);
+    return sent;
+}
+
 static size_t output_repair(struct gy_rudp_conn *conn, uint8_t *out, uint64_t now_ns)
 {
     struct build build;
@@ -398,8 +458,9 @@ static size_t output_repair(struct gy_rudp_conn *conn, uint8_t *out, uint64_t no
     build_begin(conn, &build, out);
     build.writer.end += FEC_OVERHEAD;
     gy_rudp_fec_frame(conn, &frame);
-    bool fits = put(&build, &frame);
-    gy_assert(fits);
+    if (!put(&build, &frame)) { /* the path takes less than when its packets were sent */
+        return 0;
+    }
     conn->stats.repairs_sent++;
     return finish(conn, &build, out, now_ns);
 }
@@ -432,7 +493,14 @@ size_t gy_rudp_output_frames(struct gy_rudp_conn *conn, uint8_t *out, uint64_t n
         return 0;
     }
     if (may && conn->probes == 0 && gy_rudp_fec_due(conn, now_ns)) {
-        return output_repair(conn, out, now_ns);
+        size_t bytes = output_repair(conn, out, now_ns);
+        if (bytes > 0) {
+            return bytes;
+        }
+    }
+    uint32_t trial = may && conn->probes == 0 ? gy_rudp_mtu_due(conn, now_ns) : 0;
+    if (trial != 0) {
+        return output_trial(conn, out, trial, now_ns);
     }
     build_begin(conn, &build, out);
     build.probing = may && conn->probes > 0;

@@ -23,6 +23,13 @@ struct gy_rudp_fec_group {
     bool due;
 };
 
+/* What the path takes, and what of it is being tried. Bytes of datagrams. */
+struct gy_rudp_mtu {
+    uint32_t base, high; /* what every path takes; what may still be possible */
+    uint32_t next, trying, tries, large_lost;
+    uint64_t at_ns; /* not before */
+};
+
 #define GY_RUDP_RECOVERED_MAX 8
 
 struct gy_rudp_conn {
@@ -79,6 +86,7 @@ struct gy_rudp_conn {
     uint64_t recovered[GY_RUDP_RECOVERED_MAX];
     uint32_t recovered_count;
     bool recovering;
+    struct gy_rudp_mtu mtu;
 
     /* The peer's address: another one that is being looked at, and what the other end asks. */
     uint64_t path_where; /* 0: none was seen */

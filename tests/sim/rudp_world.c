@@ -145,6 +145,10 @@ static void plan_link(struct world *world, struct sim_link *link)
         link->cut_ns = SECOND + sim_below(random, 4 * SECOND);
         link->heal_ns = link->cut_ns + sim_below(random, 8 * SECOND);
     }
+    if (sim_chance(random, 0.3)) {
+        link->mtu = 1200 + sim_below(random, 252);
+        link->mtu_ns = SECOND + sim_below(random, 4 * SECOND);
+    }
     uint64_t longest = sim_link_longest_ns(link);
     world->longest_ns = longest > world->longest_ns ? longest : world->longest_ns;
 }
@@ -195,7 +199,8 @@ static void plan_config(struct world *world)
     struct sim_random *random = &world->random;
     uint64_t window = UINT64_C(16384) << sim_below(random, 7);
     world->config = (struct gy_rudp_config){
-        .datagram_bytes = 1200 + (uint32_t)sim_below(random, 2) * 252,
+        .datagram_bytes = 1200,
+        .datagram_max = sim_chance(random, 0.6) ? 1452 : 0,
         .channels = 1 + (uint32_t)sim_below(random, WORLD_CHANNELS),
         .packets = 64u << sim_below(random, 5),
         .pieces = 8u << sim_below(random, 7),
@@ -518,6 +523,8 @@ static void add(struct world_totals *totals, const struct world *world, const st
     to->repeated += from->repeated;
     to->evicted += from->evicted;
     to->delivered += from->delivered;
+    to->mtu_probes += from->mtu_probes;
+    to->black_holes += from->black_holes;
     to->repairs_sent += from->repairs_sent;
     to->repairs_received += from->repairs_received;
     to->recovered += from->recovered;
@@ -567,6 +574,7 @@ int world_run(struct world *world, uint64_t seed, struct world_totals *totals)
     totals->network.corrupted += counts->corrupted;
     totals->network.queue_full += counts->queue_full;
     totals->network.cut += counts->cut;
+    totals->network.too_long += counts->too_long;
     sim_network_free(&world->network);
     return world->failure[0] == '\0' ? 0 : -1;
 }
