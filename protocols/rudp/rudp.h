@@ -31,7 +31,7 @@
 #define GY_RUDP_PRIORITIES      8
 #define GY_RUDP_FEC_PACKETS_MAX 16
 /* Messages of one channel and guarantee that may be unfinished at once, begun ones. */
-#define GY_RUDP_WINDOW_MESSAGES 1024
+#define GY_RUDP_WINDOW_MESSAGES 4096
 
 struct gy_rudp_conn;
 
@@ -86,7 +86,8 @@ struct gy_rudp_env {
 };
 
 struct gy_rudp_config {
-    uint32_t datagram_bytes;  /* of the longest datagram sent: 1200 to 65527 */
+    uint32_t datagram_bytes;  /* of the longest datagram sent at first: 1200 to 65527 */
+    uint32_t datagram_max;    /* longer ones are tried up to that (RFC 8899); 0: none */
     uint32_t channels;        /* 1 to 256 */
     uint32_t packets;         /* sent ones kept at once: a power of two, 64 or more */
     uint32_t pieces;          /* of messages in flight or to be repeated */
@@ -99,6 +100,7 @@ struct gy_rudp_config {
     uint32_t fec_packets; /* a REPAIR for so many packets of channels that ask for it: 2 to
                            * GY_RUDP_FEC_PACKETS_MAX; 0: none are sent. Those of the peer are used
                            * in either case. */
+    bool fec_all;         /* every channel begins by asking for it */
     uint64_t timer_ns;    /* how late gy_rudp_expire() may come: what the pacing makes up for */
     uint64_t fixed_rate;  /* bytes a second, whatever happens; 0: `congestion` */
     enum gy_rudp_congestion_kind congestion;
@@ -147,6 +149,7 @@ struct gy_rudp_stats {
     uint64_t early;                            /* messages delivered from a 0-RTT packet */
     uint64_t in_flight_max;
     uint64_t repairs_sent, repairs_received;
+    uint64_t mtu_probes, black_holes;
     uint64_t recovered;      /* the peer's packets that REPAIRs brought back */
     uint64_t recovered_sent; /* ours, as the peer says */
 };
@@ -160,6 +163,9 @@ struct gy_rudp_fec_kept;
 
 /* The memory one connection needs beside its struct. Aligned to 16. */
 size_t gy_rudp_memory_bytes(const struct gy_rudp_config *config);
+
+/* The longest datagram that gy_rudp_output() may write. */
+uint32_t gy_rudp_room(const struct gy_rudp_config *config);
 
 /* The most that `take` is asked for by one connection, all together. */
 size_t gy_rudp_reassembly_bytes(const struct gy_rudp_config *config);
@@ -207,7 +213,7 @@ void gy_rudp_forget_path(struct gy_rudp_conn *conn);
 uint64_t gy_rudp_timeout(const struct gy_rudp_conn *conn);
 void gy_rudp_expire(struct gy_rudp_conn *conn, uint64_t now_ns);
 
-/* The next datagram to send now: its bytes, or 0. `room` is config.datagram_bytes or more. */
+/* The next datagram to send now: its bytes, or 0. `room` is gy_rudp_room() or more. */
 size_t gy_rudp_output(struct gy_rudp_conn *conn, void *out, size_t room, uint64_t now_ns);
 
 /* 0, or GY_EINVAL (channel or guarantee), GY_ELIMIT (longer than the peer takes), GY_ECLOSED. May

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "clients/rudp/ping_command.h"
+#include "clients/rudp/sim_command.h"
 #include "servers/plan.h"
 #include "servers/rudp/rudp_kind.h"
 #include "servers/serve.h"
@@ -19,7 +20,8 @@ static void help(FILE *out)
                  "  gyre rudp ping localhost:7117 --ca authority.pem\n\n"
                  "Commands:\n"
                  "  serve     a server that sends messages back, or takes them all\n"
-                 "  ping      how long messages take to such a server and back, by guarantee\n\n"
+                 "  ping      how long messages take to such a server and back, by guarantee\n"
+                 "  sim       what it makes of a path of given delay, loss and rate, as a plot\n\n"
                  "`gyre rudp COMMAND --help` tells more.\n");
 }
 
@@ -142,6 +144,9 @@ int gy_rudp_main(int argc, char **argv)
     }
     if (argc >= 2 && strcmp(argv[1], "ping") == 0) {
         return gy_rudp_ping_main(argc - 1, argv + 1);
+    }
+    if (argc >= 2 && strcmp(argv[1], "sim") == 0) {
+        return gy_rudp_sim_main(argc - 1, argv + 1);
     }
     if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
         help(stdout);

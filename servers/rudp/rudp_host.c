@@ -11,6 +11,7 @@
 
 #define MS               1000000ull
 #define CLIENT_CID_BYTES 4
+#define DATAGRAM_MAX     1452 /* Ethernet's 1500 less headers of IPv6 and UDP */
 
 const struct gy_metric_description gy_rudp_rows[GY_RUDP_ROWS] = {
 #define ROW(member, name, label, kind, help)                                                       \
@@ -23,10 +24,11 @@ struct gy_rudp_config gy_rudp_host_config(void)
 {
     return (struct gy_rudp_config){
         .datagram_bytes = GY_RUDP_HELLO_BYTES,
+        .datagram_max = DATAGRAM_MAX,
         .channels = 16,
         .packets = 1024,
         .pieces = 4096,
-        .assemblies = 1024,
+        .assemblies = 8192,
         .window_bytes = 1u << 20,
         .message_max = 512u << 10,
         .idle_timeout_ns = 30000 * MS,
@@ -77,6 +79,7 @@ const struct gy_datagram_options gy_rudp_host_datagrams = {
     .ops = &socket_ops,
     .gro = true,
     .gso = true,
+    .fragments = GY_DATAGRAM_FRAGMENT_NEVER, /* the protocol looks for what the path takes */
     .buffers = 128,
     .posted = 16,
     .sends_max = 4096,
@@ -136,9 +139,9 @@ int gy_rudp_host_open(struct gy_rudp_host *host, struct gy_worker *worker,
                                        .cid_bytes = GY_RUDP_CID_BYTES,
                                        .version = options->sealer != NULL ? GY_RUDP_VERSION
                                                                           : GY_RUDP_VERSION_PLAIN};
-    if (options->config.datagram_bytes > GY_BUMP_BLOCK_BYTES) {
+    if (gy_rudp_room(&options->config) > GY_BUMP_BLOCK_BYTES) {
         return gy_error_set(error, GY_EINVAL, "datagrams of %u bytes: at most %d",
-                            options->config.datagram_bytes, GY_BUMP_BLOCK_BYTES);
+                            gy_rudp_room(&options->config), GY_BUMP_BLOCK_BYTES);
     }
     if (getrandom(&host->secret, sizeof host->secret, 0) != sizeof host->secret) {
         return gy_error_set(error, GY_EIO, "asking the system for random bytes");
@@ -448,7 +451,7 @@ static void move(struct gy_rudp_session *session)
 static void output_elsewhere(struct gy_rudp_session *session)
 {
     struct gy_bump *bump = &session->host->worker->bump;
-    uint32_t room = session->host->options.config.datagram_bytes;
+    uint32_t room = gy_rudp_room(&session->host->options.config);
     uint8_t *out = session->conn.path_due ? gy_bump_reserve(bump, room) : NULL;
     size_t bytes = out != NULL ? gy_rudp_output_elsewhere(&session->conn, out, room,
                                                           session->host->worker->now_ns)
@@ -469,7 +472,7 @@ static enum outcome output(struct gy_rudp_session *session)
 {
     struct gy_bump *bump = &session->host->worker->bump;
     const struct gy_datagram_endpoint *endpoint = session->socket->endpoint;
-    uint32_t room = session->host->options.config.datagram_bytes;
+    uint32_t room = gy_rudp_room(&session->host->options.config);
     uint64_t now_ns = session->host->worker->now_ns;
     for (uint32_t i = 0; i < GY_RUDP_TURN_PACKETS; i++) {
         uint8_t *out =

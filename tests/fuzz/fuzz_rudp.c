@@ -120,7 +120,7 @@ static void begin(struct gy_rudp_conn *conn, void *memory, bool client,
     struct gy_rudp_env env = {received, take, give, conn};
     struct gy_rudp_long packet = {
         .type = GY_RUDP_PACKET_HELLO, .version = GY_RUDP_VERSION_PLAIN, .token = token};
-    packet.parameters = (struct gy_rudp_parameters){16384, 8192, 4, 30000, 1200};
+    packet.parameters = (struct gy_rudp_parameters){16384, 8192, 4, 30000, 1200, 4};
     if (!client) {
         gy_assert(gy_rudp_accept(conn, &config, memory, &env, &nobody, &packet, token, now_ns) ==
                   0);
