@@ -22,10 +22,12 @@
 struct gy_rudp_ping_options {
     struct gy_address address;
     uint32_t count;
-    uint32_t bytes;       /* of one message */
-    uint64_t interval_ns; /* 0: the next when the last one is back */
-    uint64_t timeout_ns;  /* of connecting, and of an answer */
-    uint32_t datagram_bytes;
+    uint32_t bytes;                       /* of one message */
+    uint64_t interval_ns;                 /* 0: the next when the last one is back */
+    uint64_t timeout_ns;                  /* of connecting, and of an answer */
+    uint32_t datagram_bytes, fec_packets; /* fec_packets: as in gy_rudp_config */
+    enum gy_rudp_congestion_kind congestion;
+    const char *qlog; /* a folder; NULL: none is written */
     bool guarantees[GY_RUDP_GUARANTEES];
     const atomic_bool *stop; /* set by a signal */
 };

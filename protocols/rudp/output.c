@@ -221,6 +221,8 @@ static bool put_channel(struct gy_rudp_conn *conn, struct build *build,
         gy_assert(fits);
         message->sent += (uint32_t)length;
         if (message->sent == message->length) {
+            channel->stats.sent++;
+            channel->stats.sent_bytes += message->length;
             list_remove(&message->queue);
             gy_rudp_channel_settle(conn, channel);
         }
@@ -407,6 +409,7 @@ static size_t finish(struct gy_rudp_conn *conn, struct build *build, uint8_t *ou
     conn->spoken_ns = now_ns;
     conn->stats.packets_sent++;
     conn->stats.bytes_sent += bytes;
+    event(conn, GY_RUDP_EVENT_SENT, number, bytes, now_ns);
     return bytes;
 }
 

@@ -6,6 +6,7 @@
 
 #include "core/log.h"
 #include "servers/rudp/rudp_host_internal.h"
+#include "servers/rudp/rudp_qlog.h"
 
 /* ---- connection ids ---- */
 
@@ -73,7 +74,6 @@ static void admit(struct gy_rudp_host *host, struct gy_datagram_socket *socket,
     struct gy_rudp_counts *counts = host->options.counts;
     struct gy_rudp_config config;
     struct gy_rudp_cid cid;
-    struct gy_rudp_env env = gy_rudp_session_env;
     uint8_t token[GY_RUDP_TOKEN_BYTES];
     void *memory;
     struct gy_rudp_session *session = gy_rudp_session_new(host, socket, &config, &memory);
@@ -85,9 +85,10 @@ static void admit(struct gy_rudp_host *host, struct gy_datagram_socket *socket,
     uint64_t number = cid_make(host, place);
     cid_write(number, &cid);
     gy_rudp_gate_token(&host->gate, &cid, token);
-    env.owner = host;
+    struct gy_rudp_env env = gy_rudp_session_env(session, false);
     if (gy_rudp_accept(&session->conn, &config, memory, &env, &cid, hello, token,
                        host->worker->now_ns | 1) != 0) {
+        gy_rudp_qlog_close(session->qlog, &session->conn, host->worker->now_ns);
         gy_slab_give(&host->sessions, session);
         gy_count(&counts->refused, 1);
         return;

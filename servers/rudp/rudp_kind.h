@@ -9,7 +9,8 @@
 /* What the command line said; 0 or false: nothing. */
 struct gy_rudp_flags {
     bool echo, sink, insecure;
-    uint32_t datagram_bytes;
+    uint32_t datagram_bytes, fec_packets;
+    const char *qlog, *congestion;
 };
 
 extern const struct gy_server_kind gy_rudp_kind;
