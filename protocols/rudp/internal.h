@@ -98,6 +98,7 @@ struct gy_rudp_channel {
     struct gy_rudp_link active; /* in conn->active[priority] while the queue is not empty */
     unsigned priority, weight;
     bool fec;
+    struct gy_rudp_channel_stats stats;
     unsigned turn; /* packets that it may still fill before the others of its priority */
     uint64_t next_id[4];
     struct gy_rudp_window out[2], in[2]; /* UNORDERED, ORDERED */
@@ -178,6 +179,15 @@ void gy_rudp_opened(struct gy_rudp_conn *conn, const struct gy_rudp_parameters *
                     uint64_t now_ns);
 void gy_rudp_own_parameters(const struct gy_rudp_config *config, struct gy_rudp_parameters *out);
 void gy_rudp_drain(struct gy_rudp_conn *conn, const struct gy_rudp_frame *close, uint64_t now_ns);
+
+static inline void event(const struct gy_rudp_conn *conn, enum gy_rudp_event_type type,
+                         uint64_t number, size_t bytes, uint64_t now_ns)
+{
+    if (conn->env.event != NULL) {
+        struct gy_rudp_event event = {type, (uint32_t)bytes, number, now_ns};
+        conn->env.event(conn, &event);
+    }
+}
 
 /* crypto.c: a seal with a handshake. Without one all of them do nothing. */
 int gy_rudp_crypto_begin(struct gy_rudp_conn *conn, const struct gy_rudp_long *hello,

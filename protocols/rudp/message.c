@@ -78,6 +78,13 @@ void gy_rudp_channel_fec(struct gy_rudp_conn *conn, uint8_t number, bool on)
     conn->channels[number].fec = on;
 }
 
+void gy_rudp_channel_stats(const struct gy_rudp_conn *conn, uint8_t number,
+                           struct gy_rudp_channel_stats *stats)
+{
+    gy_assert(number < conn->config.channels);
+    *stats = conn->channels[number].stats;
+}
+
 void gy_rudp_channel_weight(struct gy_rudp_conn *conn, uint8_t number, unsigned weight)
 {
     gy_assert(number < conn->config.channels && weight >= 1 && weight <= 255);

@@ -94,13 +94,13 @@ static bool put_piece(struct gy_rudp_conn *conn, struct build *build, struct gy_
     return true;
 }
 
-/* A piece that was cut for longer datagrams than the path takes now becomes two: the second is
- * behind it in the list of what is to be repeated. false: there is no memory. */
 static bool is_too_long(const struct gy_rudp_conn *conn, const struct gy_rudp_piece *piece)
 {
     return !piece->skip && piece->length > piece_max(conn);
 }
 
+/* A piece that was cut for longer datagrams than the path takes now becomes two: the second is
+ * behind it in the list of what is to be repeated. false: there is no memory. */
 static bool split(struct gy_rudp_conn *conn, const struct build *build, struct gy_rudp_piece *piece)
 {
     size_t room = (size_t)(build->writer.end - build->writer.at);
@@ -262,6 +262,8 @@ static bool put_message(struct gy_rudp_conn *conn, struct build *build,
     gy_assert(fits);
     message->sent += length;
     if (message->sent == message->length) {
+        channel->stats.sent++;
+        channel->stats.sent_bytes += message->length;
         list_remove(&message->queue);
         gy_rudp_channel_settle(conn, channel);
     }
@@ -492,6 +494,7 @@ static size_t finish(struct gy_rudp_conn *conn, struct build *build, uint8_t *ou
     conn->spoken_ns = now_ns;
     conn->stats.packets_sent++;
     conn->stats.bytes_sent += bytes;
+    event(conn, GY_RUDP_EVENT_SENT, number, bytes, now_ns);
     return bytes;
 }
 

@@ -99,6 +99,7 @@ static void packet_lost(struct gy_rudp_conn *conn, struct gy_rudp_packet *packet
     conn->lost_low = packet->number < conn->lost_low ? packet->number : conn->lost_low;
     conn->lost_high = max64(conn->lost_high, packet->number);
     conn->stats.lost++;
+    event(conn, GY_RUDP_EVENT_LOST, packet->number, packet->bytes, now_ns);
     conn->grant_due |= packet->credit;
     conn->done_due |= packet->done;
     struct gy_rudp_piece *piece = packet->pieces;

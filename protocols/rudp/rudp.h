@@ -72,6 +72,18 @@ struct gy_rudp_message {
     struct gy_rudp_link pieces;
 };
 
+enum gy_rudp_event_type {
+    GY_RUDP_EVENT_SENT,
+    GY_RUDP_EVENT_RECEIVED,
+    GY_RUDP_EVENT_LOST,
+};
+
+struct gy_rudp_event {
+    enum gy_rudp_event_type type;
+    uint32_t bytes;
+    uint64_t number, now_ns;
+};
+
 /* What a connection tells, and where it gets memory for messages that arrive in pieces. */
 struct gy_rudp_env {
     /* A message. true: its bytes are consumed; false: they will be, and until then they count
@@ -83,6 +95,8 @@ struct gy_rudp_env {
     void *(*take)(void *owner, size_t bytes);
     void (*give)(void *owner, void *memory, size_t bytes);
     void *owner;
+    /* What became of a packet, for who looks into it; NULL: nobody does. `conn` may be read. */
+    void (*event)(const struct gy_rudp_conn *conn, const struct gy_rudp_event *event);
 };
 
 struct gy_rudp_config {
@@ -152,6 +166,11 @@ struct gy_rudp_stats {
     uint64_t mtu_probes, black_holes;
     uint64_t recovered;      /* the peer's packets that REPAIRs brought back */
     uint64_t recovered_sent; /* ours, as the peer says */
+};
+
+struct gy_rudp_channel_stats {
+    uint64_t sent, sent_bytes;           /* messages wholly sent at least once */
+    uint64_t delivered, delivered_bytes; /* messages received */
 };
 
 struct gy_rudp_channel;
@@ -237,6 +256,9 @@ void gy_rudp_channel_weight(struct gy_rudp_conn *conn, uint8_t channel, unsigned
  * which must not be 0 then): one of them that is lost costs no round trip. A channel begins
  * without. */
 void gy_rudp_channel_fec(struct gy_rudp_conn *conn, uint8_t channel, bool on);
+
+void gy_rudp_channel_stats(const struct gy_rudp_conn *conn, uint8_t channel,
+                           struct gy_rudp_channel_stats *stats);
 
 /* The next message that is done with, or NULL. */
 struct gy_rudp_message *gy_rudp_finished(struct gy_rudp_conn *conn);

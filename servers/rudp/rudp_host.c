@@ -8,6 +8,7 @@
 
 #include "core/asan.h"
 #include "servers/rudp/rudp_host_internal.h"
+#include "servers/rudp/rudp_qlog.h"
 
 #define MS               1000000ull
 #define CLIENT_CID_BYTES 4
@@ -215,7 +216,24 @@ static bool received(struct gy_rudp_conn *conn, uint8_t channel, enum gy_rudp_gu
     return session->host->options.ops->received(session, channel, guarantee, data, length);
 }
 
-const struct gy_rudp_env gy_rudp_session_env = {.received = received, .take = take, .give = give};
+static void traced(const struct gy_rudp_conn *conn, const struct gy_rudp_event *event)
+{
+    const struct gy_rudp_session *session = (const struct gy_rudp_session *)conn;
+    if (session->qlog != NULL) {
+        gy_rudp_qlog_event(session->qlog, conn, event);
+    }
+}
+
+struct gy_rudp_env gy_rudp_session_env(struct gy_rudp_session *session, bool client)
+{
+    struct gy_rudp_host *host = session->host;
+    struct gy_rudp_env env = {.received = received, .take = take, .give = give, .owner = host};
+    if (host->options.qlog != NULL) {
+        session->qlog = gy_rudp_qlog_open(host->options.qlog, client, host->worker->now_ns);
+        env.event = session->qlog != NULL ? traced : NULL;
+    }
+    return env;
+}
 
 /* ---- sessions ---- */
 
@@ -283,6 +301,7 @@ struct gy_rudp_session *gy_rudp_session_new(struct gy_rudp_host *host,
 
 void gy_rudp_session_drop(struct gy_rudp_session *session)
 {
+    gy_rudp_qlog_close(session->qlog, &session->conn, session->host->worker->now_ns);
     if (session->seal.keys != NULL) {
         session->host->options.sealer->free(&session->seal);
     }
@@ -296,7 +315,6 @@ struct gy_rudp_session *gy_rudp_host_dial(struct gy_rudp_host *host,
     /* The socket tells the connection; the id tells what is meant for one that had this port
      * before. */
     struct gy_rudp_cid self = {.length = CLIENT_CID_BYTES};
-    struct gy_rudp_env env = gy_rudp_session_env;
     void *memory;
     gy_assert(socket->dialled && gy_rudp_host_of(socket) == host);
     struct gy_rudp_session *session = gy_rudp_session_new(host, socket, &config, &memory);
@@ -305,7 +323,7 @@ struct gy_rudp_session *gy_rudp_host_dial(struct gy_rudp_host *host,
     }
     uint64_t random = gy_rudp_host_random(host);
     memcpy(self.bytes, &random, CLIENT_CID_BYTES);
-    env.owner = host;
+    struct gy_rudp_env env = gy_rudp_session_env(session, true);
     session->context = context;
     int code =
         gy_rudp_connect(&session->conn, &config, memory, &env, &self, host->worker->now_ns | 1);

@@ -255,7 +255,8 @@ static struct gy_rudp_config config_of(struct side *side, void *state)
 
 static struct gy_rudp_env env_of(struct side *side)
 {
-    return (struct gy_rudp_env){side_received, side_take, side_give, side};
+    return (struct gy_rudp_env){
+        .received = side_received, .take = side_take, .give = side_give, .owner = side};
 }
 
 static void cid_random(struct world *world, struct gy_rudp_cid *cid, size_t bytes, uint8_t first)
