@@ -241,7 +241,7 @@ static struct gy_rudp_config config_of(const struct gy_rudp_seal *seal)
         .handshake_timeout_ns = 10000 * MS,
         .seal = seal,
         .key_packets = 6,
-        .remembered = {16384, 8192, 4, 30000, 1200},
+        .remembered = {16384, 8192, 4, 30000, 1200, 4},
         .seed = 1,
     };
 }
