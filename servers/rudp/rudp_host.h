@@ -133,7 +133,7 @@ struct gy_rudp_session {
     struct gy_datagram_path elsewhere; /* where the peer seems to be now, not proved yet */
     void *context;                     /* the application's */
     struct gy_timer timer;
-    struct gy_rudp_qlog *qlog;            /* NULL: none is written */
+    struct gy_rudp_qlog *qlog;    /* NULL: none is written */
     struct gy_rudp_stats counted; /* of conn.stats, in the host's counts */
     uint64_t counted_forgeries;
     uint8_t cookie[GY_RUDP_COOKIE_BYTES]; /* of the HELLO that made it, which may come again */
