@@ -31,6 +31,16 @@ class NotInstalled(Failed):
 NOT_INSTALLED = 69  # what the files of peers/ end with then: EX_UNAVAILABLE
 
 
+# Peers that are subscribed to: what one says on a connection, and how the whole answer to it begins and ends.
+SUBSCRIPTIONS = {
+    "redis": (b"SUBSCRIBE room\r\n", b"*3\r\n", b":1\r\n"),
+    "nats": (b'CONNECT {"verbose":false}\r\nSUB room 1\r\nPING\r\n', b"INFO ", b"PONG\r\n"),
+    # CONNECT without a name, 300 s to live, then SUBSCRIBE with QoS 0; CONNACK and SUBACK (MQTT 3.1.1, 3.1 and 3.8).
+    "mosquitto": (bytes([0x10, 12, 0, 4]) + b"MQTT" + bytes([4, 2, 1, 44, 0, 0, 0x82, 9, 0, 1, 0, 4]) + b"room\0",
+                  b"\x20\2\0\0", b"\x90\3\0\1\0"),
+}
+
+
 def server_commands(build):
     """Name -> command line of every server known here; {port}, {response} (its length, bytes) and {dir} (an empty
     folder for its files) are filled in when it is started."""
@@ -39,6 +49,7 @@ def server_commands(build):
         "gyre": f"{build}/gyre http --listen 127.0.0.1:{{port}} --workers 1 --fixed",
         "nginx": f"{HERE}/peers/nginx run {{port}} {{dir}}",
         "h2o": f"{HERE}/peers/h2o run {{port}} {{dir}}",
+        **{name: f"{HERE}/peers/{name} run {{port}} {{dir}}" for name in SUBSCRIPTIONS},
         "limit-ring": f"{build}/bench/limit-http-ring --port {{port}} --response-bytes {{response}}",
         "limit-epoll": f"{build}/bench/limit-http-epoll --port {{port}} --response-bytes {{response}}",
     }
@@ -47,7 +58,7 @@ def server_commands(build):
 def add_server_options(parser, default):
     parser.add_argument("--build", default=HERE.parent / "build" / "release", help="build folder (build/release)")
     parser.add_argument("--servers", default=default, help=f"comma-separated, of gyre, nginx, h2o, limit-ring, "
-                        f"limit-epoll ({default})")
+                        f"limit-epoll, {', '.join(SUBSCRIPTIONS)} ({default})")
     parser.add_argument("--server", action="append", default=[], metavar="NAME=COMMAND", help="one more server; {port} "
                         "in its command is filled in; may be repeated")
     parser.add_argument("--server-core", type=int, default=0)

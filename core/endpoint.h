@@ -48,7 +48,6 @@ struct gy_endpoint {
     TAILQ_ENTRY(gy_endpoint) busy_entry;
     uint64_t turn;       /* that sent_bytes is of */
     uint64_t sent_bytes; /* handed to the kernel */
-    uint64_t flood_until_ms;
 
     uint32_t connections; /* written by the worker alone, by gy_endpoint_count */
     uint32_t connections_max;

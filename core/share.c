@@ -92,9 +92,6 @@ void gy_share_ready(struct gy_stream *stream)
 {
     struct gy_endpoint *endpoint = stream->endpoint;
     gy_assert(stream->ready && stream->next_ready == NULL);
-    if (endpoint->ready_count + 1 >= GY_SHARE_FLOOD) {
-        endpoint->flood_until_ms = stream->worker->now_ms + GY_SHARE_FLOOD_MS;
-    }
     if (endpoint->ready_count++ == 0) {
         endpoint->ready_head = stream;
     } else {
@@ -169,32 +166,15 @@ void gy_share_run(struct gy_worker *worker)
 
 /* ---- receives ---- */
 
-bool gy_share_was_flood(const struct gy_endpoint *endpoint)
+bool gy_share_is_flood(const struct gy_endpoint *endpoint)
 {
-    return endpoint->worker->now_ms < endpoint->flood_until_ms;
+    return endpoint->ready_count >= GY_SHARE_FLOOD;
 }
 
 bool gy_share_holds(const struct gy_stream *stream)
 {
-    const struct gy_endpoint *endpoint = stream->endpoint;
-    if (!stream->ready || !gy_share_was_flood(endpoint)) {
-        return false;
-    }
-    /* What receives already is stopped in the midst of a flood alone. */
-    return !stream->receiving || (endpoint->ready_count >= GY_SHARE_FLOOD && !stream->once);
-}
-
-/* ---- closes ---- */
-
-bool gy_share_close(struct gy_endpoint *endpoint)
-{
-    struct gy_worker *worker = endpoint->worker;
-    if (worker->now_ms < worker->crowded_until_ms && worker->turn_closes >= GY_SHARE_CLOSES) {
-        gy_count(&worker->counters.put_off, 1);
-        return false;
-    }
-    worker->turn_closes++;
-    return true;
+    return stream->ready && gy_share_is_flood(stream->endpoint) &&
+           !(stream->receiving && stream->once);
 }
 
 /* ---- sends ---- */
@@ -295,7 +275,6 @@ void gy_share_end(struct gy_worker *worker)
     uint64_t posted = gy_pool_posted(worker->pool);
     worker->others_starved = false;
     worker->turn_sent_bytes = 0;
-    worker->turn_closes = 0;
     for (uint32_t i = 0; i < worker->listener_count; i++) {
         const struct gy_listener *listener = &worker->listeners[i];
         if (listener->pool == NULL) {

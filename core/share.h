@@ -29,16 +29,8 @@
 /* Streams that have ended, and leave the list of those to run in one turn: each is closed in it. */
 #define GY_SHARE_ENDED_MAX 8
 
-/* Streams of one endpoint that wait to be run, from which on they are a flood; and for so long
- * after it, its streams are taken for one still when they receive anew. Otherwise each would be
- * armed to go on receiving, and cancelled again in the next flood, which costs several times what
- * it receives. */
-#define GY_SHARE_FLOOD    64
-#define GY_SHARE_FLOOD_MS 1000
-
-/* Connections of one turn that are closed while others are at work: with what was sent and not read
- * by either side, the kernel has up to some 100 us to do for one. */
-#define GY_SHARE_CLOSES 2
+/* Streams of one endpoint that wait to be run, from which on they are a flood. */
+#define GY_SHARE_FLOOD 64
 
 /* Bytes that a turn's sends hand to the kernel, which copies them in that turn, and for a peer on
  * this host does the peer's part as well: 64 KiB took 20 to 40 us. Streams of endpoints that have
@@ -61,7 +53,7 @@ void gy_share_ready(struct gy_stream *stream);
 void gy_share_run(struct gy_worker *worker);
 
 /* Whether streams of the endpoint that receive from now on do so once at a time. */
-bool gy_share_was_flood(const struct gy_endpoint *endpoint);
+bool gy_share_is_flood(const struct gy_endpoint *endpoint);
 
 /* Whether the stream is not to receive before its session has run. */
 bool gy_share_holds(const struct gy_stream *stream);
@@ -73,9 +65,6 @@ bool gy_share_is_crowded(struct gy_endpoint *endpoint);
 /* In a crowd: how much of a send of `bytes` may go now, which is counted; 0: it waits for the next
  * turn. */
 uint32_t gy_share_send(struct gy_endpoint *endpoint, uint32_t bytes);
-
-/* Whether one more connection may be closed in this turn, which is counted. */
-bool gy_share_close(struct gy_endpoint *endpoint);
 
 /* Carries out what the streams of a list ask for, linked by next_flush: those with little to send
  * first. */

@@ -300,7 +300,7 @@ static void stream_receive(struct gy_stream *stream)
         return;
     }
     const struct gy_pool_options *pool = gy_pool_options(stream->endpoint->pool);
-    bool once = worker->options.shares && gy_share_was_flood(stream->endpoint);
+    bool once = worker->options.shares && gy_share_is_flood(stream->endpoint);
     if (gy_ring_receive(worker->ring, gy_stream_token(stream, GY_OPERATION_RECEIVE),
                         stream->descriptor, pool->group, once ? GY_RECEIVE_ONE_SHOT : pool->mode,
                         stream->was_empty) != 0) {
@@ -449,10 +449,6 @@ static void stream_progress_closing(struct gy_stream *stream)
     if (!stream->receiving && !stream->sending && !cancelling && !stream->connecting) {
         if (stream->ready) {
             return; /* it leaves that list first, and comes back here */
-        }
-        if (stream->worker->options.shares && !gy_share_close(stream->endpoint)) {
-            gy_stream_flush_later(stream);
-            return;
         }
         gy_stream_free(stream);
         return;

@@ -196,6 +196,11 @@ static void drain_begin(struct gy_worker *worker, uint64_t timeout_ms, bool take
         }
     }
     gy_datagrams_drain(worker, take_waiting);
+    struct gy_worker_hold *next;
+    for (struct gy_worker_hold *hold = worker->holds; hold != NULL; hold = next) {
+        next = hold->next;
+        hold->drain(hold);
+    }
 }
 
 void gy_worker_take(struct gy_worker *worker, const struct gy_message *message)
@@ -562,7 +567,8 @@ static void drain_step(struct gy_worker *worker)
                "open; they are cut",
                worker->options.number, (unsigned long long)worker->streams_open, sockets);
         worker->phase = GY_WORKER_STOPPED;
-    } else if (worker->streams_open == 0 && sockets == 0 && listeners_closed(worker)) {
+    } else if (worker->streams_open == 0 && sockets == 0 && listeners_closed(worker) &&
+               (worker->holds == NULL || worker->now_ms >= worker->drain_deadline_ms)) {
         worker->phase = GY_WORKER_STOPPED;
     }
 }

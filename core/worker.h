@@ -90,6 +90,16 @@ struct gy_inlet {
     struct gy_inlet *next;
 };
 
+/*
+ * What a draining worker waits for though no stream of its own is left: a server that the streams
+ * of other workers still need. At the drain's deadline it ends all the same. `drain` is called when
+ * the drain begins, on the worker's thread.
+ */
+struct gy_worker_hold {
+    void (*drain)(struct gy_worker_hold *hold);
+    struct gy_worker_hold *next;
+};
+
 /* Messages below GY_MESSAGE_USER are core's; a server's own kinds start there. */
 enum gy_message_kind {
     GY_MESSAGE_DRAIN =
@@ -130,7 +140,6 @@ struct gy_worker {
     struct gy_stream *flush_head, *flush_tail;
     struct gy_stream_queue starved; /* want to receive, no buffer posted */
     uint64_t turn_sent_bytes;       /* of this turn, while listeners that share it are at work */
-    uint32_t turn_closes;           /* likewise, of connections */
     uint64_t turn_long_bytes;       /* of this turn's long sends, while one is */
     uint64_t short_until_ms;        /* somebody was asked for a little of late */
     struct gy_endpoint *last_at_work;
@@ -155,6 +164,7 @@ struct gy_worker {
     struct gy_mailbox *inboxes;
     struct gy_message *inbox_messages;
     struct gy_inlet *inlets; /* of helper threads */
+    struct gy_worker_hold *holds;
     struct gy_bell bell;
     int wake_descriptor; /* eventfd: rung by threads without a ring */
     uint64_t wake_value;
@@ -209,6 +219,11 @@ int gy_worker_call(struct gy_worker *from, struct gy_worker *to,
 /* On the worker's thread: takes what comes through an inlet, whose mailbox is initialised. */
 void gy_worker_add_inlet(struct gy_worker *worker, struct gy_inlet *inlet);
 void gy_worker_remove_inlet(struct gy_worker *worker, struct gy_inlet *inlet);
+
+/* On the worker's thread: a drain waits until the hold is removed. Removing one that is not there
+ * does nothing. */
+void gy_worker_add_hold(struct gy_worker *worker, struct gy_worker_hold *hold);
+void gy_worker_remove_hold(struct gy_worker *worker, const struct gy_worker_hold *hold);
 
 /* On the inlet's helper thread: sends a message and sees that the worker wakes up. 0, or GY_ENOBUFS
  * when the mailbox is full. */

@@ -145,6 +145,24 @@ void gy_worker_remove_inlet(struct gy_worker *worker, struct gy_inlet *inlet)
     *link = inlet->next;
 }
 
+void gy_worker_add_hold(struct gy_worker *worker, struct gy_worker_hold *hold)
+{
+    gy_assert(hold->drain != NULL);
+    hold->next = worker->holds;
+    worker->holds = hold;
+}
+
+void gy_worker_remove_hold(struct gy_worker *worker, const struct gy_worker_hold *hold)
+{
+    struct gy_worker_hold **link = &worker->holds;
+    while (*link != NULL && *link != hold) {
+        link = &(*link)->next;
+    }
+    if (*link != NULL) {
+        *link = hold->next;
+    }
+}
+
 bool gy_worker_mailboxes_empty(const struct gy_worker *worker)
 {
     for (const struct gy_inlet *inlet = worker->inlets; inlet != NULL; inlet = inlet->next) {

@@ -13,10 +13,9 @@ const char gy_plan_flags_help[] =
     "  --check                 say whether that could be served, and do not\n";
 
 const char gy_plan_http_flags_help[] =
-    "  --no-listing            404 for a directory without index.html\n"
+    "  --no-listing, --no-sendfile   404 without index.html; large files by way of memory\n"
     "  --no-precompressed, --no-compress   no name.br, name.zst, name.gz; none made of other "
     "files\n"
-    "  --no-sendfile           read large files, rather than send them from the kernel's cache\n"
     "  --cache MIB             memory for file contents, per worker (default: 64)\n"
     "  --tls FILE[,KEY]        https with this certificate (see `gyre cert`)\n"
     "  --fixed                 answer every request with \"" GY_PLAN_FIXED_TEXT "\"\n";

@@ -4,11 +4,13 @@ see the same server, and what does each generator cost itself?
 
     bench/agree                          a folder's listing, which nginx makes anew for each request: the server is what limits
     bench/agree --server gyre            the built-in site's /status.json
+    bench/agree --server small           gyre's greeting of 13 bytes: what a request costs the generators themselves
     bench/agree --seconds 1              a quicker look
 
 A generator whose core is busy all the time measures its own queue, so its latencies and its rate are not compared; what a
 request costs the server still is. In a closed loop the mean latency must be connections ÷ rate: what a generator's own mean
-is of that says how much of the time it accounts for.
+is of that says how much of the time it accounts for. What a generator costs itself is judged with `small` alone: with long
+answers it is their bytes that count, and how many of them it reads at once.
 
 Exit status: 0 they agree, 1 they do not, 2 it could not be measured or told.
 """
@@ -124,8 +126,9 @@ PACKAGES = {"wrk": "wrk", "h2load": "nghttp2-client"}
 
 def work_of(options, folder):
     """(command, path): something that takes the server longer than it takes a generator."""
-    if options.server == "gyre":
-        return f"{options.build}/gyre http --listen 127.0.0.1:{{port}} --workers 1 --log-level error", "/status.json"
+    if options.server in ("gyre", "small"):
+        serve = f"{options.build}/gyre http --listen 127.0.0.1:{{port}} --workers 1 --log-level error"
+        return (serve, "/status.json") if options.server == "gyre" else (serve + " --fixed", "/")
     for number in range(LISTED):
         with open(f"{folder}/file-{number:03}.txt", "w", encoding="ascii") as file:
             file.write("x" * number)
@@ -178,8 +181,9 @@ def compare(results):
     return found
 
 
-def verdict_of(name, key, ratio, saturated=()):
-    """(words, whether it is as it must be; None where that cannot be told). `saturated` generators are named."""
+def verdict_of(name, key, ratio, saturated=(), small=True):
+    """(words, whether it is as it must be; None where that cannot be told). `saturated` generators are named; `small`: the
+    answers are."""
     if key in VOID_IF_SATURATED and saturated:
         return f"void: {' and '.join(saturated)} had no time left", True
     if key in COMPARED:
@@ -187,6 +191,8 @@ def verdict_of(name, key, ratio, saturated=()):
         return {True: "within the noise", False: "THEY DIFFER", None: "too few rounds to tell"}[agreed], agreed
     if name != "wrk":
         return "", True
+    if not small:
+        return "not judged: the answers are long", True
     if ratio[2] <= MOST:
         return f"at most {MOST}, as it must be", True
     return f"not shown to be at most {MOST}", False if ratio[1] > MOST else None
@@ -213,7 +219,8 @@ def show(options, results, found):
     for name, ratios in found.items():
         print(f"\n  gyre-load ÷ {name}, with intervals that hold together in 95 % of runs")
         for key, (ratio, lower, upper) in ratios.items():
-            words, fine = verdict_of(name, key, ratios[key], [s for s in saturated if s in (name, "gyre-load")])
+            words, fine = verdict_of(name, key, ratios[key], [s for s in saturated if s in (name, "gyre-load")],
+                                     options.server == "small")
             verdicts.append(fine)
             print(f"    {TOLD[key]:30}{ratio:7.3f}  ({lower:.3f} – {upper:.3f})  {words}")
     return 1 if False in verdicts else 2 if None in verdicts else 0
@@ -222,7 +229,7 @@ def show(options, results, found):
 def main():
     parser = argparse.ArgumentParser(prog="bench/agree", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default=HERE.parent / "build" / "release", help="build folder (build/release)")
-    parser.add_argument("--server", choices=("nginx", "gyre"), default="nginx")
+    parser.add_argument("--server", choices=("nginx", "gyre", "small"), default="nginx")
     parser.add_argument("--rounds", type=int, default=11, help="ten or more, else nothing can be told (11)")
     parser.add_argument("--seconds", type=int, default=2)
     parser.add_argument("--connections", type=int, default=64)

@@ -13,10 +13,9 @@ const struct work *work_nth(uint32_t index)
         const struct work *rows;
         uint32_t count;
     } tables[] = {
-        {work_h1_rows, work_h1_row_count},
-        {work_dns_rows, work_dns_row_count},
-        {work_core_rows, work_core_row_count},
-        {work_worker_rows, work_worker_row_count},
+        {work_h1_rows, work_h1_row_count},     {work_dns_rows, work_dns_row_count},
+        {work_core_rows, work_core_row_count}, {work_worker_rows, work_worker_row_count},
+        {work_chat_rows, work_chat_row_count},
     };
     for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
         if (index < tables[i].count) {

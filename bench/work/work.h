@@ -66,6 +66,8 @@ extern const struct work work_core_rows[];
 extern const uint32_t work_core_row_count;
 extern const struct work work_worker_rows[];
 extern const uint32_t work_worker_row_count;
+extern const struct work work_chat_rows[];
+extern const uint32_t work_chat_row_count;
 
 /* Too large to count instructions of, and about caches anyway: for bench/micro alone. */
 extern const struct work work_dns_large_rows[];

@@ -353,6 +353,7 @@ static int open_client(struct gy_chatter *chatter, struct gy_error *error)
         .outbox_bytes = sizeof chatter->outbox,
         .token = chatter->token,
         .token_max = sizeof chatter->token,
+        .window = 1, /* what is said stays in its order when the server wants it slower, too */
     };
     gy_chat_client_env_init(chatter->env, &chatter->worker.bump, &chatter->worker.links);
     gy_chat_client_init(&chatter->client, chatter->env, &client);

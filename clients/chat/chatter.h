@@ -11,7 +11,7 @@
  *     if (gy_chatter_open(&chat, &options, &error) != 0) { … error.message … }
  *     gy_chatter_join(chat, "lobby");
  *     while (gy_chatter_next(chat, -1, &event) > 0) {
- *         if (event.type == GY_CHATTER_MESSAGE && !event.past) {
+ *         if (event.type == GY_CHATTER_MESSAGE && !event.mine) {
  *             gy_chatter_say(chat, event.room, "I heard that.");
  *         }
  *     }
@@ -77,7 +77,9 @@ struct gy_chatter_event {
     uint64_t time_ms; /* since 1970 */
     uint16_t code;
     uint8_t kind, role, status, what;
-    bool mine, past, more;
+    bool mine; /* one's own */
+    bool past; /* said before one was there: asked for, or while the connection was lost */
+    bool more;
 };
 
 /* Starts; the first connection is made by gy_chatter_next(). 0, or a GY_E… code with a

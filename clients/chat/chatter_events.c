@@ -83,7 +83,7 @@ void gy_chatter_forget_asked(struct gy_chatter *chatter)
 
 static struct said *take_said(struct gy_chatter *chatter, uint64_t client_id)
 {
-    struct said *said;
+    struct said *said = NULL;
     TAILQ_FOREACH(said, &chatter->said, entry)
     {
         if (said->client_id == client_id) {
@@ -97,12 +97,14 @@ static struct said *take_said(struct gy_chatter *chatter, uint64_t client_id)
 static void acked(struct gy_chatter *chatter, const struct gy_chat_client_event *event)
 {
     struct said *said = take_said(chatter, event->client_id);
+    char nick[256];
     if (said == NULL) {
         return;
     }
+    terminated(nick, sizeof nick, gy_chat_client_nick(&chatter->client));
     struct gy_chatter_event told = {.type = GY_CHATTER_MESSAGE,
                                     .room = said->to[0] != '\0' ? "@" : said->room,
-                                    .nick = chatter->nick,
+                                    .nick = nick,
                                     .text = said->text,
                                     .other = said->to[0] != '\0' ? said->to : NULL,
                                     .id = said->to[0] != '\0' ? 0 : event->frame.body.ack.id,
@@ -176,6 +178,9 @@ static void news(struct gy_chatter *chatter, const struct gy_chat_client_event *
 {
     const struct gy_chat_frame *frame = &event->frame;
     struct gy_chatter_event told = {.room = texts->room[0] != '\0' ? texts->room : NULL};
+    if (told.room == NULL && frame->type != GY_CHAT_STATUS) {
+        return; /* of a room that was left meanwhile */
+    }
     switch (frame->type) {
     case GY_CHAT_CAME:
         told.type = GY_CHATTER_CAME;
@@ -202,6 +207,19 @@ static void news(struct gy_chatter *chatter, const struct gy_chat_client_event *
 }
 
 /* ---- answers ---- */
+
+/* The room that was asked about; NULL: none, or it was left. */
+static const char *asked_room(const struct gy_chatter *chatter, const struct asked *asked,
+                              struct texts *texts)
+{
+    if (asked->type != GY_CHAT_HISTORY && asked->type != GY_CHAT_MEMBERS) {
+        return NULL;
+    }
+    const struct gy_chat_client_room *room = &chatter->rooms[asked->room];
+    terminated(texts->room, sizeof texts->room,
+               (struct gy_chat_text){room->name, room->name_bytes});
+    return texts->room[0] != '\0' ? texts->room : NULL;
+}
 
 static struct asked *find_asked(struct gy_chatter *chatter, uint16_t tag)
 {
@@ -230,8 +248,12 @@ static void answer(struct gy_chatter *chatter, const struct gy_chat_client_event
 {
     const struct gy_chat_frame *frame = &event->frame;
     struct asked *asked = find_asked(chatter, event->tag);
-    struct gy_chatter_event told = {.room = texts->room[0] != '\0' ? texts->room : NULL};
+    struct gy_chatter_event told = {0};
     if (asked == NULL) {
+        return;
+    }
+    told.room = asked_room(chatter, asked, texts);
+    if (told.room == NULL && (frame->type == GY_CHAT_MEMBER || frame->type == GY_CHAT_MESSAGE)) {
         return;
     }
     switch (frame->type) {

@@ -48,7 +48,7 @@ struct asked {
     char last[GY_CHAT_NICK_MAX * 4]; /* MEMBERS: the last that came */
 };
 
-#define CHATTER_ASKED 16
+#define CHATTER_ASKED (CHATTER_ROOMS + 16) /* of each room, its members */
 
 struct gy_chatter {
     struct gy_chatter_options options;
@@ -74,10 +74,10 @@ struct gy_chatter {
     char token[CHATTER_TOKEN_BYTES];
     char *nick, *password, *agent;
 
-    STAILQ_HEAD(, queued_event) events;
+    STAILQ_HEAD(queued_events, queued_event) events;
     uint32_t event_count;
     struct queued_event *given; /* the program's, until it asks for the next */
-    TAILQ_HEAD(, said) said;
+    TAILQ_HEAD(said_list, said) said;
     struct asked asked[CHATTER_ASKED];
 
     struct gy_helper *helper;

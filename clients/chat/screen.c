@@ -46,10 +46,8 @@ int gy_screen_add_room(struct gy_screen *screen, const char *room)
     return 0;
 }
 
-static void free_item(struct gy_screen_room *room, struct gy_screen_item *item)
+static void free_item(struct gy_screen_item *item)
 {
-    TAILQ_REMOVE(&room->items, item, entry);
-    room->count--;
     free(item->from);
     free(item->text);
     free(item);
@@ -57,9 +55,10 @@ static void free_item(struct gy_screen_room *room, struct gy_screen_item *item)
 
 static void free_room(struct gy_screen_room *room)
 {
-    struct gy_screen_item *item;
-    while ((item = TAILQ_FIRST(&room->items)) != NULL) {
-        free_item(room, item);
+    struct gy_screen_item *next;
+    for (struct gy_screen_item *item = TAILQ_FIRST(&room->items); item != NULL; item = next) {
+        next = TAILQ_NEXT(item, entry);
+        free_item(item);
     }
     free(room->members);
     free(room);
@@ -120,9 +119,7 @@ static struct gy_screen_item *make_item(const struct gy_screen_message *message)
     item->from = gy_screen_clean(message->from);
     item->text = gy_screen_clean(message->text);
     if (item->from == NULL || item->text == NULL) {
-        free(item->from);
-        free(item->text);
-        free(item);
+        free_item(item);
         return NULL;
     }
     return item;
@@ -137,9 +134,7 @@ void gy_screen_add(struct gy_screen *screen, const char *room,
         return;
     }
     if (earlier && of->count == GY_SCREEN_LINES_MAX) {
-        TAILQ_INSERT_HEAD(&of->items, item, entry);
-        of->count++;
-        free_item(of, item); /* no room before the first */
+        free_item(item); /* no room before the first */
         return;
     }
     if (earlier) {
@@ -150,7 +145,10 @@ void gy_screen_add(struct gy_screen *screen, const char *room,
     }
     of->count++;
     if (of->count > GY_SCREEN_LINES_MAX) {
-        free_item(of, TAILQ_FIRST(&of->items));
+        struct gy_screen_item *first = TAILQ_FIRST(&of->items);
+        TAILQ_REMOVE(&of->items, first, entry);
+        of->count--;
+        free_item(first);
     }
     screen->dirty = true;
 }

@@ -15,7 +15,7 @@ enum {
     NARROW = 60, /* columns, below which only the messages are shown */
     TIME_WIDTH = 6,
     NAME_WIDTH = 14,
-    COLOURS = 6
+    COLOURS = 6 /* of names */
 };
 
 /* Pairs. */
@@ -37,7 +37,7 @@ void gy_screen_begin_colours(void)
     use_default_colors();
     init_pair(BAR_PAIR, COLOR_WHITE, COLOR_BLUE);
     init_pair(QUIET_PAIR, COLORS >= 16 ? 8 : COLOR_CYAN, -1);
-    for (short i = 0; i < COLOURS; i++) {
+    for (int i = 0; i < COLOURS; i++) {
         init_pair((short)(FIRST_NAME_PAIR + i), name_colours[i], -1);
     }
 }
@@ -55,11 +55,11 @@ static attr_t colour_of(const wchar_t *name)
 static void put(int row, int column, int columns, attr_t attributes, const char *text)
 {
     wchar_t wide[512];
-    size_t count = mbstowcs(wide, text, sizeof wide / sizeof wide[0] - 1);
-    if (columns <= 0 || count == (size_t)-1) {
+    gy_screen_clean_row(text, wide, sizeof wide / sizeof wide[0]);
+    size_t count = wcslen(wide);
+    if (columns <= 0) {
         return;
     }
-    wide[count] = L'\0';
     while (count > 0 && wcswidth(wide, count) > columns) {
         wide[--count] = L'\0';
     }
@@ -154,7 +154,7 @@ static void draw_item(const struct area *area, struct gy_screen_item *item, int 
 
 static int rows_in_all(const struct area *area, struct gy_screen_room *room)
 {
-    struct gy_screen_item *item;
+    struct gy_screen_item *item = NULL;
     int rows = 0;
     TAILQ_FOREACH(item, &room->items, entry)
     {
@@ -165,7 +165,7 @@ static int rows_in_all(const struct area *area, struct gy_screen_room *room)
 
 static void draw_messages(const struct area *area, struct gy_screen_room *room)
 {
-    struct gy_screen_item *item;
+    struct gy_screen_item *item = NULL;
     int all = rows_in_all(area, room);
     int most = all > area->rows ? all - area->rows : 0;
     if (room->scrolled > most) {

@@ -62,6 +62,9 @@ struct gy_screen {
 /* UTF-8 as it may be shown: without control characters. malloc'ed; NULL without memory. */
 wchar_t *gy_screen_clean(const char *text);
 
+/* Likewise, on one line, and no more than there is room for. */
+void gy_screen_clean_row(const char *text, wchar_t *clean, size_t room);
+
 /* A key for the line. */
 enum gy_screen_event gy_screen_edit(struct gy_screen_input *input, int key, bool function);
 

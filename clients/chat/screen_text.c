@@ -44,6 +44,20 @@ wchar_t *gy_screen_clean(const char *text)
     return clean;
 }
 
+void gy_screen_clean_row(const char *text, wchar_t *clean, size_t room)
+{
+    size_t bytes = strlen(text), count = 0;
+    for (size_t at = 0; at < bytes && count + 1 < room;) {
+        uint32_t code = 0xfffd;
+        size_t length = gy_utf8_decode(text + at, bytes - at, &code);
+        at += length > 0 ? length : 1;
+        clean[count++] = code == '\n' || code == '\t'   ? L' '
+                         : length > 0 && is_shown(code) ? (wchar_t)code
+                                                        : 0xfffd;
+    }
+    clean[count] = L'\0';
+}
+
 static int width_of(wchar_t character)
 {
     int width = wcwidth(character);
@@ -183,15 +197,16 @@ static enum gy_screen_event move_cursor(struct gy_screen_input *input, int key)
 
 enum gy_screen_event gy_screen_edit(struct gy_screen_input *input, int key, bool function)
 {
-    if (function && key != KEY_BACKSPACE && key != KEY_ENTER) {
-        return move_cursor(input, key);
+    if (function) { /* their numbers are letters' as well */
+        key = key == KEY_BACKSPACE ? CONTROL('H') : key == KEY_ENTER ? '\n' : -key;
+    }
+    if (key < 0) {
+        return move_cursor(input, -key);
     }
     switch (key) {
     case '\r':
     case '\n':
-    case KEY_ENTER:
         return input->length > 0 ? GY_SCREEN_LINE : GY_SCREEN_NOTHING;
-    case KEY_BACKSPACE:
     case 0x7f:
     case CONTROL('H'):
         if (input->cursor > 0) {

@@ -4,9 +4,12 @@
 
 /* `gyre chat HOST`: a person, or a script, in rooms. */
 
+#include <stdio.h>
+
 #include "clients/chat/chatter.h"
 
 #define GY_CHAT_TALK_ROOMS_MAX 16
+#define GY_CHAT_TALK_FOREVER   UINT32_MAX
 
 struct gy_chat_talk_options {
     struct gy_chatter_options client;
@@ -14,7 +17,7 @@ struct gy_chat_talk_options {
     uint32_t room_count; /* at least 1; lines of input go to the first */
     bool json;           /* plain: an object a line */
     bool quiet;          /* plain: messages alone */
-    uint32_t wait_ms;    /* plain: after the end of the input, to go on listening */
+    uint32_t wait_ms;    /* plain: after the end of the input, to go on listening; or FOREVER */
     uint64_t count;      /* plain: messages, then the end; 0: any number */
 };
 
@@ -23,6 +26,9 @@ int gy_chat_talk_panes(const struct gy_chat_talk_options *options, struct gy_cha
                        const volatile int *stop);
 int gy_chat_talk_plain(const struct gy_chat_talk_options *options, struct gy_chatter *chat,
                        const volatile int *stop);
+
+/* Another person's words, or a server's: without what would drive a terminal, and on one line. */
+void gy_chat_talk_print(FILE *out, const char *text);
 
 /* `gyre chat …` without `serve`: argv[0] is the first argument behind `chat`. */
 int gy_chat_talk_command(int argc, char **argv);

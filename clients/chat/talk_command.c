@@ -44,8 +44,10 @@ static void help(FILE *out)
         "      --history N          messages of a room to begin with (default: 50; plain: 0)\n"
         "      --plain              lines, on a terminal too\n"
         "      --json               plain, with an object of JSON a line\n"
-        "      --wait S             plain: seconds to go on listening after the end of the input,\n"
-        "                           or forever (default: 1, or until all is acknowledged)\n"
+        "      --wait S             plain: seconds to go on listening when the input has ended "
+        "and\n"
+        "                           all is acknowledged, or forever (default: 1; --count: "
+        "forever)\n"
         "      --count N            plain: end when N messages of others have come\n"
         "      --tls                encrypted, as with the flags below\n"
         "      --ca FILE            trust who FILE (PEM) says, not the system's authorities\n"
@@ -55,7 +57,8 @@ static void help(FILE *out)
         "  -q, --quiet              plain: on standard error only what failed\n\n"
         "In panes: Tab and ^P change the room, Page Up goes back, F2 hides the members, ^C ends;\n"
         "/help lists the commands. A lost connection is made again; nothing is lost or doubled.\n\n"
-        "Exit status: 0 all that was said is acknowledged; 1 otherwise; 2 misuse.\n");
+        "Exit status: 0 all that was said is acknowledged, and --count has come; 1 not; 2 "
+        "misuse.\n");
 }
 
 struct command {
@@ -68,6 +71,7 @@ struct command {
     bool plain;
     bool insecure;
     bool history_given;
+    bool wait_given;
 };
 
 static int misuse(const char *format, const char *what)
@@ -187,7 +191,8 @@ static int take_valued(struct command *command, const char *name, const char *va
     if (strcmp(name, "wait") == 0) {
         bool forever = strcmp(value, "forever") == 0;
         status = forever ? -1 : read_number(name, value, 0, SECONDS_MAX, &number);
-        options->wait_ms = forever ? UINT32_MAX : (uint32_t)number * 1000;
+        options->wait_ms = forever ? GY_CHAT_TALK_FOREVER : (uint32_t)number * 1000;
+        command->wait_given = true;
         return status;
     }
     if (strcmp(name, "connect-timeout") == 0) {
@@ -308,6 +313,9 @@ static int run(struct command *command)
     bool panes = !command->plain && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
     if (!command->history_given) {
         options->client.history = panes ? 50 : 0;
+    }
+    if (options->count > 0 && !command->wait_given) {
+        options->wait_ms = GY_CHAT_TALK_FOREVER;
     }
     if (options->room_count == 0) {
         options->rooms[options->room_count++] = "lobby";

@@ -2,6 +2,7 @@
 
 /* On a terminal: what the client tells goes to the screen, what the keys say to the client. */
 
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,8 +21,9 @@ struct panes {
     struct gy_chatter *chat;
     struct gy_screen *screen;
     char nick[GY_CHAT_NICK_MAX + 1];
-    uint64_t typed_ms; /* when it was last said that one types */
-    bool asking;       /* for earlier messages */
+    uint64_t typed_ms;                 /* when it was last said that one types */
+    char asking[GY_CHAT_ROOM_MAX + 1]; /* the room whose earlier messages are under way; or "" */
+    uint64_t looked_ms;                /* when the keys were last asked for */
     bool quit;
 };
 
@@ -31,24 +33,33 @@ static char mark_of(uint8_t role)
     return role < sizeof marks ? marks[role] : ' ';
 }
 
-static void note(struct panes *panes, const char *room, uint64_t id, uint64_t time_ms,
-                 const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* Whether it comes because of gy_chatter_earlier(): before all others. */
+static bool is_earlier(const struct panes *panes, const struct gy_chatter_event *event)
+{
+    return event->past && strcmp(panes->asking, event->room) == 0;
+}
 
-static void note(struct panes *panes, const char *room, uint64_t id, uint64_t time_ms,
-                 const char *format, ...)
+static void note(struct panes *panes, const struct gy_chatter_event *event, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void note(struct panes *panes, const struct gy_chatter_event *event, const char *format, ...)
 {
     char text[2048];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    struct gy_screen_message message = {
-        .id = id, .time_ms = time_ms, .kind = GY_SCREEN_NOTE, .from = "", .text = text};
-    gy_screen_add(panes->screen, room, &message, panes->asking);
+    struct gy_screen_message message = {.id = event->type == GY_CHATTER_MESSAGE ? event->id : 0,
+                                        .time_ms = event->time_ms,
+                                        .kind = GY_SCREEN_NOTE,
+                                        .from = "",
+                                        .text = text};
+    gy_screen_add(panes->screen, event->room, &message, is_earlier(panes, event));
 }
 
 static void take_message(struct panes *panes, const struct gy_chatter_event *event)
 {
+    char to[GY_CHAT_NICK_MAX + 8];
     struct gy_screen_message message = {.id = event->id,
                                         .time_ms = event->time_ms,
                                         .kind = GY_SCREEN_SAID,
@@ -58,7 +69,11 @@ static void take_message(struct panes *panes, const struct gy_chatter_event *eve
     case GY_CHAT_SAID:
         message.kind =
             event->mine || strcmp(event->nick, panes->nick) == 0 ? GY_SCREEN_MINE : GY_SCREEN_SAID;
-        gy_screen_add(panes->screen, event->room, &message, panes->asking && event->past);
+        if (event->other != NULL) {
+            snprintf(to, sizeof to, "to %s", event->other);
+            message.from = to;
+        }
+        gy_screen_add(panes->screen, event->room, &message, is_earlier(panes, event));
         break;
     case GY_CHAT_EDITED:
         gy_screen_change(panes->screen, event->room, event->target, event->text);
@@ -67,12 +82,21 @@ static void take_message(struct panes *panes, const struct gy_chatter_event *eve
         gy_screen_change(panes->screen, event->room, event->target, NULL);
         break;
     case GY_CHAT_TOPIC_SET:
-        gy_screen_set_topic(panes->screen, event->room, event->text);
-        note(panes, event->room, event->id, event->time_ms, "%s set the topic: %s", event->nick,
-             event->text);
+        if (!event->past) {
+            gy_screen_set_topic(panes->screen, event->room, event->text);
+        }
+        note(panes, event, "%s set the topic: %s", event->nick, event->text);
         break;
     default:
-        note(panes, event->room, event->id, event->time_ms, "%s", event->text);
+        note(panes, event, "%s", event->text);
+    }
+}
+
+static void hint_of_room(struct panes *panes, const char *room, const char *words)
+{
+    const char *shown = gy_screen_room(panes->screen);
+    if (shown != NULL && strcmp(shown, room) == 0) {
+        gy_screen_hint(panes->screen, words);
     }
 }
 
@@ -91,12 +115,9 @@ static void take_came(struct panes *panes, const struct gy_chatter_event *event)
     default:
         gy_screen_remove_member(panes->screen, event->room, event->nick);
     }
-    snprintf(words, sizeof words, "%s %s %s", event->nick, gy_chat_came_text(event->what),
+    snprintf(words, sizeof words, "%.64s %s %.64s", event->nick, gy_chat_came_text(event->what),
              event->other != NULL ? event->other : "");
-    const char *shown = gy_screen_room(panes->screen);
-    if (shown != NULL && strcmp(shown, event->room) == 0) {
-        gy_screen_hint(panes->screen, words);
-    }
+    hint_of_room(panes, event->room, words);
 }
 
 static void take_event(struct panes *panes, const struct gy_chatter_event *event)
@@ -108,6 +129,7 @@ static void take_event(struct panes *panes, const struct gy_chatter_event *event
         gy_screen_set_status(panes->screen, panes->nick, "connected");
         break;
     case GY_CHATTER_OFFLINE:
+        panes->asking[0] = '\0'; /* nobody answers that now */
         snprintf(words, sizeof words, "connecting again: %.60s", event->text);
         gy_screen_set_status(panes->screen, panes->nick, words);
         break;
@@ -120,7 +142,7 @@ static void take_event(struct panes *panes, const struct gy_chatter_event *event
         take_message(panes, event);
         break;
     case GY_CHATTER_HISTORY_END:
-        panes->asking = false;
+        panes->asking[0] = '\0';
         break;
     case GY_CHATTER_MEMBER:
         gy_screen_set_member(panes->screen, event->room, event->nick, mark_of(event->role));
@@ -129,12 +151,12 @@ static void take_event(struct panes *panes, const struct gy_chatter_event *event
         take_came(panes, event);
         break;
     case GY_CHATTER_TYPES:
-        snprintf(words, sizeof words, "%s is typing", event->nick);
-        gy_screen_hint(panes->screen, event->what ? words : "");
+        snprintf(words, sizeof words, "%.64s is typing", event->nick);
+        hint_of_room(panes, event->room, event->what ? words : "");
         break;
     case GY_CHATTER_GAP:
-        note(panes, event->room, 0, event->time_ms, "%llu messages are missing here: %s",
-             (unsigned long long)(event->last - event->id + 1),
+        note(panes, event, "%llu messages are missing here: %s",
+             (unsigned long long)event->last - event->id + 1,
              event->what == 2 ? "the server no longer keeps them" : "this connection was too slow");
         break;
     case GY_CHATTER_ERROR:
@@ -170,22 +192,36 @@ static void take_line(struct panes *panes)
     }
 }
 
+static void ask_earlier(struct panes *panes, const char *room)
+{
+    uint64_t first = room != NULL ? gy_screen_first_id(panes->screen, room) : 0;
+    if (first > 1 && panes->asking[0] == '\0' &&
+        gy_chatter_earlier(panes->chat, room, first, EARLIER_COUNT) == 0) {
+        snprintf(panes->asking, sizeof panes->asking, "%s", room);
+    }
+}
+
+/* A terminal that is gone has input for ever, and no keys. */
+static bool is_gone(void)
+{
+    struct pollfd terminal = {.fd = STDIN_FILENO, .events = POLLIN};
+    return poll(&terminal, 1, 0) == 1 && (terminal.revents & (POLLHUP | POLLERR | POLLNVAL)) != 0;
+}
+
 static void take_keys(struct panes *panes, uint64_t now_ms)
 {
     bool more = true;
+    panes->looked_ms = now_ms;
+    panes->quit |= is_gone();
     while (more && !panes->quit) {
         const char *room = gy_screen_room(panes->screen);
         switch (gy_screen_key(panes->screen, &more)) {
         case GY_SCREEN_LINE:
             take_line(panes);
             break;
-        case GY_SCREEN_EARLIER: {
-            uint64_t first = room != NULL ? gy_screen_first_id(panes->screen, room) : 0;
-            if (first > 1 && !panes->asking) {
-                panes->asking = gy_chatter_earlier(panes->chat, room, first, EARLIER_COUNT) == 0;
-            }
+        case GY_SCREEN_EARLIER:
+            ask_earlier(panes, room);
             break;
-        }
         case GY_SCREEN_TYPED:
             if (room != NULL && now_ms - panes->typed_ms > TYPING_MS) {
                 panes->typed_ms = now_ms;
@@ -222,15 +258,18 @@ int gy_chat_talk_panes(const struct gy_chat_talk_options *options, struct gy_cha
     code = gy_chatter_watch(chat, STDIN_FILENO);
     while (code == 0 && !panes.quit && *stop == 0) {
         int got = gy_chatter_next(chat, TURN_MS, &event);
+        uint64_t now_ms = gy_chatter_now_ms(chat);
         if (got < 0) {
             code = got;
             break;
         }
-        if (got > 0 && event.type == GY_CHATTER_INPUT) {
-            take_keys(&panes, gy_chatter_now_ms(chat));
-            code = gy_chatter_watch(chat, STDIN_FILENO);
-        } else if (got > 0) {
+        if (got > 0 && event.type != GY_CHATTER_INPUT) {
             take_event(&panes, &event);
+        }
+        /* That the terminal has another size is a key as well, without input. */
+        if ((got > 0 && event.type == GY_CHATTER_INPUT) || now_ms - panes.looked_ms >= TURN_MS) {
+            take_keys(&panes, now_ms);
+            code = gy_chatter_watch(chat, STDIN_FILENO);
         }
         if (!gy_chatter_has_more(chat)) {
             gy_screen_draw(panes.screen);
@@ -238,7 +277,10 @@ int gy_chat_talk_panes(const struct gy_chat_talk_options *options, struct gy_cha
     }
     gy_screen_close(panes.screen);
     if (code != 0) {
-        fprintf(stderr, "gyre chat: %s\n", gy_chatter_failure(chat));
+        const char *why = gy_chatter_failure(chat);
+        fputs("gyre chat: ", stderr);
+        gy_chat_talk_print(stderr, why[0] != '\0' ? why : gy_error_text(code));
+        fputc('\n', stderr);
     }
     return code == 0 ? 0 : 1;
 }

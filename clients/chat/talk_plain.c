@@ -15,7 +15,9 @@
 #include "core/utf8.h"
 
 #define LINE_MAX_BYTES 65536
-#define ACK_WAIT_MS    10000 /* at the end, for what is not acknowledged */
+#define STALLED_MS     30000 /* without an answer, at the end of the input */
+#define UNDER_WAY_MAX  64    /* lines that are not acknowledged; then nothing is read */
+#define TURN_MS        200
 
 struct plain {
     const struct gy_chat_talk_options *options;
@@ -23,23 +25,26 @@ struct plain {
     char line[LINE_MAX_BYTES + 1];
     size_t have;
     uint64_t messages;
-    bool ended;  /* the input */
-    bool failed; /* something was refused */
+    uint64_t answered_ms; /* behind the end: when it was, or the server answered something */
+    bool watched;
+    bool read_all; /* the input has ended; `line` may have some yet */
+    bool ended;    /* nothing more is said */
+    bool joined;   /* the first room, or it was refused */
+    bool failed;   /* something was refused */
 };
 
-/* Another person's words: without what would drive the terminal, and on one line. */
-static void print_text(const char *text)
+void gy_chat_talk_print(FILE *out, const char *text)
 {
     size_t left = strlen(text);
     while (left > 0) {
         uint32_t code = 0xfffd;
         size_t bytes = gy_utf8_decode(text, left, &code);
         if (bytes == 0 || (gy_utf8_misleads(code) && code != '\n' && code != '\t')) {
-            fputs("\xef\xbf\xbd", stdout);
+            fputs("\xef\xbf\xbd", out);
         } else if (code == '\n' || code == '\t') {
-            putchar(' ');
+            putc(' ', out);
         } else {
-            fwrite(text, 1, bytes, stdout);
+            fwrite(text, 1, bytes, out);
         }
         bytes = bytes > 0 ? bytes : 1;
         text += bytes;
@@ -47,18 +52,29 @@ static void print_text(const char *text)
     }
 }
 
+static void print_text(const char *text)
+{
+    gy_chat_talk_print(stdout, text);
+}
+
+/* What would drive a terminal is escaped, as JSON allows for every character. */
 static void print_json_text(const char *key, const char *text)
 {
+    size_t left = strlen(text);
     printf(",\"%s\":\"", key);
-    for (; *text != '\0'; text++) {
-        unsigned char byte = (unsigned char)*text;
-        if (byte == '"' || byte == '\\') {
-            printf("\\%c", byte);
-        } else if (byte < 0x20 || byte == 0x7f) {
-            printf("\\u%04x", byte);
+    while (left > 0) {
+        uint32_t code = 0xfffd;
+        size_t bytes = gy_utf8_decode(text, left, &code);
+        if (bytes == 0 || gy_utf8_misleads(code)) { /* none of these is past 0xffff */
+            printf("\\u%04x", bytes == 0 ? 0xfffdu : code);
+        } else if (code == '"' || code == '\\') {
+            printf("\\%c", (char)code);
         } else {
-            putchar(byte);
+            fwrite(text, 1, bytes, stdout);
         }
+        bytes = bytes > 0 ? bytes : 1;
+        text += bytes;
+        left -= bytes;
     }
     putchar('"');
 }
@@ -106,7 +122,9 @@ static void print_message(const struct gy_chatter_event *event)
         strftime(when, sizeof when, "%H:%M:%S", &local) == 0) {
         when[0] = '\0';
     }
-    printf("%s %s%s ", when, strcmp(event->room, "@") == 0 ? "" : "#", event->room);
+    printf("%s %s", when, strcmp(event->room, "@") == 0 ? "" : "#");
+    print_text(event->room);
+    putchar(' ');
     switch (event->kind) {
     case GY_CHAT_SAID:
         fputs("<", stdout);
@@ -134,20 +152,48 @@ static void print_message(const struct gy_chatter_event *event)
     putchar('\n');
 }
 
+static void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 static void tell(const struct plain *plain, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+static void print_error(const char *format, va_list arguments)
+{
+    char text[2048];
+    vsnprintf(text, sizeof text, format, arguments);
+    fputs("gyre chat: ", stderr);
+    gy_chat_talk_print(stderr, text);
+    fputc('\n', stderr);
+}
+
+static void complain(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    print_error(format, arguments);
+    va_end(arguments);
+}
 
 static void tell(const struct plain *plain, const char *format, ...)
 {
     va_list arguments;
-    if (plain->options->quiet) {
-        return;
+    if (!plain->options->quiet) {
+        va_start(arguments, format);
+        print_error(format, arguments);
+        va_end(arguments);
     }
-    va_start(arguments, format);
-    fputs("gyre chat: ", stderr);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
-    va_end(arguments);
+}
+
+/* What the server answered: it is there, and keeps up. */
+static void note_answer(struct plain *plain, const struct gy_chatter_event *event)
+{
+    bool first_room = event->room != NULL && strcmp(event->room, plain->options->rooms[0]) == 0;
+    bool failed = event->type == GY_CHATTER_ERROR;
+    if (failed || event->type == GY_CHATTER_ONLINE || event->type == GY_CHATTER_JOINED ||
+        event->mine) {
+        plain->answered_ms = gy_chatter_now_ms(plain->chat);
+    }
+    plain->joined |= first_room && (failed || event->type == GY_CHATTER_JOINED);
+    plain->failed |= failed;
 }
 
 static void take_event(struct plain *plain, const struct gy_chatter_event *event)
@@ -156,10 +202,10 @@ static void take_event(struct plain *plain, const struct gy_chatter_event *event
                                         "end", "member", "came",    "types",  "status",
                                         "gap", "error",  "input"};
     bool message = event->type == GY_CHATTER_MESSAGE;
+    note_answer(plain, event);
     if (message && !event->mine) {
         plain->messages++;
     }
-    plain->failed |= event->type == GY_CHATTER_ERROR;
     if (plain->options->json) {
         print_json(names[event->type], event);
     } else if (message && !event->mine) {
@@ -170,9 +216,11 @@ static void take_event(struct plain *plain, const struct gy_chatter_event *event
         tell(plain, "%s: messages %llu to %llu are missing", event->room,
              (unsigned long long)event->id, (unsigned long long)event->last);
     } else if (event->type == GY_CHATTER_ERROR) {
-        fprintf(stderr, "gyre chat: %s\n", event->text);
+        complain("%s", event->text);
     } else if (event->type == GY_CHATTER_ONLINE) {
         tell(plain, "in as %s", event->nick);
+    } else if (event->type == GY_CHATTER_JOINED) {
+        tell(plain, "joined %s", event->room);
     }
     fflush(stdout);
 }
@@ -182,22 +230,41 @@ static void take_line(struct plain *plain, const char *line)
     struct gy_chat_said said;
     enum gy_chat_words words = gy_chat_words_do(plain->chat, plain->options->rooms[0], line, &said);
     if (words == GY_CHAT_WORDS_WRONG) {
-        fprintf(stderr, "gyre chat: %s\n", said.reply);
+        complain("%s", said.reply);
         plain->failed = true;
     } else if (words == GY_CHAT_WORDS_QUIT) {
         plain->ended = true;
     }
 }
 
+/* More is said while the server keeps up. */
+static bool may_say(const struct plain *plain)
+{
+    return !plain->ended && gy_chatter_unacknowledged(plain->chat) < UNDER_WAY_MAX;
+}
+
 static void take_lines(struct plain *plain)
 {
     char *end;
-    while (!plain->ended && (end = memchr(plain->line, '\n', plain->have)) != NULL) {
+    while (may_say(plain) && (end = memchr(plain->line, '\n', plain->have)) != NULL) {
         size_t bytes = (size_t)(end - plain->line) + 1;
         *end = '\0';
         take_line(plain, plain->line);
         plain->have -= bytes;
         memmove(plain->line, plain->line + bytes, plain->have);
+    }
+    if (!may_say(plain) || memchr(plain->line, '\n', plain->have) != NULL) {
+        return;
+    }
+    if (plain->have == LINE_MAX_BYTES) {
+        complain("a line of the input is longer than %u bytes", LINE_MAX_BYTES);
+        plain->failed = plain->ended = true;
+    } else if (plain->read_all) {
+        if (plain->have > 0) { /* a last line without an end */
+            plain->line[plain->have] = '\0';
+            take_line(plain, plain->line);
+        }
+        plain->ended = true;
     }
 }
 
@@ -205,41 +272,58 @@ static void take_lines(struct plain *plain)
 static void take_input(struct plain *plain)
 {
     ssize_t got = read(STDIN_FILENO, plain->line + plain->have, LINE_MAX_BYTES - plain->have);
-    if (got < 0 && (errno == EINTR || errno == EAGAIN)) {
-        return;
-    }
+    plain->watched = false;
     if (got > 0) {
         plain->have += (size_t)got;
+    } else if (got == 0 || (errno != EINTR && errno != EAGAIN)) {
+        plain->read_all = true;
+    }
+}
+
+/* How long to go on behind the end of the input, in ms; 0: it is over. */
+static uint64_t time_left(const struct plain *plain)
+{
+    uint64_t passed = gy_chatter_now_ms(plain->chat) - plain->answered_ms;
+    uint64_t wait = plain->options->wait_ms;
+    bool waits = gy_chatter_unacknowledged(plain->chat) > 0 || !plain->joined;
+    if (wait == GY_CHAT_TALK_FOREVER) {
+        return TURN_MS;
+    }
+    wait = waits && wait < STALLED_MS ? STALLED_MS : wait;
+    return passed >= wait ? 0 : wait - passed;
+}
+
+/* True while there is something to wait for; then an event may have come. */
+static bool go_on(struct plain *plain)
+{
+    const struct gy_chat_talk_options *options = plain->options;
+    if ((options->count != 0 && plain->messages >= options->count) || ferror(stdout) != 0) {
+        return false;
+    }
+    if (!plain->ended) {
+        plain->answered_ms = gy_chatter_now_ms(plain->chat);
         take_lines(plain);
-        if (plain->have == LINE_MAX_BYTES) {
-            fprintf(stderr, "gyre chat: a line of the input is longer than %u bytes\n",
-                    LINE_MAX_BYTES);
-            plain->failed = plain->ended = true;
-        }
-        return;
     }
-    if (plain->have > 0) { /* a last line without an end */
-        plain->line[plain->have] = '\0';
-        take_line(plain, plain->line);
+    bool reads =
+        !plain->read_all && may_say(plain) && memchr(plain->line, '\n', plain->have) == NULL;
+    if (reads && !plain->watched) {
+        plain->watched = gy_chatter_watch(plain->chat, STDIN_FILENO) == 0;
     }
-    plain->ended = true;
+    return !plain->ended || time_left(plain) > 0;
 }
 
-/* How long to go on, in ms; 0: it is over. */
-static int time_left(const struct plain *plain, uint64_t ended_ms)
+static int outcome(const struct plain *plain)
 {
-    uint64_t passed = gy_chatter_now_ms(plain->chat) - ended_ms;
-    bool unacknowledged = gy_chatter_unacknowledged(plain->chat) > 0;
-    uint64_t wait = unacknowledged && plain->options->wait_ms < ACK_WAIT_MS
-                        ? ACK_WAIT_MS
-                        : plain->options->wait_ms;
-    return passed >= wait ? 0 : wait - passed > 60000 ? 60000 : (int)(wait - passed);
-}
-
-/* More is read while the server keeps up. */
-static bool wants_input(const struct plain *plain)
-{
-    return !plain->ended && gy_chatter_unacknowledged(plain->chat) < 64;
+    const struct gy_chat_talk_options *options = plain->options;
+    uint32_t left = gy_chatter_unacknowledged(plain->chat);
+    if (left > 0) {
+        complain("the server has not acknowledged %u of the lines", left);
+    }
+    if (ferror(stdout) != 0) {
+        complain("what comes cannot be written: standard output is closed or full");
+    }
+    bool few = options->count != 0 && plain->messages < options->count;
+    return plain->failed || left > 0 || few || !plain->joined || ferror(stdout) != 0 ? 1 : 0;
 }
 
 int gy_chat_talk_plain(const struct gy_chat_talk_options *options, struct gy_chatter *chat,
@@ -247,36 +331,18 @@ int gy_chat_talk_plain(const struct gy_chat_talk_options *options, struct gy_cha
 {
     static struct plain plain;
     struct gy_chatter_event event;
-    bool watched = false;
-    uint64_t ended_ms = 0;
     plain = (struct plain){.options = options, .chat = chat};
-    while (*stop == 0 && (options->count == 0 || plain.messages < options->count)) {
-        int timeout_ms = 200;
-        if (!watched && wants_input(&plain)) {
-            watched = gy_chatter_watch(chat, STDIN_FILENO) == 0;
-        }
-        if (plain.ended) {
-            ended_ms = ended_ms != 0 ? ended_ms : gy_chatter_now_ms(chat);
-            timeout_ms = time_left(&plain, ended_ms);
-        }
-        if (timeout_ms == 0) {
-            break;
-        }
-        int got = gy_chatter_next(chat, timeout_ms > 200 ? 200 : timeout_ms, &event);
+    while (*stop == 0 && go_on(&plain)) {
+        int got = gy_chatter_next(chat, TURN_MS, &event);
         if (got < 0) {
-            fprintf(stderr, "gyre chat: %s\n", gy_chatter_failure(chat));
+            complain("%s", gy_chatter_failure(chat));
             return 1;
         }
         if (got > 0 && event.type == GY_CHATTER_INPUT) {
-            watched = false;
             take_input(&plain);
         } else if (got > 0) {
             take_event(&plain, &event);
         }
     }
-    uint32_t left = gy_chatter_unacknowledged(chat);
-    if (left > 0) {
-        fprintf(stderr, "gyre chat: the server has not acknowledged %u of the lines\n", left);
-    }
-    return plain.failed || left > 0 ? 1 : 0;
+    return outcome(&plain);
 }

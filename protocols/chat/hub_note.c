@@ -72,8 +72,9 @@ int gy_chat_note_into(struct gy_chat_hub *hub, struct gy_chat_job *job, struct g
 static struct gy_chat_parcel *parcel_with_room(struct gy_chat_hub *hub, struct gy_chat_lane *lane,
                                                uint32_t bytes)
 {
-    if (lane->tail != NULL && lane->head != NULL && lane->tail->room - lane->tail->bytes >= bytes) {
-        return lane->tail;
+    struct gy_chat_parcel *last = lane->head == NULL ? NULL : lane->tail;
+    if (last != NULL && last->room - last->bytes >= bytes) {
+        return last;
     }
     uint32_t room = bytes > hub->config.parcel_bytes ? bytes : hub->config.parcel_bytes;
     if (lane->head == NULL && bytes < hub->config.parcel_bytes / 8) {
@@ -84,10 +85,10 @@ static struct gy_chat_parcel *parcel_with_room(struct gy_chat_hub *hub, struct g
         return NULL;
     }
     *parcel = (struct gy_chat_parcel){.from = hub->config.number, .room = room};
-    if (lane->head == NULL) {
+    if (last == NULL) {
         lane->head = parcel;
     } else {
-        lane->tail->next = parcel;
+        last->next = parcel;
     }
     lane->tail = parcel;
     return parcel;

@@ -273,14 +273,10 @@ static void tell_behind(struct gy_chat_hub *hub, struct gy_chat_room *room)
         }
         const struct gy_chat_note note = {
             .type = NOTE_BEHIND, .room = room->number, .id = room->last};
-        if (!peer->subscribed) {
-            peer->behind = false;
-        } else if (hub->lanes[i].kept_bytes < hub->config.queue_bytes / 2 &&
-                   gy_chat_note_send(hub, i, &note) == 0) {
-            peer->behind = false;
-        } else {
-            still = true;
-        }
+        bool told = !peer->subscribed || (hub->lanes[i].kept_bytes < hub->config.queue_bytes / 2 &&
+                                          gy_chat_note_send(hub, i, &note) == 0);
+        peer->behind = !told;
+        still = still || !told;
     }
     if (!still) {
         TAILQ_REMOVE(&hub->behind, room, behind_entry);

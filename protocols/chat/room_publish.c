@@ -196,7 +196,7 @@ static bool add_run(struct gy_chat_hub *hub, struct gy_chat_member *member,
     if (member->encoding == GY_CHAT_OVER_BOOK) {
         slice = piece->book;
         at = piece->book_at;
-        if (at[from] == at[to]) {
+        if (slice.length == 0 || at[from] == at[to]) {
             return true;
         }
     }
@@ -426,18 +426,19 @@ void gy_chat_said_take(struct gy_chat_hub *hub, const struct gy_chat_note *note)
         catch_up(hub, room);
         return;
     }
-    union {
-        const char *in;
-        struct gy_chat_past *out;
-    } at = {.in = note->text.bytes};
     uint32_t fresh = 0;
+    uint32_t at = 0;
     for (uint32_t i = 0; i < note->count; i++) {
-        if (at.out->id > room->last) {
-            past[fresh++] = at.out;
+        union {
+            const char *in;
+            struct gy_chat_past *out;
+        } cast = {.in = note->text.bytes + at};
+        at += past_bytes(cast.out);
+        if (cast.out->id > room->last) {
+            past[fresh++] = cast.out;
         }
-        at.in += past_bytes(at.out);
     }
-    gy_assert(at.in == note->text.bytes + note->text.length);
+    gy_assert(at == note->text.length);
     gy_chat_publish(hub, room, past, fresh);
     gy_chat_hub_return(hub, past, bytes);
 }

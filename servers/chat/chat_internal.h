@@ -31,9 +31,10 @@ struct gy_chat_worker {
     struct gy_chat_counts *counts;
     struct gy_chat_env env;
     struct gy_timer end_of_turn;
-    struct gy_timer tick; /* what the hub has to do by itself; and whether the worker drains */
-    struct gy_timer move; /* the time that MOVE told is over */
-    uint64_t clock_ns;    /* that the hub was told */
+    struct gy_timer tick;       /* what the hub has to do by itself */
+    struct gy_timer move;       /* the time that MOVE told is over */
+    struct gy_worker_hold hold; /* until no worker's connections need it any more */
+    uint64_t clock_ns;          /* that the hub was told */
     struct chat_connection *first;
     struct chat_connection *again;
     struct gy_inlet *inlets; /* of parcels, by the worker that they come from */
@@ -46,7 +47,7 @@ struct gy_chat_worker {
     uint64_t checked, checks_refused;
     bool ready; /* the store is */
     bool draining;
-    bool joined;
+    bool drained; /* it needs nothing of others */
 };
 
 /* Tells the hub the time, once a turn. */

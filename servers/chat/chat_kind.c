@@ -431,8 +431,10 @@ static int chat_open(void *context, const struct gy_server_setup *setup, struct 
     server->workers = setup->workers;
     server->counts = setup->counts;
     bool memory = strcmp(server->store, "memory") == 0;
-    if (!memory && server->store[0] == '\0') {
-        return gy_error_set(error, GY_EINVAL, "the server %s: the store has no name", setup->name);
+    if (!memory && (server->store[0] == '\0' || server->store[0] == ':')) {
+        return gy_error_set(error, GY_EINVAL,
+                            "the server %s: the store \"%s\" is no file; write its name, or memory",
+                            setup->name, server->store);
     }
     server->chat.store.path = memory ? NULL : server->store;
     if (server->tls_flag == NULL && server->tls.files.pair_count == 0 &&

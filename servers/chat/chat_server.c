@@ -11,7 +11,8 @@
 #include "core/log.h"
 #include "servers/chat/chat_internal.h"
 
-#define TICK_MS 500
+#define TICK_MS       1000
+#define DRAIN_TICK_MS 10
 #define ROUNDS_MAX                                                                                 \
     64 /* of one turn's end: answers that are there at once lead to new questions                  \
         */
@@ -151,16 +152,40 @@ static void run_again(struct gy_chat_worker *own)
     }
 }
 
-/* The tick comes when the hub wants it, and often enough to see that the worker drains. */
+/* The tick comes when the hub wants it, and often while others are waited for. */
 static void arm_tick(struct gy_chat_worker *own)
 {
     uint64_t now_ms = own->worker->now_ms;
     uint64_t due_ms = gy_chat_hub_deadline(own->hub);
-    due_ms = due_ms < now_ms + TICK_MS ? due_ms : now_ms + TICK_MS;
+    uint32_t tick_ms = own->draining ? DRAIN_TICK_MS : TICK_MS;
+    due_ms = due_ms < now_ms + tick_ms ? due_ms : now_ms + tick_ms;
     due_ms = due_ms > now_ms ? due_ms : now_ms + 1;
     if (!gy_timer_armed(&own->tick) || own->tick.due_ms > due_ms) {
         gy_timer_arm(&own->worker->wheel, &own->tick, due_ms);
     }
+}
+
+/* What still lingers has nothing to say any more. A worker stays until no other needs its rooms. */
+static void end_drain(struct gy_chat_worker *own)
+{
+    struct gy_chat_server *server = own->server;
+    bool drained = own->attached == 0 && gy_chat_hub_idle(own->hub);
+    if (drained != own->drained) {
+        own->drained = drained;
+        atomic_fetch_add(&server->drained, drained ? 1u : UINT32_MAX);
+    }
+    if (drained) {
+        gy_chat_store_release(server->opened, own->worker);
+    }
+    if (atomic_load(&server->drained) == server->hub.workers) {
+        gy_worker_remove_hold(own->worker, &own->hold);
+    }
+}
+
+static void on_drain(struct gy_worker_hold *hold)
+{
+    chat_drain(
+        (struct gy_chat_worker *)(void *)((char *)hold - offsetof(struct gy_chat_worker, hold)));
 }
 
 static void end_turn(struct gy_chat_worker *own)
@@ -176,9 +201,8 @@ static void end_turn(struct gy_chat_worker *own)
     }
     publish(own);
     arm_tick(own);
-    /* What still lingers has nothing to say any more. */
-    if (own->draining && own->attached == 0 && gy_chat_hub_idle(own->hub)) {
-        gy_chat_store_release(store, own->worker);
+    if (own->draining) {
+        end_drain(own);
     }
     if (more) {
         chat_touch(own);
@@ -197,9 +221,6 @@ static void on_tick(struct gy_timer *timer, uint64_t now_ms)
     struct gy_chat_worker *own =
         (struct gy_chat_worker *)(void *)((char *)timer - offsetof(struct gy_chat_worker, tick));
     (void)now_ms;
-    if (own->worker->phase == GY_WORKER_DRAINING) {
-        chat_drain(own);
-    }
     end_turn(own);
 }
 
@@ -372,7 +393,8 @@ int gy_chat_worker_open(struct gy_chat_server *server, struct gy_worker *worker,
     struct gy_chat_store_user user = {
         .worker = worker, .context = own, .ready = on_ready, .done = on_done};
     code = gy_chat_store_join(server->opened, &user, error);
-    own->joined = true;
+    own->hold.drain = on_drain;
+    gy_worker_add_hold(worker, &own->hold);
     atomic_store(&server->joined[number], 1);
     arm_tick(own);
     return code;
@@ -389,6 +411,7 @@ void gy_chat_worker_close(struct gy_chat_server *server, struct gy_worker *worke
     gy_assert(own->users > 0);
     if (--own->users == 0) {
         atomic_store(&server->joined[number], 0);
+        gy_worker_remove_hold(worker, &own->hold);
         gy_chat_store_leave(server->opened, worker);
         server->workers[number] = NULL;
         close_worker(own);

@@ -118,6 +118,7 @@ struct gy_chat_server {
     /* From here on it is its own. */
     struct gy_chat_store *opened;
     struct gy_chat_counts *counts;
+    _Atomic uint32_t drained; /* workers that need nothing of others any more */
     struct gy_chat_worker *workers[GY_CHAT_WORKERS_MAX];
     _Atomic uint32_t joined[GY_CHAT_WORKERS_MAX]; /* it takes parcels */
     _Atomic uint64_t

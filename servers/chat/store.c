@@ -355,6 +355,15 @@ static void ring(struct gy_chat_store *store)
 void gy_chat_store_leave(struct gy_chat_store *store, struct gy_worker *worker)
 {
     struct desk *desk = &store->desks[worker->options.number];
+    struct gy_message message;
+    /* What is under way comes back: the thread is there until the last worker has left. */
+    while (gy_chat_store_collect(store, worker) || desk->under_way > 0) {
+        if (gy_mailbox_pop(&desk->inlet.mailbox, &message)) {
+            on_message(&desk->inlet, &message);
+        } else if (desk->under_way > 0) {
+            usleep(100);
+        }
+    }
     pthread_mutex_lock(&store->lock);
     gy_assert(desk->joined == 1 && store->users > 0);
     desk->joined = 0;

@@ -66,7 +66,8 @@ struct gy_chat_store_user {
 int gy_chat_store_join(struct gy_chat_store *store, const struct gy_chat_store_user *user,
                        struct gy_error *error);
 
-/* On the worker's thread. Jobs that did not come back are freed. The last one ends the thread. */
+/* On the worker's thread. Waits until all of its jobs have come back, and what they lead to. The
+ * last one ends the thread. */
 void gy_chat_store_leave(struct gy_chat_store *store, struct gy_worker *worker);
 
 /* The worker has no more jobs: while all say so, the file is given up for good, for the process

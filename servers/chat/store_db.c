@@ -2,9 +2,12 @@
 
 /* The database: opening it, its schema, its statements. */
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "servers/chat/store_db_internal.h"
 
@@ -195,6 +198,18 @@ static int set_up(struct gy_chat_db *db, struct gy_error *error)
     return code == 0 ? read_secret(db) : code;
 }
 
+/* Passwords' hashes and the key of tokens are in it: it is for its owner alone. The files beside it
+ * get the same rights, by SQLite. */
+static void make_private(const struct gy_chat_db_options *options)
+{
+    int made = options->vfs == NULL
+                   ? open(options->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR)
+                   : -1;
+    if (made >= 0) {
+        close(made);
+    }
+}
+
 int gy_chat_db_open(struct gy_chat_db **opened, const struct gy_chat_db_options *options,
                     struct gy_error *error)
 {
@@ -203,6 +218,7 @@ int gy_chat_db_open(struct gy_chat_db **opened, const struct gy_chat_db_options 
         return gy_error_set(error, GY_ENOMEM, "opening the store %s: out of memory", options->path);
     }
     struct gy_error why = {0};
+    make_private(options); /* what is wrong with it SQLite says */
     db->retention = options->retention;
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
     int opening = sqlite3_open_v2(options->path, &db->sqlite, flags, options->vfs);

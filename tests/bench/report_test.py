@@ -295,6 +295,7 @@ def generators_agree_within_the_noise_or_nearly():
           [True, None, False], "of its own cost against wrk's")
     for key, wanted in (("p50_us", True), ("rate", True), ("server_us", False)):
         equal(agreement.verdict_of("h2load", key, (1.5, 1.4, 1.6), ["h2load"])[1], wanted, f"{key} of one without time left")
+    equal(agreement.verdict_of("wrk", "own_us", (1.1, 1.0, 1.2), small=False)[1], True, "with long answers")
     equal(agreement.busy([{"own_us": 8.0, "rate": 100000.0}]), 0.8, "the share of a core")
 
 

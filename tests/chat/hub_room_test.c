@@ -30,10 +30,11 @@ static void moderate(struct world_conn *conn, enum gy_chat_action action, const 
                      uint32_t seconds)
 {
     static uint64_t client_id = 1000;
+    client_id++;
     struct gy_chat_frame frame = {.type = GY_CHAT_MODERATE,
                                   .tag = 7,
                                   .body.moderate = {.room = room,
-                                                    .client_id = ++client_id,
+                                                    .client_id = client_id,
                                                     .action = (uint8_t)action,
                                                     .nick = gy_chat_text_of(nick),
                                                     .seconds = seconds,

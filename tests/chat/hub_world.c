@@ -597,9 +597,11 @@ void world_crash(struct world *world)
 {
     drop_conns(world);
     drop_slabs(world);
-    while (world->memory.next != &world->memory) {
-        give(world, (char *)world->memory.next + sizeof(struct world_memory) + 8);
+    for (struct world_memory *next, *at = world->memory.next; at != &world->memory; at = next) {
+        next = at->next;
+        free(at);
     }
+    world->memory_bytes = 0;
     memset(world->boxes, 0, sizeof world->boxes);
     world->store.pending_count = 0;
     world->checks = NULL;

@@ -3,7 +3,9 @@
 /* The store of chat, on a disk that works. */
 
 #include <sqlite3.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tests/chat_server/jobs.h"
@@ -554,6 +556,28 @@ static void two_processes_cannot_have_the_same_file(void **state)
     unlink(path);
 }
 
+static void what_it_makes_is_for_its_owner_alone(void **state)
+{
+    (void)state;
+    struct gy_error error = {0};
+    struct gy_chat_db *own = NULL;
+    struct stat facts;
+    char folder[] = "/tmp/gyre-chat-XXXXXX";
+    char name[64], log[72];
+    assert_non_null(mkdtemp(folder));
+    snprintf(name, sizeof name, "%s/chat.db", folder);
+    snprintf(log, sizeof log, "%s-wal", name);
+    struct gy_chat_db_options options = {.path = name};
+    assert_int_equal(gy_chat_db_open(&own, &options, &error), 0);
+    assert_int_equal(stat(name, &facts), 0);
+    assert_int_equal(facts.st_mode & 0777, 0600);
+    assert_int_equal(stat(log, &facts), 0);
+    assert_int_equal(facts.st_mode & 0777, 0600);
+    gy_chat_db_close(own);
+    unlink(name);
+    assert_int_equal(rmdir(folder), 0);
+}
+
 static void a_file_that_is_no_database_is_refused(void **state)
 {
     (void)state;
@@ -596,6 +620,7 @@ int main(void)
         TEST(a_database_of_the_first_version_is_brought_up),
         TEST(a_database_of_a_newer_version_is_left_alone),
         TEST(two_processes_cannot_have_the_same_file),
+        TEST(what_it_makes_is_for_its_owner_alone),
         TEST(a_file_that_is_no_database_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -335,39 +335,7 @@ static void streams_of_a_flood_stop_receiving_and_then_receive_once_at_a_time(vo
     while (stage_receive_of(stage, last) == NULL) {
         stage_turn(stage);
     }
-    assert_int_equal(stage_receive_of(stage, last)->mode, GY_RECEIVE_ONE_SHOT); /* it was one */
-    fake_clock_advance(GY_SHARE_FLOOD_MS);
-    fake_complete(stage->worker.ring, stage_receive_of(stage, last), -EINTR, 0);
-    stage_turns(stage, 2);
     assert_int_equal(stage_receive_of(stage, last)->mode, GY_RECEIVE_MULTISHOT); /* it is over */
-}
-
-static void
-connections_past_the_bound_are_closed_in_later_turns_while_others_are_at_work(void **state)
-{
-    struct stage *stage = *state;
-    enum { COUNT = 3 * GY_SHARE_CLOSES };
-    int clients[COUNT];
-    struct gy_stream *streams[COUNT];
-    for (int i = 0; i < COUNT; i++) {
-        streams[i] = stage_connect(stage, 0, &clients[i]);
-    }
-    stage->worker.crowded_until_ms = stage->worker.now_ms + 1;
-    fake_cancel_by_itself(stage->worker.ring);
-    for (int i = 0; i < COUNT; i++) {
-        gy_stream_abort(streams[i], GY_CLOSE_LOCAL);
-    }
-    uint32_t before = 0;
-    for (int turn = 0; stage->closed_count < COUNT; turn++) {
-        assert_true(turn < 50);
-        stage_turn(stage);
-        assert_true(stage->closed_count - before <= GY_SHARE_CLOSES);
-        assert_true(before == 0 || fake_last_wait_ns(stage->worker.ring) == 0);
-        before = stage->closed_count;
-    }
-    for (int i = 0; i < COUNT; i++) {
-        close(clients[i]);
-    }
 }
 
 #define HALF (GY_SHARE_SEND_BYTES / 2)
@@ -510,7 +478,6 @@ int main(void)
         STAGED(what_a_session_has_seen_is_shown_again_with_what_follows),
         STAGED(servers_take_turns_in_going_first),
         STAGED(streams_of_a_flood_stop_receiving_and_then_receive_once_at_a_time),
-        STAGED(connections_past_the_bound_are_closed_in_later_turns_while_others_are_at_work),
         STAGED(the_end_of_the_input_is_shown_with_its_last_piece),
         STAGED(a_session_that_ends_in_the_middle_of_its_input_drops_the_rest),
         STAGED(a_listener_of_several_accepts_so_many_at_a_time),

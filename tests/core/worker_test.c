@@ -227,6 +227,55 @@ static void an_idle_worker_sleeps(void **state)
     pair_close(pair);
 }
 
+/* ---- draining ---- */
+
+static int holds_told;
+
+static void told(struct gy_worker_hold *hold)
+{
+    assert_non_null(hold);
+    holds_told++;
+}
+
+/* A worker without a stream that drains, with a hold; let go after the first turn, or never. */
+static void drain_held(uint64_t timeout_ms, bool let_go)
+{
+    struct gy_worker *worker = aligned_alloc(64, (sizeof *worker + 63) & ~(size_t)63);
+    struct gy_worker *peers[] = {worker};
+    struct gy_worker_options options = {.workers = 1,
+                                        .processor = -1,
+                                        .streams_max = 16,
+                                        .blocks_max = 4,
+                                        .pool = gy_pool_defaults(GY_RECEIVE_ONE_SHOT, 0)};
+    struct gy_worker_hold hold = {.drain = told};
+    struct gy_message message = {.kind = GY_MESSAGE_DRAIN, .numbers = {timeout_ms, 0}};
+    struct gy_error error = {0};
+    holds_told = 0;
+    assert_int_equal(gy_worker_open(worker, &options, peers, &error), 0);
+    gy_worker_add_hold(worker, &hold);
+    assert_int_equal(gy_worker_post(NULL, worker, &message), 0);
+    assert_int_equal(gy_worker_turn(worker, 1000000), 0);
+    assert_int_equal(holds_told, 1);
+    assert_int_equal(worker->phase, GY_WORKER_DRAINING);
+    if (let_go) {
+        gy_worker_remove_hold(worker, &hold);
+        assert_int_equal(gy_worker_turn(worker, 1000000), 0);
+        assert_int_equal(worker->phase, GY_WORKER_STOPPED);
+    }
+    assert_int_equal(gy_worker_run(worker), 0);
+    assert_int_equal(worker->phase, GY_WORKER_STOPPED);
+    gy_worker_close(worker);
+    free(worker);
+}
+
+static void a_drain_waits_for_a_hold_and_not_past_its_deadline(void **state)
+{
+    (void)state;
+    deadline(__func__, 20);
+    drain_held(600000, true);
+    drain_held(50, false);
+}
+
 /* ---- opening ---- */
 
 static int try_open(uint32_t without, enum gy_receive_mode mode, struct gy_pool_options *pool)
@@ -298,6 +347,7 @@ int main(void)
         cmocka_unit_test(the_control_threads_messages_are_refused_when_full_too),
         cmocka_unit_test(a_burst_of_messages_is_delivered_in_order),
         cmocka_unit_test(an_idle_worker_sleeps),
+        cmocka_unit_test(a_drain_waits_for_a_hold_and_not_past_its_deadline),
         cmocka_unit_test(without_what_every_server_needs_a_worker_does_not_open),
         cmocka_unit_test(a_forced_mode_that_the_kernel_lacks_is_refused),
         cmocka_unit_test(a_pool_that_cannot_be_is_refused_and_nothing_leaks),

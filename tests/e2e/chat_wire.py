@@ -72,7 +72,7 @@ class Frame:
         return CODES[self.code] if self.kind == "ERROR" and self.code < len(CODES) else None
 
 
-def encode(name, tag=0, flags=0, **fields):
+def encode(name, /, tag=0, flags=0, **fields):
     number, layout = NUMBERS[name], TYPES[NUMBERS[name]][1]
     body = b""
     for field in layout.split():

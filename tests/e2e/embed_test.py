@@ -12,7 +12,8 @@ import tempfile
 import threading
 import time
 
-from harness import ALARMS, PROGRAM, Connection, equal, free_ports, output_of, run, test, true
+from chat_crash import Chat
+from harness import ALARMS, PROGRAM, Connection, equal, free_ports, output_of, run, test, true, until
 from installed import CC, FOLDER, WARNINGS, installed
 
 EMBED = os.environ.get("GYRE_EMBED", "")
@@ -87,6 +88,31 @@ class Embedder:
 
 
 @test
+def a_bot_is_built_from_what_is_installed_and_answers_in_a_room():
+    bot = Embedder("chat_bot")
+    with Chat() as chat, chat.guest("anna") as anna, tempfile.TemporaryFile() as log:
+        anna.join("garden")
+        process = subprocess.Popen([bot.program, f"127.0.0.1:{chat.ports['port']}", "garden"], stdin=subprocess.DEVNULL,
+                                   stdout=log, stderr=log)
+        try:
+            anna.hear("CAME", nick="dicebot")
+            anna.send("garden", "!dice")
+            true(re.fullmatch("anna throws a [1-6]", anna.hear("MESSAGE").contents), "what it answers")
+            chat.kill_serving()
+            until(chat.answers, "it serves again")
+            with chat.guest("bert") as bert:
+                bert.join("garden")
+                bert.send("garden", "!count")
+                equal(bert.hear("MESSAGE", sender="dicebot").contents, "I have seen 2 messages")
+        finally:
+            process.kill()
+            process.wait()
+            log.seek(0)
+            text = log.read().decode()
+        true(not ALARMS.search(text), text)
+
+
+@test
 def hello_is_built_from_what_is_installed_and_serves():
     with Embedder("hello") as embedder, embedder.connect() as connection:
         answer = connection.get("/any/where")
@@ -105,6 +131,7 @@ def a_protocol_of_ones_own_is_built_from_what_is_installed_and_serves():
         sender.join(10)
         true(connection.closed(), "and the connection ends")
 
+
 @test
 def a_server_of_reliable_udp_is_built_from_what_is_installed_and_serves():
     with Embedder("rudp") as embedder:
@@ -112,7 +139,6 @@ def a_server_of_reliable_udp_is_built_from_what_is_installed_and_serves():
                                           "--guarantee", "ordered", "--count", "3", "--interval", "1"])
         equal(status, 0, errors)
         equal(json.loads(text)["guarantees"]["ordered"]["received"], 3)
-
 
 
 run()

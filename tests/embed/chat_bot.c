@@ -2,7 +2,7 @@
 
 /*
  * A bot: answers "!dice" in a room with a throw, and counts what it has seen. Connections that are
- * lost come back by themselves; nothing is heard twice or missed.
+ * lost come back by themselves; what was said meanwhile is heard then, once, and answered.
  *
  *     cc -o chat_bot chat_bot.c $(pkg-config --static --cflags --libs gyre)
  *     ./chat_bot localhost:7200 lobby
@@ -41,7 +41,7 @@ int main(int argc, char **argv)
     }
     gy_chatter_join(chat, argc > 2 ? argv[2] : "lobby");
     while (gy_chatter_next(chat, -1, &event) > 0) {
-        if (event.type == GY_CHATTER_MESSAGE && !event.mine && !event.past) {
+        if (event.type == GY_CHATTER_MESSAGE && !event.mine) {
             answer(chat, &event, ++seen);
         }
     }

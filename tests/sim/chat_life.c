@@ -487,7 +487,7 @@ static void happen_to_all(struct life *life)
     } else if (what < 26) {
         uint32_t worker = (uint32_t)below(life, world->workers);
         world->deaf[worker] = true;
-        life->undeaf_ms[worker] = world->now_ms + 20 + below(life, 300);
+        life->undeaf_ms[worker] = world->now_ms + 20 + below(life, 1500);
     } else if (what < 30) {
         struct world_room *room = world_room_named(world, room_names[below(life, ROOMS)]);
         if (room != NULL && room->count > 300) {
@@ -665,7 +665,7 @@ static void set_up(struct life *life)
     world->config.dedup_entries = 32;
     world->config.append_entries = 32;
     world->config.parcel_bytes = 2048;
-    world->config.queue_bytes = 8192;
+    world->config.queue_bytes = 4096;
     world->config.credits = 32;
     world->config.opening_max = 8;
     world->config.room_idle_ms = 5000;
