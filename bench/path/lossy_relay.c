@@ -89,7 +89,7 @@ static void take(struct relay *relay, uint32_t from)
 {
     uint8_t data[SIM_DATAGRAM_MAX];
     for (;;) {
-        struct sockaddr_in peer;
+        struct sockaddr_in peer = {0};
         socklen_t length = sizeof peer;
         ssize_t bytes = recvfrom(relay->polls[from].fd, data, sizeof data, 0,
                                  (struct sockaddr *)&peer, &length);
