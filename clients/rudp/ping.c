@@ -212,6 +212,10 @@ static int connect_host(struct ping *ping)
         host.peer = options->host;
     }
     host.config.datagram_bytes = options->datagram_bytes;
+    host.config.congestion = options->congestion;
+    host.config.fec_packets = options->fec_packets;
+    host.config.fec_all = true;
+    host.qlog = options->qlog;
     host.config.handshake_timeout_ns = options->timeout_ns;
     int code = gy_rudp_host_open(&ping->host, ping->worker, &host, ping->error);
     if (code != 0) {

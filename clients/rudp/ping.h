@@ -23,10 +23,12 @@
 struct gy_rudp_ping_options {
     struct gy_address address;
     uint32_t count;
-    uint32_t bytes;       /* of one message */
-    uint64_t interval_ns; /* 0: the next when the last one is back */
-    uint64_t timeout_ns;  /* of connecting, and of an answer */
-    uint32_t datagram_bytes;
+    uint32_t bytes;                       /* of one message */
+    uint64_t interval_ns;                 /* 0: the next when the last one is back */
+    uint64_t timeout_ns;                  /* of connecting, and of an answer */
+    uint32_t datagram_bytes, fec_packets; /* fec_packets: as in gy_rudp_config */
+    enum gy_rudp_congestion_kind congestion;
+    const char *qlog;                /* a folder; NULL: none is written */
     const struct gy_tls_config *tls; /* NULL: not encrypted */
     const char *host;                /* with tls: who is meant, to be in the certificate */
     bool guarantees[GY_RUDP_GUARANTEES];

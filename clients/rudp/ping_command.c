@@ -43,6 +43,9 @@ static void help(FILE *out)
             "                          repeated (default: all)\n"
             "  --timeout MS            of connecting, and of the last answers (default: 5000)\n"
             "  --datagram BYTES        of the longest datagram sent (default: 1200)\n"
+            "  --congestion NAME       cubic or bbr (default: cubic)\n"
+            "  --fec PACKETS           one repair for so many: 2 to 16 (default: none)\n"
+            "  --qlog DIR              a qlog file of the connection there\n"
             "  --ca FILE               trust who FILE (PEM) says, not the system's authorities\n"
             "  --cert FILE[,KEY]       show this certificate, when asked\n"
             "  --insecure              do not check who the server is\n"
@@ -97,7 +100,19 @@ static int read_valued(struct command *command, const char *flag, const char *va
         return command->tls.authorities != NULL ? 0
                                                 : gy_error_set(error, GY_ENOMEM, "out of memory");
     }
-    if (strcmp(flag, "--count") == 0) {
+    if (value != NULL && strcmp(flag, "--qlog") == 0) {
+        ping->qlog = value;
+        return 0;
+    }
+    if (value != NULL && strcmp(flag, "--congestion") == 0 &&
+        (strcmp(value, "bbr") == 0 || strcmp(value, "cubic") == 0)) {
+        ping->congestion = value[0] == 'b' ? GY_RUDP_BBR : GY_RUDP_CUBIC;
+        return 0;
+    }
+    if (strcmp(flag, "--fec") == 0) {
+        code = read_number(flag, value, 2, GY_RUDP_FEC_PACKETS_MAX, &number, error);
+        ping->fec_packets = (uint32_t)number;
+    } else if (strcmp(flag, "--count") == 0) {
         code = read_number(flag, value, 1, GY_RUDP_PING_COUNT_MAX, &number, error);
         ping->count = (uint32_t)number;
     } else if (strcmp(flag, "--interval") == 0) {

@@ -73,6 +73,8 @@ static void deliver(struct gy_rudp_conn *conn, uint8_t channel, enum gy_rudp_gua
                     const uint8_t *data, size_t length)
 {
     conn->stats.delivered++;
+    conn->channels[channel].stats.delivered++;
+    conn->channels[channel].stats.delivered_bytes += length;
     bool now = conn->env.received(conn, channel, guarantee, data, length);
     if (now && is_reliable(guarantee)) {
         gy_rudp_consumed(conn, length);

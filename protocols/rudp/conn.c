@@ -9,11 +9,13 @@
 
 #define HELLO_FIRST_NS (300 * MS)
 #define HELLO_MAX_NS   (5000 * MS)
+#define WINDOWS        4 /* of a channel: two guarantees, in and out */
+#define WINDOW_BYTES   (GY_RUDP_WINDOW_MESSAGES / 8)
 
 static uint32_t table_size(const struct gy_rudp_config *config)
 {
     uint32_t size = 8;
-    while (size < config->assemblies) {
+    while (size < config->assemblies / 8) {
         size *= 2;
     }
     return size;
@@ -28,6 +30,7 @@ size_t gy_rudp_memory_bytes(const struct gy_rudp_config *config)
 {
     return aligned(config->channels * sizeof(struct gy_rudp_channel)) +
            aligned(config->fec_packets != 0 ? GY_RUDP_FEC_BYTES : 0) +
+           config->channels * (size_t)(WINDOWS * WINDOW_BYTES) +
            aligned(config->packets * sizeof(struct gy_rudp_packet)) +
            aligned(table_size(config) * sizeof(struct gy_rudp_assembly *)) +
            (config->congestion == GY_RUDP_BBR
@@ -48,6 +51,12 @@ size_t gy_rudp_reassembly_bytes(const struct gy_rudp_config *config)
            gy_rudp_fec_memory_bytes() + crypto;
 }
 
+uint32_t gy_rudp_room(const struct gy_rudp_config *config)
+{
+    return config->datagram_max > config->datagram_bytes ? config->datagram_max
+                                                         : config->datagram_bytes;
+}
+
 static bool config_valid(const struct gy_rudp_config *config)
 {
     return config->datagram_bytes >= GY_RUDP_HELLO_BYTES && config->datagram_bytes <= 65527 &&
@@ -56,7 +65,7 @@ static bool config_valid(const struct gy_rudp_config *config)
            config->pieces >= 8 && config->pieces <= 1u << 20 && config->assemblies >= 8 &&
            config->assemblies <= 1u << 20 && config->window_bytes >= 4096 &&
            config->window_bytes <= UINT64_C(1) << 32 && config->fec_packets != 1 &&
-           config->fec_packets <= GY_RUDP_FEC_PACKETS_MAX &&
+           config->datagram_max <= 65527 && config->fec_packets <= GY_RUDP_FEC_PACKETS_MAX &&
            config->message_max <= GY_RUDP_MESSAGE_LIMIT &&
            config->message_max <= config->window_bytes - config->window_bytes / 4 &&
            config->seal != NULL && config->seal->tag_bytes <= 16;
@@ -94,6 +103,8 @@ static int init(struct gy_rudp_conn *conn, const struct gy_rudp_config *config, 
     conn->table_mask = table_size(config) - 1;
     at += aligned(table_size(config) * sizeof(struct gy_rudp_assembly *));
     memset(zeroed, 0, (size_t)(at - zeroed));
+    uint64_t *bits = (uint64_t *)at; /* not touched */
+    at += config->channels * (size_t)(WINDOWS * WINDOW_BYTES);
     conn->fec.sum = at;
     at += aligned(config->fec_packets != 0 ? GY_RUDP_FEC_BYTES : 0);
     /* Written before it is read: a connection of few packets touches little of it. */
@@ -115,6 +126,12 @@ static int init(struct gy_rudp_conn *conn, const struct gy_rudp_config *config, 
     for (uint32_t i = 0; i < config->channels; i++) {
         list_init(&conn->channels[i].queue);
         list_init(&conn->channels[i].active);
+        for (unsigned k = 0; k < 2; k++) {
+            conn->channels[i].in[k].bits = bits;
+            conn->channels[i].out[k].bits = bits + WINDOW_BYTES / 8;
+            bits += 2 * WINDOW_BYTES / 8;
+        }
+        conn->channels[i].fec = config->fec_all && config->fec_packets != 0;
         conn->channels[i].priority = GY_RUDP_PRIORITIES / 2;
         conn->channels[i].weight = conn->channels[i].turn = 1;
     }
@@ -176,6 +193,7 @@ void gy_rudp_opened(struct gy_rudp_conn *conn, const struct gy_rudp_parameters *
     if (!is_sealed(conn)) { /* else it has been at work since the handshake */
         gy_rudp_congestion_begin(conn);
     }
+    gy_rudp_mtu_begin(conn);
 }
 
 int gy_rudp_accept(struct gy_rudp_conn *conn, const struct gy_rudp_config *config, void *memory,
@@ -376,6 +394,7 @@ void gy_rudp_own_parameters(const struct gy_rudp_config *config, struct gy_rudp_
         .channels = config->channels,
         .idle_timeout_ms = config->idle_timeout_ns / MS,
         .datagram_max = 65527,
+        .ahead = config->assemblies / 2,
     };
 }
 
@@ -409,7 +428,7 @@ static size_t output_long(struct gy_rudp_conn *conn, enum gy_rudp_packet_type ty
 
 size_t gy_rudp_output(struct gy_rudp_conn *conn, void *out, size_t room, uint64_t now_ns)
 {
-    gy_assert(room >= conn->config.datagram_bytes);
+    gy_assert(room >= conn->config.datagram_bytes && room >= conn->config.datagram_max);
     switch (conn->state) {
     case GY_RUDP_CONNECTING: {
         uint64_t wait = HELLO_FIRST_NS << (conn->hellos < 5 ? conn->hellos : 5);

@@ -65,6 +65,7 @@ int gy_rudp_crypto_begin(struct gy_rudp_conn *conn, const struct gy_rudp_long *h
     }
     if (code == 0) {
         gy_rudp_congestion_begin(conn);
+        gy_rudp_mtu_begin(conn); /* and once more when it is known what the peer takes */
         tls_of(conn)->said(keys_of(conn), GY_RUDP_CLEAR, &said);
         code = said <= CLEAR_MAX ? 0 : GY_ELIMIT;
     }

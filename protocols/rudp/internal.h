@@ -15,6 +15,8 @@
 
 /* Of the ring of sent packets, kept for what is no message: acknowledgements, probes, CLOSE. */
 #define PACKETS_SPARE 8
+/* Of the pieces, kept for those that must be cut in two because the path takes less than before. */
+#define PIECES_SPARE 2
 
 #define CONTAINER(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 
@@ -73,6 +75,7 @@ struct gy_rudp_packet {
     uint32_t bytes;
     enum packet_state state;
     bool limited, credit, done;
+    bool trial;     /* of a longer datagram */
     bool recovered; /* lost, says the peer, and brought back by a REPAIR */
     enum gy_rudp_level level;
     uint64_t acks; /* the largest number it acknowledged; UINT64_MAX: none */
@@ -95,6 +98,7 @@ struct gy_rudp_channel {
     struct gy_rudp_link active; /* in conn->active[priority] while the queue is not empty */
     unsigned priority, weight;
     bool fec;
+    struct gy_rudp_channel_stats stats;
     unsigned turn; /* packets that it may still fill before the others of its priority */
     uint64_t next_id[4];
     struct gy_rudp_window out[2], in[2]; /* UNORDERED, ORDERED */
@@ -132,14 +136,33 @@ static inline bool window_has(const struct gy_rudp_window *window, uint64_t id)
 {
     uint64_t bit = id % GY_RUDP_WINDOW_MESSAGES;
     gy_assert(id < window->base + GY_RUDP_WINDOW_MESSAGES);
-    return id < window->base || (window->bits[bit / 64] >> (bit % 64) & 1) != 0;
+    return id < window->base ||
+           (id < window->top && (window->bits[bit / 64] >> (bit % 64) & 1) != 0);
+}
+
+/* Bits from `top` up to `end` are 0 from now on. */
+static inline void window_clear(struct gy_rudp_window *window, uint64_t end)
+{
+    uint64_t at = window->top < window->base ? window->base : window->top;
+    for (; at < end; at++) {
+        uint64_t bit = at % GY_RUDP_WINDOW_MESSAGES;
+        window->bits[bit / 64] &= ~(UINT64_C(1) << (bit % 64));
+    }
+    window->top = end;
 }
 
 static inline void window_mark(struct gy_rudp_window *window, uint64_t id)
 {
     gy_assert(id >= window->base && id < window->base + GY_RUDP_WINDOW_MESSAGES);
+    if (id == window->base && id >= window->top) { /* in order: no bit is needed */
+        window->base = window->top = id + 1;
+        return;
+    }
+    if (id >= window->top) {
+        window_clear(window, id + 1);
+    }
     window->bits[id % GY_RUDP_WINDOW_MESSAGES / 64] |= UINT64_C(1) << (id % 64);
-    for (;;) {
+    while (window->base < window->top) {
         uint64_t bit = window->base % GY_RUDP_WINDOW_MESSAGES;
         if ((window->bits[bit / 64] >> (bit % 64) & 1) == 0) {
             return;
@@ -156,6 +179,15 @@ void gy_rudp_opened(struct gy_rudp_conn *conn, const struct gy_rudp_parameters *
                     uint64_t now_ns);
 void gy_rudp_own_parameters(const struct gy_rudp_config *config, struct gy_rudp_parameters *out);
 void gy_rudp_drain(struct gy_rudp_conn *conn, const struct gy_rudp_frame *close, uint64_t now_ns);
+
+static inline void event(const struct gy_rudp_conn *conn, enum gy_rudp_event_type type,
+                         uint64_t number, size_t bytes, uint64_t now_ns)
+{
+    if (conn->env.event != NULL) {
+        struct gy_rudp_event event = {type, (uint32_t)bytes, number, now_ns};
+        conn->env.event(conn, &event);
+    }
+}
 
 /* crypto.c: a seal with a handshake. Without one all of them do nothing. */
 int gy_rudp_crypto_begin(struct gy_rudp_conn *conn, const struct gy_rudp_long *hello,
@@ -252,6 +284,15 @@ void gy_rudp_fec_repair(struct gy_rudp_conn *conn, const struct gy_rudp_frame *f
 /* The peer says so; GY_EPROTO for a number that was never sent. */
 int gy_rudp_fec_recovered(struct gy_rudp_conn *conn, uint64_t number);
 void gy_rudp_fec_free(struct gy_rudp_conn *conn);
+
+/* mtu.c */
+void gy_rudp_mtu_begin(struct gy_rudp_conn *conn);
+uint32_t gy_rudp_mtu_due(const struct gy_rudp_conn *conn, uint64_t now_ns);
+void gy_rudp_mtu_sent(struct gy_rudp_conn *conn, uint32_t bytes);
+void gy_rudp_mtu_acked(struct gy_rudp_conn *conn, uint32_t bytes, bool trial, uint64_t now_ns);
+void gy_rudp_mtu_lost(struct gy_rudp_conn *conn, uint32_t bytes, bool trial, uint64_t now_ns);
+/* Nothing was heard for one more probe timeout. */
+void gy_rudp_mtu_silent(struct gy_rudp_conn *conn, uint64_t now_ns);
 
 /* output.c */
 /* Whether the ring of packets has room for one more, be it a mere acknowledgement. */

@@ -78,6 +78,13 @@ void gy_rudp_channel_fec(struct gy_rudp_conn *conn, uint8_t number, bool on)
     conn->channels[number].fec = on;
 }
 
+void gy_rudp_channel_stats(const struct gy_rudp_conn *conn, uint8_t number,
+                           struct gy_rudp_channel_stats *stats)
+{
+    gy_assert(number < conn->config.channels);
+    *stats = conn->channels[number].stats;
+}
+
 void gy_rudp_channel_weight(struct gy_rudp_conn *conn, uint8_t number, unsigned weight)
 {
     gy_assert(number < conn->config.channels && weight >= 1 && weight <= 255);
@@ -148,16 +155,28 @@ static struct gy_rudp_window *out_window(struct gy_rudp_conn *conn, uint8_t chan
     return &conn->channels[channel].out[guarantee - GY_RUDP_UNORDERED];
 }
 
+static void out_mark(struct gy_rudp_conn *conn, uint8_t channel, enum gy_rudp_guarantee guarantee,
+                     uint64_t id)
+{
+    struct gy_rudp_window *window = out_window(conn, channel, guarantee);
+    uint64_t before = window->base;
+    window_mark(window, id);
+    if (guarantee == GY_RUDP_ORDERED) {
+        gy_assert(conn->ahead >= window->base - before);
+        conn->ahead -= window->base - before;
+    }
+}
+
 void gy_rudp_piece_acked(struct gy_rudp_conn *conn, struct gy_rudp_piece *piece)
 {
     struct gy_rudp_message *message = piece->message;
     if (piece->skip) {
-        window_mark(out_window(conn, piece->of.channel, piece->of.guarantee), piece->of.id);
+        out_mark(conn, piece->of.channel, piece->of.guarantee, piece->of.id);
     } else if (message != NULL) {
         piece_detach(piece);
         if (list_empty(&message->pieces) && message->sent == message->length) {
             if (is_reliable(message->guarantee)) {
-                window_mark(out_window(conn, message->channel, message->guarantee), message->id);
+                out_mark(conn, message->channel, message->guarantee, message->id);
             }
             gy_rudp_message_end(conn, message, GY_RUDP_ACKED);
         }
@@ -195,7 +214,9 @@ void gy_rudp_piece_lost(struct gy_rudp_conn *conn, struct gy_rudp_piece *piece)
 /* A begun reliable message leaves a number behind that the receiver must not wait for. */
 static bool leave_skip(struct gy_rudp_conn *conn, const struct gy_rudp_message *message)
 {
-    struct gy_rudp_piece *piece = gy_slab_take(&conn->pieces);
+    struct gy_rudp_piece *piece = conn->pieces.used + PIECES_SPARE < conn->pieces.capacity
+                                      ? gy_slab_take(&conn->pieces)
+                                      : NULL;
     if (piece == NULL) {
         return false;
     }

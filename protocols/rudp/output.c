@@ -4,14 +4,17 @@
 
 #include "protocols/rudp/internal.h"
 
-#define BURST 10 /* packets that may go out at once, RFC 9002 §7.7 */
+#define AHEAD_UNSAID   512
+#define ROOM_TO_SPLIT  512
+#define PIECE_OVERHEAD 24 /* of a part, at most: type, channel, id, total, offset, length */
+#define BURST          10 /* packets that may go out at once, RFC 9002 §7.7 */
 
 struct build {
     enum gy_rudp_level level;
     struct gy_writer writer;
     struct gy_rudp_piece *pieces, **tail; /* in their order */
     bool ack, eliciting, credit, done, full, probing;
-    bool fec, repair; /* carries what is to be covered; is a REPAIR */
+    bool fec, trial; /* carries what a REPAIR is to cover; is as long as may be possible */
     /* The message written last, if nothing follows it: to be written again without its length. */
     struct gy_rudp_piece *last;
     struct gy_writer before_last;
@@ -91,14 +94,55 @@ static bool put_piece(struct gy_rudp_conn *conn, struct build *build, struct gy_
     return true;
 }
 
+static bool is_too_long(const struct gy_rudp_conn *conn, const struct gy_rudp_piece *piece)
+{
+    return !piece->skip && piece->length > piece_max(conn);
+}
+
+/* A piece that was cut for longer datagrams than the path takes now becomes two: the second is
+ * behind it in the list of what is to be repeated. false: there is no memory. */
+static bool split(struct gy_rudp_conn *conn, const struct build *build, struct gy_rudp_piece *piece)
+{
+    size_t room = (size_t)(build->writer.end - build->writer.at);
+    gy_assert(!piece->skip && room > PIECE_OVERHEAD + GY_RUDP_UNIT);
+    uint32_t most = (uint32_t)(room - PIECE_OVERHEAD) / GY_RUDP_UNIT * GY_RUDP_UNIT;
+    struct gy_rudp_piece *rest = most < piece->length ? gy_slab_take(&conn->pieces) : NULL;
+    if (rest == NULL) {
+        return false;
+    }
+    *rest = *piece;
+    list_init(&rest->repeat);
+    list_init(&rest->of_message);
+    rest->offset += most;
+    rest->length -= most;
+    piece->length = most;
+    if (piece->message != NULL) {
+        list_add(&piece->message->pieces, &rest->of_message);
+    }
+    list_add(piece->repeat.next, &rest->repeat);
+    return true;
+}
+
 static void put_repeats(struct gy_rudp_conn *conn, struct build *build, struct gy_rudp_link *repeat)
 {
+    const struct gy_rudp_piece *stuck = NULL;
     while (!list_empty(repeat)) {
         struct gy_rudp_piece *piece = CONTAINER(repeat->next, struct gy_rudp_piece, repeat);
         gy_assert(piece->skip || piece->crypto != 0 || piece->message != NULL);
         if (!put_piece(conn, build, piece)) {
-            build->full = true;
-            return;
+            if (piece == stuck || !is_too_long(conn, piece)) {
+                build->full = true;
+                return;
+            }
+            if (build->writer.end - build->writer.at >= ROOM_TO_SPLIT &&
+                split(conn, build, piece)) {
+                continue;
+            }
+            /* There is no memory for it now; others may fit, and once acknowledged make room. */
+            stuck = stuck == NULL ? piece : stuck;
+            list_remove(&piece->repeat);
+            list_add(repeat, &piece->repeat);
+            continue;
         }
         list_remove(&piece->repeat);
         conn->stats.repeated++;
@@ -139,6 +183,15 @@ static void put_crypto(struct gy_rudp_conn *conn, struct build *build, enum cryp
     }
 }
 
+/* Whether the peer has places for one more that may come ahead of its turn. What one channel has to
+ * wait for does not keep the others from a few of their own. */
+static bool has_place(const struct gy_rudp_conn *conn, const struct gy_rudp_channel *channel)
+{
+    uint64_t most = conn->theirs.ahead != 0 ? conn->theirs.ahead : AHEAD_UNSAID;
+    uint64_t own = channel->next_id[GY_RUDP_ORDERED] - channel->out[1].base;
+    return conn->ahead < most || own < most / 16 + 1;
+}
+
 /* Gives a message its number. false: it may not begin yet. */
 static bool begin(struct gy_rudp_conn *conn, struct gy_rudp_channel *channel,
                   struct gy_rudp_message *message)
@@ -147,10 +200,12 @@ static bool begin(struct gy_rudp_conn *conn, struct gy_rudp_channel *channel,
     if (is_reliable(message->guarantee)) {
         if (*next >= channel->out[message->guarantee - GY_RUDP_UNORDERED].base +
                          GY_RUDP_WINDOW_MESSAGES ||
-            conn->credit_used + message->length > conn->credit) {
+            conn->credit_used + message->length > conn->credit ||
+            (message->guarantee == GY_RUDP_ORDERED && !has_place(conn, channel))) {
             return false;
         }
         conn->credit_used += message->length;
+        conn->ahead += message->guarantee == GY_RUDP_ORDERED;
     }
     message->begun = true;
     message->id = (*next)++;
@@ -207,6 +262,8 @@ static bool put_message(struct gy_rudp_conn *conn, struct build *build,
     gy_assert(fits);
     message->sent += length;
     if (message->sent == message->length) {
+        channel->stats.sent++;
+        channel->stats.sent_bytes += message->length;
         list_remove(&message->queue);
         gy_rudp_channel_settle(conn, channel);
     }
@@ -226,7 +283,7 @@ static bool put_channel(struct gy_rudp_conn *conn, struct build *build,
             continue;
         }
         int64_t length = cut(conn, build, message);
-        if (length < 0 || conn->pieces.used == conn->pieces.capacity) {
+        if (length < 0 || conn->pieces.used + PIECES_SPARE >= conn->pieces.capacity) {
             return true;
         }
         if (!put_message(conn, build, channel, message, (uint32_t)length)) {
@@ -412,6 +469,7 @@ static size_t finish(struct gy_rudp_conn *conn, struct build *build, uint8_t *ou
         .credit = build->credit,
         .done = build->done,
         .level = build->level,
+        .trial = build->trial,
         .acks = build->ack ? conn->seen[0].high : UINT64_MAX,
         .pieces = build->pieces,
     };
@@ -436,6 +494,7 @@ static size_t finish(struct gy_rudp_conn *conn, struct build *build, uint8_t *ou
     conn->spoken_ns = now_ns;
     conn->stats.packets_sent++;
     conn->stats.bytes_sent += bytes;
+    event(conn, GY_RUDP_EVENT_SENT, number, bytes, now_ns);
     return bytes;
 }
 
@@ -491,6 +550,27 @@ size_t gy_rudp_output_close(struct gy_rudp_conn *conn, uint8_t *out, uint64_t no
     return finish(conn, &build, out, now_ns);
 }
 
+/* A packet of `bytes`, to see whether it arrives. */
+static size_t output_trial(struct gy_rudp_conn *conn, uint8_t *out, uint32_t bytes, uint64_t now_ns)
+{
+    struct build build;
+    struct gy_rudp_frame frame = {.type = GY_RUDP_FRAME_PING};
+    if (!gy_rudp_keys_ready(conn, now_ns)) {
+        return 0;
+    }
+    build_begin(conn, &build, GY_RUDP_APPLICATION, out, conn->config.datagram_bytes);
+    build.trial = true;
+    put(&build, &frame);
+    size_t head = (size_t)(1 + conn->peer.length) +
+                  gy_rudp_number_bytes(conn->number + 1, conn->largest_acked);
+    build.writer.end = build.writer.start + (bytes - head - conn->config.seal->tag_bytes);
+    memset(build.writer.at, GY_RUDP_FRAME_PADDING, (size_t)(build.writer.end - build.writer.at));
+    build.writer.at = build.writer.end;
+    size_t sent = finish(conn, &build, out, now_ns);
+    gy_rudp_mtu_sent(conn, (uint32_t)sent);
+    return sent;
+}
+
 static size_t output_repair(struct gy_rudp_conn *conn, uint8_t *out, uint64_t now_ns)
 {
     struct build build;
@@ -501,8 +581,9 @@ static size_t output_repair(struct gy_rudp_conn *conn, uint8_t *out, uint64_t no
     build_begin(conn, &build, GY_RUDP_APPLICATION, out, conn->config.datagram_bytes);
     build.writer.end += FEC_OVERHEAD;
     gy_rudp_fec_frame(conn, &frame);
-    bool fits = put(&build, &frame);
-    gy_assert(fits);
+    if (!put(&build, &frame)) { /* the path takes less than when its packets were sent */
+        return 0;
+    }
     conn->stats.repairs_sent++;
     return finish(conn, &build, out, now_ns);
 }
@@ -584,8 +665,17 @@ size_t gy_rudp_output_frames(struct gy_rudp_conn *conn, uint8_t *out, uint64_t n
         return 0;
     }
     enum gy_rudp_level level = level_now(conn, ack_due);
-    if (may && conn->probes == 0 && level == GY_RUDP_APPLICATION && gy_rudp_fec_due(conn, now_ns)) {
-        return output_repair(conn, out, now_ns);
+    bool more = may && conn->probes == 0 && level == GY_RUDP_APPLICATION;
+    if (more && gy_rudp_fec_due(conn, now_ns)) {
+        size_t bytes = output_repair(conn, out, now_ns);
+        if (bytes > 0) {
+            return bytes;
+        }
+    }
+    uint32_t trial =
+        more && (!is_sealed(conn) || conn->confirmed) ? gy_rudp_mtu_due(conn, now_ns) : 0;
+    if (trial != 0) {
+        return output_trial(conn, out, trial, now_ns);
     }
     build_begin(conn, &build, level, out, conn->config.datagram_bytes);
     build.probing = may && conn->probes > 0;

@@ -78,6 +78,7 @@ bool gy_rudp_moved(struct gy_rudp_conn *conn)
 void gy_rudp_forget_path(struct gy_rudp_conn *conn)
 {
     if (conn->state == GY_RUDP_OPEN) {
+        gy_rudp_mtu_begin(conn);
         gy_rudp_congestion_begin(conn);
         conn->srtt_ns = conn->rttvar_ns = conn->rtt_min_ns = 0;
         conn->pto_count = 0;

@@ -400,6 +400,7 @@ static void receive_short(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes
         gy_rudp_path_seen(conn, where, bytes);
     }
     note_received(conn, number, eliciting, now_ns);
+    event(conn, GY_RUDP_EVENT_RECEIVED, number, bytes, now_ns);
     if (conn->kept != NULL && level == GY_RUDP_APPLICATION) {
         gy_rudp_fec_keep(conn, number, frames.at, gy_reader_left(&frames), now_ns);
     }

@@ -62,6 +62,7 @@ static void packet_land(struct gy_rudp_conn *conn, struct gy_rudp_packet *packet
 static void packet_acked(struct gy_rudp_conn *conn, struct gy_rudp_packet *packet, uint64_t now_ns)
 {
     packet_land(conn, packet, PACKET_DONE);
+    gy_rudp_mtu_acked(conn, packet->bytes, packet->trial, now_ns);
     if (packet->recovered) {
         /* Mended, but lost: RFC 9265 §4. */
         conn->congestion.ops->lost(&conn->congestion, packet->sent_ns, now_ns);
@@ -90,13 +91,15 @@ static void packet_acked(struct gy_rudp_conn *conn, struct gy_rudp_packet *packe
 static void packet_lost(struct gy_rudp_conn *conn, struct gy_rudp_packet *packet, uint64_t now_ns)
 {
     packet_land(conn, packet, PACKET_LOST);
-    if (conn->congestion.ops->flight_lost != NULL) {
+    gy_rudp_mtu_lost(conn, packet->bytes, packet->trial, now_ns);
+    if (conn->congestion.ops->flight_lost != NULL && !packet->trial) {
         conn->congestion.ops->flight_lost(&conn->congestion, flight_at(conn, packet->number),
                                           packet->bytes, now_ns);
     }
     conn->lost_low = packet->number < conn->lost_low ? packet->number : conn->lost_low;
     conn->lost_high = max64(conn->lost_high, packet->number);
     conn->stats.lost++;
+    event(conn, GY_RUDP_EVENT_LOST, packet->number, packet->bytes, now_ns);
     conn->grant_due |= packet->credit;
     conn->done_due |= packet->done;
     struct gy_rudp_piece *piece = packet->pieces;
@@ -151,6 +154,10 @@ static void detect_loss(struct gy_rudp_conn *conn, uint64_t now_ns)
                 conn->loss_ns = packet->sent_ns + late;
             }
             run_ns = 0;
+            continue;
+        }
+        if (packet->trial) { /* says nothing of congestion */
+            packet_lost(conn, packet, now_ns);
             continue;
         }
         last_ns = packet->sent_ns;
@@ -277,6 +284,7 @@ static bool repeat_handshake(struct gy_rudp_conn *conn)
 static void probe(struct gy_rudp_conn *conn, uint64_t now_ns)
 {
     conn->pto_count++;
+    gy_rudp_mtu_silent(conn, now_ns);
     conn->probes = 2;
     conn->stats.probes++;
     /* Until it has that, the client acknowledges in a way that we cannot read any more. */

@@ -31,7 +31,7 @@
 #define GY_RUDP_PRIORITIES      8
 #define GY_RUDP_FEC_PACKETS_MAX 16
 /* Messages of one channel and guarantee that may be unfinished at once, begun ones. */
-#define GY_RUDP_WINDOW_MESSAGES 1024
+#define GY_RUDP_WINDOW_MESSAGES 4096
 
 struct gy_rudp_conn;
 
@@ -72,6 +72,18 @@ struct gy_rudp_message {
     struct gy_rudp_link pieces;
 };
 
+enum gy_rudp_event_type {
+    GY_RUDP_EVENT_SENT,
+    GY_RUDP_EVENT_RECEIVED,
+    GY_RUDP_EVENT_LOST,
+};
+
+struct gy_rudp_event {
+    enum gy_rudp_event_type type;
+    uint32_t bytes;
+    uint64_t number, now_ns;
+};
+
 /* What a connection tells, and where it gets memory for messages that arrive in pieces. */
 struct gy_rudp_env {
     /* A message. true: its bytes are consumed; false: they will be, and until then they count
@@ -83,10 +95,13 @@ struct gy_rudp_env {
     void *(*take)(void *owner, size_t bytes);
     void (*give)(void *owner, void *memory, size_t bytes);
     void *owner;
+    /* What became of a packet, for who looks into it; NULL: nobody does. `conn` may be read. */
+    void (*event)(const struct gy_rudp_conn *conn, const struct gy_rudp_event *event);
 };
 
 struct gy_rudp_config {
-    uint32_t datagram_bytes;  /* of the longest datagram sent: 1200 to 65527 */
+    uint32_t datagram_bytes;  /* of the longest datagram sent at first: 1200 to 65527 */
+    uint32_t datagram_max;    /* longer ones are tried up to that (RFC 8899); 0: none */
     uint32_t channels;        /* 1 to 256 */
     uint32_t packets;         /* sent ones kept at once: a power of two, 64 or more */
     uint32_t pieces;          /* of messages in flight or to be repeated */
@@ -99,6 +114,7 @@ struct gy_rudp_config {
     uint32_t fec_packets; /* a REPAIR for so many packets of channels that ask for it: 2 to
                            * GY_RUDP_FEC_PACKETS_MAX; 0: none are sent. Those of the peer are used
                            * in either case. */
+    bool fec_all;         /* every channel begins by asking for it */
     uint64_t timer_ns;    /* how late gy_rudp_expire() may come: what the pacing makes up for */
     uint64_t fixed_rate;  /* bytes a second, whatever happens; 0: `congestion` */
     enum gy_rudp_congestion_kind congestion;
@@ -147,8 +163,14 @@ struct gy_rudp_stats {
     uint64_t early;                            /* messages delivered from a 0-RTT packet */
     uint64_t in_flight_max;
     uint64_t repairs_sent, repairs_received;
+    uint64_t mtu_probes, black_holes;
     uint64_t recovered;      /* the peer's packets that REPAIRs brought back */
     uint64_t recovered_sent; /* ours, as the peer says */
+};
+
+struct gy_rudp_channel_stats {
+    uint64_t sent, sent_bytes;           /* messages wholly sent at least once */
+    uint64_t delivered, delivered_bytes; /* messages received */
 };
 
 struct gy_rudp_channel;
@@ -160,6 +182,9 @@ struct gy_rudp_fec_kept;
 
 /* The memory one connection needs beside its struct. Aligned to 16. */
 size_t gy_rudp_memory_bytes(const struct gy_rudp_config *config);
+
+/* The longest datagram that gy_rudp_output() may write. */
+uint32_t gy_rudp_room(const struct gy_rudp_config *config);
 
 /* The most that `take` is asked for by one connection, all together. */
 size_t gy_rudp_reassembly_bytes(const struct gy_rudp_config *config);
@@ -207,7 +232,7 @@ void gy_rudp_forget_path(struct gy_rudp_conn *conn);
 uint64_t gy_rudp_timeout(const struct gy_rudp_conn *conn);
 void gy_rudp_expire(struct gy_rudp_conn *conn, uint64_t now_ns);
 
-/* The next datagram to send now: its bytes, or 0. `room` is config.datagram_bytes or more. */
+/* The next datagram to send now: its bytes, or 0. `room` is gy_rudp_room() or more. */
 size_t gy_rudp_output(struct gy_rudp_conn *conn, void *out, size_t room, uint64_t now_ns);
 
 /* 0, or GY_EINVAL (channel or guarantee), GY_ELIMIT (longer than the peer takes), GY_ECLOSED. May
@@ -231,6 +256,9 @@ void gy_rudp_channel_weight(struct gy_rudp_conn *conn, uint8_t channel, unsigned
  * which must not be 0 then): one of them that is lost costs no round trip. A channel begins
  * without. */
 void gy_rudp_channel_fec(struct gy_rudp_conn *conn, uint8_t channel, bool on);
+
+void gy_rudp_channel_stats(const struct gy_rudp_conn *conn, uint8_t channel,
+                           struct gy_rudp_channel_stats *stats);
 
 /* The next message that is done with, or NULL. */
 struct gy_rudp_message *gy_rudp_finished(struct gy_rudp_conn *conn);

@@ -8,10 +8,11 @@
 #include "../../core/slab.h"
 #include "rudp.h"
 
-/* Messages of one channel and guarantee that are done with: all below `base`, and some above. */
+/* Messages of one channel and guarantee that are done with: all below `base`, and some above, but
+ * none from `top` on, where the bits are not written yet: most channels never touch theirs. */
 struct gy_rudp_window {
-    uint64_t base;
-    uint64_t bits[GY_RUDP_WINDOW_MESSAGES / 64];
+    uint64_t base, top;
+    uint64_t *bits; /* GY_RUDP_WINDOW_MESSAGES of them */
 };
 
 /* One of the two streams of bytes that TLS says; see crypto.c. */
@@ -29,6 +30,13 @@ struct gy_rudp_fec_group {
     uint64_t first, first_ns;
     uint32_t mask, count, lengths, bytes; /* bytes: of the longest */
     bool due;
+};
+
+/* What the path takes, and what of it is being tried. Bytes of datagrams. */
+struct gy_rudp_mtu {
+    uint32_t base, high; /* what every path takes; what may still be possible */
+    uint32_t next, trying, tries, large_lost;
+    uint64_t at_ns; /* not before */
 };
 
 #define GY_RUDP_RECOVERED_MAX 8
@@ -96,6 +104,7 @@ struct gy_rudp_conn {
     struct gy_rudp_channel *channels;
     struct gy_rudp_link active[GY_RUDP_PRIORITIES];
     uint64_t credit, credit_used;
+    uint64_t ahead; /* ordered messages begun, less those that all before are done with too */
 
     /* Forward error correction: what we send, and what has arrived lately (NULL: the peer sends no
      * REPAIRs), and numbers that the peer is to be told to have been recovered. */
@@ -104,6 +113,7 @@ struct gy_rudp_conn {
     uint64_t recovered[GY_RUDP_RECOVERED_MAX];
     uint32_t recovered_count;
     bool recovering;
+    struct gy_rudp_mtu mtu;
 
     /* The peer's address: another one that is being looked at, and what the other end asks. */
     uint64_t path_where; /* 0: none was seen */

@@ -107,6 +107,7 @@ static void parameters_read(struct gy_reader *reader, struct gy_rudp_parameters 
     at->channels = gy_rudp_varint_read(reader);
     at->idle_timeout_ms = gy_rudp_varint_read(reader);
     at->datagram_max = gy_rudp_varint_read(reader);
+    at->ahead = gy_reader_left(reader) > 0 ? gy_rudp_varint_read(reader) : 0;
     if (!parameters_valid(at)) {
         reader->failed = true;
     }
@@ -182,6 +183,7 @@ static void parameters_write(struct gy_writer *writer, const struct gy_rudp_para
     gy_rudp_varint_write(writer, at->channels);
     gy_rudp_varint_write(writer, at->idle_timeout_ms);
     gy_rudp_varint_write(writer, at->datagram_max);
+    gy_rudp_varint_write(writer, at->ahead);
 }
 
 size_t gy_rudp_claims_write(const struct gy_rudp_claims *claims, uint8_t out[GY_RUDP_CLAIMS_MAX])

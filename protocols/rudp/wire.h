@@ -58,6 +58,7 @@ struct gy_rudp_parameters {
     uint64_t channels;        /* 1 to 256 */
     uint64_t idle_timeout_ms; /* 0: none */
     uint64_t datagram_max;    /* longest datagram accepted, bytes */
+    uint64_t ahead; /* ordered messages that may be begun and not done with; 0: not said */
 };
 
 struct gy_rudp_long {

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "clients/rudp/ping_command.h"
+#include "clients/rudp/sim_command.h"
+#include "protocols/rudp/rudp.h"
 #include "servers/plan.h"
 #include "servers/rudp/rudp_kind.h"
 #include "servers/serve.h"
@@ -19,7 +21,8 @@ static void help(FILE *out)
                  "  gyre rudp ping localhost:7117 --ca authority.pem\n\n"
                  "Commands:\n"
                  "  serve     a server that sends messages back, or takes them all\n"
-                 "  ping      how long messages take to such a server and back, by guarantee\n\n"
+                 "  ping      how long messages take to such a server and back, by guarantee\n"
+                 "  sim       what it makes of a path of given delay, loss and rate, as a plot\n\n"
                  "`gyre rudp COMMAND --help` tells more.\n");
 }
 
@@ -35,7 +38,10 @@ static void serve_help(FILE *out)
             "  --tls FILE[,KEY]        encrypted, with this certificate (see `gyre cert`)\n"
             "  --plaintext             without encryption: whoever sees the packets can read and\n"
             "                          forge them. For benchmarks, on a network of your own\n"
-            "  --datagram BYTES        of the longest datagram sent (default: 1200)\n"
+            "  --datagram BYTES        of the longest datagram sent at first (default: 1200)\n"
+            "  --congestion NAME       cubic or bbr (default: cubic)\n"
+            "  --fec PACKETS           one repair for so many: 2 to 16 (default: none)\n"
+            "  --qlog DIR              a qlog file there for each connection\n"
             "%s%s",
             gy_plan_flags_help, gy_serve_flags_help);
 }
@@ -50,6 +56,39 @@ static int read_datagram(struct gy_rudp_flags *rudp, const char *text, struct gy
                             text != NULL ? text : "", GY_RUDP_DATAGRAM_MIN, GY_RUDP_DATAGRAM_MAX);
     }
     rudp->datagram_bytes = (uint32_t)bytes;
+    return 1;
+}
+
+/* The flags of congestion control, repairs and qlog. As own_flag(). */
+static int path_flag(struct gy_rudp_flags *rudp, int argc, char **argv, int *index,
+                     struct gy_error *error)
+{
+    const char *name = argv[*index], *value = *index + 1 < argc ? argv[*index + 1] : NULL;
+    if (strcmp(name, "--qlog") != 0 && strcmp(name, "--congestion") != 0 &&
+        strcmp(name, "--fec") != 0) {
+        return 0;
+    }
+    if (value == NULL) {
+        return gy_error_set(error, GY_EINVAL, "%s needs a value", name);
+    }
+    if (strcmp(name, "--qlog") == 0) {
+        rudp->qlog = value;
+    } else if (strcmp(name, "--congestion") == 0) {
+        if (strcmp(value, "bbr") != 0 && strcmp(value, "cubic") != 0) {
+            return gy_error_set(error, GY_EINVAL, "--congestion %.64s: not bbr or cubic", value);
+        }
+        rudp->congestion = value;
+    } else {
+        char *end = NULL;
+        unsigned long packets = strtoul(value, &end, 10);
+        if (value[0] < '0' || value[0] > '9' || *end != '\0' || packets < 2 ||
+            packets > GY_RUDP_FEC_PACKETS_MAX) {
+            return gy_error_set(error, GY_EINVAL, "--fec %.64s: not a number from 2 to %d", value,
+                                GY_RUDP_FEC_PACKETS_MAX);
+        }
+        rudp->fec_packets = (uint32_t)packets;
+    }
+    ++*index;
     return 1;
 }
 
@@ -73,7 +112,7 @@ static int own_flag(struct gy_rudp_flags *rudp, int argc, char **argv, int *inde
     } else if (strcmp(argument, "--datagram") == 0) {
         return read_datagram(rudp, *index + 1 < argc ? argv[++*index] : NULL, error);
     } else {
-        return 0;
+        return path_flag(rudp, argc, argv, index, error);
     }
     return 1;
 }
@@ -142,6 +181,9 @@ int gy_rudp_main(int argc, char **argv)
     }
     if (argc >= 2 && strcmp(argv[1], "ping") == 0) {
         return gy_rudp_ping_main(argc - 1, argv + 1);
+    }
+    if (argc >= 2 && strcmp(argv[1], "sim") == 0) {
+        return gy_rudp_sim_main(argc - 1, argv + 1);
     }
     if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
         help(stdout);

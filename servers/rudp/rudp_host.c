@@ -8,9 +8,11 @@
 
 #include "core/asan.h"
 #include "servers/rudp/rudp_host_internal.h"
+#include "servers/rudp/rudp_qlog.h"
 
 #define MS               1000000ull
 #define CLIENT_CID_BYTES 4
+#define DATAGRAM_MAX     1452 /* Ethernet's 1500 less headers of IPv6 and UDP */
 
 const struct gy_metric_description gy_rudp_rows[GY_RUDP_ROWS] = {
 #define ROW(member, name, label, kind, help)                                                       \
@@ -23,10 +25,11 @@ struct gy_rudp_config gy_rudp_host_config(void)
 {
     return (struct gy_rudp_config){
         .datagram_bytes = GY_RUDP_HELLO_BYTES,
+        .datagram_max = DATAGRAM_MAX,
         .channels = 16,
         .packets = 1024,
         .pieces = 4096,
-        .assemblies = 1024,
+        .assemblies = 8192,
         .window_bytes = 1u << 20,
         .message_max = 512u << 10,
         .idle_timeout_ns = 30000 * MS,
@@ -77,6 +80,7 @@ const struct gy_datagram_options gy_rudp_host_datagrams = {
     .ops = &socket_ops,
     .gro = true,
     .gso = true,
+    .fragments = GY_DATAGRAM_FRAGMENT_NEVER, /* the protocol looks for what the path takes */
     .buffers = 128,
     .posted = 16,
     .sends_max = 4096,
@@ -136,9 +140,9 @@ int gy_rudp_host_open(struct gy_rudp_host *host, struct gy_worker *worker,
                                        .cid_bytes = GY_RUDP_CID_BYTES,
                                        .version = options->sealer != NULL ? GY_RUDP_VERSION
                                                                           : GY_RUDP_VERSION_PLAIN};
-    if (options->config.datagram_bytes > GY_BUMP_BLOCK_BYTES) {
+    if (gy_rudp_room(&options->config) > GY_BUMP_BLOCK_BYTES) {
         return gy_error_set(error, GY_EINVAL, "datagrams of %u bytes: at most %d",
-                            options->config.datagram_bytes, GY_BUMP_BLOCK_BYTES);
+                            gy_rudp_room(&options->config), GY_BUMP_BLOCK_BYTES);
     }
     if (getrandom(&host->secret, sizeof host->secret, 0) != sizeof host->secret) {
         return gy_error_set(error, GY_EIO, "asking the system for random bytes");
@@ -212,7 +216,24 @@ static bool received(struct gy_rudp_conn *conn, uint8_t channel, enum gy_rudp_gu
     return session->host->options.ops->received(session, channel, guarantee, data, length);
 }
 
-const struct gy_rudp_env gy_rudp_session_env = {.received = received, .take = take, .give = give};
+static void traced(const struct gy_rudp_conn *conn, const struct gy_rudp_event *event)
+{
+    const struct gy_rudp_session *session = (const struct gy_rudp_session *)conn;
+    if (session->qlog != NULL) {
+        gy_rudp_qlog_event(session->qlog, conn, event);
+    }
+}
+
+struct gy_rudp_env gy_rudp_session_env(struct gy_rudp_session *session, bool client)
+{
+    struct gy_rudp_host *host = session->host;
+    struct gy_rudp_env env = {.received = received, .take = take, .give = give, .owner = host};
+    if (host->options.qlog != NULL) {
+        session->qlog = gy_rudp_qlog_open(host->options.qlog, client, host->worker->now_ns);
+        env.event = session->qlog != NULL ? traced : NULL;
+    }
+    return env;
+}
 
 /* ---- sessions ---- */
 
@@ -280,6 +301,7 @@ struct gy_rudp_session *gy_rudp_session_new(struct gy_rudp_host *host,
 
 void gy_rudp_session_drop(struct gy_rudp_session *session)
 {
+    gy_rudp_qlog_close(session->qlog, &session->conn, session->host->worker->now_ns);
     if (session->seal.keys != NULL) {
         session->host->options.sealer->free(&session->seal);
     }
@@ -293,7 +315,6 @@ struct gy_rudp_session *gy_rudp_host_dial(struct gy_rudp_host *host,
     /* The socket tells the connection; the id tells what is meant for one that had this port
      * before. */
     struct gy_rudp_cid self = {.length = CLIENT_CID_BYTES};
-    struct gy_rudp_env env = gy_rudp_session_env;
     void *memory;
     gy_assert(socket->dialled && gy_rudp_host_of(socket) == host);
     struct gy_rudp_session *session = gy_rudp_session_new(host, socket, &config, &memory);
@@ -302,7 +323,7 @@ struct gy_rudp_session *gy_rudp_host_dial(struct gy_rudp_host *host,
     }
     uint64_t random = gy_rudp_host_random(host);
     memcpy(self.bytes, &random, CLIENT_CID_BYTES);
-    env.owner = host;
+    struct gy_rudp_env env = gy_rudp_session_env(session, true);
     session->context = context;
     int code =
         gy_rudp_connect(&session->conn, &config, memory, &env, &self, host->worker->now_ns | 1);
@@ -448,7 +469,7 @@ static void move(struct gy_rudp_session *session)
 static void output_elsewhere(struct gy_rudp_session *session)
 {
     struct gy_bump *bump = &session->host->worker->bump;
-    uint32_t room = session->host->options.config.datagram_bytes;
+    uint32_t room = gy_rudp_room(&session->host->options.config);
     uint8_t *out = session->conn.path_due ? gy_bump_reserve(bump, room) : NULL;
     size_t bytes = out != NULL ? gy_rudp_output_elsewhere(&session->conn, out, room,
                                                           session->host->worker->now_ns)
@@ -469,7 +490,7 @@ static enum outcome output(struct gy_rudp_session *session)
 {
     struct gy_bump *bump = &session->host->worker->bump;
     const struct gy_datagram_endpoint *endpoint = session->socket->endpoint;
-    uint32_t room = session->host->options.config.datagram_bytes;
+    uint32_t room = gy_rudp_room(&session->host->options.config);
     uint64_t now_ns = session->host->worker->now_ns;
     for (uint32_t i = 0; i < GY_RUDP_TURN_PACKETS; i++) {
         uint8_t *out =

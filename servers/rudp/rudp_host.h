@@ -52,6 +52,7 @@
 
 struct gy_rudp_host;
 struct gy_rudp_forward;
+struct gy_rudp_qlog;
 
 /* What a worker counts: X(member, name, label, kind, help). */
 #define GY_RUDP_COUNTERS(X)                                                                        \
@@ -132,6 +133,7 @@ struct gy_rudp_session {
     struct gy_datagram_path elsewhere; /* where the peer seems to be now, not proved yet */
     void *context;                     /* the application's */
     struct gy_timer timer;
+    struct gy_rudp_qlog *qlog;    /* NULL: none is written */
     struct gy_rudp_stats counted; /* of conn.stats, in the host's counts */
     uint64_t counted_forgeries;
     uint8_t cookie[GY_RUDP_COOKIE_BYTES]; /* of the HELLO that made it, which may come again */
@@ -166,6 +168,7 @@ struct gy_rudp_host_options {
     uint32_t process;             /* generation of the serving process; its low bits are used */
     bool
         unsteered; /* without the kernel's help: everything that is another worker's is forwarded */
+    const char *qlog; /* a folder for qlog files (rudp_qlog.h); NULL: none */
     struct gy_rudp_counts *counts;
     const struct gy_rudp_sealer *sealer; /* NULL: not encrypted */
     const void *sealer_context;

@@ -39,7 +39,8 @@ struct gy_rudp_session **gy_rudp_host_by_cookie(struct gy_rudp_host *host,
 struct gy_rudp_session *gy_rudp_session_new(struct gy_rudp_host *host,
                                             struct gy_datagram_socket *socket,
                                             struct gy_rudp_config *config, void **memory);
-extern const struct gy_rudp_env gy_rudp_session_env;
+/* Begins its qlog, too. */
+struct gy_rudp_env gy_rudp_session_env(struct gy_rudp_session *session, bool client);
 
 /* One that is in no table. */
 void gy_rudp_session_drop(struct gy_rudp_session *session);

@@ -87,7 +87,6 @@ static void admit(struct gy_rudp_host *host, struct gy_datagram_socket *socket,
     struct gy_rudp_counts *counts = host->options.counts;
     struct gy_rudp_config config;
     struct gy_rudp_cid cid;
-    struct gy_rudp_env env = gy_rudp_session_env;
     uint8_t token[GY_RUDP_TOKEN_BYTES];
     void *memory;
     bool turn = may_begin(host);
@@ -101,7 +100,7 @@ static void admit(struct gy_rudp_host *host, struct gy_datagram_socket *socket,
     uint64_t number = cid_make(host, place);
     cid_write(number, &cid);
     gy_rudp_gate_token(&host->gate, &cid, token);
-    env.owner = host;
+    struct gy_rudp_env env = gy_rudp_session_env(session, false);
     if (gy_rudp_accept(&session->conn, &config, memory, &env, &cid, hello, token,
                        host->worker->now_ns | 1) != 0) {
         gy_rudp_session_drop(session);

@@ -100,6 +100,30 @@ static int take_idle(void *context, const struct gy_config_directive *directive,
     return code;
 }
 
+static int take_congestion(void *context, const struct gy_config_directive *directive,
+                           struct gy_error *error)
+{
+    struct server *server = context;
+    if (strcmp(directive->values[0], "bbr") != 0 && strcmp(directive->values[0], "cubic") != 0) {
+        return gy_config_error(directive, error, "%.64s is not known; write cubic or bbr",
+                               directive->values[0]);
+    }
+    server->rudp.host.config.congestion =
+        directive->values[0][0] == 'b' ? GY_RUDP_BBR : GY_RUDP_CUBIC;
+    return 0;
+}
+
+static int take_fec(void *context, const struct gy_config_directive *directive,
+                    struct gy_error *error)
+{
+    struct server *server = context;
+    uint64_t packets = 0;
+    int code = gy_config_number(directive, 0, 2, GY_RUDP_FEC_PACKETS_MAX, &packets, error);
+    server->rudp.host.config.fec_packets = (uint32_t)packets;
+    server->rudp.host.config.fec_all = true;
+    return code;
+}
+
 static int take_switch(void *context, const struct gy_config_directive *directive,
                        struct gy_error *error)
 {
@@ -136,6 +160,8 @@ static const struct gy_config_key keys[] = {
     {"memory", 1, 1, GY_CONFIG_PLAIN, true, take_bytes, "64m"},
     {"channels", 1, 1, GY_CONFIG_PLAIN, true, take_count, "16"},
     {"connections", 1, 1, GY_CONFIG_PLAIN, true, take_count, "1024"},
+    {"congestion", 1, 1, GY_CONFIG_PLAIN, true, take_congestion, "cubic or bbr"},
+    {"fec", 1, 1, GY_CONFIG_PLAIN, true, take_fec, "5"},
     {"idle-timeout", 1, 1, GY_CONFIG_PLAIN, true, take_idle, "30s"},
 };
 
@@ -158,6 +184,12 @@ int gy_rudp_kind_flags(void *context, const struct gy_rudp_flags *flags, struct 
     server->tls_flag = flags->tls;
     if (flags->datagram_bytes != 0) {
         server->rudp.host.config.datagram_bytes = flags->datagram_bytes;
+    }
+    server->rudp.host.qlog = flags->qlog;
+    server->rudp.host.config.fec_packets = flags->fec_packets;
+    server->rudp.host.config.fec_all = true;
+    if (flags->congestion != NULL && flags->congestion[0] == 'b') {
+        server->rudp.host.config.congestion = GY_RUDP_BBR;
     }
     return 0;
 }

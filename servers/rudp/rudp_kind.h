@@ -10,7 +10,8 @@
 struct gy_rudp_flags {
     bool echo, sink, plaintext;
     const char *tls; /* --tls: a certificate, and its key behind a comma; NULL: not given */
-    uint32_t datagram_bytes;
+    uint32_t datagram_bytes, fec_packets;
+    const char *qlog, *congestion;
 };
 
 extern const struct gy_server_kind gy_rudp_kind;

@@ -370,8 +370,45 @@ def a_block_that_makes_no_sense_is_refused_by_line():
 
 
 @test
+def both_ends_write_qlog_where_they_are_told_to():
+    with tempfile.TemporaryDirectory() as folder, Certificates() as files:
+        flags = ("--qlog", folder, "--congestion", "bbr", "--fec", "4")
+        with Rudp("--echo", *flags, mode=("--tls", files.server)) as server:
+            found = ping(server.port, "--count", "9", "--interval", "5", *flags, mode=files.trust)
+            equal({name: result["received"] for name, result in found.items()}, dict.fromkeys(found, 9))
+        sides = set()
+        for name in os.listdir(folder):
+            with open(os.path.join(folder, name), encoding="utf-8") as file:
+                records = [json.loads(record) for record in file.read().split("\x1e")[1:]]
+            sides.add(records[0]["trace"]["vantage_point"]["type"])
+            equal(records[0]["file_schema"], "urn:ietf:params:qlog:file:sequential")
+            names = [record["name"] for record in records[1:]]
+            for wanted in ("quic:packet_sent", "quic:packet_received", "quic:recovery_metrics_updated", "quic:connection_closed"):
+                true(wanted in names, f"{name}: {wanted}")
+            sent = sum(record["data"]["sent"] for record in records[1:] if record["name"] == "rudp:channel")
+            equal(sent, 36, name)
+        equal(sides, {"client", "server"})
+
+
+@test
+def a_simulated_path_gives_the_same_figures_twice_and_a_plot():
+    with tempfile.TemporaryDirectory() as folder:
+        plot = os.path.join(folder, "plot.svg")
+        command = [PROGRAM, "rudp", "sim", "--loss", "5", "--seconds", "2", "--seed", "3", "--json"]
+        status, first, said = output_of([*command, "--svg", plot])
+        equal(status, 0, said)
+        equal(output_of(command)[1], first)
+        flow = json.loads(first)["flows"][0]
+        true(flow["delivered"] == flow["sent"] and flow["p99_ms"] < 58 and flow["packets_lost"] > 0, first)
+        with open(plot, encoding="utf-8") as file:
+            drawn = file.read()
+        equal(drawn.count("<polyline"), 6)
+        equal(output_of([PROGRAM, "rudp", "sim", "--fec", "1"])[0], 2)
+
+
+@test
 def the_help_shows_what_there_is():
-    for command in (["rudp"], ["rudp", "serve"], ["rudp", "ping"]):
+    for command in (["rudp"], ["rudp", "serve"], ["rudp", "ping"], ["rudp", "sim"]):
         status, text, _ = output_of([PROGRAM, *command, "--help"])
         equal(status, 0)
         true("Usage: gyre rudp" in text, " ".join(command))

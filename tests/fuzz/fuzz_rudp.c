@@ -117,10 +117,10 @@ static void begin(struct gy_rudp_conn *conn, void *memory, bool client,
     static const uint8_t token[GY_RUDP_TOKEN_BYTES] = "0123456789abcde";
     static const uint8_t text[3000];
     struct gy_rudp_cid nobody = {.length = 0};
-    struct gy_rudp_env env = {received, take, give, conn};
+    struct gy_rudp_env env = {.received = received, .take = take, .give = give, .owner = conn};
     struct gy_rudp_long packet = {
         .type = GY_RUDP_PACKET_HELLO, .version = GY_RUDP_VERSION_PLAIN, .token = token};
-    packet.parameters = (struct gy_rudp_parameters){16384, 8192, 4, 30000, 1200};
+    packet.parameters = (struct gy_rudp_parameters){16384, 8192, 4, 30000, 1200, 4};
     if (!client) {
         gy_assert(gy_rudp_accept(conn, &config, memory, &env, &nobody, &packet, token, now_ns) ==
                   0);

@@ -241,7 +241,7 @@ static struct gy_rudp_config config_of(const struct gy_rudp_seal *seal)
         .handshake_timeout_ns = 10000 * MS,
         .seal = seal,
         .key_packets = 6,
-        .remembered = {16384, 8192, 4, 30000, 1200},
+        .remembered = {16384, 8192, 4, 30000, 1200, 4},
         .seed = 1,
     };
 }
@@ -265,7 +265,7 @@ static void begin(struct gy_rudp_conn *conn, const struct gy_rudp_seal *seal, vo
 {
     static const uint8_t token[GY_RUDP_TOKEN_BYTES] = "0123456789abcde";
     struct gy_rudp_cid nobody = {.length = 0};
-    struct gy_rudp_env env = {received, take, give, conn};
+    struct gy_rudp_env env = {.received = received, .take = take, .give = give, .owner = conn};
     struct gy_rudp_config config = config_of(seal);
     int code;
     if (client) {

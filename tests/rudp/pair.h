@@ -58,7 +58,8 @@ static inline void pair_give(void *owner, void *memory, size_t bytes)
 
 static inline struct gy_rudp_env pair_env(struct end *end)
 {
-    return (struct gy_rudp_env){pair_received, pair_take, pair_give, end};
+    return (struct gy_rudp_env){
+        .received = pair_received, .take = pair_take, .give = pair_give, .owner = end};
 }
 
 static inline void *pair_memory(const struct gy_rudp_config *config)

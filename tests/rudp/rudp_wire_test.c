@@ -231,12 +231,12 @@ static void a_hello_has_1200_bytes_and_its_parameters(void **state)
                                   .from = {{'c'}, 1},
                                   .cookie = cookie,
                                   .cookie_bytes = 16};
-    packet.parameters = (struct gy_rudp_parameters){65536, 32768, 4, 30000, 1452};
+    packet.parameters = (struct gy_rudp_parameters){65536, 32768, 4, 30000, 1452, 512};
     uint8_t out[GY_RUDP_HELLO_BYTES];
     assert_int_equal(gy_rudp_long_write(&packet, out, sizeof out), GY_RUDP_HELLO_BYTES);
     const uint8_t head[] = {0x81, 0x67, 0x79, 0x00, 0x01, 0x00, 0x01, 'c', 0x10, 0x01};
-    const uint8_t parameters[] = {0x80, 0x01, 0x00, 0x00, 0x80, 0x00, 0x80, 0x00,
-                                  0x04, 0x80, 0x00, 0x75, 0x30, 0x45, 0xac, 0x00};
+    const uint8_t parameters[] = {0x80, 0x01, 0x00, 0x00, 0x80, 0x00, 0x80, 0x00, 0x04,
+                                  0x80, 0x00, 0x75, 0x30, 0x45, 0xac, 0x42, 0x00};
     assert_memory_equal(out, head, sizeof head);
     assert_memory_equal(out + 9 + 16, parameters, sizeof parameters);
     struct gy_rudp_long again;
@@ -308,19 +308,19 @@ static void claims_are_as_described_and_never_more(void **state)
         .peer = {{3}, 1},
         .token = {9},
         .has_token = true,
-        .parameters = {65536, 32768, 4, 30000, 1452},
+        .parameters = {65536, 32768, 4, 30000, 1452, 5},
     };
     struct gy_rudp_claims again;
     uint8_t out[GY_RUDP_CLAIMS_MAX];
     size_t bytes = gy_rudp_claims_write(&claims, out);
     const uint8_t head[] = {0x67, 0x79, 0x00, 0x02, 0x02, 1, 2, 0x01, 3, 0x10, 9, 0};
-    assert_int_equal(bytes, 4 + 3 + 2 + 17 + 15);
+    assert_int_equal(bytes, 4 + 3 + 2 + 17 + 15 + 1);
     assert_memory_equal(out, head, sizeof head);
     assert_int_equal(gy_rudp_claims_read(out, bytes, &again), 0);
     assert_memory_equal(&again.parameters, &claims.parameters, sizeof claims.parameters);
     assert_true(again.has_token && gy_rudp_cid_equal(&again.self, &claims.self) &&
                 gy_rudp_cid_equal(&again.peer, &claims.peer));
-    for (size_t length = 0; length < bytes; length++) {
+    for (size_t length = 0; length < bytes - 1; length++) {
         assert_int_equal(gy_rudp_claims_read(out, length, &again), GY_EPROTO);
     }
     out[4 + 3 + 2] = 15; /* a token of another length */

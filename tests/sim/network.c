@@ -137,6 +137,10 @@ void sim_network_send(struct sim_network *network, struct sim_link *link, uint32
 {
     gy_assert(bytes <= SIM_DATAGRAM_MAX);
     network->counts.sent++;
+    if (link->mtu != 0 && bytes > link->mtu && now_ns >= link->mtu_ns) {
+        network->counts.too_long++;
+        return;
+    }
     if (swallowed(network, link, now_ns)) {
         return;
     }

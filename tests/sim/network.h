@@ -35,6 +35,8 @@ struct sim_link {
     double duplicate, corrupt;
     uint64_t rate;            /* bytes a second; 0: no bound */
     uint64_t queue_bytes;     /* that may wait for the rate; more is dropped */
+    size_t mtu;               /* longer datagrams are lost; 0: none are */
+    uint64_t mtu_ns;          /* from then on */
     uint64_t cut_ns, heal_ns; /* nothing passes between */
     /* The link's own. */
     bool bad;
@@ -43,7 +45,7 @@ struct sim_link {
 
 struct sim_counts {
     uint64_t sent, delivered, lost, lost_in_burst, reordered, duplicated, corrupted, queue_full,
-        cut;
+        cut, too_long;
 };
 
 struct sim_datagram {

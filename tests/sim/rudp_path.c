@@ -184,7 +184,7 @@ static void begin(struct path *path, uint32_t number)
 {
     struct flow *flow = &path->flows[number];
     struct gy_rudp_config config = path->config;
-    struct gy_rudp_env env = {received, take, give, flow};
+    struct gy_rudp_env env = {.received = received, .take = take, .give = give, .owner = flow};
     struct gy_rudp_cid self = {.bytes = {(uint8_t)number}, .length = 1};
     flow->path = path;
     flow->options = &path->options->flows[number];
@@ -232,7 +232,7 @@ static void stranger(struct flow *flow, const uint8_t *data, size_t bytes)
                          answer, answer_bytes, path->now_ns);
     } else if (verdict == GY_RUDP_ADMIT) {
         struct gy_rudp_config config = path->config;
-        struct gy_rudp_env env = {received, take, give, flow};
+        struct gy_rudp_env env = {.received = received, .take = take, .give = give, .owner = flow};
         struct gy_rudp_cid self = {.bytes = {1, 2, 3, 4, 5, 6, 7, 8}, .length = 8};
         config.congestion = flow->options->congestion;
         config.seed = path->options->seed * 37 + flow->number;

@@ -109,6 +109,25 @@ static void a_message_with_a_deadline_arrives_in_time_or_is_reported_dropped(voi
     path_free(&result);
 }
 
+/* What the receiver cannot keep is not begun: were it sent, refused and sent again, hardly anything
+ * would get through. */
+static void a_receiver_of_few_places_is_not_sent_more_than_it_can_keep(void **state)
+{
+    (void)state;
+    struct gy_rudp_config config = path_config();
+    config.assemblies = 512;
+    struct path_options options = lossy(1, 0.05, 3000);
+    options.config = &config;
+    options.flows[0] = (struct path_flow_options){.congestion = GY_RUDP_BBR,
+                                                  .guarantee = GY_RUDP_ORDERED,
+                                                  .message_bytes = 1024,
+                                                  .channels = 4};
+    const struct path_flow_result *flow = run(&options);
+    assert_int_equal(flow->received.refused, 0);
+    assert_true(flow->delivered_bytes > 3 * 4000000);
+    path_free(&result);
+}
+
 /* CUBIC would fill the queue: 440 ms. */
 static void bbr_uses_a_bottleneck_and_leaves_its_queue_nearly_empty(void **state)
 {
@@ -199,6 +218,7 @@ int main(void)
         cmocka_unit_test(ordered_messages_with_repairs_at_5_percent_loss_take_50_ms),
         cmocka_unit_test(the_median_of_unordered_messages_is_untouched_by_loss),
         cmocka_unit_test(bbr_floods_a_path_of_5_percent_loss_with_15_mb_a_second),
+        cmocka_unit_test(a_receiver_of_few_places_is_not_sent_more_than_it_can_keep),
         cmocka_unit_test(bbr_uses_a_bottleneck_and_leaves_its_queue_nearly_empty),
         cmocka_unit_test(a_message_with_a_deadline_arrives_in_time_or_is_reported_dropped),
         cmocka_unit_test(two_cubic_flows_share_a_bottleneck_within_10_percent),

@@ -53,6 +53,7 @@ static void every_kind_of_fault_was_met(void **state)
     assert_true(totals.rudp.lost > 0 && totals.rudp.spurious > 0 && totals.rudp.probes > 0);
     assert_true(totals.rudp.duplicates > 0 && totals.rudp.dropped > 0);
     assert_true(totals.rudp.refused > 0);
+    assert_true(totals.network.too_long > 0 && totals.rudp.black_holes > 0);
     assert_true(totals.rudp.repairs_sent > 0 && totals.rudp.recovered > 0);
     assert_true(totals.expired > 0 && totals.lost > 0);
 }

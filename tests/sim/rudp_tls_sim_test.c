@@ -51,6 +51,9 @@ static void keys_were_changed_and_packets_lost_and_damaged(void **state)
     assert_true(totals.network.lost > 0 && totals.network.corrupted > 0);
     assert_true(totals.network.duplicated > 0 && totals.network.reordered > 0);
     assert_true(totals.rudp.probes > 0 && totals.rudp.dropped > 0 && totals.rudp.duplicates > 0);
+    assert_true(totals.rudp.mtu_probes > SEEDS && totals.network.too_long > 0);
+    assert_true(totals.rudp.black_holes > 0);
+    assert_true(totals.rudp.repairs_sent > SEEDS && totals.rudp.recovered > 0);
 }
 
 static void the_same_seed_is_the_same_run(void **state)

@@ -33,6 +33,9 @@ __attribute__((format(printf, 2, 3))) static void bad(struct world *world, const
 static void *side_take(void *owner, size_t bytes)
 {
     struct side *side = owner;
+    if (sim_chance(&side->world->random, side->world->memory_fails)) {
+        return NULL;
+    }
     side->taken_bytes += bytes;
     if (side->taken_bytes > gy_rudp_reassembly_bytes(&side->conn.config)) {
         bad(side->world, "reassembly holds %zu bytes", side->taken_bytes);
@@ -143,6 +146,10 @@ static void plan_link(struct world *world, struct sim_link *link)
         link->cut_ns = SECOND + sim_below(random, 4 * SECOND);
         link->heal_ns = link->cut_ns + sim_below(random, 8 * SECOND);
     }
+    if (sim_chance(random, 0.3)) {
+        link->mtu = 1200 + sim_below(random, 252);
+        link->mtu_ns = SECOND + sim_below(random, 4 * SECOND);
+    }
     uint64_t longest = sim_link_longest_ns(link);
     world->longest_ns = longest > world->longest_ns ? longest : world->longest_ns;
 }
@@ -193,7 +200,8 @@ static void plan_config(struct world *world)
     struct sim_random *random = &world->random;
     uint64_t window = UINT64_C(16384) << sim_below(random, 7);
     world->config = (struct gy_rudp_config){
-        .datagram_bytes = 1200 + (uint32_t)sim_below(random, 2) * 252,
+        .datagram_bytes = 1200,
+        .datagram_max = sim_chance(random, 0.6) ? 1452 : 0,
         .channels = 1 + (uint32_t)sim_below(random, WORLD_CHANNELS),
         .packets = 64u << sim_below(random, 5),
         .pieces = 8u << sim_below(random, 7),
@@ -208,6 +216,7 @@ static void plan_config(struct world *world)
         .congestion = sim_chance(random, 0.4) ? GY_RUDP_BBR : GY_RUDP_CUBIC,
         .fec_packets = sim_chance(random, 0.3) ? 2 + (uint32_t)sim_below(random, 15) : 0,
     };
+    world->memory_fails = sim_chance(random, 0.3) ? upto(world, 0.1) : 0;
     world->gate = (struct gy_rudp_gate){
         .key = {{sim_random(random), sim_random(random)}},
         .cookie_ns = 10 * SECOND,
@@ -246,7 +255,8 @@ static struct gy_rudp_config config_of(struct side *side, void *state)
 
 static struct gy_rudp_env env_of(struct side *side)
 {
-    return (struct gy_rudp_env){side_received, side_take, side_give, side};
+    return (struct gy_rudp_env){
+        .received = side_received, .take = side_take, .give = side_give, .owner = side};
 }
 
 static void cid_random(struct world *world, struct gy_rudp_cid *cid, size_t bytes, uint8_t first)
@@ -533,6 +543,8 @@ static void add(struct world_totals *totals, const struct world *world, const st
     to->evicted += from->evicted;
     to->updates += from->updates;
     to->delivered += from->delivered;
+    to->mtu_probes += from->mtu_probes;
+    to->black_holes += from->black_holes;
     to->repairs_sent += from->repairs_sent;
     to->repairs_received += from->repairs_received;
     to->recovered += from->recovered;
@@ -585,6 +597,7 @@ int world_run(struct world *world, uint64_t seed, struct world_totals *totals)
     totals->network.corrupted += counts->corrupted;
     totals->network.queue_full += counts->queue_full;
     totals->network.cut += counts->cut;
+    totals->network.too_long += counts->too_long;
     sim_network_free(&world->network);
     return world->failure[0] == '\0' ? 0 : -1;
 }

@@ -62,6 +62,7 @@ struct world {
     struct side client[WORLD_CLIENTS_MAX], server[WORLD_CLIENTS_MAX];
     struct sim_link up[WORLD_CLIENTS_MAX], down[WORLD_CLIENTS_MAX];
     uint64_t stranger_in[WORLD_CLIENTS_MAX], stranger_out[WORLD_CLIENTS_MAX];
+    double memory_fails; /* chance that there is none for a message in parts */
     uint64_t longest_ns; /* that a datagram may be under way */
     uint64_t delivered, expired, lost;
     char failure[256]; /* empty: none */

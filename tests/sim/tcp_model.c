@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "tests/sim/tcp_model.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "core/cursor.h"
@@ -37,6 +36,16 @@ size_t tcp_model_send(struct tcp_model *tcp, uint8_t *out, uint64_t now_ns)
     return TCP_MODEL_SEGMENT;
 }
 
+/* By Newton: the program that has this needs no libm. */
+static double cube_root(double value)
+{
+    double x = value > 1 ? value / 3 + 1 : 1;
+    for (int i = 0; i < 60 && value > 0; i++) {
+        x = (2 * x + value / (x * x)) / 3;
+    }
+    return value > 0 ? x : 0;
+}
+
 static void reduce(struct tcp_model *tcp)
 {
     tcp->w_max = tcp->window < tcp->w_max ? tcp->window * 0.85 : tcp->window;
@@ -55,7 +64,7 @@ static void grow(struct tcp_model *tcp, uint64_t now_ns)
     if (tcp->epoch_ns == 0) {
         tcp->epoch_ns = now_ns;
         tcp->w_max = tcp->w_max > tcp->window ? tcp->w_max : tcp->window;
-        tcp->k = cbrt((tcp->w_max - tcp->window) / 0.4);
+        tcp->k = cube_root((tcp->w_max - tcp->window) / 0.4);
     }
     double t = (double)(now_ns - tcp->epoch_ns + tcp->srtt_ns) / 1e9;
     double cubic = tcp->w_max + 0.4 * (t - tcp->k) * (t - tcp->k) * (t - tcp->k);
