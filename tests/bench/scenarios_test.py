@@ -41,7 +41,8 @@ def every_scenario_runs_and_does_what_it_says():
 
 @test
 def no_scenario_allocates_as_it_goes():
-    for name in NAMES:
+    # A chat room does: an append is a job of its own, and what is kept of it an entry of the history.
+    for name in (each for each in NAMES if not each.startswith("chat-")):
         equal(counted(name, 24)["allocations"], counted(name, 8)["allocations"], name)
 
 
