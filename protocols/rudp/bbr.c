@@ -2,217 +2,30 @@
 
 /* BBR: draft-ietf-ccwg-bbr; sections are those of its sixth revision. */
 
-#include <float.h>
 #include <string.h>
 
 #include "core/error.h"
-#include "protocols/rudp/congestion.h"
+#include "protocols/rudp/bbr_model.h"
 
-#define MS             1000000ull
 #define STARTUP_GAIN   2.77
 #define DRAIN_GAIN     0.5
 #define WINDOW_GAIN    2.0
 #define UP_WINDOW_GAIN 2.25
 #define MARGIN         0.99 /* of pacing, §2.4 */
-#define BETA           0.7
-#define HEADROOM       0.85
-#define LOSS_QUEUE     0.02 /* bbr.h: with a queue, and without one */
-#define LOSS_CLEAR     0.10
-#define LOSS_PACKETS   6
-#define MIN_PACKETS    4
 #define RTT_WINDOW_NS  (10000 * MS)
 #define RTT_PROBE_NS   (5000 * MS)
 #define RTT_HOLD_NS    (200 * MS)
-#define EXTRA_ROUNDS   5 /* two such spans are looked back */
 #define RENO_ROUNDS    63
-#define NONE           UINT64_MAX
 
 static double min_double(double a, double b)
 {
     return a < b ? a : b;
 }
 
-static double max_double(double a, double b)
-{
-    return a > b ? a : b;
-}
-
-static uint64_t min64(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
-static uint64_t max64(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
-
 static uint64_t next_random(struct gy_rudp_bbr *bbr)
 {
     bbr->random = bbr->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
     return bbr->random >> 33;
-}
-
-static uint64_t window_min(const struct gy_rudp_congestion *at)
-{
-    return MIN_PACKETS * (uint64_t)at->datagram_bytes;
-}
-
-/* ---- the model ---- */
-
-static uint64_t product(const struct gy_rudp_congestion *at, double bandwidth, double gain)
-{
-    const struct gy_rudp_bbr *bbr = &at->bbr;
-    if (bbr->rtt_min_ns == NONE) {
-        return 10 * (uint64_t)at->datagram_bytes;
-    }
-    return (uint64_t)(gain * bandwidth * (double)bbr->rtt_min_ns / 1e9);
-}
-
-/* With room for what leaves and is acknowledged at a time, §5.6.4.2. */
-static uint64_t budget(const struct gy_rudp_congestion *at, uint64_t bytes)
-{
-    bytes = max64(bytes + 2 * (uint64_t)at->datagram_bytes, window_min(at));
-    return at->bbr.state == GY_RUDP_BBR_UP ? bytes + 2 * (uint64_t)at->datagram_bytes : bytes;
-}
-
-static uint64_t inflight(const struct gy_rudp_congestion *at, double bandwidth, double gain)
-{
-    return budget(at, product(at, bandwidth, gain));
-}
-
-static uint64_t target_inflight(const struct gy_rudp_congestion *at)
-{
-    return min64(product(at, at->bbr.bandwidth, 1), at->window_bytes);
-}
-
-static uint64_t with_headroom(const struct gy_rudp_congestion *at)
-{
-    const struct gy_rudp_bbr *bbr = &at->bbr;
-    if (bbr->inflight_long == NONE) {
-        return NONE;
-    }
-    uint64_t room =
-        max64(at->datagram_bytes, (uint64_t)((1 - HEADROOM) * (double)bbr->inflight_long));
-    return bbr->inflight_long > room ? max64(bbr->inflight_long - room, window_min(at))
-                                     : window_min(at);
-}
-
-/* Whether so much lost of so much in flight is a sign of congestion, see bbr.h. */
-static bool too_high(const struct gy_rudp_congestion *at, uint64_t lost, uint64_t in_flight)
-{
-    const struct gy_rudp_bbr *bbr = &at->bbr;
-    uint64_t rtt_ns = min64(bbr->round_rtt_ns, bbr->queue_rtt_ns);
-    bool queue = bbr->rtt_min_ns != NONE && rtt_ns != NONE &&
-                 rtt_ns > bbr->rtt_min_ns + bbr->rtt_min_ns / 8 + MS;
-    if (queue) {
-        return (double)lost > LOSS_QUEUE * (double)in_flight;
-    }
-    return (double)lost > LOSS_CLEAR * (double)in_flight &&
-           lost >= LOSS_PACKETS * (uint64_t)at->datagram_bytes / 2;
-}
-
-static void bounds_reset(struct gy_rudp_bbr *bbr)
-{
-    bbr->bandwidth_short = DBL_MAX;
-    bbr->inflight_short = NONE;
-}
-
-static void signals_reset(struct gy_rudp_bbr *bbr)
-{
-    bbr->loss_in_round = false;
-    bbr->round_lost = bbr->round_lost_packets = 0;
-    bbr->bandwidth_latest = 0;
-    bbr->inflight_latest = 0;
-}
-
-static void full_reset(struct gy_rudp_bbr *bbr)
-{
-    bbr->full_bandwidth = 0;
-    bbr->full_rounds = 0;
-    bbr->full_now = false;
-}
-
-static void round_begin(struct gy_rudp_bbr *bbr)
-{
-    bbr->round_delivered = bbr->delivered;
-}
-
-static void update_round(struct gy_rudp_bbr *bbr)
-{
-    bbr->round_start = false;
-    if (bbr->sample.prior_delivered >= bbr->round_delivered) {
-        round_begin(bbr);
-        bbr->rounds++;
-        bbr->rounds_since_probe++;
-        bbr->round_start = true;
-        bbr->queue_rtt_ns = bbr->round_rtt_ns;
-        bbr->round_rtt_ns = NONE;
-    }
-}
-
-static void update_bandwidth(struct gy_rudp_bbr *bbr)
-{
-    double rate = bbr->sample.rate;
-    if (rate > 0 && (rate >= bbr->bandwidth_max || !bbr->sample.app_limited)) {
-        double *slot = &bbr->bandwidths[bbr->cycles & 1];
-        *slot = max_double(*slot, rate);
-        bbr->bandwidth_max = max_double(bbr->bandwidths[0], bbr->bandwidths[1]);
-    }
-}
-
-/* §5.5.10.3: what was reached lately bounds what is tried, as long as this probe does not say
- * otherwise. */
-static void adapt_short_term(struct gy_rudp_congestion *at)
-{
-    struct gy_rudp_bbr *bbr = &at->bbr;
-    bool probing = bbr->state == GY_RUDP_BBR_STARTUP || bbr->state == GY_RUDP_BBR_REFILL ||
-                   bbr->state == GY_RUDP_BBR_UP;
-    uint64_t flown = max64(bbr->inflight_latest, 1) + bbr->round_lost;
-    if (probing || !bbr->loss_in_round || !too_high(at, bbr->round_lost, flown)) {
-        return;
-    }
-    if (bbr->bandwidth_short == DBL_MAX) {
-        bbr->bandwidth_short = bbr->bandwidth_max;
-    }
-    if (bbr->inflight_short == NONE) {
-        bbr->inflight_short = at->window_bytes;
-    }
-    bbr->bandwidth_short = max_double(bbr->bandwidth_latest, BETA * bbr->bandwidth_short);
-    bbr->inflight_short =
-        max64(bbr->inflight_latest, (uint64_t)(BETA * (double)bbr->inflight_short));
-}
-
-static void update_latest(struct gy_rudp_bbr *bbr)
-{
-    bbr->loss_round_start = false;
-    bbr->bandwidth_latest = max_double(bbr->bandwidth_latest, bbr->sample.rate);
-    bbr->inflight_latest = max64(bbr->inflight_latest, bbr->sample.delivered);
-    if (bbr->sample.prior_delivered >= bbr->loss_round_delivered) {
-        bbr->loss_round_delivered = bbr->delivered;
-        bbr->loss_round_start = true;
-    }
-}
-
-/* What comes acknowledged in lumps needs more in flight, §5.5.9. */
-static void update_extra(struct gy_rudp_bbr *bbr, uint64_t now_ns)
-{
-    uint64_t interval_ns = now_ns - bbr->extra_from_ns;
-    uint64_t expected = (uint64_t)(bbr->bandwidth * (double)interval_ns / 1e9);
-    if (bbr->extra_delivered <= expected) {
-        bbr->extra_delivered = 0;
-        bbr->extra_from_ns = now_ns;
-        expected = 0;
-    }
-    bbr->extra_delivered += bbr->sample.acked;
-    uint64_t extra = bbr->extra_delivered - expected;
-    extra = extra < (uint64_t)bbr->bandwidth / 10 ? extra : (uint64_t)bbr->bandwidth / 10;
-    if (bbr->rounds >= bbr->extra_rounds + EXTRA_ROUNDS) {
-        bbr->extra_rounds = bbr->rounds;
-        bbr->extra_acked[1] = bbr->extra_acked[0];
-        bbr->extra_acked[0] = 0;
-    }
-    bbr->extra_acked[0] = max64(bbr->extra_acked[0], extra);
 }
 
 /* ---- the states ---- */
@@ -228,22 +41,22 @@ static void enter(struct gy_rudp_bbr *bbr, enum gy_rudp_bbr_state state, double 
 static void start_down(struct gy_rudp_congestion *at, uint64_t now_ns)
 {
     struct gy_rudp_bbr *bbr = &at->bbr;
-    signals_reset(bbr);
+    gy_rudp_bbr_signals_reset(bbr);
     bbr->up_bytes = NONE;
     bbr->rounds_since_probe = next_random(bbr) & 1;
     bbr->probe_wait_ns = 2000 * MS + next_random(bbr) % 1000 * MS;
     bbr->cycle_ns = now_ns;
     bbr->phase = GY_RUDP_BBR_ACKS_STOPPING;
-    round_begin(bbr);
+    gy_rudp_bbr_round_begin(bbr);
     enter(bbr, GY_RUDP_BBR_DOWN, 0.9, WINDOW_GAIN);
 }
 
 static void start_refill(struct gy_rudp_bbr *bbr)
 {
-    bounds_reset(bbr);
+    gy_rudp_bbr_bounds_reset(bbr);
     bbr->up_rounds = bbr->up_acked = 0;
     bbr->phase = GY_RUDP_BBR_ACKS_REFILLING;
-    round_begin(bbr);
+    gy_rudp_bbr_round_begin(bbr);
     enter(bbr, GY_RUDP_BBR_REFILL, 1, WINDOW_GAIN);
 }
 
@@ -261,8 +74,8 @@ static void start_up(struct gy_rudp_congestion *at, uint64_t now_ns)
     struct gy_rudp_bbr *bbr = &at->bbr;
     bbr->phase = GY_RUDP_BBR_ACKS_STARTING;
     bbr->probe_samples = true;
-    round_begin(bbr);
-    full_reset(bbr);
+    gy_rudp_bbr_round_begin(bbr);
+    gy_rudp_bbr_full_reset(bbr);
     bbr->full_bandwidth = bbr->sample.rate;
     bbr->cycle_ns = now_ns;
     enter(bbr, GY_RUDP_BBR_UP, 1.25, UP_WINDOW_GAIN);
@@ -275,7 +88,7 @@ static void check_full(struct gy_rudp_bbr *bbr)
         return;
     }
     if (bbr->sample.rate >= 1.25 * bbr->full_bandwidth) {
-        full_reset(bbr);
+        gy_rudp_bbr_full_reset(bbr);
         bbr->full_bandwidth = bbr->sample.rate;
         return;
     }
@@ -291,10 +104,11 @@ static void check_startup(struct gy_rudp_congestion *at)
     struct gy_rudp_bbr *bbr = &at->bbr;
     uint64_t flown = max64(bbr->inflight_latest, 1) + bbr->round_lost;
     if (!bbr->full && bbr->loss_round_start && bbr->loss_in_round &&
-        bbr->round_lost_packets >= LOSS_PACKETS && too_high(at, bbr->round_lost, flown)) {
+        bbr->round_lost_packets >= LOSS_PACKETS &&
+        gy_rudp_bbr_too_high(at, bbr->round_lost, flown)) {
         bbr->full = true;
-        bbr->inflight_long =
-            max64(product(at, bbr->bandwidth_max, 1), max64(bbr->inflight_latest, window_min(at)));
+        bbr->inflight_long = max64(gy_rudp_bbr_product(at, bbr->bandwidth_max, 1),
+                                   max64(bbr->inflight_latest, window_min(at)));
     }
     if (bbr->state == GY_RUDP_BBR_STARTUP && bbr->full) {
         enter(bbr, GY_RUDP_BBR_DRAIN, DRAIN_GAIN, WINDOW_GAIN);
@@ -304,7 +118,7 @@ static void check_startup(struct gy_rudp_congestion *at)
 static bool time_to_probe(struct gy_rudp_congestion *at, uint64_t now_ns)
 {
     struct gy_rudp_bbr *bbr = &at->bbr;
-    uint64_t reno = target_inflight(at) / at->datagram_bytes;
+    uint64_t reno = gy_rudp_bbr_target_inflight(at) / at->datagram_bytes;
     if (now_ns > bbr->cycle_ns + bbr->probe_wait_ns ||
         bbr->rounds_since_probe >= min64(reno, RENO_ROUNDS)) {
         start_refill(bbr);
@@ -346,7 +160,8 @@ static void adapt_long_term(struct gy_rudp_congestion *at)
             bbr->bandwidths[bbr->cycles & 1] = 0;
         }
     }
-    if (bbr->inflight_long == NONE || too_high(at, bbr->sample.lost, bbr->sample.in_flight)) {
+    if (bbr->inflight_long == NONE ||
+        gy_rudp_bbr_too_high(at, bbr->sample.lost, bbr->sample.in_flight)) {
         return;
     }
     bbr->inflight_long = max64(bbr->inflight_long, bbr->sample.in_flight);
@@ -364,8 +179,8 @@ static void update_cycle(struct gy_rudp_congestion *at, uint64_t in_flight, uint
     adapt_long_term(at);
     switch (bbr->state) {
     case GY_RUDP_BBR_DOWN:
-        if (!time_to_probe(at, now_ns) && in_flight <= with_headroom(at) &&
-            in_flight <= inflight(at, bbr->bandwidth_max, 1)) {
+        if (!time_to_probe(at, now_ns) && in_flight <= gy_rudp_bbr_with_headroom(at) &&
+            in_flight <= gy_rudp_bbr_inflight(at, bbr->bandwidth_max, 1)) {
             enter(bbr, GY_RUDP_BBR_CRUISE, 1, WINDOW_GAIN);
         }
         return;
@@ -379,7 +194,7 @@ static void update_cycle(struct gy_rudp_congestion *at, uint64_t in_flight, uint
         return;
     case GY_RUDP_BBR_UP:
         if (bbr->limited && at->window_bytes >= bbr->inflight_long) {
-            full_reset(bbr);
+            gy_rudp_bbr_full_reset(bbr);
             bbr->full_bandwidth = bbr->sample.rate;
         } else if (bbr->full_now) {
             start_down(at, now_ns);
@@ -395,7 +210,7 @@ static void leave_probe_rtt(struct gy_rudp_congestion *at, uint64_t now_ns)
     struct gy_rudp_bbr *bbr = &at->bbr;
     bbr->rtt_probe_at_ns = now_ns;
     at->window_bytes = max64(at->window_bytes, bbr->window_before);
-    bounds_reset(bbr);
+    gy_rudp_bbr_bounds_reset(bbr);
     if (bbr->full) {
         start_down(at, now_ns);
         enter(bbr, GY_RUDP_BBR_CRUISE, 1, WINDOW_GAIN);
@@ -406,7 +221,7 @@ static void leave_probe_rtt(struct gy_rudp_congestion *at, uint64_t now_ns)
 
 static uint64_t probe_rtt_window(const struct gy_rudp_congestion *at)
 {
-    return max64(product(at, at->bbr.bandwidth, 0.5), window_min(at));
+    return max64(gy_rudp_bbr_product(at, at->bbr.bandwidth, 0.5), window_min(at));
 }
 
 /* §5.3.4.3: the shortest round trip is only seen when the queue is empty. */
@@ -433,7 +248,7 @@ static void update_rtt(struct gy_rudp_congestion *at, uint64_t in_flight, uint64
         bbr->window_before = at->window_bytes;
         bbr->rtt_done_ns = 0;
         bbr->phase = GY_RUDP_BBR_ACKS_STOPPING;
-        round_begin(bbr);
+        gy_rudp_bbr_round_begin(bbr);
         enter(bbr, GY_RUDP_BBR_PROBE_RTT, 1, 0.5);
     }
     if (bbr->state == GY_RUDP_BBR_PROBE_RTT) {
@@ -441,7 +256,7 @@ static void update_rtt(struct gy_rudp_congestion *at, uint64_t in_flight, uint64
         if (bbr->rtt_done_ns == 0 && in_flight <= probe_rtt_window(at)) {
             bbr->rtt_done_ns = now_ns + RTT_HOLD_NS;
             bbr->rtt_round_done = false;
-            round_begin(bbr);
+            gy_rudp_bbr_round_begin(bbr);
         } else if (bbr->rtt_done_ns != 0) {
             bbr->rtt_round_done |= bbr->round_start;
             if (bbr->rtt_round_done && now_ns > bbr->rtt_done_ns) {
@@ -474,7 +289,8 @@ static void set_rate(struct gy_rudp_congestion *at, uint64_t rate)
 static void set_window(struct gy_rudp_congestion *at)
 {
     struct gy_rudp_bbr *bbr = &at->bbr;
-    uint64_t most = budget(at, product(at, bbr->bandwidth, bbr->window_gain) +
+    uint64_t most =
+        gy_rudp_bbr_budget(at, gy_rudp_bbr_product(at, bbr->bandwidth, bbr->window_gain) +
                                    max64(bbr->extra_acked[0], bbr->extra_acked[1]));
     if (bbr->full) {
         at->window_bytes = min64(at->window_bytes + bbr->sample.acked, most);
@@ -486,7 +302,7 @@ static void set_window(struct gy_rudp_congestion *at)
     }
     uint64_t cap = NONE;
     if (bbr->state == GY_RUDP_BBR_CRUISE || bbr->state == GY_RUDP_BBR_PROBE_RTT) {
-        cap = with_headroom(at);
+        cap = gy_rudp_bbr_with_headroom(at);
     } else if (bbr->state >= GY_RUDP_BBR_DOWN) {
         cap = bbr->inflight_long;
     }
@@ -561,14 +377,15 @@ static void bbr_flight_lost(struct gy_rudp_congestion *at, const struct gy_rudp_
         bbr->undo.sent_ns = flight->sent_ns;
         bbr->undo.valid = true;
     }
-    if (!bbr->probe_samples || !too_high(at, bbr->lost - flight->lost, flight->in_flight)) {
+    if (!bbr->probe_samples ||
+        !gy_rudp_bbr_too_high(at, bbr->lost - flight->lost, flight->in_flight)) {
         return;
     }
     /* §5.5.10.2: one answer for each probe. */
     bbr->probe_samples = false;
     if (!flight->app_limited) {
         bbr->inflight_long =
-            max64(flight->in_flight, (uint64_t)(BETA * (double)target_inflight(at)));
+            max64(flight->in_flight, (uint64_t)(BETA * (double)gy_rudp_bbr_target_inflight(at)));
     }
     if (bbr->state == GY_RUDP_BBR_UP) {
         start_down(at, now_ns);
@@ -597,23 +414,24 @@ static void bbr_ack_done(struct gy_rudp_congestion *at, uint64_t in_flight, uint
         return;
     }
     sample_end(bbr);
-    update_latest(bbr);
-    update_round(bbr);
-    update_bandwidth(bbr);
+    gy_rudp_bbr_update_latest(bbr);
+    gy_rudp_bbr_update_round(bbr);
+    gy_rudp_bbr_update_bandwidth(bbr);
     bool loss_round = bbr->loss_round_start;
     if (loss_round) {
-        adapt_short_term(at);
+        gy_rudp_bbr_adapt_short_term(at);
     }
-    update_extra(bbr, now_ns);
+    gy_rudp_bbr_update_extra(bbr, now_ns);
     check_full(bbr);
     check_startup(at);
-    if (bbr->state == GY_RUDP_BBR_DRAIN && in_flight <= inflight(at, bbr->bandwidth_max, 1)) {
+    if (bbr->state == GY_RUDP_BBR_DRAIN &&
+        in_flight <= gy_rudp_bbr_inflight(at, bbr->bandwidth_max, 1)) {
         start_down(at, now_ns);
     }
     update_cycle(at, in_flight, now_ns);
     update_rtt(at, in_flight, rtt_ns, now_ns);
     if (loss_round) {
-        signals_reset(bbr);
+        gy_rudp_bbr_signals_reset(bbr);
         bbr->bandwidth_latest = bbr->sample.rate;
         bbr->inflight_latest = bbr->sample.delivered;
     }
@@ -684,6 +502,6 @@ void gy_rudp_bbr_init(struct gy_rudp_congestion *at, uint32_t datagram_bytes, ui
     bbr->inflight_long = NONE;
     bbr->up_bytes = NONE;
     bbr->random = seed;
-    bounds_reset(bbr);
+    gy_rudp_bbr_bounds_reset(bbr);
     enter(bbr, GY_RUDP_BBR_STARTUP, STARTUP_GAIN, WINDOW_GAIN);
 }
