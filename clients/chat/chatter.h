@@ -55,7 +55,7 @@ enum gy_chatter_event_type {
     GY_CHATTER_ONLINE = 1,  /* logged in: `nick` is who one is; also after a lost connection */
     GY_CHATTER_OFFLINE,     /* the connection was lost: `text` says why; it is tried again */
     GY_CHATTER_JOINED,      /* a room: `text` is its topic, `role`, `last` */
-    GY_CHATTER_MESSAGE,     /* `kind` as in MESSAGE; `mine`: one's own, acknowledged */
+    GY_CHATTER_MESSAGE,     /* `kind` as in MESSAGE; `mine`: one's own, stored */
     GY_CHATTER_HISTORY_END, /* what gy_chatter_earlier() asked for has come; `more` */
     GY_CHATTER_MEMBER,      /* is in the room: `nick`, `role`, `status` */
     GY_CHATTER_CAME,        /* `what`, `nick`, `role`, `other` as in CAME */

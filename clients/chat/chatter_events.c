@@ -100,7 +100,8 @@ static void acked(struct gy_chatter *chatter, const struct gy_chat_client_event 
 {
     struct said *said = take_said(chatter, event->client_id);
     char nick[256];
-    if (said == NULL) {
+    if (said == NULL || said->heard) {
+        free(said);
         return;
     }
     terminated(nick, sizeof nick, gy_chat_client_nick(&chatter->client));
@@ -134,6 +135,30 @@ static void refused(struct gy_chatter *chatter, const struct gy_chat_client_even
 
 /* ---- what others said and did ---- */
 
+/* Whether it is something of one's own whose acknowledgement did not come: a connection was lost
+ * behind it, and what was missed has it. */
+static bool is_own(struct gy_chatter *chatter, const char *room, const struct gy_chat_frame *frame,
+                   const char *text)
+{
+    struct gy_chat_text nick = gy_chat_client_nick(&chatter->client);
+    struct gy_chat_text from = frame->body.message.from;
+    struct said *said;
+    if (room == NULL || nick.length != from.length ||
+        memcmp(nick.bytes, from.bytes, nick.length) != 0) {
+        return false;
+    }
+    TAILQ_FOREACH(said, &chatter->said, entry)
+    {
+        if (!said->heard && said->to[0] == '\0' && said->kind == frame->body.message.kind &&
+            said->target == frame->body.message.target && strcmp(said->room, room) == 0 &&
+            strcmp(said->text, text) == 0) {
+            said->heard = true;
+            return true;
+        }
+    }
+    return false;
+}
+
 static void message(struct gy_chatter *chatter, const char *room, const struct gy_chat_frame *frame,
                     struct texts *texts)
 {
@@ -147,6 +172,7 @@ static void message(struct gy_chatter *chatter, const char *room, const struct g
         .time_ms = frame->body.message.time,
         .kind = frame->body.message.kind,
         .past = (frame->flags & GY_CHAT_PAST) != 0};
+    told.mine = is_own(chatter, room, frame, told.text);
     gy_chatter_queue(chatter, &told);
 }
 

@@ -35,6 +35,7 @@ struct said {
     uint64_t client_id;
     uint64_t target;
     uint8_t kind; /* enum gy_chat_kind */
+    bool heard;   /* it has come as a message already: its acknowledgement was lost */
     char room[GY_CHAT_ROOM_MAX + 1];
     char to[GY_CHAT_NICK_MAX + 1]; /* TELL: whom; else empty */
     char text[];

@@ -334,4 +334,80 @@ def a_hostile_server_breaks_nothing():
     true(status == 1 and told and not ALARMS.search(told), told)
 
 
+class Forgetful:
+    """Passes connections on, but of the first one nothing that the server says once `word` has been said; until it is cut."""
+
+    def __init__(self, port, word):
+        self.ports = {"port": 0}
+        self.target, self.word = port, word.encode()
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.ports["port"] = self.listener.getsockname()[1]
+        self.deaf = False
+        self.pairs = []
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self.listener.accept()
+                far = socket.create_connection(("127.0.0.1", self.target))
+                self.pairs.append((near, far))
+                first = len(self.pairs) == 1
+                threading.Thread(target=self.pump, args=(near, far, first, False), daemon=True).start()
+                threading.Thread(target=self.pump, args=(far, near, first, True), daemon=True).start()
+
+    def pump(self, source, sink, first, back):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                self.deaf = self.deaf or (first and not back and self.word in data)
+                if not (first and back and self.deaf):
+                    sink.sendall(data)
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def cut(self):
+        for end in self.pairs[0]:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.listener.close()
+        for pair in self.pairs:
+            for end in pair:
+                end.close()
+
+
+@test
+def what_was_stored_and_not_acknowledged_is_one_s_own_once():
+    with Chat() as chat, chat.guest("anna") as anna, Forgetful(chat.ports["port"], "unheard of") as relay:
+        anna.join("garden")
+        bert = subprocess.Popen([PROGRAM, "chat", "--nick", "bert", "--room", "garden", "--json",
+                                 f"127.0.0.1:{relay.ports['port']}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        heard = []
+        try:
+            for line in bert.stdout:
+                told = json.loads(line)
+                if told["type"] == "joined" and not heard:
+                    bert.stdin.write("unheard of\n")
+                    bert.stdin.flush()
+                    equal(anna.hear("MESSAGE").contents, "unheard of")
+                    relay.cut()
+                    bert.stdin.write("afterwards\n")
+                    bert.stdin.flush()
+                    heard.append("said")
+                if told["type"] == "message":
+                    heard.append((told["text"], told["mine"]))
+                if told.get("text") == "afterwards":
+                    break
+        finally:
+            bert.kill()
+            bert.communicate()
+        equal(heard, ["said", ("unheard of", True), ("afterwards", True)])
+        equal(anna.hear("MESSAGE").contents, "afterwards")
+
+
 run()
