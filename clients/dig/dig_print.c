@@ -322,12 +322,16 @@ static void print_sections(const struct gy_dig *dig, const struct gy_dig_options
     struct gy_dns_record record;
     int more = gy_dns_message_open(&message, bytes, length);
     struct gy_dns_record signature = {0};
+    uint8_t signer[GY_DNS_NAME_PADDED]; /* what follows, whole or not, is read over its owner */
     int section = -1;
     while (more == 0 && (more = gy_dns_message_next(&message, &record)) > 0) {
         more = 0;
         if (!shown(options, record.section) || record.type == GY_DNS_TYPE_OPT ||
             record.type == GY_DNS_TYPE_TSIG) {
-            signature = record.type == GY_DNS_TYPE_TSIG ? record : signature;
+            if (record.type == GY_DNS_TYPE_TSIG) {
+                signature = record;
+                signature.owner = memcpy(signer, record.owner, gy_dns_name_bytes(record.owner));
+            }
             continue;
         }
         if (options->brief) {
@@ -353,7 +357,6 @@ static void print_sections(const struct gy_dig *dig, const struct gy_dig_options
         putchar('\n');
     }
     if (signature.type != 0 && options->show_comments) {
-        signature.owner = message.owner; /* the last that was read: it is the last of all */
         dig_print_signature(&signature);
     }
     if (more < 0 && options->show_comments) {
