@@ -86,8 +86,8 @@ static int chat_prepare(const struct gy_load_options *options, void **plan, stru
 {
     uint8_t head[SEND_HEAD];
     struct gy_pubsub_plan *made = NULL;
-    if (options->size_bytes > 16384) {
-        return gy_error_set(error, GY_EINVAL, "--size: a chat message has at most 16,384 bytes");
+    if (options->size_bytes > 16000) {
+        return gy_error_set(error, GY_EINVAL, "--size: a chat message has at most 16,000 bytes");
     }
     put(head, SEND_HEAD - 4 + options->size_bytes, 4);
     head[4] = SEND;

@@ -12,11 +12,8 @@
 #include "bench/load/pubsub.h"
 
 struct nats_session {
-    struct gy_pubsub_message message;
-    struct gy_pubsub_line line;
+    struct gy_pubsub_text text; /* the first: what take_line() gets is it */
     bool ready;
-    bool payload; /* comes now, and a CRLF behind it */
-    uint8_t tail; /* bytes of that CRLF still to come */
 };
 
 static int nats_prepare(const struct gy_load_options *options, void **plan, struct gy_error *error)
@@ -55,18 +52,16 @@ static void nats_session_open(void *session)
 static void nats_refusal(const void *session, char *text, size_t bytes)
 {
     snprintf(text, bytes, "the server says: %.200s",
-             ((const struct nats_session *)session)->line.text);
+             ((const struct nats_session *)session)->text.line.text);
 }
 
 /* A whole line. */
-static enum gy_load_progress take_line(struct nats_session *nats, const struct gy_pubsub_plan *plan)
+static enum gy_load_progress take_line(void *session, const struct gy_pubsub_plan *plan)
 {
-    const char *text = nats->line.text;
+    struct nats_session *nats = session;
+    const char *text = nats->text.line.text;
     if (strncmp(text, "MSG ", 4) == 0) {
-        const char *length = strrchr(text, ' ');
-        nats->payload = true;
-        nats->tail = 2;
-        return strtoul(length, NULL, 10) == plan->message_bytes ? GY_LOAD_MORE : GY_LOAD_BAD_BYTES;
+        return gy_pubsub_expect(&nats->text, plan, strrchr(text, ' ') + 1);
     }
     if (strcmp(text, "PING") == 0) {
         return GY_LOAD_REPLY;
@@ -85,25 +80,7 @@ static enum gy_load_progress nats_receive(void *state, void *session, const uint
                                           uint32_t bytes, uint32_t *used)
 {
     const struct gy_pubsub_plan *plan = *(const struct gy_pubsub_plan **)state;
-    struct nats_session *nats = session;
-    enum gy_load_progress progress = GY_LOAD_MORE;
-    uint32_t at = 0;
-    while (at < bytes && progress == GY_LOAD_MORE) {
-        if (!nats->payload) {
-            at += gy_pubsub_read_line(&nats->line, data + at, bytes - at);
-            progress = nats->line.whole ? take_line(nats, plan) : GY_LOAD_MORE;
-        } else if (nats->message.received < plan->message_bytes) {
-            at += gy_pubsub_take(&nats->message, plan, data + at, bytes - at);
-        } else {
-            at++; /* the CRLF's */
-            if (--nats->tail == 0) {
-                nats->payload = false;
-                progress = gy_pubsub_end(&nats->message, plan);
-            }
-        }
-    }
-    *used = at;
-    return progress;
+    return gy_pubsub_receive(session, plan, take_line, data, bytes, used);
 }
 
 static uint32_t nats_reply(void *session, uint8_t reply[GY_LOAD_REPLY_MAX])
@@ -117,7 +94,7 @@ static enum gy_load_progress nats_ended(void *state, void *session)
 {
     const struct nats_session *nats = session;
     (void)state;
-    return nats->payload ? GY_LOAD_MORE : GY_LOAD_BAD_BYTES;
+    return nats->text.payload ? GY_LOAD_MORE : GY_LOAD_BAD_BYTES;
 }
 
 const struct gy_load_protocol gy_load_nats = {

@@ -58,7 +58,6 @@ int gy_pubsub_prepare(const struct gy_load_options *options, const void *head, u
     if (made == NULL) {
         return gy_error_set(error, GY_ENOMEM, "making the messages: out of memory");
     }
-    made->options = options;
     made->message_bytes = options->size_bytes;
     made->request_bytes = head_bytes + options->size_bytes + tail_bytes;
     made->count = options->pipeline;
@@ -157,4 +156,37 @@ uint32_t gy_pubsub_read_line(struct gy_pubsub_line *line, const uint8_t *data, u
         line->whole = true;
     }
     return used;
+}
+
+enum gy_load_progress gy_pubsub_expect(struct gy_pubsub_text *text,
+                                       const struct gy_pubsub_plan *plan, const char *length)
+{
+    text->payload = true;
+    text->tail = 2;
+    return strtoul(length, NULL, 10) == plan->message_bytes ? GY_LOAD_MORE : GY_LOAD_BAD_BYTES;
+}
+
+enum gy_load_progress gy_pubsub_receive(
+    struct gy_pubsub_text *text, const struct gy_pubsub_plan *plan,
+    enum gy_load_progress (*take_line)(void *session, const struct gy_pubsub_plan *plan),
+    const uint8_t *data, uint32_t bytes, uint32_t *used)
+{
+    enum gy_load_progress progress = GY_LOAD_MORE;
+    uint32_t at = 0;
+    while (at < bytes && progress == GY_LOAD_MORE) {
+        if (!text->payload) {
+            at += gy_pubsub_read_line(&text->line, data + at, bytes - at);
+            progress = text->line.whole ? take_line(text, plan) : GY_LOAD_MORE;
+        } else if (text->message.received < plan->message_bytes) {
+            at += gy_pubsub_take(&text->message, plan, data + at, bytes - at);
+        } else {
+            at++; /* the CRLF's */
+            if (--text->tail == 0) {
+                text->payload = false;
+                progress = gy_pubsub_end(&text->message, plan);
+            }
+        }
+    }
+    *used = at;
+    return progress;
 }

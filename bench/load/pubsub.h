@@ -10,7 +10,6 @@
 #include "load.h"
 
 struct gy_pubsub_plan {
-    const struct gy_load_options *options;
     char channel[65]; /* room, subject: the URL's path */
     char *greeting;
     size_t greeting_bytes;
@@ -69,5 +68,24 @@ struct gy_pubsub_line {
 
 /* Takes bytes up to the end of a line; returns how many. What is longer than the room is cut. */
 uint32_t gy_pubsub_read_line(struct gy_pubsub_line *line, const uint8_t *data, uint32_t bytes);
+
+/* What sessions of text protocols begin with. */
+struct gy_pubsub_text {
+    struct gy_pubsub_message message;
+    struct gy_pubsub_line line;
+    bool payload; /* comes now, and a CRLF behind it */
+    uint8_t tail; /* bytes of that CRLF still to come */
+};
+
+/* A payload follows the line; its length is what the line says, in decimal. MORE, or BAD_BYTES. */
+enum gy_load_progress gy_pubsub_expect(struct gy_pubsub_text *text,
+                                       const struct gy_pubsub_plan *plan, const char *length);
+
+/* Lines go to `take_line`, which calls gy_pubsub_expect() before a payload. As the protocol's
+ * receive(). */
+enum gy_load_progress gy_pubsub_receive(
+    struct gy_pubsub_text *text, const struct gy_pubsub_plan *plan,
+    enum gy_load_progress (*take_line)(void *session, const struct gy_pubsub_plan *plan),
+    const uint8_t *data, uint32_t bytes, uint32_t *used);
 
 #endif

@@ -13,12 +13,9 @@
 #include "bench/load/pubsub.h"
 
 struct redis_session {
-    struct gy_pubsub_message message;
-    struct gy_pubsub_line line;
-    uint8_t push; /* lines of a push that are still to come */
+    struct gy_pubsub_text text; /* the first: what take_line() gets is it */
+    uint8_t push;               /* lines of a push that are still to come */
     bool is_message;
-    bool payload; /* comes now, and a CRLF behind it */
-    uint8_t tail; /* bytes of that CRLF still to come */
     bool ready;
 };
 
@@ -56,17 +53,17 @@ static void redis_session_open(void *session)
 static void redis_refusal(const void *session, char *text, size_t bytes)
 {
     snprintf(text, bytes, "the server says: %.200s",
-             ((const struct redis_session *)session)->line.text);
+             ((const struct redis_session *)session)->text.line.text);
 }
 
 /*
  * A whole line. A push is `>3`, then for each part its length and itself; of other answers (the
  * map after HELLO, the count after PUBLISH) only errors count.
  */
-static enum gy_load_progress take_line(struct redis_session *redis,
-                                       const struct gy_pubsub_plan *plan)
+static enum gy_load_progress take_line(void *session, const struct gy_pubsub_plan *plan)
 {
-    const char *text = redis->line.text;
+    struct redis_session *redis = session;
+    const char *text = redis->text.line.text;
     if (redis->push == 0) {
         if (text[0] == '>') {
             redis->push = 5; /* length, kind, length, channel, and the head of the third */
@@ -83,42 +80,21 @@ static enum gy_load_progress take_line(struct redis_session *redis,
         redis->ready = true;
         return GY_LOAD_READY;
     }
-    redis->payload = true;
-    redis->tail = 2;
-    return text[0] == '$' && strtoul(text + 1, NULL, 10) == plan->message_bytes ? GY_LOAD_MORE
-                                                                                : GY_LOAD_BAD_BYTES;
+    return text[0] == '$' ? gy_pubsub_expect(&redis->text, plan, text + 1) : GY_LOAD_BAD_BYTES;
 }
 
 static enum gy_load_progress redis_receive(void *state, void *session, const uint8_t *data,
                                            uint32_t bytes, uint32_t *used)
 {
     const struct gy_pubsub_plan *plan = *(const struct gy_pubsub_plan **)state;
-    struct redis_session *redis = session;
-    enum gy_load_progress progress = GY_LOAD_MORE;
-    uint32_t at = 0;
-    while (at < bytes && progress == GY_LOAD_MORE) {
-        if (!redis->payload) {
-            at += gy_pubsub_read_line(&redis->line, data + at, bytes - at);
-            progress = redis->line.whole ? take_line(redis, plan) : GY_LOAD_MORE;
-        } else if (redis->message.received < plan->message_bytes) {
-            at += gy_pubsub_take(&redis->message, plan, data + at, bytes - at);
-        } else {
-            at++; /* the CRLF's */
-            if (--redis->tail == 0) {
-                redis->payload = false;
-                progress = gy_pubsub_end(&redis->message, plan);
-            }
-        }
-    }
-    *used = at;
-    return progress;
+    return gy_pubsub_receive(session, plan, take_line, data, bytes, used);
 }
 
 static enum gy_load_progress redis_ended(void *state, void *session)
 {
     const struct redis_session *redis = session;
     (void)state;
-    return redis->payload || redis->push > 0 ? GY_LOAD_MORE : GY_LOAD_BAD_BYTES;
+    return redis->text.payload || redis->push > 0 ? GY_LOAD_MORE : GY_LOAD_BAD_BYTES;
 }
 
 /* The server asks nothing. */

@@ -331,7 +331,7 @@ static int run(struct command *command)
     }
     if (gy_chatter_open(&chat, &options->client, &error) != 0) {
         fprintf(stderr, "gyre chat: %s\n", error.message);
-        return 1;
+        return error.code == GY_EINVAL ? 2 : 1;
     }
     for (uint32_t i = 0; i < options->room_count; i++) {
         if (gy_chatter_join(chat, options->rooms[i]) != 0) {
