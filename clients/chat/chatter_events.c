@@ -142,13 +142,12 @@ static bool is_own(struct gy_chatter *chatter, const char *room, const struct gy
 {
     struct gy_chat_text nick = gy_chat_client_nick(&chatter->client);
     struct gy_chat_text from = frame->body.message.from;
-    struct said *said;
     if (room == NULL || nick.length != from.length ||
         memcmp(nick.bytes, from.bytes, nick.length) != 0) {
         return false;
     }
-    TAILQ_FOREACH(said, &chatter->said, entry)
-    {
+    for (struct said *said = TAILQ_FIRST(&chatter->said); said != NULL;
+         said = TAILQ_NEXT(said, entry)) {
         if (!said->heard && said->to[0] == '\0' && said->kind == frame->body.message.kind &&
             said->target == frame->body.message.target && strcmp(said->room, room) == 0 &&
             strcmp(said->text, text) == 0) {
