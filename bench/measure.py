@@ -5,6 +5,8 @@ import os
 import shlex
 import signal
 import socket
+import ssl
+import struct
 import subprocess
 import sys
 import tempfile
@@ -93,6 +95,30 @@ def fetch(port, timeout_s=2.0):
         return read_response(conn)
 
 
+def fetch_secure(port, timeout_s=2.0):
+    """The same over TLS, whoever it is: gyre-load checks who it is."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection(("127.0.0.1", port), timeout_s) as plain, context.wrap_socket(plain) as conn:
+        if conn.version() != "TLSv1.3":
+            raise Failed(f"the server on port {port} speaks {conn.version()}")
+        conn.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        return read_response(conn)
+
+
+def query_dns(port):
+    """The address of host0.example.com, over UDP, from a port of its own each time."""
+    asked = struct.pack("!6H", 1, 0, 1, 0, 0, 0) + b"\5host0\7example\3com\0" + struct.pack("!HH", 1, 1)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(0.05)
+        client.connect(("127.0.0.1", port))
+        client.send(asked)
+        answer = client.recv(65536)
+    if answer[3] & 15 or not answer[7]:
+        raise OSError("it has no such zone yet")
+    return answer
+
+
 def read_response(conn):
     data = b""
     while b"\r\n\r\n" not in data:
@@ -117,17 +143,20 @@ def read_some(conn):
 
 class Server:
     """A server process and its children, pinned to one core; used as a context manager. `probe(port)` is its first request,
-    tried until it does not fail with OSError; what it returns is `response`. `admin` is one more free port."""
+    tried until it does not fail with OSError; what it returns is `response`. `admin` is one more free port. `files` are put into
+    {dir} with the same words filled in: name -> text."""
 
-    def __init__(self, name, command, core, response=0, probe=fetch):
+    def __init__(self, name, command, core, response=0, probe=fetch, files=None):
         self.name = name
         self.probe = probe
         self.port = free_port()
         self.admin = free_port()
         self.folder = tempfile.TemporaryDirectory(prefix="gyre-bench-")
         self.words = ["taskset", "-c", str(core)]
-        self.words += shlex.split(command.format(port=self.port, admin=self.admin, response=response,
-                                                 dir=self.folder.name))
+        known = {"port": self.port, "admin": self.admin, "response": response, "dir": self.folder.name}
+        self.words += shlex.split(command.format(**known))
+        for file, text in (files or {}).items():
+            Path(self.folder.name, file).write_text(text.format(**known), encoding="ascii")
 
     def __enter__(self):
         program = self.words[3]

@@ -125,7 +125,7 @@ def build_rows(build):
 
 def peer_rows():
     rows = []
-    for name in ("nginx", "h2o"):
+    for name in ("nginx", "h2o", "nsd", "knot", "redis", "nats"):
         found = output(f"{HERE}/peers/{name}", "version")
         package = output(f"{HERE}/peers/{name}", "package") or name
         rows.append((name, found or f"not installed: apt-get install {package}"))
