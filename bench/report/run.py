@@ -92,7 +92,8 @@ def window_of(found, steal):
         "rate": found["rate"] * fan, "asked": found["rate_asked"], "reached": found["rate_reached"],
         "answered": found["answered"] * fan,
         "seconds": found["seconds"], "errors": found["errors"]["total"], "steal": steal,
-        "cpu_us": server["cpu_us_per_request"] / fan if server else None, "busy": server["cpu_s"] / found["seconds"] if server else None,
+        "cpu_us": server["cpu_us_per_request"] / fan if server else None,
+        "busy": server["cpu_s"] / found["seconds"] if server else None,
         "counters": server.get("counters"), "generator_us": found["generator"]["cpu_us_per_request"] / fan,
         "generator_busy": found["generator"]["busy"], "latency_valid": found["latency_valid"],
         "load": os.getloadavg()[0],
@@ -104,7 +105,8 @@ def window_of(found, steal):
 
 
 def start(options, scenario, contender, response):
-    return Server(contender.name, contender.command, options.server_core, response, probe=contender.probe or scenario.probe, files=contender.files)
+    return Server(contender.name, contender.command, options.server_core, response, probe=contender.probe or scenario.probe,
+                  files=contender.files)
 
 
 def leave_out(server, reason):
