@@ -18,8 +18,8 @@
  * worker; a thread that a server starts as its workers open keeps the control thread's table.
  *
  * A socket goes when its last copy is closed, so each worker closes what others accept on, dial or
- * receive by, and the control thread closes all of those. What a server's own thread had open at
- * that moment stays in the copies until the process ends.
+ * receive by, and the control thread closes all of those. A thread of a server's own opens sockets
+ * once its workers run: what it had open before would stay open in their tables.
  *
  * Sequence, where gy_tables_limit() said `apart`:
  *
