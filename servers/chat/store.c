@@ -263,6 +263,8 @@ static void *run(void *context)
             sleep_until(store, due_ms);
         }
     }
+    gy_chat_db_close(store->db); /* here: the file is of the descriptors that this thread knows */
+    store->db = NULL;
     return NULL;
 }
 
