@@ -49,6 +49,9 @@ struct gy_dns_zone_maker {
     char name[GY_DNS_NAME_TEXT_BYTES];
 };
 
+/* The settings alone, for a builder of the caller's. */
+void dns_zone_maker_settings(struct gy_dns_zone_maker *maker, const uint8_t *origin, uint64_t seed,
+                             uint64_t bytes_max);
 int dns_zone_maker_begin(struct gy_dns_zone_maker *maker, const uint8_t *origin, uint64_t seed,
                          uint64_t bytes_max);
 void dns_zone_maker_end(struct gy_dns_zone_maker *maker);
