@@ -110,6 +110,18 @@ void dns_zone_set_files(const struct gy_dns_zone *zone, struct dns_zone_file *fi
     block_of(zone)->files = files;
 }
 
+void dns_zone_move_files(const struct gy_dns_zone *zone, const struct gy_dns_zone *from)
+{
+    gy_assert(block_of(zone)->files == NULL);
+    block_of(zone)->files = block_of(from)->files;
+    block_of(from)->files = NULL;
+}
+
+void dns_zone_add_file(const struct gy_dns_zone *zone, const char *path, const struct stat *status)
+{
+    dns_zone_files_add(&block_of(zone)->files, "", path, status);
+}
+
 void dns_zone_set_journal(const struct gy_dns_zone *zone, struct dns_journal *journal)
 {
     block_of(zone)->journal = journal;
