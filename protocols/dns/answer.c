@@ -270,8 +270,18 @@ static void begin(struct work *work, const struct gy_dns_answer_settings *settin
 static void probe(struct work *work)
 {
     const struct gy_dns_zone *zone = work->zone;
-    const uint64_t *table = zone_slot(zone, 0);
     uint64_t hash = work->suffixes.hash[work->suffixes.labels];
+    if (zone->base != NULL) {
+        const struct zone_node *node = zone_find_own(zone, work->name, work->name_bytes, hash);
+        if (node != NULL) {
+            work->candidate = zone_is_gone(node) ? NULL : node;
+            work->slot = 0;
+            return;
+        }
+        zone = zone->base;
+    }
+    const uint64_t *table = zone_slot(zone, 0);
+    work->block = zone;
     uint64_t i = hash & zone->table_mask;
     while (table[i] != 0 && (table[i] ^ hash) >> 32 != 0) {
         i = (i + 1) & zone->table_mask;
@@ -288,7 +298,7 @@ static void probe(struct work *work)
 static void decide(struct work *work)
 {
     if (work->slot != 0) {
-        const struct zone_node *node = zone_at(work->zone, (uint32_t)work->slot);
+        const struct zone_node *node = zone_at(work->block, (uint32_t)work->slot);
         bool same = node->name_bytes == work->name_bytes &&
                     memcmp(node->name, work->name, work->name_bytes) == 0;
         work->candidate = same ? node : work_suffix(work, work->suffixes.labels);
@@ -309,6 +319,9 @@ static void answer_batch(struct gy_dns_answerer *answerer, struct gy_dns_query *
         if (work[i].resolve) {
             uint64_t hash = work[i].suffixes.hash[work[i].suffixes.labels];
             __builtin_prefetch(zone_slot(work[i].zone, hash));
+            if (work[i].zone->base != NULL) {
+                __builtin_prefetch(zone_slot(work[i].zone->base, hash));
+            }
         }
     }
     for (uint32_t i = 0; i < count; i++) {

@@ -25,6 +25,8 @@ struct secondary {
     struct fetch *fetch; /* under way */
     uint32_t failures;   /* in a row */
     uint64_t asked_ms;   /* when a primary was asked last */
+    uint64_t kept_bytes; /* of differences beside its file, as far as is known */
+    bool kept;           /* what is on disk is this version */
     bool again;          /* a NOTIFY came meanwhile */
     char name[GY_DNS_NAME_TEXT_BYTES];
 };
