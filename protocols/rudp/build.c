@@ -320,6 +320,14 @@ bool gy_rudp_put_ack(struct gy_rudp_conn *conn, struct build *build, uint64_t no
     frame.ack.delay_us = (now_ns - conn->largest_ns) / 1000;
     frame.ack.count = conn->seen_count;
     memcpy(frame.ack.ranges, conn->seen, conn->seen_count * sizeof conn->seen[0]);
+    const uint64_t *in = conn->ecn.in;
+    if ((conn->theirs.features & GY_RUDP_FEATURE_ECN) != 0 &&
+        (in[GY_RUDP_ECT0] | in[GY_RUDP_ECT1] | in[GY_RUDP_CE]) != 0) {
+        frame.ack.counted = true;
+        frame.ack.ect0 = in[GY_RUDP_ECT0];
+        frame.ack.ect1 = in[GY_RUDP_ECT1];
+        frame.ack.ce = in[GY_RUDP_CE];
+    }
     return gy_rudp_put(build, &frame);
 }
 

@@ -13,6 +13,7 @@ struct build {
     struct gy_rudp_piece *pieces, **tail; /* in their order */
     bool ack, eliciting, credit, done, full, probing;
     bool fec, trial; /* carries what a REPAIR is to cover; is as long as may be possible */
+    bool elsewhere;  /* goes to another address, without a mark */
     /* The message written last, if nothing follows it: to be written again without its length. */
     struct gy_rudp_piece *last;
     struct gy_writer before_last;

@@ -395,6 +395,7 @@ void gy_rudp_own_parameters(const struct gy_rudp_config *config, struct gy_rudp_
         .idle_timeout_ms = config->idle_timeout_ns / MS,
         .datagram_max = 65527,
         .ahead = config->assemblies / 2,
+        .features = config->ecn ? GY_RUDP_FEATURE_ECN : 0,
     };
 }
 
@@ -420,6 +421,7 @@ static size_t output_long(struct gy_rudp_conn *conn, enum gy_rudp_packet_type ty
     }
     int bytes = gy_rudp_long_write(&packet, out, room);
     gy_assert(bytes > 0);
+    conn->ecn.mark = GY_RUDP_NOT_ECT;
     conn->spoken_ns = now_ns;
     conn->stats.packets_sent++;
     conn->stats.bytes_sent += (uint64_t)bytes;

@@ -77,6 +77,8 @@ struct gy_rudp_packet {
     bool limited, credit, done;
     bool trial;     /* of a longer datagram */
     bool recovered; /* lost, says the peer, and brought back by a REPAIR */
+    bool covered;   /* by a REPAIR: may be acknowledged without having arrived */
+    uint8_t ecn;    /* enum gy_rudp_ecn_mark */
     enum gy_rudp_level level;
     uint64_t acks; /* the largest number it acknowledged; UINT64_MAX: none */
     struct gy_rudp_piece *pieces;
@@ -293,6 +295,22 @@ void gy_rudp_mtu_acked(struct gy_rudp_conn *conn, uint32_t bytes, bool trial, ui
 void gy_rudp_mtu_lost(struct gy_rudp_conn *conn, uint32_t bytes, bool trial, uint64_t now_ns);
 /* Nothing was heard for one more probe timeout. */
 void gy_rudp_mtu_silent(struct gy_rudp_conn *conn, uint64_t now_ns);
+
+/* ecn.c */
+/* The mark of the next packet, which is counted; `covered` by a REPAIR. */
+uint8_t gy_rudp_ecn_next(struct gy_rudp_conn *conn, uint64_t number, bool covered);
+/* The path is another one: it is tested. */
+void gy_rudp_ecn_begin(struct gy_rudp_conn *conn);
+/* A packet was taken that had that mark. */
+void gy_rudp_ecn_taken(struct gy_rudp_conn *conn, uint8_t mark);
+/* A marked packet is acknowledged, lost; then the acknowledgement as a whole, `newest`: it raises
+ * the largest number. */
+void gy_rudp_ecn_acked(struct gy_rudp_conn *conn, const struct gy_rudp_packet *packet);
+void gy_rudp_ecn_lost(struct gy_rudp_conn *conn);
+void gy_rudp_ecn_ack(struct gy_rudp_conn *conn, const struct gy_rudp_ack *ack, bool newest,
+                     uint64_t now_ns);
+/* Nothing was heard for one more probe timeout. */
+void gy_rudp_ecn_silent(struct gy_rudp_conn *conn);
 
 /* output.c */
 /* Whether the ring of packets has room for one more, be it a mere acknowledgement. */

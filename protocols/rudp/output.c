@@ -117,6 +117,7 @@ static size_t finish(struct gy_rudp_conn *conn, struct build *build, uint8_t *ou
             at[i] ^= mask[1 + i];
         }
     }
+    conn->ecn.mark = build->elsewhere ? 0 : gy_rudp_ecn_next(conn, number, build->fec);
     struct gy_rudp_packet *packet = packet_at(conn, number);
     gy_assert(number < conn->config.packets || packet->pieces == NULL);
     gy_assert(conn->number - conn->unacked <= conn->config.packets);
@@ -129,6 +130,8 @@ static size_t finish(struct gy_rudp_conn *conn, struct build *build, uint8_t *ou
         .done = build->done,
         .level = build->level,
         .trial = build->trial,
+        .covered = build->fec,
+        .ecn = conn->ecn.mark,
         .acks = build->ack ? conn->seen[0].high : UINT64_MAX,
         .pieces = build->pieces,
     };
@@ -255,6 +258,7 @@ size_t gy_rudp_output_challenge(struct gy_rudp_conn *conn, uint8_t *out, uint64_
         return 0;
     }
     build_begin(conn, &build, GY_RUDP_APPLICATION, out, conn->config.datagram_bytes);
+    build.elsewhere = true;
     gy_rudp_put(&build, &frame);
     return finish(conn, &build, out, now_ns);
 }

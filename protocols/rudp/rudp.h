@@ -121,6 +121,8 @@ struct gy_rudp_config {
     /* Of this connection alone, if it has keys. With a handshake the connection is encrypted. */
     const struct gy_rudp_seal *seal;
     uint64_t key_packets; /* sent before the keys change; 0: 2^21 */
+    bool ecn; /* datagrams are sent with the mark that gy_rudp_ecn() says, and those that arrive
+               * are given to gy_rudp_receive_marked() */
     /* The client's: what the server said in the connection that this one resumes, for 0-RTT;
      * `channels` 0: nothing is sent early. */
     struct gy_rudp_parameters remembered;
@@ -166,6 +168,12 @@ struct gy_rudp_stats {
     uint64_t mtu_probes, black_holes;
     uint64_t recovered;      /* the peer's packets that REPAIRs brought back */
     uint64_t recovered_sent; /* ours, as the peer says */
+    uint64_t ecn_sent;       /* packets sent with a mark */
+    uint64_t ecn_received;   /* packets that came with CE */
+    uint64_t ecn_reported;   /* ours that came to the peer with CE, as it says */
+    /* Why a path goes without: marks do not arrive or are changed; packets with marks are lost;
+     * the peer says what cannot be. */
+    uint64_t ecn_bleached, ecn_lost, ecn_lies;
 };
 
 struct gy_rudp_channel_stats {
@@ -210,11 +218,15 @@ int gy_rudp_accept(struct gy_rudp_conn *conn, const struct gy_rudp_config *confi
 /* A datagram, which is changed. Whatever it holds is dealt with and counted. */
 void gy_rudp_receive(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes, uint64_t now_ns);
 
+/* The same, with config.ecn: `mark` is the ECN field that it came with (enum gy_rudp_ecn_mark). */
+void gy_rudp_receive_marked(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes, uint8_t mark,
+                            uint64_t now_ns);
+
 /* The same, of a server's connection and a datagram that came from another address than the
  * connection's; `where` is any number, not 0, that tells addresses apart. true: the peer seems to
  * be there now, and the owner is to remember that address, for what gy_rudp_output_elsewhere() will
  * have. Until gy_rudp_moved() says so, all else goes to the old one. */
-bool gy_rudp_receive_elsewhere(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes,
+bool gy_rudp_receive_elsewhere(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes, uint8_t mark,
                                uint64_t where, uint64_t now_ns);
 
 /* As gy_rudp_output(), for the address that the last gy_rudp_receive_elsewhere() that returned true
@@ -234,6 +246,13 @@ void gy_rudp_expire(struct gy_rudp_conn *conn, uint64_t now_ns);
 
 /* The next datagram to send now: its bytes, or 0. `room` is gy_rudp_room() or more. */
 size_t gy_rudp_output(struct gy_rudp_conn *conn, void *out, size_t room, uint64_t now_ns);
+
+/* With config.ecn: the ECN field to send that datagram with (enum gy_rudp_ecn_mark). What
+ * gy_rudp_output_elsewhere() writes goes without a mark. */
+static inline uint8_t gy_rudp_ecn(const struct gy_rudp_conn *conn)
+{
+    return conn->ecn.mark;
+}
 
 /* 0, or GY_EINVAL (channel or guarantee), GY_ELIMIT (longer than the peer takes), GY_ECLOSED. May
  * be called before the connection is open; what the peer does not take is then REFUSED when it

@@ -36,6 +36,7 @@ struct gy_rudp_config gy_rudp_host_config(void)
         .keepalive_ns = 0,
         .handshake_timeout_ns = 10000 * MS,
         .timer_ns = MS,
+        .ecn = true,
         .seal = &gy_rudp_seal_none,
     };
 }
@@ -80,6 +81,8 @@ const struct gy_datagram_options gy_rudp_host_datagrams = {
     .ops = &socket_ops,
     .gro = true,
     .gso = true,
+    .ecn = true,
+    .ecn_usual = GY_RUDP_ECT0,
     .fragments = GY_DATAGRAM_FRAGMENT_NEVER, /* the protocol looks for what the path takes */
     .buffers = 128,
     .posted = 16,
@@ -502,6 +505,7 @@ static enum outcome output(struct gy_rudp_session *session)
         if (bytes == 0) {
             return OUTPUT_ALL;
         }
+        session->path.ecn = gy_rudp_ecn(&session->conn);
         /* What is refused all the same is lost, as datagrams are. */
         gy_datagram_send(session->socket, &session->path, gy_bump_slice(bump, (uint32_t)bytes));
     }

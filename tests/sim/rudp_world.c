@@ -141,10 +141,16 @@ static void plan_link(struct world *world, struct sim_link *link)
     if (sim_chance(random, 0.4)) {
         link->rate = 50000 + sim_below(random, sim_chance(random, 0.5) ? 200000 : 5000000);
         link->queue_bytes = 4000 + sim_below(random, sim_chance(random, 0.5) ? 10000 : 200000);
+        link->mark_bytes = sim_chance(random, 0.5) ? 1 + sim_below(random, 20000) : 0;
     }
     if (sim_chance(random, 0.3)) {
         link->cut_ns = SECOND + sim_below(random, 4 * SECOND);
         link->heal_ns = link->cut_ns + sim_below(random, 8 * SECOND);
+    }
+    if (sim_chance(random, 0.2)) {
+        link->bleach = sim_chance(random, 0.5) ? 1 : upto(world, 0.2);
+    } else if (sim_chance(random, 0.1)) {
+        link->drop_ect = sim_chance(random, 0.5) ? 1 : upto(world, 0.2);
     }
     if (sim_chance(random, 0.3)) {
         link->mtu = 1200 + sim_below(random, 252);
@@ -214,6 +220,7 @@ static void plan_config(struct world *world)
         .seal = &gy_rudp_seal_check,
         .seed = sim_random(random),
         .congestion = sim_chance(random, 0.4) ? GY_RUDP_BBR : GY_RUDP_CUBIC,
+        .ecn = sim_chance(random, 0.7),
         .fec_packets = sim_chance(random, 0.3) ? 2 + (uint32_t)sim_below(random, 15) : 0,
     };
     world->memory_fails = sim_chance(random, 0.3) ? upto(world, 0.1) : 0;
@@ -340,8 +347,8 @@ static void server_stranger(struct world *world, uint32_t i, struct sim_datagram
 static void deliver(struct world *world, struct sim_datagram *datagram)
 {
     if (datagram->to != 0) {
-        gy_rudp_receive(&world->client[datagram->to - 1].conn, datagram->data, datagram->bytes,
-                        world->now_ns);
+        gy_rudp_receive_marked(&world->client[datagram->to - 1].conn, datagram->data,
+                               datagram->bytes, datagram->ecn, world->now_ns);
         return;
     }
     uint32_t i = datagram->from - 1;
@@ -352,7 +359,8 @@ static void deliver(struct world *world, struct sim_datagram *datagram)
                 (packet.type != GY_RUDP_PACKET_SHORT ||
                  memcmp(packet.to.bytes, server->conn.self.bytes, packet.to.length) == 0);
     if (ours) {
-        gy_rudp_receive(&server->conn, datagram->data, datagram->bytes, world->now_ns);
+        gy_rudp_receive_marked(&server->conn, datagram->data, datagram->bytes, datagram->ecn,
+                               world->now_ns);
     } else {
         server_stranger(world, i, datagram);
     }
@@ -414,8 +422,8 @@ static void side_turn(struct world *world, struct side *side, bool sending)
         side->held_bytes = 0;
     }
     while ((bytes = gy_rudp_output(&side->conn, out, sizeof out, world->now_ns)) > 0) {
-        sim_network_send(&world->network, side->link, side->endpoint, side->to, out, bytes,
-                         world->now_ns);
+        sim_network_send_marked(&world->network, side->link, side->endpoint, side->to, out, bytes,
+                                gy_rudp_ecn(&side->conn), world->now_ns);
     }
     side_finished(world, side);
 }
@@ -496,6 +504,13 @@ static void check_side(struct world *world, const struct side *side)
             bad(world, "message %u of flow %u expired without a limit", i, side->flow);
         }
     }
+    if (side->conn.stats.ecn_lies !=
+        0) { /* a path that takes marks off makes CE seem hidden, too */
+        bool bleached = side->link->bleach > 0;
+        if (!bleached) {
+            bad(world, "an honest peer of flow %u was taken for a liar", side->flow);
+        }
+    }
     if (side->conn.pieces.used > side->conn.config.pieces) {
         bad(world, "more pieces than there may be");
     }
@@ -549,6 +564,12 @@ static void add(struct world_totals *totals, const struct world *world, const st
     to->repairs_received += from->repairs_received;
     to->recovered += from->recovered;
     to->recovered_sent += from->recovered_sent;
+    to->ecn_sent += from->ecn_sent;
+    to->ecn_received += from->ecn_received;
+    to->ecn_reported += from->ecn_reported;
+    to->ecn_bleached += from->ecn_bleached;
+    to->ecn_lost += from->ecn_lost;
+    to->ecn_lies += from->ecn_lies;
 }
 
 static void side_free(struct world *world, struct side *side)
@@ -598,6 +619,9 @@ int world_run(struct world *world, uint64_t seed, struct world_totals *totals)
     totals->network.queue_full += counts->queue_full;
     totals->network.cut += counts->cut;
     totals->network.too_long += counts->too_long;
+    totals->network.marked += counts->marked;
+    totals->network.bleached += counts->bleached;
+    totals->network.dropped_ect += counts->dropped_ect;
     sim_network_free(&world->network);
     return world->failure[0] == '\0' ? 0 : -1;
 }
