@@ -118,6 +118,9 @@ static size_t finish(struct gy_rudp_conn *conn, struct build *build, uint8_t *ou
         }
     }
     conn->ecn.mark = build->elsewhere ? 0 : gy_rudp_ecn_next(conn, number, build->fec);
+    for (unsigned i = 0; i < build->grant_count; i++) {
+        conn->channels[build->grants[i]].grant_number = number;
+    }
     struct gy_rudp_packet *packet = packet_at(conn, number);
     gy_assert(number < conn->config.packets || packet->pieces == NULL);
     gy_assert(conn->number - conn->unacked <= conn->config.packets);
@@ -128,6 +131,8 @@ static size_t finish(struct gy_rudp_conn *conn, struct build *build, uint8_t *ou
         .state = build->eliciting ? PACKET_FLYING : PACKET_DONE,
         .credit = build->credit,
         .done = build->done,
+        .channel_credit = build->grant_count > 0,
+        .blocked = build->blocked,
         .level = build->level,
         .trial = build->trial,
         .covered = build->fec,
@@ -292,6 +297,9 @@ static void put_application(struct gy_rudp_conn *conn, struct build *build, bool
         build->credit = gy_rudp_put(build, &frame);
         conn->grant_due = !build->credit;
     }
+    if (room) {
+        gy_rudp_put_grants(conn, build);
+    }
     if (conn->done_due && room) {
         struct gy_rudp_frame frame = {.type = GY_RUDP_FRAME_DONE};
         build->done = gy_rudp_put(build, &frame);
@@ -308,6 +316,7 @@ static void put_application(struct gy_rudp_conn *conn, struct build *build, bool
         }
         if (!build->full) {
             gy_rudp_put_messages(conn, build);
+            gy_rudp_put_blocked(conn, build);
         }
         if (!build->full && conn->congestion.ops->idle != NULL) {
             conn->congestion.ops->idle(&conn->congestion, conn->in_flight);
@@ -324,7 +333,8 @@ size_t gy_rudp_output_frames(struct gy_rudp_conn *conn, uint8_t *out, uint64_t n
         return 0;
     }
     bool may = may_send(conn, now_ns);
-    if (!may && !ack_due && !conn->grant_due && !conn->response_due && !conn->done_due) {
+    if (!may && !ack_due && !conn->grant_due && list_empty(&conn->granting) &&
+        !conn->response_due && !conn->done_due) {
         return 0;
     }
     enum gy_rudp_level level = level_now(conn, ack_due);

@@ -282,6 +282,13 @@ static bool take_frame(struct gy_rudp_conn *conn, enum gy_rudp_level level,
     case GY_RUDP_FRAME_CREDIT:
         conn->credit = frame->credit > conn->credit ? frame->credit : conn->credit;
         return true;
+    case GY_RUDP_FRAME_CHANNEL_CREDIT:
+        gy_rudp_channel_credit_take(conn, frame, now_ns);
+        return true;
+    case GY_RUDP_FRAME_BLOCKED:
+    case GY_RUDP_FRAME_CHANNEL_BLOCKED:
+        gy_rudp_blocked_take(conn, frame, now_ns);
+        return true;
     case GY_RUDP_FRAME_SKIP:
         gy_rudp_skip_take(conn, frame, now_ns);
         return true;
@@ -428,7 +435,8 @@ static bool early_fits(const struct gy_rudp_conn *conn, struct gy_reader frames)
         bytes += frame.message.length;
         if (frame.message.length != frame.message.total ||
             frame.message.channel >= conn->config.channels ||
-            frame.message.length > conn->config.message_max || bytes > conn->granted) {
+            frame.message.length > conn->config.message_max || bytes > conn->granted ||
+            (has_channel_credit(conn) && bytes > conn->config.channel_window_bytes)) {
             return false;
         }
     }

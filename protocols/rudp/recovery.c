@@ -105,6 +105,12 @@ static void packet_lost(struct gy_rudp_conn *conn, struct gy_rudp_packet *packet
         gy_rudp_ecn_lost(conn);
     }
     conn->grant_due |= packet->credit;
+    if (packet->channel_credit) {
+        gy_rudp_grants_lost(conn, packet->number);
+    }
+    if (packet->blocked) {
+        gy_rudp_blocked_lost(conn);
+    }
     conn->done_due |= packet->done;
     struct gy_rudp_piece *piece = packet->pieces;
     packet->pieces = NULL;

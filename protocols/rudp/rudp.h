@@ -87,7 +87,8 @@ struct gy_rudp_event {
 /* What a connection tells, and where it gets memory for messages that arrive in pieces. */
 struct gy_rudp_env {
     /* A message. true: its bytes are consumed; false: they will be, and until then they count
-     * against the window: gy_rudp_consumed(). Unreliable ones do not count. */
+     * against the channel's window, or the connection's: gy_rudp_consumed(). Unreliable ones do not
+     * count. */
     bool (*received)(struct gy_rudp_conn *conn, uint8_t channel, enum gy_rudp_guarantee guarantee,
                      const uint8_t *data, size_t length);
     /* `bytes` of memory, or NULL. Never more at once than gy_rudp_reassembly_bytes(). NULL: the
@@ -100,14 +101,19 @@ struct gy_rudp_env {
 };
 
 struct gy_rudp_config {
-    uint32_t datagram_bytes;  /* of the longest datagram sent at first: 1200 to 65527 */
-    uint32_t datagram_max;    /* longer ones are tried up to that (RFC 8899); 0: none */
-    uint32_t channels;        /* 1 to 256 */
-    uint32_t packets;         /* sent ones kept at once: a power of two, 64 or more */
-    uint32_t pieces;          /* of messages in flight or to be repeated */
-    uint32_t assemblies;      /* messages that arrive in pieces or too early, 8 or more */
-    uint64_t window_bytes;    /* of reliable messages begun and not consumed */
-    uint64_t message_max;     /* at most 3/4 of the window, and GY_RUDP_MESSAGE_LIMIT */
+    uint32_t datagram_bytes; /* of the longest datagram sent at first: 1200 to 65527 */
+    uint32_t datagram_max;   /* longer ones are tried up to that (RFC 8899); 0: none */
+    uint32_t channels;       /* 1 to 256 */
+    uint32_t packets;        /* sent ones kept at once: a power of two, 64 or more */
+    uint32_t pieces;         /* of messages in flight or to be repeated */
+    uint32_t assemblies;     /* messages that arrive in pieces or too early, 8 or more */
+    uint64_t window_bytes; /* of reliable messages begun and not consumed; with channel_window_bytes
+                            * begun and not received */
+    /* Of one channel's reliable messages begun and not consumed: as much as its reader may hold, so
+     * that all readers together hold `channels` times that at most, and one that does not read
+     * keeps no other channel waiting. 0: they all share window_bytes. */
+    uint64_t channel_window_bytes;
+    uint64_t message_max;     /* at most 3/4 of either window, and GY_RUDP_MESSAGE_LIMIT */
     uint64_t idle_timeout_ns; /* 0: none; the smaller of the two ends' holds */
     uint64_t keepalive_ns;    /* a PING after so long a silence; 0: never */
     uint64_t handshake_timeout_ns;
@@ -174,11 +180,13 @@ struct gy_rudp_stats {
     /* Why a path goes without: marks do not arrive or are changed; packets with marks are lost;
      * the peer says what cannot be. */
     uint64_t ecn_bleached, ecn_lost, ecn_lies;
+    uint64_t blocked, blocked_received; /* BLOCKED and CHANNEL_BLOCKED: sent, received */
 };
 
 struct gy_rudp_channel_stats {
     uint64_t sent, sent_bytes;           /* messages wholly sent at least once */
     uint64_t delivered, delivered_bytes; /* messages received */
+    uint64_t blocked, blocked_received;  /* CHANNEL_BLOCKED: sent, received */
 };
 
 struct gy_rudp_channel;
@@ -282,7 +290,8 @@ void gy_rudp_channel_stats(const struct gy_rudp_conn *conn, uint8_t channel,
 /* The next message that is done with, or NULL. */
 struct gy_rudp_message *gy_rudp_finished(struct gy_rudp_conn *conn);
 
-void gy_rudp_consumed(struct gy_rudp_conn *conn, uint64_t bytes);
+/* Of reliable messages that came on that channel, and of which `received` said false. */
+void gy_rudp_consumed(struct gy_rudp_conn *conn, uint8_t channel, uint64_t bytes);
 
 /* Encrypted: new keys with the next packet, or as soon as the peer has those there are. They change
  * by themselves after config.key_packets packets. */

@@ -126,6 +126,9 @@ struct gy_rudp_conn {
     struct gy_rudp_channel *channels;
     struct gy_rudp_link active[GY_RUDP_PRIORITIES];
     uint64_t credit, credit_used;
+    uint64_t blocked_at; /* the credit that the peer was told to be used up; 0: none */
+    bool blocked_due;
+    struct gy_rudp_link blocked; /* channels, of which it is to be told */
     uint64_t ahead; /* ordered messages begun, less those that all before are done with too */
 
     /* Forward error correction: what we send, and what has arrived lately (NULL: the peer sends no
@@ -163,6 +166,7 @@ struct gy_rudp_conn {
     uint64_t passing_bytes;
     uint64_t received, consumed, granted; /* bytes of reliable messages */
     bool grant_due;
+    struct gy_rudp_link granting; /* channels, whose credit is to be sent */
 };
 
 #endif

@@ -388,7 +388,13 @@ int gy_rudp_frame_read(struct gy_reader *reader, struct gy_rudp_frame *frame)
         frame->close.reason = gy_reader_bytes(reader, frame->close.reason_bytes);
         return reader->failed || frame->close.reason_bytes > GY_RUDP_REASON_MAX ? GY_EPROTO : 1;
     case GY_RUDP_FRAME_CREDIT:
+    case GY_RUDP_FRAME_BLOCKED:
         frame->credit = gy_rudp_varint_read(reader);
+        return reader->failed ? GY_EPROTO : 1;
+    case GY_RUDP_FRAME_CHANNEL_CREDIT:
+    case GY_RUDP_FRAME_CHANNEL_BLOCKED:
+        frame->of_channel.channel = gy_reader_u8(reader);
+        frame->of_channel.credit = gy_rudp_varint_read(reader);
         return reader->failed ? GY_EPROTO : 1;
     case GY_RUDP_FRAME_SKIP:
         return skip_read(reader, frame);
@@ -492,8 +498,15 @@ bool gy_rudp_frame_write(struct gy_writer *writer, const struct gy_rudp_frame *f
         gy_writer_bytes(writer, frame->close.reason, frame->close.reason_bytes);
         break;
     case GY_RUDP_FRAME_CREDIT:
-        gy_writer_u8(writer, GY_RUDP_FRAME_CREDIT);
+    case GY_RUDP_FRAME_BLOCKED:
+        gy_writer_u8(writer, (uint8_t)frame->type);
         gy_rudp_varint_write(writer, frame->credit);
+        break;
+    case GY_RUDP_FRAME_CHANNEL_CREDIT:
+    case GY_RUDP_FRAME_CHANNEL_BLOCKED:
+        gy_writer_u8(writer, (uint8_t)frame->type);
+        gy_writer_u8(writer, frame->of_channel.channel);
+        gy_rudp_varint_write(writer, frame->of_channel.credit);
         break;
     case GY_RUDP_FRAME_SKIP:
         gy_writer_u8(writer, GY_RUDP_FRAME_SKIP);

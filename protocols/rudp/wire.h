@@ -67,6 +67,8 @@ struct gy_rudp_parameters {
 
 /* Sees the ECN field of what arrives, and takes and says what was seen (RFC 9000 §13.4). */
 #define GY_RUDP_FEATURE_ECN 0x01u
+/* Knows the frames of the credit of channels. */
+#define GY_RUDP_FEATURE_CHANNELS 0x02u
 
 /* The ECN field of a datagram, RFC 3168 §5. */
 enum gy_rudp_ecn_mark {
@@ -118,8 +120,11 @@ enum gy_rudp_frame_type {
     GY_RUDP_FRAME_CRYPTO = 0x08,
     GY_RUDP_FRAME_DONE = 0x09,
     GY_RUDP_FRAME_ACK_ECN = 0x0a, /* read as an ACK that has counts */
+    GY_RUDP_FRAME_CHANNEL_CREDIT = 0x0b,
     GY_RUDP_FRAME_REPAIR = 0x0c,
     GY_RUDP_FRAME_RECOVERED = 0x0d,
+    GY_RUDP_FRAME_BLOCKED = 0x0e,
+    GY_RUDP_FRAME_CHANNEL_BLOCKED = 0x0f,
     GY_RUDP_FRAME_MESSAGE = 0x10, /* to 0x1f */
 };
 #define GY_RUDP_MESSAGE_PART 0x04 /* total length and offset are there */
@@ -154,8 +159,12 @@ struct gy_rudp_frame {
             const uint8_t *reason;
             size_t reason_bytes;
         } close;
-        uint64_t credit;    /* bytes of reliable messages since the beginning */
-        uint64_t recovered; /* a packet's number */
+        uint64_t credit; /* CREDIT and BLOCKED: bytes of reliable messages since the beginning */
+        struct {
+            uint8_t channel;
+            uint64_t credit; /* of that channel */
+        } of_channel;        /* CHANNEL_CREDIT and CHANNEL_BLOCKED */
+        uint64_t recovered;  /* a packet's number */
         struct {
             uint64_t first;   /* number of the first packet covered */
             uint32_t mask;    /* bit i: first + 1 + i is covered too */

@@ -31,6 +31,7 @@ struct gy_rudp_config gy_rudp_host_config(void)
         .pieces = 4096,
         .assemblies = 8192,
         .window_bytes = 1u << 20,
+        .channel_window_bytes = 1u << 20,
         .message_max = 512u << 10,
         .idle_timeout_ns = 30000 * MS,
         .keepalive_ns = 0,
@@ -599,9 +600,9 @@ int gy_rudp_host_send_copy(struct gy_rudp_session *session, uint8_t channel,
     return code;
 }
 
-void gy_rudp_host_consumed(struct gy_rudp_session *session, uint64_t bytes)
+void gy_rudp_host_consumed(struct gy_rudp_session *session, uint8_t channel, uint64_t bytes)
 {
-    gy_rudp_consumed(&session->conn, bytes);
+    gy_rudp_consumed(&session->conn, channel, bytes);
     gy_rudp_session_touch(session);
 }
 

@@ -55,6 +55,7 @@ static const struct gy_rudp_config config = {
     .pieces = 16,
     .assemblies = 8,
     .window_bytes = 16384,
+    .channel_window_bytes = 12000,
     .message_max = 8192,
     .idle_timeout_ns = 30000 * MS,
     .ecn = true,
@@ -121,7 +122,7 @@ static void begin(struct gy_rudp_conn *conn, void *memory, bool client,
     struct gy_rudp_env env = {.received = received, .take = take, .give = give, .owner = conn};
     struct gy_rudp_long packet = {
         .type = GY_RUDP_PACKET_HELLO, .version = GY_RUDP_VERSION_PLAIN, .token = token};
-    packet.parameters = (struct gy_rudp_parameters){16384, 8192, 4, 30000, 1200, 4, 12000, 1};
+    packet.parameters = (struct gy_rudp_parameters){16384, 8192, 4, 30000, 1200, 4, 12000, 3};
     if (!client) {
         gy_assert(gy_rudp_accept(conn, &config, memory, &env, &nobody, &packet, token, now_ns) ==
                   0);

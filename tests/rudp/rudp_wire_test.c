@@ -108,6 +108,26 @@ static void an_ack_with_counts_ends_with_them(void **state)
     assert_false(frame.ack.counted);
 }
 
+static void credit_of_channels_and_its_want_name_channel_and_bytes(void **state)
+{
+    (void)state;
+    struct gy_rudp_frame frame;
+    assert_int_equal(READ(&frame, 0x0b, 0xff, 0x44, 0x00), 1);
+    assert_int_equal(frame.type, GY_RUDP_FRAME_CHANNEL_CREDIT);
+    assert_true(frame.of_channel.channel == 255 && frame.of_channel.credit == 1024);
+    WRITTEN(&frame, false, 0x0b, 0xff, 0x44, 0x00);
+    assert_int_equal(READ(&frame, 0x0f, 0x02, 0x44, 0x00), 1);
+    assert_int_equal(frame.type, GY_RUDP_FRAME_CHANNEL_BLOCKED);
+    WRITTEN(&frame, false, 0x0f, 0x02, 0x44, 0x00);
+    assert_int_equal(READ(&frame, 0x0e, 0x44, 0x00), 1);
+    assert_int_equal(frame.type, GY_RUDP_FRAME_BLOCKED);
+    assert_true(frame.credit == 1024);
+    WRITTEN(&frame, false, 0x0e, 0x44, 0x00);
+    assert_int_equal(READ(&frame, 0x0b, 0xff), GY_EPROTO);
+    assert_int_equal(READ(&frame, 0x0e, 0x44), GY_EPROTO);
+    assert_int_equal(READ(&frame, 0x0f, 0x02, 0x44), GY_EPROTO);
+}
+
 static void an_ack_below_zero_or_with_too_many_ranges_is_refused(void **state)
 {
     (void)state;
@@ -354,6 +374,7 @@ int main(void)
         cmocka_unit_test(packet_numbers_are_cut_and_expanded_as_in_rfc_9000),
         cmocka_unit_test(an_ack_has_its_ranges_downwards),
         cmocka_unit_test(an_ack_with_counts_ends_with_them),
+        cmocka_unit_test(credit_of_channels_and_its_want_name_channel_and_bytes),
         cmocka_unit_test(an_ack_below_zero_or_with_too_many_ranges_is_refused),
         cmocka_unit_test(a_whole_message_costs_four_bytes_at_the_end_of_a_packet),
         cmocka_unit_test(a_whole_unreliable_message_has_no_id),

@@ -48,11 +48,13 @@ static void print_totals(void)
            " probes, %" PRIu64 " pieces repeated, %" PRIu64 " duplicates, %" PRIu64
            " refused, %" PRIu64 " dropped, %" PRIu64 " evicted, %" PRIu64 " repairs, %" PRIu64
            " packets recovered, %" PRIu64 " black holes, %" PRIu64 " marks reported, %" PRIu64
-           " paths without marks, %" PRIu64 " paths against marks\n",
+           " paths without marks, %" PRIu64 " paths against marks, %" PRIu64
+           " times without credit, %" PRIu64 " times told so\n",
            totals.rudp.lost, totals.rudp.spurious, totals.rudp.probes, totals.rudp.repeated,
            totals.rudp.duplicates, totals.rudp.refused, totals.rudp.dropped, totals.rudp.evicted,
            totals.rudp.repairs_sent, totals.rudp.recovered, totals.rudp.black_holes,
-           totals.rudp.ecn_reported, totals.rudp.ecn_bleached, totals.rudp.ecn_lost);
+           totals.rudp.ecn_reported, totals.rudp.ecn_bleached, totals.rudp.ecn_lost,
+           totals.rudp.blocked, totals.rudp.blocked_received);
 }
 
 int main(int argc, char **argv)

@@ -105,11 +105,19 @@ static bool side_received(struct gy_rudp_conn *conn, uint8_t channel,
     }
     check_order(side, record, index);
     world->delivered++;
-    if (guarantee < GY_RUDP_UNORDERED || !sim_chance(&world->random, 0.1)) {
+    bool stalled = channel + 1u == world->config.channels && world->now_ns < side->stall_ns;
+    if (guarantee < GY_RUDP_UNORDERED || (!stalled && !sim_chance(&world->random, 0.1))) {
         return true;
     }
-    side->held_bytes += length;
-    side->held_ns = world->now_ns + sim_below(&world->random, 50 * MS);
+    side->held[channel].bytes += length;
+    side->held[channel].ns =
+        stalled ? side->stall_ns : world->now_ns + sim_below(&world->random, 50 * MS);
+    uint64_t most = world->config.channel_window_bytes;
+    most = most != 0 ? most : world->config.window_bytes;
+    if (side->held[channel].bytes > most) {
+        bad(world, "the reader of channel %u holds %llu bytes", channel,
+            (unsigned long long)side->held[channel].bytes);
+    }
     return false;
 }
 
@@ -214,6 +222,7 @@ static void plan_config(struct world *world)
         .assemblies = 8u << sim_below(random, 5),
         .window_bytes = window,
         .message_max = window / 2,
+        .channel_window_bytes = sim_chance(random, 0.6) ? window - window / 4 : 0,
         .idle_timeout_ns = 120 * SECOND,
         .keepalive_ns = sim_chance(random, 0.3) ? 2 * SECOND : 0,
         .fixed_rate = sim_chance(random, 0.15) ? 20000 + sim_below(random, 1000000) : 0,
@@ -246,6 +255,8 @@ static void plan_side(struct world *world, struct side *side, struct side *other
     gy_assert(side->memory != NULL);
     plan_link(world, link);
     plan_messages(world, side);
+    side->stall_ns =
+        sim_chance(&world->random, 0.2) ? 2 * SECOND + sim_below(&world->random, 20 * SECOND) : 0;
 }
 
 /* The configuration of one side: with its own keys, if there are any. */
@@ -403,7 +414,10 @@ static uint64_t side_next_ns(const struct side *side)
     if (side->next < side->planned && side->records[side->next].at_ns < at) {
         at = side->records[side->next].at_ns;
     }
-    return side->held_bytes > 0 && side->held_ns < at ? side->held_ns : at;
+    for (unsigned i = 0; i < WORLD_CHANNELS; i++) {
+        at = side->held[i].bytes > 0 && side->held[i].ns < at ? side->held[i].ns : at;
+    }
+    return at;
 }
 
 static void side_turn(struct world *world, struct side *side, bool sending)
@@ -417,9 +431,11 @@ static void side_turn(struct world *world, struct side *side, bool sending)
     if (sending) {
         side_send(world, side);
     }
-    if (side->held_bytes > 0 && world->now_ns >= side->held_ns) {
-        gy_rudp_consumed(&side->conn, side->held_bytes);
-        side->held_bytes = 0;
+    for (uint8_t i = 0; i < WORLD_CHANNELS; i++) {
+        if (side->held[i].bytes > 0 && world->now_ns >= side->held[i].ns) {
+            gy_rudp_consumed(&side->conn, i, side->held[i].bytes);
+            side->held[i].bytes = 0;
+        }
     }
     while ((bytes = gy_rudp_output(&side->conn, out, sizeof out, world->now_ns)) > 0) {
         sim_network_send_marked(&world->network, side->link, side->endpoint, side->to, out, bytes,
@@ -473,8 +489,13 @@ static bool settled(const struct world *world)
         const struct side *sides[] = {&world->client[i], &world->server[i]};
         for (unsigned k = 0; k < 2; k++) {
             const struct side *side = sides[k];
-            if (side->finished < side->planned || side->held_bytes > 0) {
+            if (side->finished < side->planned) {
                 return false;
+            }
+            for (unsigned channel = 0; channel < WORLD_CHANNELS; channel++) {
+                if (side->held[channel].bytes > 0) {
+                    return false;
+                }
             }
         }
     }
@@ -564,6 +585,8 @@ static void add(struct world_totals *totals, const struct world *world, const st
     to->repairs_received += from->repairs_received;
     to->recovered += from->recovered;
     to->recovered_sent += from->recovered_sent;
+    to->blocked += from->blocked;
+    to->blocked_received += from->blocked_received;
     to->ecn_sent += from->ecn_sent;
     to->ecn_received += from->ecn_received;
     to->ecn_reported += from->ecn_reported;
