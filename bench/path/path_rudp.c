@@ -125,7 +125,7 @@ static int open_host(struct end *end)
     options.config.fec_packets = end->flags.fec;
     options.config.fec_all = true;
     options.config.packets = 4096;
-    options.config.window_bytes = 16u << 20;
+    options.config.window_bytes = options.config.channel_window_bytes = 16u << 20;
     int code = gy_rudp_host_open(&end->host, end->worker, &options, &end->error);
     if (code == 0) {
         code = gy_datagram_endpoint_open(&end->endpoint, end->worker, &gy_rudp_host_datagrams,

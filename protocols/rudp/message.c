@@ -61,6 +61,80 @@ void gy_rudp_channel_settle(struct gy_rudp_conn *conn, struct gy_rudp_channel *c
     }
 }
 
+/* ---- credit ---- */
+
+static uint64_t limit_of(const struct gy_rudp_conn *conn, const struct gy_rudp_channel *channel)
+{
+    return channel->credit > conn->theirs.channel_window ? channel->credit
+                                                         : conn->theirs.channel_window;
+}
+
+bool gy_rudp_credit_take(struct gy_rudp_conn *conn, struct gy_rudp_channel *channel,
+                         uint32_t length)
+{
+    bool tell = (conn->theirs.features & GY_RUDP_FEATURE_CHANNELS) != 0;
+    uint64_t limit = limit_of(conn, channel);
+    if (limit != 0 && channel->credit_used + length > limit) {
+        if (tell && channel->blocked_at != limit) {
+            channel->blocked_at = limit;
+            list_remove(&channel->blocked);
+            list_add(&conn->blocked, &channel->blocked);
+        }
+        return false;
+    }
+    if (conn->credit_used + length > conn->credit) {
+        conn->blocked_due |= tell && conn->blocked_at != conn->credit;
+        conn->blocked_at = conn->credit;
+        return false;
+    }
+    conn->credit_used += length;
+    channel->credit_used += length;
+    return true;
+}
+
+void gy_rudp_blocked_lost(struct gy_rudp_conn *conn)
+{
+    conn->blocked_at = 0;
+    conn->blocked_due = false;
+    for (uint32_t i = 0; i < conn->config.channels; i++) {
+        conn->channels[i].blocked_at = 0;
+        list_remove(&conn->channels[i].blocked);
+    }
+}
+
+static struct gy_rudp_channel *named(struct gy_rudp_conn *conn, const struct gy_rudp_frame *frame,
+                                     uint64_t now_ns)
+{
+    if (frame->of_channel.channel >= conn->config.channels) {
+        gy_rudp_fail(conn, GY_RUDP_CLOSE_PROTOCOL, "no such channel", now_ns);
+        return NULL;
+    }
+    return &conn->channels[frame->of_channel.channel];
+}
+
+void gy_rudp_blocked_take(struct gy_rudp_conn *conn, const struct gy_rudp_frame *frame,
+                          uint64_t now_ns)
+{
+    conn->stats.blocked_received++;
+    if (frame->type == GY_RUDP_FRAME_CHANNEL_BLOCKED) {
+        struct gy_rudp_channel *channel = named(conn, frame, now_ns);
+        if (channel != NULL) {
+            channel->stats.blocked_received++;
+        }
+    }
+}
+
+void gy_rudp_channel_credit_take(struct gy_rudp_conn *conn, const struct gy_rudp_frame *frame,
+                                 uint64_t now_ns)
+{
+    struct gy_rudp_channel *channel = named(conn, frame, now_ns);
+    if (channel != NULL && frame->of_channel.credit > channel->credit) {
+        channel->credit = frame->of_channel.credit;
+    }
+}
+
+/* ---- channels ---- */
+
 void gy_rudp_channel_priority(struct gy_rudp_conn *conn, uint8_t number, unsigned priority)
 {
     gy_assert(number < conn->config.channels && priority < GY_RUDP_PRIORITIES);
