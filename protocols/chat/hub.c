@@ -82,6 +82,9 @@ static void fill_defaults(struct gy_chat_hub_config *config)
     or_default(&config->members_max, 65536);
     or_default(&config->rooms_max, 16384);
     or_default(&config->rooms_per_member, 64);
+    or_default(&config->rooms_per_account, 256);
+    or_default(&config->rooms_per_origin, 16);
+    or_default(&config->inboxes_per_origin, 256);
     or_default(&config->asks_per_member, 256);
     or_default(&config->mark_bytes, 131072);
     or_default(&config->low_bytes, config->mark_bytes / 4);

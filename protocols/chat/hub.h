@@ -167,12 +167,18 @@ struct gy_chat_hub_ops {
      * NULL: nobody may. */
     bool (*operates)(void *context, uint64_t user);
 
+    /* A number of where a member comes from, the same for all that come from there: what guests
+     * make counts for it. 0, and where it is NULL: that is not known, and counts for nobody. Below
+     * GY_CHAT_GUEST_BIT. */
+    uint64_t (*origin)(void *context, struct gy_chat_member *member);
+
     uint64_t (*random)(void *context); /* that nobody can foresee */
 };
 
 /* Who may do a thing. */
 enum gy_chat_who {
     GY_CHAT_NOBODY,
+    GY_CHAT_OPERATORS, /* the server's own: ops.operates() */
     GY_CHAT_ACCOUNTS,
     GY_CHAT_EVERYBODY,
 };
@@ -181,13 +187,25 @@ enum gy_chat_who {
 struct gy_chat_hub_config {
     uint32_t number, workers; /* of this worker; of all */
     uint8_t make_rooms;       /* enum gy_chat_who */
-    uint8_t guests;           /* enum gy_chat_who: NOBODY: LOGIN as guest is refused */
+    uint8_t guests;           /* likewise: NOBODY: LOGIN as guest is refused */
     uint8_t registering;      /* likewise: REGISTER */
 
     uint32_t members_max;      /* 65536 */
     uint32_t rooms_max;        /* 16384: owned, or with members here */
     uint32_t rooms_per_member; /* 64 */
-    uint32_t asks_per_member;  /* 256: requests under way; then its input waits */
+
+    /* Rooms that are the server's own: anybody may make them by joining, they are nobody's, and
+     * stay. The array outlives the hub. */
+    const struct gy_chat_canonical *own_rooms;
+    uint32_t own_room_count;
+
+    /* Of all workers, and of rooms that are there: those that one account has made; and those, and
+     * inboxes, of guests from one origin. What guests have made is temporary (store.h). */
+    uint32_t rooms_per_account;  /* 256 */
+    uint32_t rooms_per_origin;   /* 16 */
+    uint32_t inboxes_per_origin; /* 256 */
+
+    uint32_t asks_per_member; /* 256: requests under way; then its input waits */
 
     uint32_t mark_bytes;      /* 131072 in `out`: slow */
     uint32_t low_bytes;       /* mark_bytes / 4: no longer */

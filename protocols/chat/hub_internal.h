@@ -197,8 +197,9 @@ struct gy_chat_owned {
     uint32_t standing_count, standing_capacity;
     struct gy_chat_slowed *slowed;
     uint32_t slowed_count, slowed_capacity;
-    uint32_t jobs; /* with the store */
-    bool settling; /* a standing or a setting is with the store: one at a time */
+    uint32_t jobs;  /* with the store */
+    bool settling;  /* a standing or a setting is with the store: one at a time */
+    bool temporary; /* the store is told when nobody is in it */
     uint64_t inbox_of;
     struct gy_chat_peer *peers; /* of each worker but this */
 };

@@ -118,12 +118,26 @@ static bool is_unused(const struct gy_chat_hub *hub, const struct gy_chat_room *
     return true;
 }
 
+/* A temporary room is closed. Who joins it later opens it anew, by a job behind this one. When it
+ * fails, the room stays until it was closed another time, or the server begins again. */
+static void tell_store(struct gy_chat_hub *hub, const struct gy_chat_room *room)
+{
+    struct gy_chat_job *job = gy_chat_hub_job(hub, GY_CHAT_JOB_CLOSE_ROOM, TASK_FORGET);
+    if (job != NULL) {
+        job->room = room->number;
+        gy_chat_hub_submit(hub, job);
+    }
+}
+
 static void put_away(struct gy_chat_hub *hub)
 {
     struct gy_chat_room *room = TAILQ_FIRST(&hub->idle);
     TAILQ_REMOVE(&hub->idle, room, idle_entry);
     room->idle = false;
     if (is_unused(hub, room)) {
+        if (room->owned->temporary) {
+            tell_store(hub, room);
+        }
         gy_chat_room_free(hub, room);
     }
 }

@@ -132,9 +132,13 @@ uint64_t gy_chat_rate(struct gy_chat_session *session, uint32_t bytes, uint64_t 
     uint64_t wait = rate_wait(session->requests_ns, each, each * burst, now_ns);
     uint64_t bytes_wait =
         rate_wait(session->bytes_ns, per_byte * bytes, per_byte * bytes_burst, now_ns);
-    if (wait > 0 || bytes_wait > 0) {
+    wait = wait > bytes_wait ? wait : bytes_wait;
+    if (wait == 0 && session->env->take != NULL && session->state != FRESH) {
+        wait = session->env->take(session->env->take_context, session, now_ns);
+    }
+    if (wait > 0) {
         session->env->counters.too_fast++;
-        return wait > bytes_wait ? wait : bytes_wait;
+        return wait;
     }
     session->requests_ns = (session->requests_ns > now_ns ? session->requests_ns : now_ns) + each;
     session->bytes_ns =

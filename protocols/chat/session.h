@@ -82,6 +82,8 @@ struct gy_chat_counters {
     uint64_t output_full; /* writes refused at output_max */
 };
 
+struct gy_chat_session;
+
 /* What the sessions of one worker share. */
 struct gy_chat_env {
     struct gy_bump *bump;
@@ -93,6 +95,12 @@ struct gy_chat_env {
     struct gy_chat_text name;  /* the server's, in WELCOME; at most 255 bytes */
     struct gy_chat_text lobby; /* the room of the book's clients */
     uint8_t book_policy;       /* their enum gy_chat_policy; GY_CHAT_DROP_OLDEST by default */
+
+    /* What sessions share: takes one request, which is no HELLO, from the rates of whoever is
+     * behind this one. 0; or
+     * how long until it may be (ns), and then takes nothing. NULL: there are none. */
+    uint64_t (*take)(void *context, struct gy_chat_session *session, uint64_t now_ns);
+    void *take_context;
     uint8_t scratch[GY_CHAT_FRAME_MAX + 4];
 };
 

@@ -18,6 +18,9 @@
  * room and client_id, not 0): these get `duplicate` and the id of the first time. Times of a room
  * never go back: an entry that says an earlier one than the room's last gets that one's.
  *
+ * A temporary room goes some time (the store's) after CLOSE_ROOM, unless it is opened meanwhile; or
+ * after the server has begun again, which closes all of them. Its number is not given again.
+ *
  * A deletion empties the contents of its target, and of the edits of it: what somebody took back is
  * not kept.
  */
@@ -71,6 +74,7 @@ enum gy_chat_job_type {
                                   with @ only where `prefix` does */
     GY_CHAT_JOB_ACCOUNT,       /* gets an account by its canonical nick */
     GY_CHAT_JOB_NEW_ACCOUNT,   /* puts one; GY_EEXIST when the nick is taken */
+    GY_CHAT_JOB_CLOSE_ROOM,    /* a temporary one, by number: nobody is in it any more */
 };
 
 /* A piece of a job's memory, got from malloc; `used` of its `bytes`, which follow it, are taken. */
@@ -82,7 +86,7 @@ struct gy_chat_block {
 struct gy_chat_job {
     enum gy_chat_job_type type;
     int result;   /* 0, GY_ENOTFOUND, GY_EEXIST, GY_ENOSPACE (a full disk), GY_EIO, GY_ENOMEM,
-                     GY_ESTATE (`next_id` is not the next one) */
+                     GY_ESTATE (`next_id` is not the next one), GY_ELIMIT (`maker_most`) */
     uint32_t hub; /* that it goes back to */
     void *owner;  /* the hub's: what it is for */
 
@@ -90,7 +94,11 @@ struct gy_chat_job {
     struct gy_chat_text name; /* OPEN_ROOM, ROOMS */
     struct gy_chat_text prefix;
     bool make;
-    uint64_t made_by; /* OPEN_ROOM with make: becomes its owner */
+    uint64_t made_by;    /* OPEN_ROOM with make: becomes its owner; 0: it has none */
+    uint64_t maker;      /* likewise: whom the room counts for; 0: nobody */
+    uint32_t maker_most; /* likewise: so many rooms of a maker there may be, else GY_ELIMIT */
+    bool temporary;      /* OPEN_ROOM: in, with make: it goes some time after it was closed, with
+                            all that was said in it; out: whether it does */
     bool was_made;
     uint64_t now_ms;
 

@@ -155,3 +155,19 @@ int gy_chat_token_read(const uint8_t secret[32], struct gy_chat_text token,
     *user = get_number(bytes);
     return 0;
 }
+
+void gy_chat_key_derive(const uint8_t secret[32], const char *purpose, uint8_t *key, uint32_t bytes)
+{
+    uint8_t mac[HASH_BYTES];
+    Hmac hmac;
+    gy_assert(bytes <= sizeof mac);
+    int error = wc_HmacInit(&hmac, NULL, INVALID_DEVID);
+    error = error == 0 ? wc_HmacSetKey(&hmac, WC_SHA256, secret, 32) : error;
+    error = error == 0 ? wc_HmacUpdate(&hmac, (const byte *)purpose, (word32)strlen(purpose) + 1)
+                       : error;
+    error = error == 0 ? wc_HmacFinal(&hmac, mac) : error;
+    gy_assert(error == 0); /* it can fail by its arguments alone */
+    wc_HmacFree(&hmac);
+    memcpy(key, mac, bytes);
+    wipe(mac, sizeof mac);
+}

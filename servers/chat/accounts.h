@@ -35,4 +35,8 @@ uint32_t gy_chat_token_write(const uint8_t secret[32], uint64_t user, struct gy_
 int gy_chat_token_read(const uint8_t secret[32], struct gy_chat_text token,
                        struct gy_chat_text nick, uint64_t now_ms, uint64_t *user);
 
+/* A key for another purpose, of at most 32 bytes. */
+void gy_chat_key_derive(const uint8_t secret[32], const char *purpose, uint8_t *key,
+                        uint32_t bytes);
+
 #endif

@@ -210,6 +210,12 @@ static bool hub_operates(void *context, uint64_t user)
     return false;
 }
 
+static uint64_t hub_origin(void *context, struct gy_chat_member *member)
+{
+    (void)context;
+    return chat_origin(connection_of(member));
+}
+
 static uint64_t hub_random(void *context)
 {
     uint64_t number = 0;
@@ -235,5 +241,6 @@ const struct gy_chat_hub_ops chat_hub_ops = {
     .token_check = hub_token_check,
     .certificate = hub_certificate,
     .operates = hub_operates,
+    .origin = hub_origin,
     .random = hub_random,
 };

@@ -14,12 +14,19 @@
     X(BEGIN_READ, "BEGIN")                                                                         \
     X(COMMIT, "COMMIT")                                                                            \
     X(ROLLBACK, "ROLLBACK")                                                                        \
-    X(ROOM_BY_NAME, "SELECT number, topic, slow_ms, last_id FROM rooms WHERE name = ?1")           \
+    X(ROOM_BY_NAME,                                                                                \
+      "SELECT number, topic, slow_ms, last_id, temporary, empty_ms FROM rooms WHERE name = ?1")    \
     X(ROOM_LAST, "SELECT last_id FROM rooms WHERE number = ?1")                                    \
-    X(ROOM_MAKE, "INSERT INTO rooms (name, made_ms) VALUES (?1, ?2)")                              \
+    X(ROOM_MAKE, "INSERT INTO rooms (name, made_ms, maker, temporary) VALUES (?1, ?2, ?3, ?4)")    \
+    X(ROOM_MAKERS, "SELECT count(*) FROM rooms WHERE maker = ?1 AND maker != 0")                   \
+    X(ROOM_EMPTY, "UPDATE rooms SET empty_ms = ?2 WHERE number = ?1 AND temporary != 0")           \
+    X(ROOM_GONE, "SELECT number, last_id FROM rooms WHERE temporary != 0 AND empty_ms != 0 AND "   \
+                 "empty_ms < ?1 ORDER BY empty_ms LIMIT 1")                                        \
+    X(ROOM_DROP, "DELETE FROM rooms WHERE number = ?1")                                            \
     X(ROOM_SETTINGS, "UPDATE rooms SET topic = ?2, slow_ms = ?3 WHERE number = ?1")                \
     X(ROOM_KEEP_LAST, "UPDATE rooms SET last_id = ?2 WHERE number = ?1 AND last_id < ?2")          \
-    X(ROOM_NEXT, "SELECT number, last_id FROM rooms WHERE number > ?1 ORDER BY number LIMIT 1")    \
+    X(ROOM_NEXT,                                                                                   \
+      "SELECT number, name GLOB '@*' FROM rooms WHERE number > ?1 ORDER BY number LIMIT 1")        \
     X(ROOM_LIST, "SELECT number, name, topic, last_id FROM rooms WHERE name > ?1 AND name >= ?2 "  \
                  "ORDER BY name")                                                                  \
     X(FIRST, "SELECT id, time_ms, total, bytes FROM messages WHERE room = ?1 ORDER BY id LIMIT 1") \
@@ -52,6 +59,7 @@
       "INSERT OR REPLACE INTO standings (room, user, role, banned, muted, banned_until_ms, "       \
       "muted_until_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")                                       \
     X(STANDING_DROP, "DELETE FROM standings WHERE room = ?1 AND user = ?2")                        \
+    X(STANDINGS_DROP, "DELETE FROM standings WHERE room = ?1")                                     \
     X(ACCOUNT,                                                                                     \
       "SELECT user, nick, salt, hash, cost, certificate FROM accounts WHERE canonical = ?1")       \
     X(ACCOUNT_ADD,                                                                                 \

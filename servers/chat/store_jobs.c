@@ -116,15 +116,32 @@ static int do_standings(struct gy_chat_db *db, const struct gy_chat_job *job)
     return code;
 }
 
+/* GY_ELIMIT when its maker has as many rooms as it may have. */
+static int count_rooms(struct gy_chat_db *db, const struct gy_chat_job *job)
+{
+    sqlite3_stmt *statement = job->maker != 0 ? db_take(db, STATEMENT_ROOM_MAKERS) : NULL;
+    if (statement == NULL) {
+        return job->maker != 0 ? GY_EIO : 0;
+    }
+    sqlite3_bind_int64(statement, 1, (int64_t)job->maker);
+    int code = db_step(db, statement);
+    int64_t count = code == 1 ? sqlite3_column_int64(statement, 0) : 0;
+    sqlite3_reset(statement);
+    return code < 0 ? code : count >= job->maker_most ? GY_ELIMIT : 0;
+}
+
 static int make_room(struct gy_chat_db *db, struct gy_chat_job *job)
 {
     sqlite3_stmt *statement = db_take(db, STATEMENT_ROOM_MAKE);
-    if (statement == NULL) {
-        return GY_EIO;
+    int code = statement != NULL ? count_rooms(db, job) : GY_EIO;
+    if (code != 0) {
+        return code;
     }
     bind_text(statement, 1, job->name);
     sqlite3_bind_int64(statement, 2, (int64_t)job->now_ms);
-    int code = db_finish(db, statement);
+    sqlite3_bind_int64(statement, 3, (int64_t)job->maker);
+    sqlite3_bind_int(statement, 4, job->temporary);
+    code = db_finish(db, statement);
     int64_t number = sqlite3_last_insert_rowid(db->sqlite);
     if (code != 0 || number > UINT32_MAX) {
         return code != 0 ? code : GY_EIO;
@@ -138,10 +155,23 @@ static int make_room(struct gy_chat_db *db, struct gy_chat_job *job)
     return code;
 }
 
+/* Since when nobody is in a temporary room; 0: somebody is. */
+static int set_empty(struct gy_chat_db *db, const struct gy_chat_job *job, uint64_t empty_ms)
+{
+    sqlite3_stmt *statement = db_take(db, STATEMENT_ROOM_EMPTY);
+    if (statement == NULL) {
+        return GY_EIO;
+    }
+    sqlite3_bind_int64(statement, 1, job->room);
+    sqlite3_bind_int64(statement, 2, (int64_t)empty_ms);
+    return db_finish(db, statement);
+}
+
 static int do_open_room(struct gy_chat_db *db, struct gy_chat_job *job)
 {
     sqlite3_stmt *statement = db_take(db, STATEMENT_ROOM_BY_NAME);
     int64_t last_id = 0;
+    bool was_empty = false;
     if (statement == NULL) {
         return GY_EIO;
     }
@@ -156,11 +186,16 @@ static int do_open_room(struct gy_chat_db *db, struct gy_chat_job *job)
         job->room = (uint32_t)sqlite3_column_int64(statement, 0);
         job->slow_ms = (uint32_t)sqlite3_column_int64(statement, 2);
         last_id = sqlite3_column_int64(statement, 3);
+        job->temporary = sqlite3_column_int(statement, 4) != 0;
+        was_empty = job->temporary && sqlite3_column_int64(statement, 5) != 0;
         code = take_text(job, statement, 1, &job->topic);
     }
     sqlite3_reset(statement);
     if (code == 0 && !found) {
         code = job->make ? make_room(db, job) : GY_ENOTFOUND;
+    }
+    if (code == 0 && was_empty) {
+        code = set_empty(db, job, 0); /* else it would go while somebody is in it */
     }
     code = code == 0 ? room_span(db, job, last_id) : code;
     return code == 0 ? take_standings(db, job) : code;
@@ -493,6 +528,8 @@ static int do_job(struct gy_chat_db *db, struct gy_chat_job *job)
         return do_account(db, job);
     case GY_CHAT_JOB_NEW_ACCOUNT:
         return do_new_account(db, job);
+    case GY_CHAT_JOB_CLOSE_ROOM:
+        return set_empty(db, job, job->now_ms > 0 ? job->now_ms : 1);
     }
     return GY_ENOTSUP;
 }
@@ -501,13 +538,14 @@ static bool writes(const struct gy_chat_job *job)
 {
     return job->type == GY_CHAT_JOB_APPEND || job->type == GY_CHAT_JOB_STANDING ||
            job->type == GY_CHAT_JOB_SETTINGS || job->type == GY_CHAT_JOB_NEW_ACCOUNT ||
-           (job->type == GY_CHAT_JOB_OPEN_ROOM && job->make);
+           job->type == GY_CHAT_JOB_CLOSE_ROOM || (job->type == GY_CHAT_JOB_OPEN_ROOM && job->make);
 }
 
 /* Answers that are no failure of the store's: nothing was written by then. */
 static bool is_answer(int code)
 {
-    return code == 0 || code == GY_ENOTFOUND || code == GY_EEXIST || code == GY_ESTATE;
+    return code == 0 || code == GY_ENOTFOUND || code == GY_EEXIST || code == GY_ESTATE ||
+           code == GY_ELIMIT;
 }
 
 static int run_statement(struct gy_chat_db *db, enum statement number)

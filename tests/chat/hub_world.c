@@ -132,6 +132,13 @@ static int do_open(struct world_store *store, struct gy_chat_job *job)
     if (room == NULL && !job->make) {
         return GY_ENOTFOUND;
     }
+    uint32_t makers = 0;
+    for (uint32_t i = 0; i < store->room_count; i++) {
+        makers += store->rooms[i].maker == job->maker;
+    }
+    if (room == NULL && job->maker != 0 && makers >= job->maker_most) {
+        return GY_ELIMIT;
+    }
     if (room == NULL) {
         if (store->full) {
             return GY_ENOSPACE;
@@ -143,9 +150,13 @@ static int do_open(struct world_store *store, struct gy_chat_job *job)
         room->first = 1;
         room->standings[0] =
             (struct gy_chat_standing){.user = job->made_by, .role = GY_CHAT_ROLE_OWNER};
-        room->standing_count = 1;
+        room->standing_count = job->made_by != 0;
+        room->maker = job->maker;
+        room->temporary = job->temporary;
         job->was_made = true;
     }
+    room->closed = false;
+    job->temporary = room->temporary;
     job->room = (uint32_t)(room - store->rooms) + 1;
     job->first = room->first;
     job->last = room->count;
@@ -320,6 +331,10 @@ static int do_job(struct world *world, struct gy_chat_job *job)
         return do_read(store, job);
     case GY_CHAT_JOB_STANDING:
         return do_standing(store, job);
+    case GY_CHAT_JOB_CLOSE_ROOM:
+        gy_assert(room != NULL && room->temporary && !room->closed);
+        room->closed = true;
+        return 0;
     case GY_CHAT_JOB_SETTINGS:
         gy_assert(room != NULL && job->topic.length <= sizeof room->topic);
         if (store->full) {
@@ -509,6 +524,17 @@ static bool op_certificate(void *context, struct gy_chat_member *member,
     return true;
 }
 
+static uint64_t op_origin(void *context, struct gy_chat_member *member)
+{
+    (void)context;
+    return conn_of(member)->origin;
+}
+
+static bool op_operates(void *context, uint64_t user)
+{
+    return user != 0 && user == world_of(context)->operator;
+}
+
 static uint64_t op_random(void *context)
 {
     return world_random(world_of(context));
@@ -547,6 +573,8 @@ void world_start(struct world *world)
         .token_make = op_token_make,
         .token_check = op_token_check,
         .certificate = op_certificate,
+        .operates = op_operates,
+        .origin = op_origin,
         .random = op_random,
     };
     job_world = world;

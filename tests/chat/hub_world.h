@@ -35,6 +35,9 @@ struct world_room {
     char topic[GY_CHAT_TOPIC_MAX];
     uint32_t topic_bytes;
     uint32_t slow_ms;
+    uint64_t maker;
+    bool temporary;
+    bool closed; /* the hub said so: nobody is in it */
 };
 
 struct world_account {
@@ -87,6 +90,7 @@ struct world_conn {
     uint32_t in_bytes, in_capacity, at;
     uint32_t message_end; /* of the WebSocket message that is being unpacked; 0: none */
     uint32_t output_max;  /* of one write; 0: any */
+    uint64_t origin;      /* that ops.origin() says */
 };
 
 struct world {
@@ -109,6 +113,7 @@ struct world {
     bool slow_checks; /* they wait for world_check() */
     uint64_t now_ms, wall_ms;
     uint64_t random;
+    uint64_t operator; /* the user that operates the server; 0: nobody */
 };
 
 /* Workers' hubs with the configuration that `world->config` has by then. */

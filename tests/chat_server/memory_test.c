@@ -278,6 +278,43 @@ static void a_token_is_good_for_its_nick_until_its_time(void **state)
     assert_int_equal(gy_chat_token_read(secret, text, text_of("anna"), 1, &user), GY_EREFUSED);
 }
 
+static void temporary_rooms_go_and_their_numbers_are_not_given_again(void **state)
+{
+    (void)state;
+    const struct gy_chat_retention retention = {.temporary_ms = 5000};
+    begin(&retention);
+    struct gy_chat_job *job = open_of("tea", true);
+    job->temporary = true;
+    job->maker = 9;
+    job->maker_most = 1;
+    gy_chat_memory_run(memory, job);
+    assert_int_equal(job->result, 0);
+    uint32_t tea = job->room;
+    gy_chat_job_free(job);
+    uint32_t stays = make_room("stays");
+    assert_int_equal(run(append_of(tea, 1, 7, 3, "hello")), 0);
+    job = open_of("two", true);
+    job->maker = 9;
+    job->maker_most = 1;
+    assert_int_equal(run(job), GY_ELIMIT);
+    job = job_of(GY_CHAT_JOB_CLOSE_ROOM);
+    job->room = tea;
+    job->now_ms = 1000;
+    assert_int_equal(run(job), 0);
+    job = open_of("two", true);
+    job->now_ms = 7000;
+    job->maker = 9;
+    job->maker_most = 1;
+    gy_chat_memory_run(memory, job);
+    assert_int_equal(job->result, 0);
+    assert_true(job->room > stays && job->room > tea);
+    gy_chat_job_free(job);
+    assert_int_equal(run(open_of("tea", false)), GY_ENOTFOUND);
+    assert_int_equal(run(append_of(tea, 2, 7, 4, "hello")), GY_ENOTFOUND);
+    check_read(stays, 0, 0, 10, 0, 0, false);
+    end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -289,6 +326,7 @@ int main(void)
         cmocka_unit_test(a_password_is_known_by_its_hash),
         cmocka_unit_test(the_hash_is_scrypt),
         cmocka_unit_test(a_token_is_good_for_its_nick_until_its_time),
+        cmocka_unit_test(temporary_rooms_go_and_their_numbers_are_not_given_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -188,6 +188,68 @@ def operators_of_the_server_may_do_in_every_room_what_its_owner_may():
 
 
 @test
+def who_floods_gains_nothing_by_connecting_again():
+    with Chat(rates="requests 1000 1000; address-requests 10 60; account-requests 10 30;") as chat:
+        with chat.client() as anna:
+            anna.hello()
+            token = anna.ask("REGISTER", nick="anna", password="a long password").token
+
+        def rush(method, secret):
+            """What one connection is let say, of 40."""
+            with chat.client() as client:
+                client.hello()
+                if client.login("anna" if method else f"guest{rush.count}", method, secret).kind == "ERROR":
+                    return 0
+                rush.count += 1
+                client.raw(b"".join(encode("PING", number + 100, any="") for number in range(40)))
+                answers = [client.hear("PONG", "ERROR", tag=number + 100) for number in range(40)]
+                true(all(answer.error in (None, "too-fast") for answer in answers), str(answers[-1]))
+                true(all(answer.retry_ms > 0 for answer in answers if answer.error), "it says when")
+                return sum(answer.kind == "PONG" for answer in answers)
+
+        rush.count = 0
+        taken = [rush(TOKEN, token) for _ in range(2)]
+        true(30 <= taken[0] < 40 and taken[1] < 15, f"an account's is the same on each connection: {taken}")
+        taken = [rush(0, "") for _ in range(4)]
+        true(taken[0] > 0 and taken[-1] < 15 and sum(taken) < 90, f"an address's, too: {taken}")
+
+
+@test
+def accounts_are_made_only_so_fast_from_one_address():
+    with Chat("registrations 3;") as chat:
+        answers = []
+        for number in range(5):
+            with chat.client() as client:
+                client.hello()
+                answers.append(client.ask("REGISTER", nick=f"anna{number}", password="a long password"))
+        equal([answer.error for answer in answers], [None, None, None, "too-fast", "too-fast"])
+        true(answers[-1].retry_ms > 60000, str(answers[-1]))
+
+
+@test
+def rooms_of_guests_go_when_nobody_was_in_them_and_others_stay():
+    with Chat("keep-guest-rooms 1s; rooms-per-address 2; rooms Help;") as chat, chat.client() as anna:
+        anna.hello()
+        anna.ask("REGISTER", nick="anna", password="a long password")
+        anna.join("court")
+        with chat.guest("bert") as bert:
+            equal([bert.join(name)[0].error for name in ("one", "two", "three")], [None, None, "full"])
+            equal([bert.join(name)[0].role for name in ("help", "lobby")], [0, 0])  # which are nobody's
+            equal(bert.send("one", "is anybody here?").kind, "ACK")
+        chat.kill_serving()
+        until(chat.answers, "it serves again")
+
+        def names():
+            with chat.guest("cora") as cora:
+                return [frame.name for frame in cora.ask_all("ROOMS", prefix="", after="", max=10)[:-1]]
+
+        until(lambda: names() == ["court", "help", "lobby"], "the rooms of guests are gone", 30)
+        with chat.guest("bert") as bert:
+            joined, _ = bert.join("one", since=1)
+            equal((joined.first, joined.last), (1, 0))
+
+
+@test
 def clients_of_the_book_share_the_lobby_with_all_others():
     with Chat("lobby square;") as chat, chat.guest("anna") as anna, chat.guest("cora", Browser) as cora:
         anna.join("square")
