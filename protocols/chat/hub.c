@@ -453,6 +453,13 @@ static void request_take(struct gy_chat_hub *hub, struct gy_chat_member *member,
     case GY_CHAT_MODERATE:
         gy_chat_moderate_request(hub, member, frame);
         break;
+    case GY_CHAT_CHANGE:
+    case GY_CHAT_REVOKE:
+        gy_chat_account_request(hub, member, frame);
+        break;
+    case GY_CHAT_ADMIN:
+        gy_chat_admin_request(hub, member, frame);
+        break;
     default:
         gy_chat_hub_error(hub, member, frame->tag, GY_CHAT_UNSUPPORTED, 0,
                           "This is no request that the server serves.");
@@ -536,6 +543,11 @@ void gy_chat_hub_stored(struct gy_chat_hub *hub, struct gy_chat_job *job)
         break;
     case TASK_FIND:
         gy_chat_person_found(hub, job);
+        break;
+    case TASK_LIST:
+    case TASK_BAN:
+    case TASK_STAY:
+        gy_chat_admin_stored(hub, job);
         break;
     }
     hub->ops.job_free(job);

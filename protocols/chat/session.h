@@ -146,7 +146,7 @@ void gy_chat_session_init(struct gy_chat_session *session, struct gy_chat_env *e
 /*
  * Reads from `in` up to the next request.
  *
- * 1: `request` is one (its types are 0x02 to 0x13 but PING; after QUIT the session is over). It is
+ * 1: `request` is one (its types are 0x02 to 0x16 but PING; after QUIT the session is over). It is
  * valid until the next call with any session of the env or until `in` is touched; it is dropped
  * from `in` by the next call with this session.
  * 0: more bytes are needed, or the session is over (then whatever comes is dropped unread).

@@ -46,6 +46,7 @@ struct gy_chat_worker {
     uint32_t open[2];  /* connections: streams, WebSockets */
     uint32_t attached; /* of them, members of the hub */
     uint64_t checked, checks_refused;
+    char ban_texts[1024];
     bool ready; /* the store is */
     bool draining;
     bool drained; /* it needs nothing of others */
@@ -81,6 +82,10 @@ void chat_drain(struct gy_chat_worker *own);
 /* A number of the connection's address (IPv6: of its network of 64 bits), the same as long as the
  * store is; once the store is ready. 0: the address is not known. */
 uint64_t chat_origin(struct chat_connection *connection);
+
+/* Its address: bytes, and text (of at most 128 bytes; returns how many). */
+void chat_peer(struct chat_connection *connection, struct gy_chat_ban_peer *peer);
+uint32_t chat_address(struct chat_connection *connection, char *text);
 
 /* For gy_chat_server_open(): 0 or GY_ENOMEM. */
 int chat_rates_open(struct gy_chat_server *server, struct gy_error *error);

@@ -17,7 +17,7 @@ int gy_chat_kind_flags(void *context, const struct gy_chat_flags *flags, struct 
     struct chat_block *server = context;
     struct gy_error why = {0};
     int code = 0;
-    server->store = flags->store != NULL ? flags->store : GY_CHAT_STORE;
+    server->store = flags->store;
     server->chat.name = flags->name != NULL ? flags->name : server->chat.name;
     server->chat.lobby = flags->lobby != NULL ? flags->lobby : server->chat.lobby;
     server->chat.hub.guests = flags->no_guests ? GY_CHAT_NOBODY : server->chat.hub.guests;

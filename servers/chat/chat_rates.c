@@ -2,6 +2,7 @@
 
 /* What addresses and accounts may, over all their connections. */
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,41 +22,53 @@ static struct gy_stream *stream_of(const struct chat_connection *connection)
                                       : gy_http_stream(connection->socket->exchange);
 }
 
-/* The bytes of it that stand for somebody: an IPv4 address, or the network of an IPv6 address, of
- * which a subscriber has all. 0: it is neither. */
-static uint32_t bytes_of(const struct sockaddr_storage *peer, uint8_t bytes[8])
+void chat_peer(struct chat_connection *connection, struct gy_chat_ban_peer *peer)
 {
-    if (peer->ss_family == AF_INET) {
-        memcpy(bytes, &((const struct sockaddr_in *)(const void *)peer)->sin_addr, 4);
-        return 4;
+    struct sockaddr_storage storage = {0};
+    socklen_t length = sizeof storage;
+    *peer = (struct gy_chat_ban_peer){.length = 0};
+    if (getpeername(stream_of(connection)->descriptor, (struct sockaddr *)&storage, &length) != 0) {
+        return;
     }
-    if (peer->ss_family != AF_INET6) {
+    if (storage.ss_family == AF_INET) {
+        memcpy(peer->bytes, &((const struct sockaddr_in *)(const void *)&storage)->sin_addr, 4);
+        peer->length = 4;
+    } else if (storage.ss_family == AF_INET6) {
+        const struct in6_addr *address =
+            &((const struct sockaddr_in6 *)(const void *)&storage)->sin6_addr;
+        bool mapped = IN6_IS_ADDR_V4MAPPED(address);
+        peer->length = mapped ? 4 : 16;
+        memcpy(peer->bytes, &address->s6_addr[16 - peer->length], peer->length);
+    }
+}
+
+uint32_t chat_address(struct chat_connection *connection, char *text)
+{
+    struct gy_chat_ban_peer peer;
+    chat_peer(connection, &peer);
+    if (peer.length == 0 || inet_ntop(peer.length == 4 ? AF_INET : AF_INET6, peer.bytes, text,
+                                      INET6_ADDRSTRLEN) == NULL) {
         return 0;
     }
-    const struct in6_addr *address = &((const struct sockaddr_in6 *)(const void *)peer)->sin6_addr;
-    bool mapped = IN6_IS_ADDR_V4MAPPED(address);
-    memcpy(bytes, mapped ? &address->s6_addr[12] : &address->s6_addr[0], mapped ? 4 : 8);
-    return mapped ? 4 : 8;
+    return (uint32_t)strlen(text);
 }
 
 uint64_t chat_origin(struct chat_connection *connection)
 {
-    struct sockaddr_storage peer = {0};
-    socklen_t length = sizeof peer;
-    uint8_t bytes[8];
+    struct gy_chat_ban_peer peer;
     struct gy_siphash_key key;
-    if (connection->origin != 0 ||
-        getpeername(stream_of(connection)->descriptor, (struct sockaddr *)&peer, &length) != 0) {
+    if (connection->origin != 0) {
         return connection->origin;
     }
-    uint32_t count = bytes_of(&peer, bytes);
-    if (count > 0) {
+    chat_peer(connection, &peer);
+    if (peer.length > 0) {
         uint8_t derived[sizeof key.words];
         const struct gy_chat_server *server = connection->worker->server;
         gy_chat_key_derive(gy_chat_store_secret(server->opened), "gyre chat origins", derived,
                            sizeof derived);
         memcpy(&key, derived, sizeof key);
-        uint64_t origin = gy_siphash(&key, bytes, count) & ORIGINS;
+        /* A subscriber has all of an IPv6 network of 64 bits. */
+        uint64_t origin = gy_siphash(&key, peer.bytes, peer.length == 4 ? 4 : 8) & ORIGINS;
         connection->origin = origin != 0 ? origin : 1;
     }
     return connection->origin;
@@ -125,7 +138,7 @@ bool chat_rates_admit(struct chat_connection *connection, const struct gy_chat_f
     struct gy_chat_worker *own = connection->worker;
     struct gy_chat_server *server = own->server;
     bool registers = frame->type == GY_CHAT_REGISTER;
-    if (frame->type != GY_CHAT_LOGIN && !registers) {
+    if (frame->type != GY_CHAT_LOGIN && frame->type != GY_CHAT_CHANGE && !registers) {
         return true;
     }
     uint64_t now_ns = own->worker->now_ns;

@@ -139,6 +139,7 @@ struct gy_chat_server {
     _Atomic uint32_t joined[GY_CHAT_WORKERS_MAX]; /* it takes parcels */
     _Atomic uint64_t
         operator_users[GY_CHAT_OPERATORS_MAX]; /* once they have logged in; 0: not yet */
+    _Atomic uint64_t made_operators[GY_CHAT_OPERATORS_MAX]; /* by ADMIN: likewise */
 };
 
 void gy_chat_server_defaults(struct gy_chat_server *server);

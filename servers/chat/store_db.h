@@ -71,6 +71,10 @@ bool gy_chat_db_prune(struct gy_chat_db *db, uint64_t now_ms);
 /* A random key that lies in the database since it was made: tokens are sealed with it. */
 void gy_chat_db_secret(const struct gy_chat_db *db, uint8_t secret[GY_CHAT_SECRET_BYTES]);
 
+/* Puts all bans that are stored into `bans`. 0 or a GY_E… code. */
+struct gy_chat_bans;
+int gy_chat_db_bans(struct gy_chat_db *db, struct gy_chat_bans *bans);
+
 /* What SQLite said last, for the log. */
 const char *gy_chat_db_reason(struct gy_chat_db *db);
 

@@ -37,6 +37,64 @@ static int do_account(struct gy_chat_memory *memory, struct gy_chat_job *job)
                      : code;
 }
 
+static int change_account(struct gy_chat_memory *memory, struct gy_chat_job *job)
+{
+    struct account *found = find_account(memory, job->account.canonical);
+    if (found == NULL) {
+        return GY_ENOTFOUND;
+    }
+    struct gy_chat_account *account = &found->account;
+    if ((job->change & GY_CHAT_CHANGE_PASSWORD) != 0) {
+        memcpy(account->salt, job->account.salt, sizeof account->salt);
+        memcpy(account->hash, job->account.hash, sizeof account->hash);
+        account->cost_log2 = job->account.cost_log2;
+    }
+    account->epoch += (job->change & GY_CHAT_CHANGE_EPOCH) != 0;
+    if ((job->change & GY_CHAT_CHANGE_OPERATES) != 0) {
+        account->operates = job->account.operates;
+    }
+    return do_account(memory, job);
+}
+
+/* Nothing keeps them in order: so each of a page is looked for. */
+static const struct account *account_after(const struct gy_chat_memory *memory,
+                                           struct gy_chat_text name)
+{
+    const struct account *best = NULL;
+    for (uint32_t i = 0; i < BUCKETS; i++) {
+        for (const struct account *at = memory->accounts[i]; at != NULL; at = at->same) {
+            if (memory_compare(at->account.canonical, name) > 0 &&
+                (best == NULL ||
+                 memory_compare(at->account.canonical, best->account.canonical) < 0)) {
+                best = at;
+            }
+        }
+    }
+    return best;
+}
+
+static int list_accounts(struct gy_chat_memory *memory, struct gy_chat_job *job)
+{
+    struct gy_chat_text name = job->name;
+    const struct account *account;
+    int code = memory_take_entries(job);
+    while (code == 0 && (account = account_after(memory, name)) != NULL) {
+        if (job->entry_count == job->entries_max) {
+            job->more = true;
+            break;
+        }
+        struct gy_chat_entry *entry = &job->entries[job->entry_count++];
+        name = account->account.canonical;
+        *entry = (struct gy_chat_entry){.user = account->account.user,
+                                        .kind = account->account.operates,
+                                        .time_ms = account->made_ms};
+        code = gy_chat_job_text(job, &entry->from, account->account.nick.bytes,
+                                account->account.nick.length);
+        code = code == 0 ? gy_chat_job_text(job, &entry->contents, name.bytes, name.length) : code;
+    }
+    return code;
+}
+
 static void free_account(struct account *account)
 {
     memory_free_text(account->account.nick);
@@ -65,6 +123,7 @@ static int do_new_account(struct gy_chat_memory *memory, struct gy_chat_job *job
     }
     uint32_t bucket = memory_bucket(memory, made->account.canonical);
     made->account.user = ++memory->account_count;
+    made->made_ms = job->now_ms;
     made->same = memory->accounts[bucket];
     memory->accounts[bucket] = made;
     job->account.user = made->account.user;
@@ -94,6 +153,16 @@ static int do_job(struct gy_chat_memory *memory, struct gy_chat_job *job)
         return do_new_account(memory, job);
     case GY_CHAT_JOB_CLOSE_ROOM:
         return memory_close_room(memory, job);
+    case GY_CHAT_JOB_KEEP_ROOM:
+    case GY_CHAT_JOB_DROP_ROOM:
+        return memory_stay(memory, job);
+    case GY_CHAT_JOB_CHANGE_ACCOUNT:
+        return change_account(memory, job);
+    case GY_CHAT_JOB_ACCOUNTS:
+        return list_accounts(memory, job);
+    case GY_CHAT_JOB_BAN: /* the list in memory has them (bans.h) */
+    case GY_CHAT_JOB_UNBAN:
+        return 0;
     }
     return GY_ENOTSUP;
 }

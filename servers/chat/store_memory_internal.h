@@ -40,6 +40,7 @@ struct room {
 
 struct account {
     struct account *same;
+    uint64_t made_ms;
     struct gy_chat_account account;
 };
 
@@ -92,6 +93,8 @@ int memory_open_room(struct gy_chat_memory *memory, struct gy_chat_job *job);
 int memory_close_room(struct gy_chat_memory *memory, const struct gy_chat_job *job);
 int memory_settings(struct gy_chat_memory *memory, const struct gy_chat_job *job);
 int memory_rooms(struct gy_chat_memory *memory, struct gy_chat_job *job);
+int memory_stay(struct gy_chat_memory *memory, const struct gy_chat_job *job);
+int memory_compare(struct gy_chat_text a, struct gy_chat_text b);
 int memory_standing(struct gy_chat_memory *memory, const struct gy_chat_job *job);
 
 /* ---- store_memory_messages.c ---- */

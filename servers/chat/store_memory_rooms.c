@@ -15,7 +15,7 @@ struct room *memory_room(const struct gy_chat_memory *memory, uint32_t number)
     return room;
 }
 
-static int compare(struct gy_chat_text a, struct gy_chat_text b)
+int memory_compare(struct gy_chat_text a, struct gy_chat_text b)
 {
     uint32_t least = a.length < b.length ? a.length : b.length;
     int order = least > 0 ? memcmp(a.bytes, b.bytes, least) : 0;
@@ -29,7 +29,7 @@ static uint32_t place_of(const struct gy_chat_memory *memory, struct gy_chat_tex
     uint32_t high = memory->room_count;
     while (low < high) {
         uint32_t middle = (low + high) / 2;
-        int order = compare(memory->sorted[middle]->name, name);
+        int order = memory_compare(memory->sorted[middle]->name, name);
         if (order < 0 || (beyond && order == 0)) {
             low = middle + 1;
         } else {
@@ -214,6 +214,23 @@ int memory_close_room(struct gy_chat_memory *memory, const struct gy_chat_job *j
         room->empty_ms = job->now_ms > 0 ? job->now_ms : 1;
     }
     return room != NULL ? 0 : GY_ENOTFOUND;
+}
+
+/* KEEP_ROOM and DROP_ROOM. */
+int memory_stay(struct gy_chat_memory *memory, const struct gy_chat_job *job)
+{
+    struct room *room = memory_room(memory, job->room);
+    if (room == NULL) {
+        return GY_ENOTFOUND;
+    }
+    room->maker = 0;
+    room->temporary = false;
+    room->empty_ms = 0;
+    if (job->type == GY_CHAT_JOB_DROP_ROOM) { /* what is on its way to it finds none */
+        unlink_room(memory, room);
+        memory_free_room(room);
+    }
+    return 0;
 }
 
 int memory_settings(struct gy_chat_memory *memory, const struct gy_chat_job *job)

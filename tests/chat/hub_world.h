@@ -65,6 +65,13 @@ struct world_store {
     uint64_t appends, entries;
 };
 
+#define WORLD_BANS 8
+
+struct world_ban {
+    uint8_t kind;
+    char subject[64], reason[64];
+};
+
 struct world_memory {
     struct world_memory *next, *before;
     uint64_t bytes;
@@ -114,6 +121,9 @@ struct world {
     uint64_t now_ms, wall_ms;
     uint64_t random;
     uint64_t operator; /* the user that operates the server; 0: nobody */
+    struct world_ban bans[WORLD_BANS];
+    uint32_t ban_count;
+    char acted[512]; /* the last act, as "WHAT by WHOM: …" */
 };
 
 /* Workers' hubs with the configuration that `world->config` has by then. */

@@ -258,24 +258,32 @@ static void a_token_is_good_for_its_nick_until_its_time(void **state)
     static const uint8_t secret[32] = {1};
     static const uint8_t other[32] = {2};
     char token[GY_CHAT_TOKEN_MAX];
+    uint32_t epoch = 0;
     uint64_t user = 0;
-    uint32_t bytes = gy_chat_token_write(secret, 77, text_of("anna"), 1000, token);
+    uint32_t bytes = gy_chat_token_write(secret, 77, text_of("anna"), 3, 1000, token);
     struct gy_chat_text text = {token, bytes};
-    assert_int_equal(gy_chat_token_read(secret, text, text_of("anna"), 999, &user), 0);
+    assert_int_equal(gy_chat_token_read(secret, text, text_of("anna"), 999, &user, &epoch), 0);
+    assert_int_equal(epoch, 3);
     assert_int_equal(user, 77);
-    assert_int_equal(gy_chat_token_read(secret, text, text_of("anna"), 1000, &user), GY_EREFUSED);
-    assert_int_equal(gy_chat_token_read(secret, text, text_of("bert"), 1, &user), GY_EREFUSED);
-    assert_int_equal(gy_chat_token_read(other, text, text_of("anna"), 1, &user), GY_EREFUSED);
+    assert_int_equal(gy_chat_token_read(secret, text, text_of("anna"), 1000, &user, &epoch),
+                     GY_EREFUSED);
+    assert_int_equal(gy_chat_token_read(secret, text, text_of("bert"), 1, &user, &epoch),
+                     GY_EREFUSED);
+    assert_int_equal(gy_chat_token_read(other, text, text_of("anna"), 1, &user, &epoch),
+                     GY_EREFUSED);
     for (uint32_t i = 0; i < bytes; i++) {
         char kept = token[i];
         token[i] = kept == '0' ? '1' : '0';
-        assert_int_equal(gy_chat_token_read(secret, text, text_of("anna"), 1, &user), GY_EREFUSED);
+        assert_int_equal(gy_chat_token_read(secret, text, text_of("anna"), 1, &user, &epoch),
+                         GY_EREFUSED);
         token[i] = 'g';
-        assert_int_equal(gy_chat_token_read(secret, text, text_of("anna"), 1, &user), GY_EREFUSED);
+        assert_int_equal(gy_chat_token_read(secret, text, text_of("anna"), 1, &user, &epoch),
+                         GY_EREFUSED);
         token[i] = kept;
     }
     text.length--;
-    assert_int_equal(gy_chat_token_read(secret, text, text_of("anna"), 1, &user), GY_EREFUSED);
+    assert_int_equal(gy_chat_token_read(secret, text, text_of("anna"), 1, &user, &epoch),
+                     GY_EREFUSED);
 }
 
 static void temporary_rooms_go_and_their_numbers_are_not_given_again(void **state)

@@ -9,19 +9,9 @@ import struct
 import secure
 from chat_crash import Chat, crash
 from chat_wire import (BAN, CERTIFICATE, DISCONNECT, DROP_OLDEST, KICK, LATEST_ONLY, MUST, MUTE, NONE, OPERATOR, PASSWORD, SLOW, SPILL,
-                       TOKEN, Book, Browser, Client, Ended, encode)
+                       TOKEN, Book, Browser, Client, Ended, encode, ended)
 from harness import PROGRAM, equal, free_ports, output_of, run, test, true, until
 from websocket_peer import CLOSE, TEXT, Peer
-
-
-def ended(client):
-    """The frames that come until the server ends the connection."""
-    frames = client.frames
-    try:
-        while True:
-            frames.append(client.next())
-    except (Ended, ConnectionError):
-        return frames
 
 
 @test
