@@ -180,6 +180,23 @@ static bool has_place(const struct gy_rudp_conn *conn, const struct gy_rudp_chan
     return conn->ahead < most || own < most / 16 + 1;
 }
 
+static bool credit_take(struct gy_rudp_conn *conn, struct gy_rudp_channel *channel, uint32_t length)
+{
+    uint64_t limit = channel->credit > conn->theirs.channel_window ? channel->credit
+                                                                   : conn->theirs.channel_window;
+    if (channel->credit_used + length > limit && limit != 0) {
+        gy_rudp_blocked(conn, channel, limit);
+        return false;
+    }
+    if (conn->credit_used + length > conn->credit) {
+        gy_rudp_blocked(conn, NULL, conn->credit);
+        return false;
+    }
+    conn->credit_used += length;
+    channel->credit_used += length;
+    return true;
+}
+
 /* Gives a message its number. false: it may not begin yet. */
 static bool begin(struct gy_rudp_conn *conn, struct gy_rudp_channel *channel,
                   struct gy_rudp_message *message)
@@ -189,7 +206,7 @@ static bool begin(struct gy_rudp_conn *conn, struct gy_rudp_channel *channel,
         if (*next >= channel->out[message->guarantee - GY_RUDP_UNORDERED].base +
                          GY_RUDP_WINDOW_MESSAGES ||
             (message->guarantee == GY_RUDP_ORDERED && !has_place(conn, channel)) ||
-            !gy_rudp_credit_take(conn, channel, message->length)) {
+            !credit_take(conn, channel, message->length)) {
             return false;
         }
         conn->ahead += message->guarantee == GY_RUDP_ORDERED;
@@ -355,14 +372,15 @@ void gy_rudp_put_blocked(struct gy_rudp_conn *conn, struct build *build)
 
 bool gy_rudp_put_ack(struct gy_rudp_conn *conn, struct build *build, uint64_t now_ns)
 {
-    struct gy_rudp_frame frame = {.type = GY_RUDP_FRAME_ACK};
+    struct gy_rudp_frame frame; /* large: only what is read is written */
+    frame.type = GY_RUDP_FRAME_ACK;
     frame.ack.delay_us = (now_ns - conn->largest_ns) / 1000;
     frame.ack.count = conn->seen_count;
     memcpy(frame.ack.ranges, conn->seen, conn->seen_count * sizeof conn->seen[0]);
     const uint64_t *in = conn->ecn.in;
-    if ((conn->theirs.features & GY_RUDP_FEATURE_ECN) != 0 &&
-        (in[GY_RUDP_ECT0] | in[GY_RUDP_ECT1] | in[GY_RUDP_CE]) != 0) {
-        frame.ack.counted = true;
+    frame.ack.counted = (conn->theirs.features & GY_RUDP_FEATURE_ECN) != 0 &&
+                        (in[GY_RUDP_ECT0] | in[GY_RUDP_ECT1] | in[GY_RUDP_CE]) != 0;
+    if (frame.ack.counted) {
         frame.ack.ect0 = in[GY_RUDP_ECT0];
         frame.ack.ect1 = in[GY_RUDP_ECT1];
         frame.ack.ce = in[GY_RUDP_CE];

@@ -62,6 +62,11 @@ uint8_t gy_rudp_ecn_next(struct gy_rudp_conn *conn, uint64_t number, bool covere
     return mark;
 }
 
+uint8_t gy_rudp_ecn(const struct gy_rudp_conn *conn)
+{
+    return conn->ecn.mark;
+}
+
 void gy_rudp_ecn_taken(struct gy_rudp_conn *conn, uint8_t mark)
 {
     conn->ecn.in[mark]++;

@@ -272,10 +272,9 @@ void gy_rudp_message_end(struct gy_rudp_conn *conn, struct gy_rudp_message *mess
 void gy_rudp_message_doom(struct gy_rudp_conn *conn, struct gy_rudp_message *message,
                           enum gy_rudp_result result);
 void gy_rudp_channel_settle(struct gy_rudp_conn *conn, struct gy_rudp_channel *channel);
-/* Whether `length` bytes may be begun; if not, the peer is told once, for each credit that is used
- * up. */
-bool gy_rudp_credit_take(struct gy_rudp_conn *conn, struct gy_rudp_channel *channel,
-                         uint32_t length);
+/* A message waits for credit beyond `limit` of that channel, or, NULL, of the connection: the peer
+ * is told once, for each limit. */
+void gy_rudp_blocked(struct gy_rudp_conn *conn, struct gy_rudp_channel *channel, uint64_t limit);
 /* A packet that said so is lost. */
 void gy_rudp_blocked_lost(struct gy_rudp_conn *conn);
 void gy_rudp_blocked_take(struct gy_rudp_conn *conn, const struct gy_rudp_frame *frame,

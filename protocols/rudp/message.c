@@ -63,33 +63,19 @@ void gy_rudp_channel_settle(struct gy_rudp_conn *conn, struct gy_rudp_channel *c
 
 /* ---- credit ---- */
 
-static uint64_t limit_of(const struct gy_rudp_conn *conn, const struct gy_rudp_channel *channel)
+void gy_rudp_blocked(struct gy_rudp_conn *conn, struct gy_rudp_channel *channel, uint64_t limit)
 {
-    return channel->credit > conn->theirs.channel_window ? channel->credit
-                                                         : conn->theirs.channel_window;
-}
-
-bool gy_rudp_credit_take(struct gy_rudp_conn *conn, struct gy_rudp_channel *channel,
-                         uint32_t length)
-{
-    bool tell = (conn->theirs.features & GY_RUDP_FEATURE_CHANNELS) != 0;
-    uint64_t limit = limit_of(conn, channel);
-    if (limit != 0 && channel->credit_used + length > limit) {
-        if (tell && channel->blocked_at != limit) {
-            channel->blocked_at = limit;
-            list_remove(&channel->blocked);
-            list_add(&conn->blocked, &channel->blocked);
-        }
-        return false;
+    if ((conn->theirs.features & GY_RUDP_FEATURE_CHANNELS) == 0) {
+        return;
     }
-    if (conn->credit_used + length > conn->credit) {
-        conn->blocked_due |= tell && conn->blocked_at != conn->credit;
-        conn->blocked_at = conn->credit;
-        return false;
+    if (channel == NULL && conn->blocked_at != limit) {
+        conn->blocked_at = limit;
+        conn->blocked_due = true;
+    } else if (channel != NULL && channel->blocked_at != limit) {
+        channel->blocked_at = limit;
+        list_remove(&channel->blocked);
+        list_add(&conn->blocked, &channel->blocked);
     }
-    conn->credit_used += length;
-    channel->credit_used += length;
-    return true;
 }
 
 void gy_rudp_blocked_lost(struct gy_rudp_conn *conn)

@@ -312,7 +312,7 @@ static void put_application(struct gy_rudp_conn *conn, struct build *build, bool
         build->credit = gy_rudp_put(build, &frame);
         conn->grant_due = !build->credit;
     }
-    if (room) {
+    if (room && !list_empty(&conn->granting)) {
         gy_rudp_put_grants(conn, build);
     }
     if (conn->done_due && room) {
@@ -331,7 +331,9 @@ static void put_application(struct gy_rudp_conn *conn, struct build *build, bool
         }
         if (!build->full) {
             gy_rudp_put_messages(conn, build);
-            gy_rudp_put_blocked(conn, build);
+            if (conn->blocked_due || !list_empty(&conn->blocked)) {
+                gy_rudp_put_blocked(conn, build);
+            }
         }
         if (!build->full && conn->congestion.ops->idle != NULL) {
             conn->congestion.ops->idle(&conn->congestion, conn->in_flight);

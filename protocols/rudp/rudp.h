@@ -257,10 +257,7 @@ size_t gy_rudp_output(struct gy_rudp_conn *conn, void *out, size_t room, uint64_
 
 /* With config.ecn: the ECN field to send that datagram with (enum gy_rudp_ecn_mark). What
  * gy_rudp_output_elsewhere() writes goes without a mark. */
-static inline uint8_t gy_rudp_ecn(const struct gy_rudp_conn *conn)
-{
-    return conn->ecn.mark;
-}
+uint8_t gy_rudp_ecn(const struct gy_rudp_conn *conn);
 
 /* 0, or GY_EINVAL (channel or guarantee), GY_ELIMIT (longer than the peer takes), GY_ECLOSED. May
  * be called before the connection is open; what the peer does not take is then REFUSED when it
