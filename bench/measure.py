@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What bench/compare and bench/idle share: starting a server of any kind, and reading what its processes use."""
+"""What the scripts of bench/ share: starting a server of any kind, loading it, and reading what its processes use."""
 
+import json
 import os
 import shlex
 import signal
@@ -82,10 +83,43 @@ def chosen_servers(parser, options):
     return chosen
 
 
+PORTS = range(17200, 30200)  # below those that the kernel gives out by itself
+_next_port = os.getpid() * 31
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """One that neither TCP nor UDP has, and that none of ours was given a moment ago."""
+    global _next_port
+    for _ in PORTS:
+        _next_port += 1
+        port = PORTS[_next_port % len(PORTS)]
+        with socket.socket() as stream, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+            try:
+                stream.bind(("127.0.0.1", port))
+                datagrams.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
+    raise Failed(f"no port of 127.0.0.1 from {PORTS[0]} to {PORTS[-1]} is free")
+
+
+def has_udp(port):
+    """A probe for servers that say nothing by themselves: somebody has bound the port."""
+    ports = [line.split()[1].rpartition(":")[2] for line in Path("/proc/net/udp").read_text().splitlines()[1:]]
+    if f"{port:04X}" not in ports:
+        raise OSError("nobody has that port")
+    return b""
+
+
+def gyre_load(build, url, flags, seconds, server=None, core=1, warmup="300ms"):
+    """What gyre-load, pinned to `core`, says of `server`. With errors or without: the caller looks at them."""
+    words = ["taskset", "-c", str(core), f"{build}/gyre-load", url, *flags, "-d", f"{seconds}s", "--warmup", warmup, "--quiet",
+             "--json", "-", *(["--server-pid", str(server.process.pid)] if server else [])]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    try:
+        return json.loads(done.stdout)
+    except ValueError:
+        raise Failed(f"{' '.join(words)}: {done.stderr.strip() or 'no figures'}") from None
 
 
 def fetch(port, timeout_s=2.0):
@@ -144,10 +178,11 @@ def read_some(conn):
 class Server:
     """A server process and its children, pinned to one core; used as a context manager. `probe(port)` is its first request,
     tried until it does not fail with OSError; what it returns is `response`. `admin` is one more free port. `files` are put into
-    {dir} with the same words filled in: name -> text."""
+    {dir} with the same words filled in: name -> text. `stdout` is where what it prints goes, a file; nowhere without one."""
 
-    def __init__(self, name, command, core, response=0, probe=fetch, files=None):
+    def __init__(self, name, command, core, response=0, probe=fetch, files=None, stdout=subprocess.DEVNULL):
         self.name = name
+        self.stdout = stdout
         self.probe = probe
         self.port = free_port()
         self.admin = free_port()
@@ -166,7 +201,7 @@ class Server:
         # A file, not a pipe: nobody reads while the server runs, and a full pipe would stop it.
         with open(f"{self.folder.name}/stderr", "wb") as errors:
             self.process = subprocess.Popen(
-                self.words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors
+                self.words, stdin=subprocess.DEVNULL, stdout=self.stdout, stderr=errors
             )
         try:
             self.response = self.wait_until_it_answers()

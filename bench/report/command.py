@@ -108,7 +108,8 @@ def measure(options):
             scenarios.make_files(options.build, Path(temporary))
             chosen = chosen_scenarios(options, Path(temporary))
             began = time.time()
-            facts = machine.describe(options.build)
+            facts = machine.describe(options.build, sorted({contender.name for scenario in chosen for contender in
+                                                            scenario.contenders if contender.role == scenarios.PEER}))
             data = run.measure(options, chosen)
     except Failed as failure:
         print(f"gyre-bench: {failure}", file=sys.stderr)

@@ -8,6 +8,8 @@ MANY = ("Ratio and interval: the Hodges–Lehmann estimate of the rounds' log ra
 
 
 def how_lines(data):
+    if data.get("how"):  # of a script that measured by itself, see collected.py
+        return data["how"]
     o = data["options"]
     limit = " A quick look takes the variant that was cheaper when all were tried, before the rounds." * (o["kind"] == "quick")
     return [
