@@ -387,7 +387,8 @@ static int open_worker(struct gy_chat_worker *own, struct gy_error *error)
     own->env.limits = server->limits;
     own->env.name = (struct gy_chat_text){server->name, (uint32_t)strlen(server->name)};
     own->env.lobby = (struct gy_chat_text){server->lobby, (uint32_t)strlen(server->lobby)};
-    own->env.take = chat_rates_take;
+    bool limited = server->address_rate.per_s > 0 || server->account_rate.per_s > 0;
+    own->env.take = limited ? chat_rates_take : NULL;
     own->env.take_context = own;
     int code =
         gy_chat_hub_open(&own->hub, &config, &chat_hub_ops, own, &worker->bump, &worker->links);

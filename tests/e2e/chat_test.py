@@ -7,7 +7,7 @@ import socket
 import struct
 
 import secure
-from chat_crash import Chat, crash
+from chat_crash import Chat, Reader, crash
 from chat_wire import (BAN, CERTIFICATE, DISCONNECT, DROP_OLDEST, KICK, LATEST_ONLY, MUST, MUTE, NONE, OPERATOR, PASSWORD, SLOW, SPILL,
                        TOKEN, Book, Browser, Client, Ended, encode, ended)
 from harness import PROGRAM, equal, free_ports, output_of, run, test, true, until
@@ -266,10 +266,10 @@ def clients_of_the_book_share_the_lobby_with_all_others():
             equal(anna.hear("MESSAGE", sender="eric").contents, "hi")
 
 
-def fall_behind(chat, policy, lines=400):
+def fall_behind(chat, policy, lines=400, kind=Client):
     """A reader that reads nothing while much is said; and what it gets afterwards."""
-    reader = chat.guest(f"reader{policy}")
-    reader.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    reader = chat.guest(f"reader{policy}", kind)
+    (reader.peer if kind is Browser else reader).socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
     room = f"flood{policy}"
     reader.join(room, policy)
     with chat.guest(f"writer{policy}") as writer:
@@ -326,6 +326,20 @@ def a_slow_reader_gets_what_its_policy_says():
 
 
 @test
+def a_slow_browser_gets_what_its_policy_says():
+    with Chat("slow-bytes 64k;") as chat:
+        for policy in (SPILL, DROP_OLDEST, LATEST_ONLY):
+            with fall_behind(chat, policy, kind=Browser) as reader:
+                ids, gaps = numbers(reader, 400)
+                missing = [number for number in range(1, 401) if number not in ids]
+                told = [number for first, last in gaps for number in range(first, last + 1)]
+                true(ids == sorted(set(ids)) and set(missing) <= set(told), f"each gap is told: {missing[:3]} {gaps}")
+                equal(missing == [], policy == SPILL, f"policy {policy}: {len(missing)} are missing")
+        with fall_behind(chat, DISCONNECT, kind=Browser) as reader:
+            equal([frame.error for frame in ended(reader) if frame.kind == "ERROR"], ["too-slow"])
+
+
+@test
 def a_drain_tells_where_to_go_and_gives_time():
     with Chat("move-to chat.example:7200; move-time 1500ms;") as chat:
         clients = [chat.guest("anna"), chat.guest("bert", Browser)]
@@ -366,6 +380,15 @@ def a_reload_moves_people_and_they_resume_without_a_gap():
         chat.signal(signal.SIGHUP)
         until(lambda: "not reloaded" in chat.log(), "a wrong file is refused")
         true(chat.answers(), "what is in use stays")
+
+
+@test
+def ten_reloads_under_load_lose_nothing_and_double_nothing():
+    with Chat("move-time 100ms;") as chat:
+        readers = [Reader(chat, "streamed"), Reader(chat, "browsing", Browser)]
+        count = crash(chat, 10, writers=2, window=8, pause=0.1, kill=Chat.reload, readers=readers)
+        true(count > 200, f"{count} were said meanwhile")
+        true(all(reader.connections >= 5 for reader in readers), "reloads move people")
 
 
 @test

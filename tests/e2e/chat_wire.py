@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Frames of the chat protocol, written from protocols/chat/README.md, and clients that speak them."""
 
+import re
 import socket
 import struct
 import time
 
-from harness import equal
+from harness import equal, true
 from websocket_peer import BINARY, CLOSE, PING, PONG, Peer
 
 NONE = 2 ** 64 - 1
@@ -62,6 +63,9 @@ NUMBERS = {name: number for number, (name, _) in TYPES.items()}
 CODES = ["", "malformed", "version", "order", "unsupported", "too-big", "name", "taken", "refused", "absent",
          "forbidden", "too-fast", "full", "busy", "storage", "too-slow", "idle", "drain"]
 SIZES = {"1": ">B", "2": ">H", "4": ">I", "8": ">Q"}
+
+
+SAID = re.compile(r"^\d\d:\d\d:\d\d #(\S+) <([^>]*)> (.*)$")
 
 
 class Frame:
@@ -278,3 +282,10 @@ class Book:
         assert kind == b"\x02", kind
         sender = self.text()
         return sender, self.text()
+
+
+def said(out):
+    """(room, nick, text) of each line."""
+    lines = [SAID.match(line) for line in out.splitlines()]
+    true(all(lines), f"every line is a message: {out!r}")
+    return [line.groups() for line in lines]
