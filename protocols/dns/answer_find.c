@@ -272,7 +272,7 @@ static bool answer_missing(struct work *work, bool occluded)
 static const struct zone_node *target_of(const struct work *work, const struct zone_set *set,
                                          const struct zone_additional *additional)
 {
-    if (work->zone->base != NULL) {
+    if (!work->zone->plain) {
         return zone_patched_target(work->zone, set, additional);
     }
     return additional->node == 0 ? NULL : zone_at(work->zone, additional->node);

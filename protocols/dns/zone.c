@@ -1,31 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "protocols/dns/zone_internal.h"
 
-const struct zone_node *zone_find_own(const struct gy_dns_zone *zone, const uint8_t *lower,
-                                      size_t bytes, uint64_t hash)
-{
-    const uint64_t *table = zone_slot(zone, 0);
-    for (uint64_t i = hash & zone->table_mask; table[i] != 0; i = (i + 1) & zone->table_mask) {
-        if ((table[i] ^ hash) >> 32 == 0) {
-            const struct zone_node *node = zone_at(zone, (uint32_t)table[i]);
-            if (node->name_bytes == bytes && memcmp(node->name, lower, bytes) == 0) {
-                return node;
-            }
-        }
-    }
-    return NULL;
-}
-
-const struct zone_node *zone_find(const struct gy_dns_zone *zone, const uint8_t *lower,
-                                  size_t bytes, uint64_t hash)
+const struct zone_node *zone_find_patched(const struct gy_dns_zone *zone, const uint8_t *lower,
+                                          size_t bytes, uint64_t hash)
 {
     const struct zone_node *node = zone_find_own(zone, lower, bytes, hash);
-    if (zone->base == NULL) {
-        return node;
+    if (node == NULL && zone->base != NULL) {
+        return zone_find_own(zone->base, lower, bytes, hash);
     }
-    return node == NULL         ? zone_find_own(zone->base, lower, bytes, hash)
-           : zone_is_gone(node) ? NULL
-                                : node;
+    return node == NULL || zone_is_gone(node) ? NULL : node;
 }
 
 /* A name of a set's wire, whose end may be left to a pointer to the apex, in lower case. */

@@ -137,8 +137,8 @@ static struct build_node *add_node(struct gy_dns_zone_builder *builder, struct b
     return node;
 }
 
-struct build_node *build_get_node(struct gy_dns_zone_builder *builder, const uint8_t *lower,
-                                  size_t bytes)
+static inline __attribute__((always_inline)) struct build_node *
+get_node(struct gy_dns_zone_builder *builder, const uint8_t *lower, size_t bytes)
 {
     struct gy_dns_suffixes suffixes;
     struct build_node *node = builder->recent;
@@ -160,6 +160,12 @@ struct build_node *build_get_node(struct gy_dns_zone_builder *builder, const uin
         node = add_node(builder, node, lower + offset, bytes - offset, suffixes.hash[labels]);
     }
     return node;
+}
+
+struct build_node *build_get_node(struct gy_dns_zone_builder *builder, const uint8_t *lower,
+                                  size_t bytes)
+{
+    return get_node(builder, lower, bytes);
 }
 
 struct gy_dns_zone_builder *gy_dns_zone_begin(const struct gy_dns_zone_settings *settings,
@@ -302,7 +308,7 @@ int gy_dns_zone_add(struct gy_dns_zone_builder *builder, const struct gy_dns_rec
                      "the name is not in the zone; the record is left out");
         return 0;
     }
-    struct build_node *node = build_get_node(builder, lower, bytes);
+    struct build_node *node = get_node(builder, lower, bytes);
     if (node == NULL) {
         return gy_error_set(error, GY_ENOMEM, "no memory for the zone's names");
     }

@@ -94,6 +94,7 @@ struct gy_dns_zone {
     const struct gy_dns_zone *base; /* NULL: it is not patched */
     uint64_t bytes;
     uint64_t records, rrsets, names;
+    bool plain;     /* neither patched nor absent: what nearly all queries are for */
     uint32_t nodes; /* reference of the first node */
     uint32_t nodes_end;
     uint32_t top;      /* reference of the apex's node */
@@ -175,13 +176,35 @@ static inline const uint64_t *zone_slot(const struct gy_dns_zone *zone, uint64_t
            (hash & zone->table_mask);
 }
 
-/* The node of a name in lower case with this hash, or NULL. */
-const struct zone_node *zone_find(const struct gy_dns_zone *zone, const uint8_t *lower,
-                                  size_t bytes, uint64_t hash);
+/* The node of a name in lower case with this hash in the zone's own table: of a patched zone what
+ * has changed, one that is gone too. NULL: there is none. Inlined where names that are asked for
+ * are looked for. */
+static inline const struct zone_node *
+zone_find_own(const struct gy_dns_zone *zone, const uint8_t *lower, size_t bytes, uint64_t hash)
+{
+    const uint64_t *table = zone_slot(zone, 0);
+    for (uint64_t i = hash & zone->table_mask; table[i] != 0; i = (i + 1) & zone->table_mask) {
+        if ((table[i] ^ hash) >> 32 == 0) {
+            const struct zone_node *node = zone_at(zone, (uint32_t)table[i]);
+            if (node->name_bytes == bytes && memcmp(node->name, lower, bytes) == 0) {
+                return node;
+            }
+        }
+    }
+    return NULL;
+}
 
-/* The same in its own table alone: of a patched zone what has changed, one that is gone too. */
-const struct zone_node *zone_find_own(const struct gy_dns_zone *zone, const uint8_t *lower,
-                                      size_t bytes, uint64_t hash);
+/* In the patch, then in its base. */
+const struct zone_node *zone_find_patched(const struct gy_dns_zone *zone, const uint8_t *lower,
+                                          size_t bytes, uint64_t hash);
+
+/* The node of a name in a zone of any kind, or NULL. */
+static inline const struct zone_node *zone_find(const struct gy_dns_zone *zone,
+                                                const uint8_t *lower, size_t bytes, uint64_t hash)
+{
+    return zone->plain ? zone_find_own(zone, lower, bytes, hash)
+                       : zone_find_patched(zone, lower, bytes, hash);
+}
 
 /* The node that an additional of a set leads to, in a patched zone; NULL: there is none. The set
  * may be the patch's or the base's. */

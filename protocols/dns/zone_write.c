@@ -18,7 +18,8 @@ static bool shrinks(const struct gy_dns_zone_builder *builder, const uint8_t *na
     return builder->apex_bytes > 2 && gy_dns_name_suffix(name, builder->apex) != NULL;
 }
 
-static void size_set(const struct gy_dns_zone_builder *builder, struct build_set *set)
+static inline __attribute__((always_inline)) void
+size_set(const struct gy_dns_zone_builder *builder, struct build_set *set)
 {
     const char *fields = gy_dns_type_fields(set->type);
     int target = build_target(set->type);
@@ -50,11 +51,18 @@ static void size_set(const struct gy_dns_zone_builder *builder, struct build_set
     set->bytes = (bytes + 7u) & ~7u;
 }
 
-void build_size(struct gy_dns_zone_builder *builder, struct build_node *node)
+/* Once for each record that is loaded. */
+static inline __attribute__((always_inline)) void size_sets(struct gy_dns_zone_builder *builder,
+                                                            struct build_node *node)
 {
     for (struct build_set *set = node->sets; set != NULL; set = set->next) {
         size_set(builder, set);
     }
+}
+
+void build_size(struct gy_dns_zone_builder *builder, struct build_node *node)
+{
+    size_sets(builder, node);
 }
 
 /* The SOA for negative answers: its TTL is at most its minimum (RFC 2308 §3). */
@@ -189,7 +197,7 @@ int build_lay_out(struct gy_dns_zone_builder *builder)
     }
     at += builder->table_slots * sizeof(uint64_t);
     for (struct build_node *node = builder->first; node != NULL; node = node->next) {
-        build_size(builder, node);
+        size_sets(builder, node);
         if (at / 8 > UINT32_MAX) {
             return GY_ELIMIT;
         }
@@ -287,8 +295,9 @@ static void write_set(const struct gy_dns_zone_builder *builder, const struct bu
               fixups.at == fixups.end && additionals.at == additionals.end);
 }
 
-void build_write_node(const struct gy_dns_zone_builder *builder, const struct build_node *from,
-                      struct zone_node *to)
+static inline __attribute__((always_inline)) void
+write_node(const struct gy_dns_zone_builder *builder, const struct build_node *from,
+           struct zone_node *to)
 {
     to->bytes = (uint32_t)build_node_bytes(from);
     to->sets = from->set_count;
@@ -306,6 +315,12 @@ void build_write_node(const struct gy_dns_zone_builder *builder, const struct bu
         at += 8;
     }
     gy_assert(at == (uint8_t *)to + to->bytes);
+}
+
+void build_write_node(const struct gy_dns_zone_builder *builder, const struct build_node *from,
+                      struct zone_node *to)
+{
+    write_node(builder, from, to);
 }
 
 void build_write_negative(const struct gy_dns_zone_builder *builder, void *at)
@@ -338,6 +353,7 @@ const struct gy_dns_zone *gy_dns_zone_write(struct gy_dns_zone_builder *builder,
     uint64_t *table = (uint64_t *)(start + at);
     memset(zone, 0, at + builder->table_slots * 8);
     zone->magic = ZONE_MAGIC;
+    zone->plain = true;
     zone->seed = builder->settings->seed;
     zone->bytes = builder->bytes;
     zone->table_mask = (uint32_t)(builder->table_slots - 1);
@@ -349,7 +365,8 @@ const struct gy_dns_zone *gy_dns_zone_write(struct gy_dns_zone_builder *builder,
     zone->apex_bytes = builder->apex_bytes;
     zone->apex_labels = builder->apex_labels;
     memcpy(zone->apex, builder->apex, builder->apex_bytes);
-    const struct build_node *ahead = builder->first;
+    const struct build_node *ahead = builder->first, *parent = NULL;
+    uint32_t none = 0, *children = &none; /* of the parent */
     for (uint32_t i = 0; i < AHEAD && ahead != NULL; i++) {
         ahead = ahead->next;
     }
@@ -359,10 +376,12 @@ const struct gy_dns_zone *gy_dns_zone_write(struct gy_dns_zone_builder *builder,
             ahead = ahead->next;
         }
         at = (uint64_t)node->reference * 8;
-        build_write_node(builder, node, (struct zone_node *)(start + at));
-        if (node->parent != NULL) { /* which is written already */
-            (*zone_children(zone_at(zone, node->parent->reference)))++;
+        write_node(builder, node, (struct zone_node *)(start + at));
+        if (node->parent != parent) { /* which is written already */
+            parent = node->parent;
+            children = zone_children(zone_at(zone, parent->reference));
         }
+        *children += 1;
         at += ((struct zone_node *)(start + at))->bytes;
         uint64_t slot = node->hash & zone->table_mask;
         while (table[slot] != 0) {
