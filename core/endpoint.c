@@ -86,6 +86,7 @@ int gy_endpoint_open(struct gy_endpoint *endpoint, struct gy_worker *worker,
 void gy_endpoint_close(struct gy_endpoint *endpoint)
 {
     gy_assert(endpoint->connections == 0);
+    gy_flood_close(&endpoint->flood);
     if (endpoint->layer != NULL) {
         endpoint->layer->detach(endpoint);
     }

@@ -60,6 +60,9 @@ int gy_listener_open(struct gy_listener *listener, struct gy_worker *worker,
         return code;
     }
     listener->endpoint.left = server->left;
+    if (worker->options.shares) {
+        gy_flood_init(&listener->endpoint.flood, slot);
+    }
     code = worker->options.shares && slot > 0 ? open_pool(listener, slot, error) : 0;
     if (code == 0 && server->worker_open != NULL) {
         code = server->worker_open(worker, server, &listener->endpoint.state, error);

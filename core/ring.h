@@ -41,6 +41,7 @@ enum gy_operation {
     GY_OPERATION_DATAGRAM_SEND,    /* the slot is that of a send */
     GY_OPERATION_DATAGRAM_WRITABLE,
     GY_OPERATION_DATAGRAM_CANCEL,
+    GY_OPERATION_FLOOD, /* the slot is a listener's */
     GY_OPERATION_COUNT
 };
 

@@ -52,10 +52,8 @@ void gy_share_ready(struct gy_stream *stream);
 /* Runs streams that are ready, of which there are some. */
 void gy_share_run(struct gy_worker *worker);
 
-/* Whether streams of the endpoint that receive from now on do so once at a time. */
-bool gy_share_is_flood(const struct gy_endpoint *endpoint);
-
-/* Whether the stream is not to receive before its session has run. */
+/* Whether a stream of a flooded endpoint (flood.h) is not to receive: one whose session is still to
+ * run, or whose receive would go on by itself. */
 bool gy_share_holds(const struct gy_stream *stream);
 
 /* Whether others were at work of late, so that what the endpoint sends has a share's bound. One

@@ -101,6 +101,7 @@ void gy_stream_received(struct gy_stream *stream, const struct gy_completion *co
         gy_stream_flush_later(stream);
     }
     gy_count(&worker->counters.received_bytes, (uint64_t)completion->result);
+    stream->endpoint->flood.received++;
     if (stream->state == GY_STREAM_OPEN) {
         gy_stream_wake(stream);
         if (worker->options.shares && gy_share_holds(stream)) {
@@ -295,12 +296,15 @@ static void stream_send(struct gy_stream *stream)
 static void stream_receive(struct gy_stream *stream)
 {
     struct gy_worker *worker = stream->worker;
+    if (worker->options.shares && gy_flood_awaits(stream)) {
+        return;
+    }
     if (!gy_pool_ready(stream->endpoint->pool)) {
         gy_stream_wait(stream, GY_STREAM_WAITS_FOR_BUFFERS);
         return;
     }
     const struct gy_pool_options *pool = gy_pool_options(stream->endpoint->pool);
-    bool once = worker->options.shares && gy_share_is_flood(stream->endpoint);
+    bool once = worker->options.shares && gy_flood_is_on(stream->endpoint);
     if (gy_ring_receive(worker->ring, gy_stream_token(stream, GY_OPERATION_RECEIVE),
                         stream->descriptor, pool->group, once ? GY_RECEIVE_ONE_SHOT : pool->mode,
                         stream->was_empty) != 0) {

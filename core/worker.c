@@ -239,7 +239,7 @@ static void drop_stale(struct gy_worker *worker, const struct gy_completion *com
     }
 }
 
-static struct gy_stream *stream_of(struct gy_worker *worker, uint64_t token)
+struct gy_stream *gy_worker_stream(struct gy_worker *worker, uint64_t token)
 {
     uint32_t slot = gy_token_slot(token);
     uint32_t generation = gy_token_generation(token);
@@ -252,7 +252,7 @@ static struct gy_stream *stream_of(struct gy_worker *worker, uint64_t token)
 
 static void dispatch_stream(struct gy_worker *worker, const struct gy_completion *completion)
 {
-    struct gy_stream *stream = stream_of(worker, completion->token);
+    struct gy_stream *stream = gy_worker_stream(worker, completion->token);
     switch (gy_token_operation(completion->token)) {
     case GY_OPERATION_RECEIVE:
         if (stream != NULL && stream->receiving) {
@@ -328,6 +328,9 @@ void gy_worker_dispatch(struct gy_worker *worker, const struct gy_completion *co
         if (!gy_datagram_completed(worker, completion)) {
             drop_stale(worker, completion);
         }
+        break;
+    case GY_OPERATION_FLOOD:
+        gy_flood_polled(worker, slot);
         break;
     case GY_OPERATION_MESSAGE: /* waking was all it was for */
     case GY_OPERATION_NONE:
@@ -480,7 +483,7 @@ static bool must_not_sleep(const struct gy_worker *worker)
 {
     if (worker->ready_head != NULL || worker->handshakes_head != NULL ||
         !TAILQ_EMPTY(&worker->busy) || worker->flush_head != NULL || !worker->wake_armed ||
-        gy_datagrams_busy(worker)) {
+        gy_datagrams_busy(worker) || gy_flood_presses(worker)) {
         return true;
     }
     if (!TAILQ_EMPTY(&worker->starved) && gy_pool_free(worker->pool) > 0) {
@@ -596,6 +599,9 @@ int gy_worker_turn(struct gy_worker *worker, uint64_t timeout_ns)
     if (!TAILQ_EMPTY(&worker->starved)) {
         /* After the sessions, which are what gives buffers back. */
         gy_share_resume(worker, worker->pool, &worker->starved);
+    }
+    if (worker->options.shares) {
+        gy_flood_pass(worker);
     }
     flush(worker);
     gy_datagrams_flush(worker);

@@ -21,6 +21,9 @@ void gy_worker_read_inlets(struct gy_worker *worker);
 void gy_worker_called(struct gy_worker *worker, const struct gy_message *message);
 void gy_worker_take(struct gy_worker *worker, const struct gy_message *message);
 
+/* The stream that a token is of; NULL when that is gone. */
+struct gy_stream *gy_worker_stream(struct gy_worker *worker, uint64_t token);
+
 bool gy_worker_mailboxes_empty(const struct gy_worker *worker);
 
 /* Sees that the eventfd is being read. */
