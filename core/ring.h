@@ -173,6 +173,10 @@ int gy_receive_mode_parse(const char *name, enum gy_receive_mode *mode);
 int gy_ring_receive(struct gy_ring *ring, uint64_t token, int socket, uint16_t group,
                     enum gy_receive_mode mode, bool poll_first);
 
+/* Receives at most `bytes` into a buffer of `group`, once; for a socket that has some. */
+int gy_ring_receive_once(struct gy_ring *ring, uint64_t token, int socket, uint16_t group,
+                         uint32_t bytes);
+
 /* Lies at the start of a buffer that gy_ring_receive_message() has filled. Behind it come
  * `name_bytes` for the sender's address, `control_bytes` for control messages (both as they were
  * asked for, whatever part of them is in use), and the payload. */

@@ -164,13 +164,6 @@ void gy_share_run(struct gy_worker *worker)
     }
 }
 
-/* ---- receives ---- */
-
-bool gy_share_holds(const struct gy_stream *stream)
-{
-    return gy_flood_is_on(stream->endpoint) && (stream->receiving ? !stream->once : stream->ready);
-}
-
 /* ---- sends ---- */
 
 /* What the endpoint may still send in this turn whatever others do. */

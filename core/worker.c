@@ -330,7 +330,9 @@ void gy_worker_dispatch(struct gy_worker *worker, const struct gy_completion *co
         }
         break;
     case GY_OPERATION_FLOOD:
-        gy_flood_polled(worker, slot);
+        if (!gy_flood_polled(worker, slot)) {
+            drop_stale(worker, completion);
+        }
         break;
     case GY_OPERATION_MESSAGE: /* waking was all it was for */
     case GY_OPERATION_NONE:
@@ -653,8 +655,9 @@ void gy_worker_finish(struct gy_worker *worker)
         if (gy_worker_turn(worker, 10 * NANOSECONDS_PER_MS) != 0) {
             break;
         }
-    } while ((worker->streams_open > 0 || worker->files.operations.used > 0 ||
-              gy_datagrams_open(worker) > 0 || !listeners_closed(worker)) &&
+    } while ((!gy_flood_stop(worker) || worker->streams_open > 0 ||
+              worker->files.operations.used > 0 || gy_datagrams_open(worker) > 0 ||
+              !listeners_closed(worker)) &&
              worker->now_ms < deadline_ms);
     gy_ring_submit(worker->ring); /* the last descriptors are closed by the ring */
 }
