@@ -126,7 +126,7 @@ static void pass_some(struct gy_worker *worker, struct gy_flood *flood)
 
 void gy_flood_pass(struct gy_worker *worker)
 {
-    for (uint32_t i = 0; worker->flood_waiting > 0 && i < worker->listener_count; i++) {
+    for (uint32_t i = 0; i < worker->listener_count; i++) {
         struct gy_flood *flood = &worker->listeners[i].endpoint.flood;
         if (flood->waiting > 0) {
             pass_some(worker, flood);
@@ -136,7 +136,7 @@ void gy_flood_pass(struct gy_worker *worker)
 
 bool gy_flood_presses(const struct gy_worker *worker)
 {
-    for (uint32_t i = 0; worker->flood_waiting > 0 && i < worker->listener_count; i++) {
+    for (uint32_t i = 0; i < worker->listener_count; i++) {
         const struct gy_flood *flood = &worker->listeners[i].endpoint.flood;
         if (flood->waiting > 0 && flood->more) {
             return true;

@@ -80,7 +80,7 @@ void gy_flood_received(struct gy_stream *stream);
 /* A stream with a place in the set is about to be closed. */
 void gy_flood_leave(struct gy_stream *stream);
 
-/* Once a turn, before what streams ask for is carried out: lets some through. */
+/* Once a turn in which some wait, before what streams ask for is carried out: lets some through. */
 void gy_flood_pass(struct gy_worker *worker);
 
 /* At the end of a turn: looks at what the endpoint received in it. */
