@@ -61,6 +61,7 @@ int gy_endpoint_open(struct gy_endpoint *endpoint, struct gy_worker *worker,
         .connections_max = or_default(options->connections_max, worker->options.streams_max),
         .layer = options->layer,
     };
+    gy_flood_init(&endpoint->flood);
     gy_assert(endpoint->limits.receive_low_bytes < endpoint->limits.receive_high_bytes);
     TAILQ_INIT(&endpoint->quota.waiting);
     size_t bytes = gy_slab_bytes(options->session_bytes, endpoint->connections_max);
@@ -86,6 +87,7 @@ int gy_endpoint_open(struct gy_endpoint *endpoint, struct gy_worker *worker,
 void gy_endpoint_close(struct gy_endpoint *endpoint)
 {
     gy_assert(endpoint->connections == 0);
+    gy_flood_close(&endpoint->flood);
     if (endpoint->layer != NULL) {
         endpoint->layer->detach(endpoint);
     }

@@ -8,6 +8,7 @@
  * for those it opens.
  */
 
+#include "flood.h"
 #include "layer.h"
 #include "stream.h"
 
@@ -48,6 +49,7 @@ struct gy_endpoint {
     TAILQ_ENTRY(gy_endpoint) busy_entry;
     uint64_t turn;       /* that sent_bytes is of */
     uint64_t sent_bytes; /* handed to the kernel */
+    struct gy_flood flood;
 
     uint32_t connections; /* written by the worker alone, by gy_endpoint_count */
     uint32_t connections_max;

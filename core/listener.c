@@ -60,6 +60,7 @@ int gy_listener_open(struct gy_listener *listener, struct gy_worker *worker,
         return code;
     }
     listener->endpoint.left = server->left;
+    listener->endpoint.flood.slot = slot;
     code = worker->options.shares && slot > 0 ? open_pool(listener, slot, error) : 0;
     if (code == 0 && server->worker_open != NULL) {
         code = server->worker_open(worker, server, &listener->endpoint.state, error);

@@ -189,6 +189,10 @@ int gy_histogram_render(struct gy_writer *writer, const char *name, const char *
       "Times that a stream stopped reading.")                                                      \
     X(put_off, "put_off", "", COUNTER,                                                             \
       "Times that a session or a send waited for the next turn, for the sake of other servers.")   \
+    X(floods, "floods", "", COUNTER,                                                               \
+      "Times that a server was flooded, and its streams received a few at a time from then on.")   \
+    X(flood_passes, "flood_passes", "", COUNTER,                                                   \
+      "Receives that were let through, a few a turn, while a server was flooded.")                 \
     X(streams_evicted, "streams_evicted", "", COUNTER,                                             \
       "Streams ended because their peers held the output memory.")                                 \
     X(short_sends, "short_sends", "", COUNTER, "Sends of which the kernel took a part.")           \

@@ -382,6 +382,21 @@ int gy_ring_receive(struct gy_ring *ring, uint64_t token, int socket, uint16_t g
     return 0;
 }
 
+int gy_ring_receive_once(struct gy_ring *ring, uint64_t token, int socket, uint16_t group,
+                         uint32_t bytes)
+{
+    gy_assert(bytes > 0);
+    struct io_uring_sqe *sqe = queue(ring);
+    if (sqe == NULL) {
+        return GY_ENOBUFS;
+    }
+    io_uring_prep_recv(sqe, socket, NULL, bytes, 0);
+    sqe->flags |= IOSQE_BUFFER_SELECT;
+    sqe->buf_group = group;
+    io_uring_sqe_set_data64(sqe, token);
+    return 0;
+}
+
 int gy_ring_receive_message(struct gy_ring *ring, uint64_t token, int socket, uint16_t group,
                             const struct msghdr *message, bool poll_first)
 {

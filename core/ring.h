@@ -41,6 +41,7 @@ enum gy_operation {
     GY_OPERATION_DATAGRAM_SEND,    /* the slot is that of a send */
     GY_OPERATION_DATAGRAM_WRITABLE,
     GY_OPERATION_DATAGRAM_CANCEL,
+    GY_OPERATION_FLOOD, /* the slot is a listener's */
     GY_OPERATION_COUNT
 };
 
@@ -171,6 +172,10 @@ int gy_receive_mode_parse(const char *name, enum gy_receive_mode *mode);
  * at once. */
 int gy_ring_receive(struct gy_ring *ring, uint64_t token, int socket, uint16_t group,
                     enum gy_receive_mode mode, bool poll_first);
+
+/* Receives at most `bytes` into a buffer of `group`, once; for a socket that has some. */
+int gy_ring_receive_once(struct gy_ring *ring, uint64_t token, int socket, uint16_t group,
+                         uint32_t bytes);
 
 /* Lies at the start of a buffer that gy_ring_receive_message() has filled. Behind it come
  * `name_bytes` for the sender's address, `control_bytes` for control messages (both as they were

@@ -164,19 +164,6 @@ void gy_share_run(struct gy_worker *worker)
     }
 }
 
-/* ---- receives ---- */
-
-bool gy_share_is_flood(const struct gy_endpoint *endpoint)
-{
-    return endpoint->ready_count >= GY_SHARE_FLOOD;
-}
-
-bool gy_share_holds(const struct gy_stream *stream)
-{
-    return stream->ready && gy_share_is_flood(stream->endpoint) &&
-           !(stream->receiving && stream->once);
-}
-
 /* ---- sends ---- */
 
 /* What the endpoint may still send in this turn whatever others do. */
@@ -276,7 +263,8 @@ void gy_share_end(struct gy_worker *worker)
     worker->others_starved = false;
     worker->turn_sent_bytes = 0;
     for (uint32_t i = 0; i < worker->listener_count; i++) {
-        const struct gy_listener *listener = &worker->listeners[i];
+        struct gy_listener *listener = &worker->listeners[i];
+        gy_flood_judge(&listener->endpoint);
         if (listener->pool == NULL) {
             continue;
         }

@@ -12,8 +12,7 @@
  * begins with everybody's completions; it costs that turn nothing.
  *
  * Those completions come in the order in which the kernel got the bytes, whoever they are for, some
- * twenty to a turn. So an endpoint with many streams that wait is a flood: they stop receiving
- * until their sessions have run, and then receive once at a time.
+ * twenty to a turn: what follows from that for an endpoint with very many streams is in flood.h.
  *
  * A worker with one listener has nobody to share with: its sessions run as they come, and no clock
  * is read.
@@ -28,9 +27,6 @@
 
 /* Streams that have ended, and leave the list of those to run in one turn: each is closed in it. */
 #define GY_SHARE_ENDED_MAX 8
-
-/* Streams of one endpoint that wait to be run, from which on they are a flood. */
-#define GY_SHARE_FLOOD 64
 
 /* Bytes that a turn's sends hand to the kernel, which copies them in that turn, and for a peer on
  * this host does the peer's part as well: 64 KiB took 20 to 40 us. Streams of endpoints that have
@@ -51,12 +47,6 @@ void gy_share_ready(struct gy_stream *stream);
 
 /* Runs streams that are ready, of which there are some. */
 void gy_share_run(struct gy_worker *worker);
-
-/* Whether streams of the endpoint that receive from now on do so once at a time. */
-bool gy_share_is_flood(const struct gy_endpoint *endpoint);
-
-/* Whether the stream is not to receive before its session has run. */
-bool gy_share_holds(const struct gy_stream *stream);
 
 /* Whether others were at work of late, so that what the endpoint sends has a share's bound. One
  * that is alone sends as if the worker were its own. */

@@ -406,6 +406,9 @@ void gy_stream_free(struct gy_stream *stream)
               !stream->connecting);
     gy_assert(!stream->ready && !stream->flush);
     gy_stream_stop_waiting(stream);
+    if (stream->in_flood) {
+        gy_flood_leave(stream);
+    }
     gy_timer_disarm(&worker->wheel, &stream->timer);
     if (!stream->silent) {
         stream->endpoint->ops->closed(stream, (enum gy_close_reason)stream->reason);

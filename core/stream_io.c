@@ -101,11 +101,11 @@ void gy_stream_received(struct gy_stream *stream, const struct gy_completion *co
         gy_stream_flush_later(stream);
     }
     gy_count(&worker->counters.received_bytes, (uint64_t)completion->result);
+    if (worker->options.shares) {
+        gy_flood_received(stream);
+    }
     if (stream->state == GY_STREAM_OPEN) {
         gy_stream_wake(stream);
-        if (worker->options.shares && gy_share_holds(stream)) {
-            gy_stream_flush_later(stream);
-        }
     } else {
         if (stream->state == GY_STREAM_LINGERING) {
             stream->dropped_bytes += gy_stream_wire_in(stream)->length;
@@ -292,18 +292,30 @@ static void stream_send(struct gy_stream *stream)
     gy_stream_set_core_deadline(stream, stream->endpoint->limits.write_timeout_ms);
 }
 
+/* Arms a receive; of a stream that the flood let through, for a part of what is there. */
+static int arm_receive(struct gy_stream *stream)
+{
+    const struct gy_pool_options *pool = gy_pool_options(stream->endpoint->pool);
+    uint64_t token = gy_stream_token(stream, GY_OPERATION_RECEIVE);
+    if (stream->passed) {
+        return gy_ring_receive_once(stream->worker->ring, token, stream->descriptor, pool->group,
+                                    GY_FLOOD_PASS_BYTES);
+    }
+    return gy_ring_receive(stream->worker->ring, token, stream->descriptor, pool->group, pool->mode,
+                           stream->was_empty);
+}
+
 static void stream_receive(struct gy_stream *stream)
 {
     struct gy_worker *worker = stream->worker;
+    if (worker->options.shares && gy_flood_awaits(stream)) {
+        return;
+    }
     if (!gy_pool_ready(stream->endpoint->pool)) {
         gy_stream_wait(stream, GY_STREAM_WAITS_FOR_BUFFERS);
         return;
     }
-    const struct gy_pool_options *pool = gy_pool_options(stream->endpoint->pool);
-    bool once = worker->options.shares && gy_share_is_flood(stream->endpoint);
-    if (gy_ring_receive(worker->ring, gy_stream_token(stream, GY_OPERATION_RECEIVE),
-                        stream->descriptor, pool->group, once ? GY_RECEIVE_ONE_SHOT : pool->mode,
-                        stream->was_empty) != 0) {
+    if (arm_receive(stream) != 0) {
         gy_stream_flush_later(stream);
         return;
     }
@@ -311,7 +323,8 @@ static void stream_receive(struct gy_stream *stream)
         gy_stream_stop_waiting(stream);
     }
     stream->receiving = true;
-    stream->once = once;
+    stream->once = stream->passed;
+    stream->passed = false;
     stream->cancelled &= (uint8_t) ~(1u << GY_OPERATION_RECEIVE);
 }
 
@@ -384,7 +397,7 @@ static void stream_progress_open(struct gy_stream *stream)
         shutdown(stream->descriptor, SHUT_WR);
     }
     bool input =
-        gy_stream_wants_input(stream) && !(worker->options.shares && gy_share_holds(stream));
+        gy_stream_wants_input(stream) && !(worker->options.shares && gy_flood_holds(stream));
     if (input && !stream->receiving && stream->cancelling == GY_OPERATION_NONE) {
         stream_receive(stream);
     } else if (!input && stream->receiving && !gy_stream_ended(stream)) {

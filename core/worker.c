@@ -28,7 +28,6 @@
 #define KEEPS_PER_STREAM     2 /* one that is full, one that is begun */
 #define LINKS_BASE           8192
 #define LINKS_SPARE          64 /* with fewer, sessions may be waiting for links */
-#define CLOSE_PATIENCE_MS    2000
 #define NANOSECONDS_PER_MS   1000000u
 
 _Static_assert(sizeof(struct gy_keep_block) <= GY_KEEP_BYTES, "a kept leftover is two kibibytes");
@@ -180,34 +179,11 @@ int gy_worker_serve(struct gy_worker *worker, const struct gy_server *server,
 
 /* ---- messages of core's own ---- */
 
-static void drain_begin(struct gy_worker *worker, uint64_t timeout_ms, bool take_waiting)
-{
-    if (worker->phase != GY_WORKER_SERVING) {
-        return;
-    }
-    worker->phase = GY_WORKER_DRAINING;
-    worker->drain_deadline_ms = worker->now_ms + timeout_ms;
-    for (uint32_t i = 0; i < worker->listener_count; i++) {
-        gy_listener_stop(&worker->listeners[i], take_waiting);
-    }
-    for (uint32_t slot = 0; slot < worker->streams.fresh; slot++) {
-        if (worker->generations[slot] & 1) {
-            gy_stream_drain(gy_slab_at(&worker->streams, slot));
-        }
-    }
-    gy_datagrams_drain(worker, take_waiting);
-    struct gy_worker_hold *next;
-    for (struct gy_worker_hold *hold = worker->holds; hold != NULL; hold = next) {
-        next = hold->next;
-        hold->drain(hold);
-    }
-}
-
 void gy_worker_take(struct gy_worker *worker, const struct gy_message *message)
 {
     switch (message->kind) {
     case GY_MESSAGE_DRAIN:
-        drain_begin(worker, message->numbers[0], message->numbers[1] != 0);
+        gy_worker_drain(worker, message->numbers[0], message->numbers[1] != 0);
         break;
     case GY_MESSAGE_STOP:
         worker->phase = GY_WORKER_STOPPED;
@@ -239,7 +215,7 @@ static void drop_stale(struct gy_worker *worker, const struct gy_completion *com
     }
 }
 
-static struct gy_stream *stream_of(struct gy_worker *worker, uint64_t token)
+struct gy_stream *gy_worker_stream(struct gy_worker *worker, uint64_t token)
 {
     uint32_t slot = gy_token_slot(token);
     uint32_t generation = gy_token_generation(token);
@@ -252,7 +228,7 @@ static struct gy_stream *stream_of(struct gy_worker *worker, uint64_t token)
 
 static void dispatch_stream(struct gy_worker *worker, const struct gy_completion *completion)
 {
-    struct gy_stream *stream = stream_of(worker, completion->token);
+    struct gy_stream *stream = gy_worker_stream(worker, completion->token);
     switch (gy_token_operation(completion->token)) {
     case GY_OPERATION_RECEIVE:
         if (stream != NULL && stream->receiving) {
@@ -326,6 +302,11 @@ void gy_worker_dispatch(struct gy_worker *worker, const struct gy_completion *co
     case GY_OPERATION_DATAGRAM_WRITABLE:
     case GY_OPERATION_DATAGRAM_CANCEL:
         if (!gy_datagram_completed(worker, completion)) {
+            drop_stale(worker, completion);
+        }
+        break;
+    case GY_OPERATION_FLOOD:
+        if (!gy_flood_polled(worker, slot)) {
             drop_stale(worker, completion);
         }
         break;
@@ -480,7 +461,7 @@ static bool must_not_sleep(const struct gy_worker *worker)
 {
     if (worker->ready_head != NULL || worker->handshakes_head != NULL ||
         !TAILQ_EMPTY(&worker->busy) || worker->flush_head != NULL || !worker->wake_armed ||
-        gy_datagrams_busy(worker)) {
+        gy_datagrams_busy(worker) || (worker->flood_waiting > 0 && gy_flood_presses(worker))) {
         return true;
     }
     if (!TAILQ_EMPTY(&worker->starved) && gy_pool_free(worker->pool) > 0) {
@@ -530,49 +511,6 @@ static int wait_for_completions(struct gy_worker *worker, uint64_t timeout_ns)
     return code;
 }
 
-static void abort_all(struct gy_worker *worker, enum gy_close_reason reason)
-{
-    for (uint32_t slot = 0; slot < worker->streams.fresh; slot++) {
-        if (worker->generations[slot] & 1) {
-            gy_stream_abort(gy_slab_at(&worker->streams, slot), reason);
-        }
-    }
-}
-
-/* Again and again, for what the ring had no room for. */
-static void stop_listeners(struct gy_worker *worker)
-{
-    for (uint32_t i = 0; i < worker->listener_count; i++) {
-        gy_listener_stop(&worker->listeners[i], false);
-    }
-}
-
-static bool listeners_closed(const struct gy_worker *worker)
-{
-    for (uint32_t i = 0; i < worker->listener_count; i++) {
-        if (!worker->listeners[i].closed) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static void drain_step(struct gy_worker *worker)
-{
-    stop_listeners(worker);
-    uint32_t sockets = gy_datagrams_open(worker);
-    if (worker->now_ms >= worker->drain_deadline_ms && (worker->streams_open > 0 || sockets > 0)) {
-        gy_log(GY_LOG_WARN, "worker",
-               "worker %u: the drain deadline passed with %llu connections and %u UDP sockets "
-               "open; they are cut",
-               worker->options.number, (unsigned long long)worker->streams_open, sockets);
-        worker->phase = GY_WORKER_STOPPED;
-    } else if (worker->streams_open == 0 && sockets == 0 && listeners_closed(worker) &&
-               (worker->holds == NULL || worker->now_ms >= worker->drain_deadline_ms)) {
-        worker->phase = GY_WORKER_STOPPED;
-    }
-}
-
 int gy_worker_turn(struct gy_worker *worker, uint64_t timeout_ns)
 {
     gy_worker_arm_wake(worker);
@@ -591,11 +529,14 @@ int gy_worker_turn(struct gy_worker *worker, uint64_t timeout_ns)
     run_ready(worker);
     gy_wheel_advance(&worker->wheel, worker->now_ms, TIMERS_PER_TURN);
     if (worker->phase == GY_WORKER_DRAINING) {
-        drain_step(worker);
+        gy_worker_drain_step(worker);
     }
     if (!TAILQ_EMPTY(&worker->starved)) {
         /* After the sessions, which are what gives buffers back. */
         gy_share_resume(worker, worker->pool, &worker->starved);
+    }
+    if (worker->flood_waiting > 0) {
+        gy_flood_pass(worker);
     }
     flush(worker);
     gy_datagrams_flush(worker);
@@ -628,29 +569,6 @@ void gy_worker_count(struct gy_worker *worker)
     worker->bump_counted = worker->bump.copied_bytes;
     gy_gauge_set(&counters->buffers_posted, gy_pool_posted(worker->pool));
     gy_gauge_lower(&counters->buffers_free_min, gy_pool_free(worker->pool));
-}
-
-/* Everything in flight is cancelled and awaited before its memory goes; connections that are
- * accepted meanwhile share the fate of the others. */
-void gy_worker_finish(struct gy_worker *worker)
-{
-    if (worker->pool == NULL || worker->finished) {
-        return;
-    }
-    worker->finished = true;
-    worker->phase = GY_WORKER_STOPPED;
-    uint64_t deadline_ms = worker->now_ms + CLOSE_PATIENCE_MS;
-    do {
-        stop_listeners(worker);
-        abort_all(worker, GY_CLOSE_DRAIN);
-        gy_datagrams_abort(worker);
-        if (gy_worker_turn(worker, 10 * NANOSECONDS_PER_MS) != 0) {
-            break;
-        }
-    } while ((worker->streams_open > 0 || worker->files.operations.used > 0 ||
-              gy_datagrams_open(worker) > 0 || !listeners_closed(worker)) &&
-             worker->now_ms < deadline_ms);
-    gy_ring_submit(worker->ring); /* the last descriptors are closed by the ring */
 }
 
 void gy_worker_close(struct gy_worker *worker)

@@ -145,6 +145,7 @@ struct gy_worker {
     struct gy_endpoint *last_at_work;
     uint64_t last_at_work_ms;
     uint64_t crowded_until_ms;       /* several endpoints were at work of late (share.h) */
+    uint32_t flood_waiting;          /* streams that wait in sets of floods (flood.h) */
     bool others_starved;             /* the same of listeners with a pool of their own */
     struct gy_stream_queue retrying; /* want a turn when memory has come back */
 

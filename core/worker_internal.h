@@ -2,7 +2,8 @@
 #ifndef GY_CORE_WORKER_INTERNAL_H
 #define GY_CORE_WORKER_INTERNAL_H
 
-/* What worker.c (the turn) and worker_post.c (messages and waking) share. */
+/* What worker.c (the turn), worker_post.c (messages and waking) and worker_drain.c (the end) share.
+ */
 
 #include "core/worker.h"
 
@@ -20,6 +21,16 @@ void gy_worker_read_inlets(struct gy_worker *worker);
 /* Carries one message out. */
 void gy_worker_called(struct gy_worker *worker, const struct gy_message *message);
 void gy_worker_take(struct gy_worker *worker, const struct gy_message *message);
+
+/* Begins to drain, for so long; take_waiting: connections that wait in the backlog are accepted
+ * first. Does nothing when it has begun already. */
+void gy_worker_drain(struct gy_worker *worker, uint64_t timeout_ms, bool take_waiting);
+
+/* In each turn of a drain: stops the worker when all is done, or it is time. */
+void gy_worker_drain_step(struct gy_worker *worker);
+
+/* The stream that a token is of; NULL when that is gone. */
+struct gy_stream *gy_worker_stream(struct gy_worker *worker, uint64_t token);
 
 bool gy_worker_mailboxes_empty(const struct gy_worker *worker);
 

@@ -157,6 +157,13 @@ int gy_ring_receive(struct gy_ring *ring, uint64_t token, int socket, uint16_t g
     return queue(ring);
 }
 
+int gy_ring_receive_once(struct gy_ring *ring, uint64_t token, int socket, uint16_t group,
+                         uint32_t bytes)
+{
+    (void)bytes;
+    return gy_ring_receive(ring, token, socket, group, GY_RECEIVE_ONE_SHOT, false);
+}
+
 /* Datagrams are not among the workloads. */
 int gy_ring_receive_message(struct gy_ring *ring, uint64_t token, int socket, uint16_t group,
                             const struct msghdr *message, bool poll_first)

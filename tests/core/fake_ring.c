@@ -187,6 +187,19 @@ int gy_ring_receive(struct gy_ring *ring, uint64_t token, int socket, uint16_t g
     return 0;
 }
 
+int gy_ring_receive_once(struct gy_ring *ring, uint64_t token, int socket, uint16_t group,
+                         uint32_t bytes)
+{
+    (void)group;
+    struct fake_operation *operation = queue(ring, FAKE_RECEIVE, token, socket);
+    if (operation == NULL) {
+        return GY_ENOBUFS;
+    }
+    operation->mode = GY_RECEIVE_ONE_SHOT;
+    operation->bytes = bytes;
+    return 0;
+}
+
 int gy_ring_receive_message(struct gy_ring *ring, uint64_t token, int socket, uint16_t group,
                             const struct msghdr *message, bool poll_first)
 {

@@ -46,7 +46,7 @@ struct fake_operation {
     struct msghdr message; /* of a send of a message: name and control point to what it named */
     uint8_t *around;       /* and what these showed when it was queued */
     uint32_t vector_count; /* of a send */
-    uint32_t bytes;
+    uint32_t bytes;        /* of a send; of a receive that takes so many at most */
     struct iovec vectors[FAKE_VECTORS_MAX];
     uint8_t *content; /* what a send's vectors showed when it was queued */
     struct fake_operation *next;

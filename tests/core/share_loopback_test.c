@@ -6,11 +6,11 @@
 #include <errno.h>
 #include <sys/socket.h>
 
+#include "core/flood.h"
 #include "core/share.h"
 #include "tests/core/core_harness.h"
 
 #define SERVERS 3
-#define BUFFERS 8
 #define PEERS   6 /* of each server that is flooded */
 
 /* Takes what comes, and makes nothing of it. */
@@ -48,7 +48,7 @@ struct scene {
     struct sockaddr_in addresses[SERVERS];
 };
 
-static struct scene *scene_open(enum gy_receive_mode mode)
+static struct scene *scene_open(enum gy_receive_mode mode, uint32_t streams_max, uint32_t posted)
 {
     struct scene *scene = aligned_alloc(64, (sizeof *scene + 63) & ~(size_t)63);
     assert_non_null(scene);
@@ -57,10 +57,10 @@ static struct scene *scene_open(enum gy_receive_mode mode)
     struct gy_worker_options options = {
         .workers = 1,
         .processor = -1,
-        .streams_max = 32,
+        .streams_max = streams_max,
         .blocks_max = 4,
         .shares = true,
-        .pool = {.buffer_bytes = 4096, .buffers = BUFFERS, .posted = 4, .mode = mode},
+        .pool = {.buffer_bytes = 4096, .buffers = 2 * posted, .posted = posted, .mode = mode},
     };
     struct gy_error error = {0};
     int code = gy_worker_open(&scene->worker, &options, scene->peers, &error);
@@ -141,7 +141,7 @@ static void exchange(struct scene *scene, int client)
 static void a_flood_holds_no_buffer_of_another_server(enum gy_receive_mode mode)
 {
     deadline("share_loopback", 20);
-    struct scene *scene = scene_open(mode);
+    struct scene *scene = scene_open(mode, 32, 4);
     struct gy_worker *worker = &scene->worker;
     int clients[2][PEERS];
     assert_null(worker->listeners[0].pool); /* it has the worker's */
@@ -168,6 +168,95 @@ static void a_flood_holds_no_buffer_of_another_server(enum gy_receive_mode mode)
     close(client);
     gy_worker_close(worker);
     free(scene);
+}
+
+#define CROWD 200
+
+/* Bytes of all of them arrive, and only then those of another server's client. */
+static uint32_t turns_until_answered(struct scene *scene, const int *crowd, int client)
+{
+    char got[8];
+    for (int i = 0; i < CROWD; i++) {
+        assert_int_equal(send(crowd[i], "x", 1, 0), 1);
+    }
+    assert_int_equal(send(client, "y", 1, 0), 1);
+    for (uint32_t turn = 1;; turn++) {
+        assert_true(turn < 200);
+        turns(scene, 1);
+        if (recv(client, got, sizeof got, MSG_DONTWAIT) == 1) {
+            return turn;
+        }
+    }
+}
+
+/* Takes what comes, and counts it. */
+static uint32_t swallowed;
+
+static uint32_t swallow(struct gy_stream *stream)
+{
+    swallowed += stream->in.length;
+    gy_chain_clear(&stream->in);
+    return stream->eof ? GY_WANT_CLOSE : GY_WANT_READ;
+}
+
+static const struct gy_stream_ops swallow_ops = {swallow, swallow, end, end, closed};
+
+static void a_flood_keeps_no_other_server_waiting(enum gy_receive_mode mode)
+{
+    deadline("share_loopback", 20);
+    struct scene *scene = scene_open(mode, 2 * CROWD, 32);
+    struct gy_worker *worker = &scene->worker;
+    struct gy_endpoint *flooded = &worker->listeners[0].endpoint;
+    flooded->ops = &swallow_ops;
+    int crowd[CROWD];
+    for (int i = 0; i < CROWD; i++) {
+        crowd[i] = connect_to(scene, 0);
+        turns(scene, 1);
+    }
+    int client = connect_to(scene, 1);
+    turns(scene, 5);
+    uint32_t sent = 0, took = 0;
+    swallowed = 0;
+    for (int round = 0; round < 20; round++) {
+        took = turns_until_answered(scene, crowd, client);
+        sent += CROWD;
+        for (int i = 0; i < 200 && swallowed < sent; i++) {
+            turns(scene, 1);
+        }
+        assert_int_equal(swallowed, sent); /* and none of its own streams is forgotten */
+    }
+    assert_int_equal(gy_counter_read(&worker->counters.floods), 1);
+    assert_true(flooded->flood.members > CROWD / 2);
+    assert_true(took <= 4); /* while the others took more than CROWD / GY_FLOOD_PASSES */
+    for (int i = 0; i < CROWD; i++) {
+        close(crowd[i]);
+    }
+    for (int i = 0; i < 400 && flooded->connections > 0; i++) {
+        turns(scene, 1);
+    }
+    assert_int_equal(flooded->connections, 0);
+    assert_int_equal(flooded->flood.members, 0);
+    close(client);
+    gy_worker_close(worker);
+    free(scene);
+}
+
+static void a_flood_keeps_no_other_server_waiting_one_shot(void **state)
+{
+    (void)state;
+    a_flood_keeps_no_other_server_waiting(GY_RECEIVE_ONE_SHOT);
+}
+
+static void a_flood_keeps_no_other_server_waiting_multishot(void **state)
+{
+    (void)state;
+    a_flood_keeps_no_other_server_waiting(GY_RECEIVE_MULTISHOT);
+}
+
+static void a_flood_keeps_no_other_server_waiting_incremental(void **state)
+{
+    (void)state;
+    a_flood_keeps_no_other_server_waiting(GY_RECEIVE_INCREMENTAL);
 }
 
 static void a_flood_holds_no_buffer_of_another_server_one_shot(void **state)
@@ -201,6 +290,9 @@ int main(void)
         cmocka_unit_test(a_flood_holds_no_buffer_of_another_server_multishot),
         cmocka_unit_test(a_flood_holds_no_buffer_of_another_server_incremental),
         cmocka_unit_test(a_flood_holds_no_buffer_of_another_server_bundle),
+        cmocka_unit_test(a_flood_keeps_no_other_server_waiting_one_shot),
+        cmocka_unit_test(a_flood_keeps_no_other_server_waiting_multishot),
+        cmocka_unit_test(a_flood_keeps_no_other_server_waiting_incremental),
     };
     return cmocka_run_group_tests_name("share_loopback", tests, NULL, NULL);
 }

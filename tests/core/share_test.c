@@ -13,10 +13,8 @@ static uint8_t input[3 * GY_SHARE_INPUT_BYTES];
 
 static int set_up(void **state)
 {
-    struct stage_options options = {.buffer_bytes = sizeof input,
-                                    .buffers = 2 * GY_SHARE_FLOOD,
-                                    .posted = 2 * GY_SHARE_FLOOD,
-                                    .streams_max = 2 * GY_SHARE_FLOOD};
+    struct stage_options options = {
+        .buffer_bytes = sizeof input, .buffers = 128, .posted = 128, .streams_max = 128};
     deadline("share", 20);
     pattern_fill(input, sizeof input, 1, 0);
     struct stage *stage = stage_open(&options);
@@ -279,65 +277,6 @@ static void servers_take_turns_in_going_first(void **state)
     stage_turns(stage, 2);
 }
 
-/* Streams of server 0, all of which have received and wait, but for the first, which has run. */
-static void flood(struct stage *stage, struct gy_stream **streams, int *clients, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        streams[i] = stage_connect(stage, 0, &clients[i]);
-        act_of(streams[i])->burn_ms = 1;
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        arrive(stage, streams[i], 1);
-    }
-    stage_turn(stage);
-}
-
-static void unburdened(struct stage *stage, struct gy_stream **streams, int *clients,
-                       uint32_t count)
-{
-    fake_cancel_by_itself(stage->worker.ring);
-    for (uint32_t i = 0; i < count; i++) {
-        act_of(streams[i])->burn_ms = 0;
-        close(clients[i]);
-    }
-    stage_turns(stage, 4); /* all have run */
-}
-
-static void streams_of_a_flood_stop_receiving_and_then_receive_once_at_a_time(void **state)
-{
-    struct stage *stage = *state;
-    enum { COUNT = GY_SHARE_FLOOD + 4 };
-    struct gy_stream *streams[COUNT];
-    int clients[COUNT];
-    flood(stage, streams, clients, COUNT);
-    struct fake_operation *cancel = fake_first(stage->worker.ring, FAKE_CANCEL_TOKEN);
-    struct gy_stream *last = streams[GY_SHARE_FLOOD - 1];
-    assert_non_null(cancel); /* those that had found it to be one when they received */
-    assert_int_equal(cancel->target, stage_receive_of(stage, last)->token);
-    assert_int_equal(fake_in_flight(stage->worker.ring, FAKE_CANCEL_TOKEN),
-                     COUNT - GY_SHARE_FLOOD + 1);
-    stage_turn(stage);
-    /* Its receive ends, and none follows before it has run. */
-    fake_complete(stage->worker.ring, stage_receive_of(stage, last), -ECANCELED, 0);
-    fake_complete(stage->worker.ring, cancel, 1, 0);
-    stage_turn(stage);
-    assert_null(stage_receive_of(stage, last));
-    assert_int_equal(act_of(last)->turns, 0);
-    /* One that has run and receives anew does so once, as long as so many wait. */
-    for (uint32_t i = 0; i < 3; i++) {
-        arrive(stage, streams[i], 1); /* in place of those that have run */
-    }
-    fake_complete(stage->worker.ring, stage_receive_of(stage, streams[3]), -EINTR, 0);
-    stage_turn(stage);
-    assert_int_equal(act_of(streams[3])->turns, 1);
-    assert_int_equal(stage_receive_of(stage, streams[3])->mode, GY_RECEIVE_ONE_SHOT);
-    unburdened(stage, streams, clients, COUNT);
-    while (stage_receive_of(stage, last) == NULL) {
-        stage_turn(stage);
-    }
-    assert_int_equal(stage_receive_of(stage, last)->mode, GY_RECEIVE_MULTISHOT); /* it is over */
-}
-
 #define HALF (GY_SHARE_SEND_BYTES / 2)
 
 /* Half of what a turn sends, for each of the streams; and the turn. */
@@ -477,7 +416,6 @@ int main(void)
         STAGED(a_session_that_needs_more_than_a_piece_sees_all),
         STAGED(what_a_session_has_seen_is_shown_again_with_what_follows),
         STAGED(servers_take_turns_in_going_first),
-        STAGED(streams_of_a_flood_stop_receiving_and_then_receive_once_at_a_time),
         STAGED(the_end_of_the_input_is_shown_with_its_last_piece),
         STAGED(a_session_that_ends_in_the_middle_of_its_input_drops_the_rest),
         STAGED(a_listener_of_several_accepts_so_many_at_a_time),
