@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "bench/load/fan.h"
+#include "bench/load/place.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -658,8 +659,9 @@ int gy_load_connection_dial(struct gy_load_engine *engine)
 {
     const struct gy_load_options *options = engine->options;
     struct gy_stream *stream =
-        gy_stream_dial(&engine->endpoint, &options->address,
-                       (uint32_t)milliseconds(options->timeout_ns), &engine->error);
+        gy_stream_dial_from(&engine->endpoint, &options->address,
+                            gy_load_source(options, engine->number, engine->dials++),
+                            (uint32_t)milliseconds(options->timeout_ns), &engine->error);
     if (stream == NULL) {
         return engine->error.code;
     }

@@ -90,7 +90,7 @@ struct gy_load_engine {
     uint64_t unsent;
     uint64_t sent_total;
     uint64_t answered_total;
-    uint64_t connects;
+    uint64_t connects, dials;
     uint64_t errors[GY_LOAD_ERROR_COUNT];
     uint64_t tallies[GY_LOAD_TALLIES_MAX];
     uint64_t last_answer_ns;

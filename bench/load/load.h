@@ -49,6 +49,7 @@ enum gy_load_error {
 
 /* ---- what was asked for ---- */
 
+#define GY_LOAD_SOURCES_MAX  64
 #define GY_LOAD_HEADERS_MAX  32
 #define GY_LOAD_PIPELINE_MAX 4096
 #define GY_LOAD_THREADS_MAX  256
@@ -75,6 +76,8 @@ struct gy_load_options {
     char path[4096]; /* with its query; "/" when the URL has none */
     uint16_t port;   /* 0: the scheme's own */
     struct gy_address address;
+    struct gy_address sources[GY_LOAD_SOURCES_MAX]; /* where connections come from, in turns */
+    uint32_t source_count;                          /* 0: the kernel chooses */
 
     uint32_t connections;
     uint32_t pipeline;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "bench/load/load.h"
+#include "bench/load/place.h"
 #include "core/datagram.h"
 
 #define SECOND_NS UINT64_C(1000000000)
@@ -42,6 +43,7 @@ static void help(void)
         "      --warmup TIME       before it, not measured (1s; with -n: 0)\n"
         "  -n, --requests N        end after N requests\n"
         "  -t, --threads N         1\n"
+        "      --source ADDR       TCP: where connections come from; in turns, if repeated\n"
         "      --timeout TIME      of a request, and of connecting (5s)\n"
         "      --check             http, dns: answers must equal the first one\n"
         "      --header \"N: V\"     http, ws: one more header; may be repeated\n"
@@ -195,6 +197,7 @@ enum flag {
     FLAG_DATAGRAM,
     FLAG_HANDSHAKES,
     FLAG_CA,
+    FLAG_SOURCE,
     FLAG_COUNT,
 };
 
@@ -226,6 +229,7 @@ static const struct {
     [FLAG_DATAGRAM] = {"datagram", 0},
     [FLAG_HANDSHAKES] = {"handshakes", 0},
     [FLAG_CA] = {"ca", 0},
+    [FLAG_SOURCE] = {"source", 0},
 };
 
 /* What the defaults of others depend on. */
@@ -355,6 +359,8 @@ static int read_flag(struct gy_load_options *options, enum flag flag, const char
         return read_handshakes(options, value, error);
     case FLAG_CA:
         return read_authorities(options, value, error);
+    case FLAG_SOURCE:
+        return gy_load_source_add(options, value, error);
     case FLAG_COUNT:
         break;
     }
@@ -563,5 +569,6 @@ int gy_load_options_read(struct gy_load_options *options, int argc, char **argv,
             return code;
         }
     }
-    return complete(options, &given, error);
+    int code = complete(options, &given, error);
+    return code == 0 ? gy_load_source_check(options, error) : code;
 }

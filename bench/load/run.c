@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "bench/load/engine.h"
+#include "bench/load/place.h"
 #include "bench/load/process.h"
 #include "core/selftest.h"
 
@@ -64,7 +65,11 @@ static void *thread_main(void *argument)
 {
     struct run_thread *thread = argument;
     struct run *run = thread->run;
-    thread->code = gy_load_engine_open(&thread->engine, run->plan, run->mode);
+    thread->code =
+        gy_load_make_room(run->options, thread->engine.connections, &thread->engine.error);
+    if (thread->code == 0) {
+        thread->code = gy_load_engine_open(&thread->engine, run->plan, run->mode);
+    }
     sem_post(&run->opened);
     notify();
     while (sem_wait(&run->go) != 0) {

@@ -48,6 +48,24 @@ def clean(url, *flags):
     return figures
 
 
+@test
+def threads_make_more_connections_than_one_table_of_descriptors_holds():
+    def few_files():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))
+
+    with Server(workers=2) as server:
+        url = f"http://127.0.0.1:{server.port}/status.json"
+        status, out, errors = output_of([LOAD, url, "-c", "200", "-n", "2000", "-t", "2", "--source", "127.0.0.2", "--source",
+                                         "127.0.0.3", "--json", "-"], preexec_fn=few_files)
+        equal(status, 0, errors)
+        figures = json.loads(out)
+        equal((figures["connects"], figures["answered_total"], figures["errors"]["total"]), (200, 2000, 0))
+        status, out, errors = output_of([LOAD, url, "-c", "200", "-n", "2000"], preexec_fn=few_files)
+        equal(status, 1, out + errors)
+        true("making 200 connections in 1 thread: a thread may open 128 files here; raise `ulimit -n`, or use more --threads" in
+             errors, errors)
+
+
 class Scripted:
     """A server that does `behave(connection, number)` with each connection, in a thread of its own."""
 

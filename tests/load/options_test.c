@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "tests/unit/unit.h"
 
-#include "bench/load/load.h"
+#include "bench/load/place.h"
 
 #define URL "http://127.0.0.1:8080/"
 
@@ -54,6 +54,25 @@ static void a_url_alone_is_enough(void **state)
     assert_int_equal(options.arrivals, GY_LOAD_CLOSED_LOOP);
     assert_true(options.duration_ns == UINT64_C(10000000000));
     assert_true(options.warmup_ns == UINT64_C(1000000000));
+}
+
+static void connections_come_from_the_addresses_that_are_given(void **state)
+{
+    (void)state;
+    struct gy_load_options options = taken(URL " --source 127.0.0.2 --source ::1 --source [::1]");
+    char text[GY_ADDRESS_TEXT_BYTES];
+    assert_int_equal(options.source_count, 3);
+    gy_address_format(gy_load_source(&options, 0, 0), text, sizeof text);
+    assert_string_equal(text, "127.0.0.2:0");
+    gy_address_format(gy_load_source(&options, 0, 1), text, sizeof text);
+    assert_string_equal(text, "[::1]:0");
+    assert_ptr_equal(gy_load_source(&options, 0, 3), gy_load_source(&options, 0, 0));
+    assert_ptr_equal(gy_load_source(&options, 1, 2), gy_load_source(&options, 0, 0));
+    options = taken(URL);
+    assert_null(gy_load_source(&options, 0, 0));
+    refused(URL " --source 127.0.0.2:80", "without a port");
+    refused(URL " --source somewhere", "without a port");
+    refused("udp://127.0.0.1:1 --source 127.0.0.2", "over TCP");
 }
 
 static void https_has_its_own_flags(void **state)
@@ -277,6 +296,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_for_reliable_udp_alone_is_refused_elsewhere),
         cmocka_unit_test(a_url_alone_is_enough),
+        cmocka_unit_test(connections_come_from_the_addresses_that_are_given),
         cmocka_unit_test(https_has_its_own_flags),
         cmocka_unit_test(dns_has_its_own_flags),
         cmocka_unit_test(urls_are_taken_apart),

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "bench/load/place.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "core/address.h"
+
+/* Rings, eventfds and files of a thread. */
+#define DESCRIPTORS_APART 16
+
+int gy_load_source_add(struct gy_load_options *options, const char *value, struct gy_error *error)
+{
+    char text[GY_ADDRESS_TEXT_BYTES];
+    bool bare = strchr(value, ':') != NULL && value[0] != '[';
+    int length = snprintf(text, sizeof text, bare ? "[%s]:0" : "%s:0", value);
+    if (options->source_count == GY_LOAD_SOURCES_MAX) {
+        return gy_error_set(error, GY_ELIMIT, "--source %s: at most %d addresses", value,
+                            GY_LOAD_SOURCES_MAX);
+    }
+    struct gy_address *source = &options->sources[options->source_count];
+    if (length < 0 || (size_t)length >= sizeof text || gy_address_parse(source, text, NULL) != 0 ||
+        source->every) {
+        return gy_error_set(error, GY_EINVAL,
+                            "--source %s: not an address of this host without a port, such as "
+                            "127.0.0.2",
+                            value);
+    }
+    options->source_count++;
+    return 0;
+}
+
+int gy_load_source_check(const struct gy_load_options *options, struct gy_error *error)
+{
+    if (options->source_count > 0 && options->protocol != NULL && options->protocol->datagrams) {
+        return gy_error_set(error, GY_EINVAL, "--source is for connections over TCP");
+    }
+    return 0;
+}
+
+const struct gy_address *gy_load_source(const struct gy_load_options *options, uint32_t thread,
+                                        uint64_t number)
+{
+    return options->source_count == 0
+               ? NULL
+               : &options->sources[(thread + number) % options->source_count];
+}
+
+int gy_load_make_room(const struct gy_load_options *options, uint32_t connections,
+                      struct gy_error *error)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
+        return 0;
+    }
+    unsigned long long files = limit.rlim_cur;
+    if ((uint64_t)connections + DESCRIPTORS_APART > files) {
+        return gy_error_set(error, GY_ENOFILE,
+                            "making %u connections in %u thread%s: a thread may open %llu files "
+                            "here; raise `ulimit -n`%s",
+                            options->connections, options->threads, options->threads > 1 ? "s" : "",
+                            files, options->broadcast ? "" : ", or use more --threads");
+    }
+    if ((uint64_t)options->connections + (uint64_t)DESCRIPTORS_APART * options->threads <= files) {
+        return 0;
+    }
+    if (unshare(CLONE_FILES) != 0) {
+        return gy_error_set(error, GY_ENOFILE,
+                            "making %u connections: %llu files may be open, and the kernel gave "
+                            "a thread no table of its own: %s; raise `ulimit -n`",
+                            options->connections, files, strerror(errno));
+    }
+    return 0;
+}
