@@ -13,9 +13,9 @@
  */
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "protocols/chat/client.h"
+#include "tests/chain_rig.h"
 
 #define CLIENT_RIG_ROOMS 4
 #define CLIENT_RIG_BYTES (1u << 16)
@@ -42,24 +42,12 @@ struct client_rig {
     char asked[4096];
 };
 
-static inline void client_rig_slab(struct gy_slab *slab, size_t item_bytes, uint32_t count)
-{
-    size_t bytes = (gy_slab_bytes(item_bytes, count) + 63) & ~(size_t)63;
-    void *memory = aligned_alloc(64, bytes);
-    gy_assert(memory != NULL);
-    gy_slab_init(slab, memory, bytes, item_bytes);
-}
-
 static inline void client_rig_prepare(struct client_rig *rig)
 {
     memset(rig, 0, offsetof(struct client_rig, told));
     rig->told[0] = 0;
-    client_rig_slab(&rig->links, sizeof(struct gy_link), 4096);
-    client_rig_slab(&rig->blocks, sizeof(struct gy_bump_block), 16);
-    gy_bump_init(&rig->bump, &rig->blocks);
+    chain_rig_open(CHAIN_RIG(rig), 16, 4096);
     gy_chat_client_env_init(&rig->env, &rig->bump, &rig->links);
-    gy_chain_init(&rig->in, &rig->links);
-    gy_chain_init(&rig->out, &rig->links);
     rig->now_ns = UINT64_C(1000000000);
     rig->options = (struct gy_chat_client_options){
         .nick = gy_chat_text_of("Ann"),
@@ -218,44 +206,13 @@ static inline void client_rig_turn(struct client_rig *rig)
     }
 }
 
-struct client_rig_piece {
-    struct gy_buffer buffer;
-    struct client_rig *rig;
-    uint8_t *data;
-};
-
-static inline void client_rig_piece_free(struct gy_buffer *buffer)
-{
-    struct client_rig_piece *piece = (struct client_rig_piece *)(void *)buffer;
-    piece->rig->buffers--;
-    free(piece->data);
-    free(piece);
-}
-
-static inline void client_rig_append(struct client_rig *rig, const void *bytes, uint32_t length)
-{
-    struct client_rig_piece *piece = malloc(sizeof *piece);
-    gy_assert(piece != NULL);
-    piece->data = malloc(length > 0 ? length : 1);
-    gy_assert(piece->data != NULL);
-    if (length > 0) {
-        memcpy(piece->data, bytes, length);
-    }
-    piece->rig = rig;
-    piece->buffer = (struct gy_buffer){piece->data, length, 1, client_rig_piece_free};
-    rig->buffers++;
-    int error = gy_chain_append(&rig->in, (struct gy_slice){&piece->buffer, 0, length});
-    gy_assert(error == 0);
-    /* cppcheck-suppress memleak ; the chain holds it, and client_rig_piece_free gives it back */
-}
-
 static inline void client_rig_say(struct client_rig *rig, const void *bytes, size_t length)
 {
     const uint8_t *at = bytes;
     uint32_t piece = rig->piece != 0 ? rig->piece : (uint32_t)length;
     for (size_t done = 0; done < length; done += piece) {
         uint32_t now = length - done < piece ? (uint32_t)(length - done) : piece;
-        client_rig_append(rig, at + done, now);
+        chain_rig_append(CHAIN_RIG(rig), at + done, now);
         client_rig_turn(rig);
     }
 }
@@ -368,12 +325,7 @@ static inline void client_rig_enter(struct client_rig *rig, uint64_t last)
 
 static inline void client_rig_close(struct client_rig *rig)
 {
-    gy_chain_clear(&rig->in);
-    gy_chain_clear(&rig->out);
-    gy_bump_close(&rig->bump);
-    gy_assert(rig->links.used == 0 && rig->blocks.used == 0 && rig->buffers == 0);
-    free(rig->links.base);
-    free(rig->blocks.base);
+    chain_rig_close(CHAIN_RIG(rig));
 }
 
 #endif

@@ -16,9 +16,9 @@
  */
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "protocols/chat/session.h"
+#include "tests/chain_rig.h"
 
 #define SESSION_RIG_BYTES (1u << 18)
 
@@ -41,25 +41,13 @@ struct session_rig {
     char text[4096];
 };
 
-static inline void session_rig_slab(struct gy_slab *slab, size_t item_bytes, uint32_t count)
-{
-    size_t bytes = (gy_slab_bytes(item_bytes, count) + 63) & ~(size_t)63;
-    void *memory = aligned_alloc(64, bytes);
-    gy_assert(memory != NULL);
-    gy_slab_init(slab, memory, bytes, item_bytes);
-}
-
 /* Memory and the env; limits may be changed before session_rig_begin(). */
 static inline void session_rig_prepare(struct session_rig *rig, uint32_t blocks, uint32_t links)
 {
     memset(rig, 0, offsetof(struct session_rig, told));
     rig->told[0] = 0;
-    session_rig_slab(&rig->links, sizeof(struct gy_link), links);
-    session_rig_slab(&rig->blocks, sizeof(struct gy_bump_block), blocks);
-    gy_bump_init(&rig->bump, &rig->blocks);
+    chain_rig_open(CHAIN_RIG(rig), blocks, links);
     gy_chat_env_init(&rig->env, &rig->bump, &rig->links);
-    gy_chain_init(&rig->in, &rig->links);
-    gy_chain_init(&rig->out, &rig->links);
     rig->now_ns = UINT64_C(1000000000);
     rig->env.wall_ms = UINT64_C(0x19a0d2e1f00);
 }
@@ -181,45 +169,13 @@ static inline void session_rig_turn(struct session_rig *rig)
     }
 }
 
-struct session_rig_piece {
-    struct gy_buffer buffer;
-    struct session_rig *rig;
-    uint8_t *data;
-};
-
-static inline void session_rig_piece_free(struct gy_buffer *buffer)
-{
-    struct session_rig_piece *piece = (struct session_rig_piece *)(void *)buffer;
-    piece->rig->buffers--;
-    free(piece->data);
-    free(piece);
-}
-
-/* Each piece is of a buffer of its own, so that the sanitizer sees its ends. */
-static inline void session_rig_append(struct session_rig *rig, const void *bytes, uint32_t length)
-{
-    struct session_rig_piece *piece = malloc(sizeof *piece);
-    gy_assert(piece != NULL);
-    piece->data = malloc(length > 0 ? length : 1);
-    gy_assert(piece->data != NULL);
-    if (length > 0) {
-        memcpy(piece->data, bytes, length);
-    }
-    piece->rig = rig;
-    piece->buffer = (struct gy_buffer){piece->data, length, 1, session_rig_piece_free};
-    rig->buffers++;
-    int error = gy_chain_append(&rig->in, (struct gy_slice){&piece->buffer, 0, length});
-    gy_assert(error == 0);
-    /* cppcheck-suppress memleak ; the chain holds it, and session_rig_piece_free gives it back */
-}
-
 static inline void session_rig_say(struct session_rig *rig, const void *bytes, size_t length)
 {
     const uint8_t *at = bytes;
     uint32_t piece = rig->piece != 0 ? rig->piece : (uint32_t)length;
     for (size_t done = 0; done < length; done += piece) {
         uint32_t now = length - done < piece ? (uint32_t)(length - done) : piece;
-        session_rig_append(rig, at + done, now);
+        chain_rig_append(CHAIN_RIG(rig), at + done, now);
         session_rig_turn(rig);
     }
 }
@@ -260,12 +216,7 @@ static inline const char *session_rig_sent(struct session_rig *rig)
 
 static inline void session_rig_close(struct session_rig *rig)
 {
-    gy_chain_clear(&rig->in);
-    gy_chain_clear(&rig->out);
-    gy_bump_close(&rig->bump);
-    gy_assert(rig->links.used == 0 && rig->blocks.used == 0 && rig->buffers == 0);
-    free(rig->links.base);
-    free(rig->blocks.base);
+    chain_rig_close(CHAIN_RIG(rig));
 }
 
 #endif

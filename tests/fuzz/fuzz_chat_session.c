@@ -31,7 +31,8 @@ static void feed(struct session_rig *rig, const uint8_t *data, size_t size, uint
     session_rig_begin(rig);
     if (scarce) {
         for (size_t at = 0; at < size && rig->links.used < 12; at += piece) {
-            session_rig_append(rig, data + at, size - at < piece ? (uint32_t)(size - at) : piece);
+            chain_rig_append(CHAIN_RIG(rig), data + at,
+                             size - at < piece ? (uint32_t)(size - at) : piece);
             session_rig_turn(rig);
         }
     } else {

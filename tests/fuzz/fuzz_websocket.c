@@ -69,7 +69,8 @@ static void feed(struct ws_rig *rig, const uint8_t *data, size_t size, uint8_t h
     if ((how & 4) != 0) {
         /* Whatever is lost, nothing but memory may be missing. */
         for (size_t at = 0; at < size && rig->links.used < 12; at += piece) {
-            ws_rig_append(rig, data + at, size - at < piece ? (uint32_t)(size - at) : piece);
+            chain_rig_append(CHAIN_RIG(rig), data + at,
+                             size - at < piece ? (uint32_t)(size - at) : piece);
             ws_rig_turn(rig);
         }
     } else {

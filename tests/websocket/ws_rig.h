@@ -12,9 +12,9 @@
  */
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "protocols/websocket/websocket.h"
+#include "tests/chain_rig.h"
 
 #define WS_RIG_BYTES (1u << 18)
 
@@ -38,14 +38,6 @@ struct ws_rig {
     uint32_t sent_bytes;
 };
 
-static inline void ws_rig_slab(struct gy_slab *slab, size_t item_bytes, uint32_t count)
-{
-    size_t bytes = (gy_slab_bytes(item_bytes, count) + 63) & ~(size_t)63;
-    void *memory = aligned_alloc(64, bytes);
-    gy_assert(memory != NULL);
-    gy_slab_init(slab, memory, bytes, item_bytes);
-}
-
 static inline uint32_t ws_rig_random(void *context)
 {
     return ((struct ws_rig *)context)->key;
@@ -55,15 +47,11 @@ static inline void ws_rig_open_sized(struct ws_rig *rig, bool client, uint32_t b
                                      uint32_t links)
 {
     memset(rig, 0, sizeof *rig);
-    ws_rig_slab(&rig->links, sizeof(struct gy_link), links);
-    ws_rig_slab(&rig->blocks, sizeof(struct gy_bump_block), blocks);
-    gy_bump_init(&rig->bump, &rig->blocks);
+    chain_rig_open(CHAIN_RIG(rig), blocks, links);
     gy_ws_env_init(&rig->env, &rig->bump, &rig->links);
     rig->env.random = ws_rig_random;
     rig->env.random_context = rig;
     memcpy(&rig->key, "\x37\xfa\x21\x3d", 4); /* of the examples in RFC 6455 §5.7 */
-    gy_chain_init(&rig->in, &rig->links);
-    gy_chain_init(&rig->out, &rig->links);
     gy_ws_init(&rig->ws, &rig->env, &rig->out, client, rig->now_ns);
 }
 
@@ -142,45 +130,13 @@ static inline void ws_rig_turn(struct ws_rig *rig)
     }
 }
 
-struct ws_rig_piece {
-    struct gy_buffer buffer;
-    struct ws_rig *rig;
-    uint8_t *data;
-};
-
-static inline void ws_rig_piece_free(struct gy_buffer *buffer)
-{
-    struct ws_rig_piece *piece = (struct ws_rig_piece *)(void *)buffer;
-    piece->rig->buffers--;
-    free(piece->data);
-    free(piece);
-}
-
-/* Each piece is of a buffer of its own, so that the sanitizer sees its ends. */
-static inline void ws_rig_append(struct ws_rig *rig, const void *bytes, uint32_t length)
-{
-    struct ws_rig_piece *piece = malloc(sizeof *piece);
-    gy_assert(piece != NULL);
-    piece->data = malloc(length > 0 ? length : 1);
-    gy_assert(piece->data != NULL);
-    if (length > 0) {
-        memcpy(piece->data, bytes, length);
-    }
-    piece->rig = rig;
-    piece->buffer = (struct gy_buffer){piece->data, length, 1, ws_rig_piece_free};
-    rig->buffers++;
-    int error = gy_chain_append(&rig->in, (struct gy_slice){&piece->buffer, 0, length});
-    gy_assert(error == 0);
-    /* cppcheck-suppress memleak ; the chain holds it, and ws_rig_piece_free gives it back */
-}
-
 static inline void ws_rig_say(struct ws_rig *rig, const void *bytes, size_t length)
 {
     const uint8_t *at = bytes;
     uint32_t piece = rig->piece != 0 ? rig->piece : (uint32_t)length;
     for (size_t done = 0; done < length; done += piece) {
         uint32_t now = length - done < piece ? (uint32_t)(length - done) : piece;
-        ws_rig_append(rig, at + done, now);
+        chain_rig_append(CHAIN_RIG(rig), at + done, now);
         ws_rig_turn(rig);
     }
 }
@@ -218,12 +174,7 @@ static inline size_t ws_rig_frame(uint8_t *to, uint8_t first, const void *payloa
 static inline void ws_rig_close(struct ws_rig *rig)
 {
     gy_ws_end(&rig->ws);
-    gy_chain_clear(&rig->in);
-    gy_chain_clear(&rig->out);
-    gy_bump_close(&rig->bump);
-    gy_assert(rig->links.used == 0 && rig->blocks.used == 0 && rig->buffers == 0);
-    free(rig->links.base);
-    free(rig->blocks.base);
+    chain_rig_close(CHAIN_RIG(rig));
 }
 
 #endif
