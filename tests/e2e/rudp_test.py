@@ -64,12 +64,14 @@ def configured(workers=2, steer="on", mode="plaintext on"):
     return Block(CONFIG.replace("{workers}", str(workers)).replace("{steer}", steer).replace("{mode}", mode))
 
 
-def ping(port, *flags, status=0, mode=("--plaintext",)):
+def ping(port, *flags, status=0, mode=("--plaintext",), whole=False):
     done = subprocess.run([PROGRAM, "rudp", "ping", f"127.0.0.1:{port}", *mode, "--json", *flags],
                           capture_output=True, text=True, timeout=60, check=False)
     true(not ALARMS.search(done.stderr), f"nothing complains: {done.stderr[-3000:]}")
     equal(done.returncode, status, f"the exit status; {done.stderr}")
-    return json.loads(done.stdout)["guarantees"] if status == 0 else done.stderr
+    if status != 0:
+        return done.stderr
+    return json.loads(done.stdout) if whole else json.loads(done.stdout)["guarantees"]
 
 
 class Translator:
@@ -305,6 +307,24 @@ def an_encrypted_client_that_changes_its_port_goes_on_with_four_workers():
         equal(found["ordered"]["received"], 100)
         true(translator.changes >= 2, f"it changed {translator.changes} times")
         true(server.metrics()['gyre_rudp_paths_changed_total{server="rudp"}'] >= 1, "the server follows")
+
+
+@test
+def who_comes_back_sends_with_the_first_packet_where_the_server_takes_that():
+    with Certificates() as files, configured(mode=f"certificate {files.server}; early-data on") as server:
+        found = ping(server.port, "--early", "--count", "3", "--interval", "1", "--guarantee", "ordered", mode=files.trust,
+                     whole=True)
+        true(found["early_taken"], "the first message was taken early")
+        equal(found["guarantees"]["ordered"]["received"], 3)
+        true(server.metrics()['gyre_rudp_messages_early_total{server="rudp"}'] >= 1, "that was counted")
+    with Certificates() as files, configured(mode=f"certificate {files.server}") as server:
+        found = ping(server.port, "--early", "--count", "3", "--interval", "1", "--guarantee", "ordered", mode=files.trust,
+                     whole=True)
+        true(not found["early_taken"], "without early-data nothing is taken early")
+        equal(found["guarantees"]["ordered"]["received"], 3)
+    with Certificates() as files, configured(mode=f"certificate {files.server}; session-tickets off") as server:
+        text = ping(server.port, "--early", "--timeout", "500", status=1, mode=files.trust)
+        true("gave none" in text, text)
 
 
 @test
