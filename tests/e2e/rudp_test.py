@@ -268,6 +268,17 @@ def the_load_generator_counts_what_is_acknowledged():
         equal((found["errors"]["total"], found["answered"]), (0, 40))
 
 
+@test
+def marks_reach_the_other_end_and_its_path_is_not_taken_for_one_without():
+    with configured(workers=1) as server:
+        load(server.port, "-n", "600", "-c", "1")
+        metrics = server.metrics()
+        # Each end sends a mark of its own within its first 128 packets, to see whether it is told.
+        true(metrics['gyre_rudp_ecn_marks_total{side="received",server="rudp"}'] >= 1, "the client's mark came")
+        equal(metrics['gyre_rudp_ecn_failed_total{server="rudp"}'], 0)
+        equal(metrics['gyre_rudp_ecn_marks_total{side="sent",server="rudp"}'], 0)
+
+
 class Certificates:
     """An authority, a certificate of it for this machine, and a client's, in a folder."""
 
