@@ -8,6 +8,7 @@
 
 #include "bench/work/work.h"
 #include "protocols/dns/answer.h"
+#include "protocols/dns/patch.h"
 #include "protocols/dns/zonefile.h"
 
 #define SEED        0x5bd1e9955bd1e995u
@@ -17,6 +18,7 @@
 #define ANSWER_MAX  1232
 #define MESSAGE_MAX 64
 #define BLOCKS_MAX  4096
+#define PATCHED     1000 /* names of the patched zones */
 
 #define TOP                                                                                        \
     "$TTL 3600\n@ SOA ns1 hostmaster 2024010101 7200 900 1209600 300\n@ NS ns1\n@ NS ns2\n"        \
@@ -40,6 +42,8 @@ struct dns_work {
     uint8_t (*messages)[MESSAGE_MAX];
     uint8_t *lengths;
     uint32_t message_count, message_next;
+    void *patch_block;
+    struct gy_dns_zone_walk walk;
 };
 
 /* ---- zone files ---- */
@@ -252,6 +256,68 @@ static void run_answer(void *state, uint64_t iterations)
     }
 }
 
+/* ---- patches ---- */
+
+static bool is_no_address(void *context, const struct gy_dns_record *record)
+{
+    (void)context;
+    return record->type != GY_DNS_TYPE_A;
+}
+
+/* Another address for some names, and the SOA taken up as it is. */
+static const struct gy_dns_zone *patch(struct dns_work *work, uint32_t first, uint32_t count)
+{
+    static const uint8_t address[4] = {192, 0, 2, 9};
+    const struct gy_dns_zone_settings settings = {
+        .context = work, .memory = piece_of, .seed = SEED};
+    struct gy_dns_patch *patch = gy_dns_patch_begin(&settings, work->zone);
+    size_t bytes;
+    int code = 0;
+    gy_assert(patch != NULL);
+    for (uint32_t i = first; i < first + count && code == 0; i++) {
+        uint8_t owner[GY_DNS_NAME_MAX];
+        char name[32];
+        snprintf(name, sizeof name, "host%u.example.", i);
+        int owner_bytes = gy_dns_name_from_text(name, strlen(name), NULL, owner, NULL);
+        const struct gy_dns_record record = {.owner = owner,
+                                             .owner_bytes = (uint8_t)owner_bytes,
+                                             .type = GY_DNS_TYPE_A,
+                                             .class = GY_DNS_CLASS_IN,
+                                             .ttl = 3600,
+                                             .rdata = address,
+                                             .rdata_bytes = sizeof address};
+        code = gy_dns_patch_touch(patch, owner, &work->walk, is_no_address, NULL, NULL);
+        code = code == 0 ? gy_dns_patch_add(patch, &record, NULL) : code;
+    }
+    code = code == 0 ? gy_dns_patch_finish(patch, &bytes, NULL) : code;
+    gy_assert(code == 0);
+    work->patch_block = work->patch_block == NULL ? work_memory(bytes) : work->patch_block;
+    return gy_dns_patch_write(patch, work->patch_block);
+}
+
+static void *open_patched(void)
+{
+    struct dns_work *work = open_large(100000);
+    work->piece_next = work->piece_count; /* memory of its own */
+    work->zone = patch(work, 0, PATCHED);
+    gy_dns_zones_init(&work->zones, work->zones.slots, 1, SEED);
+    int code = gy_dns_zones_add(&work->zones, work->zone);
+    gy_assert(code == 0);
+    work->patch_block = NULL;
+    return work;
+}
+
+static void run_patch(void *state, uint64_t iterations)
+{
+    struct dns_work *work = state;
+    uint32_t pieces = work->piece_next;
+    for (uint64_t i = 0; i < iterations; i++) {
+        work->piece_next = pieces;
+        patch(work, 2 * PATCHED, 1);
+    }
+    work->piece_next = pieces;
+}
+
 const struct work work_dns_rows[] = {
     {"dns-zonefile", "a record of a zone file", RECORDS, open_file, run_file, NULL},
     {"dns-load", "a record of a zone from its file", RECORDS, open_file, run_load, NULL},
@@ -269,6 +335,9 @@ const struct work work_dns_large_rows[] = {
      NULL},
     {"dns-answer-1m", "an address of one of 1,000,000 names", GY_DNS_BATCH, open_1m, run_answer,
      NULL},
+    {"dns-answer-patched", "an address of one of 100,000 names, 1,000 of them patched",
+     GY_DNS_BATCH, open_patched, run_answer, NULL},
+    {"dns-patch", "one more name of that zone patched", 1, open_patched, run_patch, NULL},
 };
 const uint32_t work_dns_large_row_count =
     sizeof work_dns_large_rows / sizeof work_dns_large_rows[0];

@@ -162,6 +162,17 @@ static void read_transfer(struct work *work)
     }
 }
 
+/* A zone that is patched is looked for in its base too. False: it is absent. */
+static bool open_base(struct work *work)
+{
+    if (gy_dns_zone_is_absent(work->zone)) {
+        return false;
+    }
+    work->block = work->zone->base;
+    gy_assert(work->block != NULL);
+    return true;
+}
+
 /* What is asked for, and whether it can be answered here. Most questions are plain: they are not to
  * pay for the others. */
 static void read_type(struct work *work)
@@ -178,7 +189,7 @@ static void read_type(struct work *work)
         work->rcode = GY_DNS_RCODE_NOTIMP;
     } else if (work->zone == NULL || query->class != GY_DNS_CLASS_IN) {
         work->rcode = GY_DNS_RCODE_REFUSED;
-    } else if (gy_dns_zone_is_absent(work->zone)) {
+    } else if (!work->zone->plain && !open_base(work)) {
         query->zone = work->zone;
         work->rcode = GY_DNS_RCODE_SERVFAIL;
     } else if (plain) {
@@ -237,7 +248,7 @@ static void read_query(struct work *work)
     }
     work->type = query->type;
     gy_dns_name_suffixes(work->name, work->settings->zones->seed, &work->suffixes);
-    work->zone = find_zone(work);
+    work->block = work->zone = find_zone(work);
     if (!read_opcode(work, opcode)) {
         read_type(work);
     }
@@ -269,9 +280,9 @@ static void begin(struct work *work, const struct gy_dns_answer_settings *settin
 /* The first slot of the table with the right tag: very likely the name's. */
 static void probe(struct work *work)
 {
-    const struct gy_dns_zone *zone = work->zone;
-    const uint64_t *table = zone_slot(zone, 0);
+    const struct gy_dns_zone *zone = work->block;
     uint64_t hash = work->suffixes.hash[work->suffixes.labels];
+    const uint64_t *table = zone_slot(zone, 0);
     uint64_t i = hash & zone->table_mask;
     while (table[i] != 0 && (table[i] ^ hash) >> 32 != 0) {
         i = (i + 1) & zone->table_mask;
@@ -284,11 +295,20 @@ static void probe(struct work *work)
     }
 }
 
+/* Of a patched zone: is it one of the names that are other than in the base? */
+static bool find_patched(struct work *work)
+{
+    uint64_t hash = work->suffixes.hash[work->suffixes.labels];
+    const struct zone_node *node = zone_find_own(work->zone, work->name, work->name_bytes, hash);
+    work->candidate = node == NULL || zone_is_gone(node) ? NULL : node;
+    return node != NULL;
+}
+
 /* Compares names; where tags misled, looks again. */
 static void decide(struct work *work)
 {
-    if (work->slot != 0) {
-        const struct zone_node *node = zone_at(work->zone, (uint32_t)work->slot);
+    if ((work->block == work->zone || !find_patched(work)) && work->slot != 0) {
+        const struct zone_node *node = zone_at(work->block, (uint32_t)work->slot);
         bool same = node->name_bytes == work->name_bytes &&
                     memcmp(node->name, work->name, work->name_bytes) == 0;
         work->candidate = same ? node : work_suffix(work, work->suffixes.labels);
@@ -308,7 +328,7 @@ static void answer_batch(struct gy_dns_answerer *answerer, struct gy_dns_query *
         read_query(&work[i]);
         if (work[i].resolve) {
             uint64_t hash = work[i].suffixes.hash[work[i].suffixes.labels];
-            __builtin_prefetch(zone_slot(work[i].zone, hash));
+            __builtin_prefetch(zone_slot(work[i].block, hash));
         }
     }
     for (uint32_t i = 0; i < count; i++) {

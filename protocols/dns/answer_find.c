@@ -268,6 +268,16 @@ static bool answer_missing(struct work *work, bool occluded)
     return false;
 }
 
+/* The node that a set leads to, or NULL. */
+static const struct zone_node *target_of(const struct work *work, const struct zone_set *set,
+                                         const struct zone_additional *additional)
+{
+    if (!work->zone->plain) {
+        return zone_patched_target(work->zone, set, additional);
+    }
+    return additional->node == 0 ? NULL : zone_at(work->zone, additional->node);
+}
+
 /* Addresses of the names that the answer leads to. */
 static void add_additional(struct work *work)
 {
@@ -281,10 +291,10 @@ static void add_additional(struct work *work)
         bool referral = (piece->node->flags & NODE_CUT) != 0;
         const struct zone_additional *additional = zone_additionals(piece->set);
         for (uint32_t n = 0; n < piece->set->additionals && added < TARGETS_MAX; n++) {
-            if (additional[n].node == 0) {
+            const struct zone_node *node = target_of(work, piece->set, &additional[n]);
+            if (node == NULL) {
                 continue;
             }
-            const struct zone_node *node = zone_at(work->zone, additional[n].node);
             bool glue = (node->flags & NODE_OCCLUDED) != 0;
             for (uint32_t t = 0; t < 2 && (referral || !glue); t++) {
                 const struct zone_set *set = zone_set_of(node, types[t]);

@@ -44,7 +44,8 @@ struct work {
     const struct gy_dns_answer_settings *settings;
     const struct gy_dns_zone *zone;
     const struct zone_node *candidate; /* for the name asked for */
-    uint64_t slot;                     /* of the table, where it was found */
+    const struct gy_dns_zone *block;   /* the zone, or its base, in whose table */
+    uint64_t slot;                     /* it was found here */
     uint32_t name_bytes;               /* of the current name */
     uint32_t question_name_bytes;
     uint16_t flags; /* of the header, without the code */

@@ -14,7 +14,7 @@ static void add_denial(struct work *work, const struct zone_node *node, uint16_t
 
 static bool has_nsec3(const struct work *work)
 {
-    return work->zone->hashed_count > 0 && work->settings->sha1 != NULL;
+    return work->zone->nsec3_names > 0 && work->settings->sha1 != NULL;
 }
 
 /* RFC 5155 §5. `name` is in lower case. */

@@ -123,15 +123,14 @@ static int compare_all(struct comparison *comparison)
     gy_dns_zone_walk(comparison->walk, zone);
     gy_dns_zone_walk_next(comparison->walk, &record);
     int code = comparison->take(comparison->context, comparison->change, &record);
-    for (uint64_t at = zone->nodes; at < zone->nodes_end && code == 0;) {
-        const struct zone_node *node = zone_at(zone, at);
+    struct zone_cursor cursor = {zone, zone, 0};
+    for (const struct zone_node *node; code == 0 && (node = zone_each(&cursor)) != NULL;) {
         const struct zone_node *other = other_node(comparison, node);
         const struct zone_set *set = zone_first_set(node);
         for (uint32_t i = 0; i < node->sets && code == 0; i++, set = zone_next_set(set)) {
             code =
                 compare_set(comparison, node, set, other != NULL ? set_of(other, set->type) : NULL);
         }
-        at += node->bytes / 8;
     }
     return code;
 }

@@ -1,62 +1,54 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "protocols/dns/zone_internal.h"
 
-const struct zone_node *zone_find(const struct gy_dns_zone *zone, const uint8_t *lower,
-                                  size_t bytes, uint64_t hash)
+const struct zone_node *zone_find_patched(const struct gy_dns_zone *zone, const uint8_t *lower,
+                                          size_t bytes, uint64_t hash)
 {
-    const uint64_t *table = zone_slot(zone, 0);
-    for (uint64_t i = hash & zone->table_mask; table[i] != 0; i = (i + 1) & zone->table_mask) {
-        if ((table[i] ^ hash) >> 32 == 0) {
-            const struct zone_node *node = zone_at(zone, (uint32_t)table[i]);
-            if (node->name_bytes == bytes && memcmp(node->name, lower, bytes) == 0) {
-                return node;
-            }
-        }
+    const struct zone_node *node = zone_find_own(zone, lower, bytes, hash);
+    if (node == NULL && zone->base != NULL) {
+        return zone_find_own(zone->base, lower, bytes, hash);
     }
-    return NULL;
+    return node == NULL || zone_is_gone(node) ? NULL : node;
 }
 
-const struct zone_node *zone_nsec_before(const struct gy_dns_zone *zone, const uint8_t *name)
+/* A name of a set's wire, whose end may be left to a pointer to the apex, in lower case. */
+static size_t wire_name(const struct gy_dns_zone *zone, const uint8_t *wire,
+                        uint8_t lower[GY_DNS_NAME_PADDED])
 {
-    uint32_t low = 0, high = zone->ordered_count;
-    if (high == 0) {
-        return NULL;
+    uint8_t name[GY_DNS_NAME_MAX];
+    size_t at = 0;
+    while (wire[at] != 0 && wire[at] <= GY_DNS_LABEL_MAX) {
+        at += wire[at] + 1u;
     }
-    const uint32_t *ordered = zone_at(zone, zone->ordered);
-    while (low < high) { /* the first one behind the name */
-        uint32_t middle = low + (high - low) / 2;
-        const struct zone_node *node = zone_at(zone, ordered[middle]);
-        if (gy_dns_name_compare(node->name, name) <= 0) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
+    gy_assert(at < sizeof name);
+    memcpy(name, wire, at);
+    if (wire[at] == 0) {
+        name[at] = 0;
+    } else {
+        gy_assert(at + zone->apex_bytes <= sizeof name);
+        memcpy(name + at, zone->apex, zone->apex_bytes);
     }
-    return low == 0 ? NULL : zone_at(zone, ordered[low - 1]);
+    size_t bytes = gy_dns_name_lower(name, lower);
+    memset(lower + bytes, 0, 8);
+    return bytes;
 }
 
-const struct zone_node *zone_nsec3_find(const struct gy_dns_zone *zone, const uint8_t hash[20],
-                                        bool exact)
+const struct zone_node *zone_patched_target(const struct gy_dns_zone *zone,
+                                            const struct zone_set *set,
+                                            const struct zone_additional *additional)
 {
-    uint32_t low = 0, high = zone->hashed_count;
-    if (high == 0) {
-        return NULL;
+    uint8_t lower[GY_DNS_NAME_PADDED];
+    if (additional->node != 0 && additional->node != ADDITIONAL_ANY) {
+        const struct zone_node *node = zone_at(zone->base, additional->node);
+        const struct zone_node *now = zone_find_own(zone, node->name, node->name_bytes,
+                                                    gy_dns_name_hash(node->name, zone->seed));
+        return now == NULL ? node : zone_is_gone(now) ? NULL : now;
     }
-    const struct zone_nsec3 *hashed = zone_at(zone, zone->hashed);
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (memcmp(hashed[middle].hash, hash, 20) <= 0) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    uint32_t found = low == 0 ? zone->hashed_count - 1 : low - 1;
-    if (exact && memcmp(hashed[found].hash, hash, 20) != 0) {
-        return NULL;
-    }
-    return zone_at(zone, hashed[found].node);
+    size_t bytes = wire_name(zone, set->wire + additional->name, lower);
+    return zone_find(zone, lower, bytes, gy_dns_name_hash(lower, zone->seed));
 }
+
+/* ---- facts ---- */
 
 void gy_dns_zone_facts(const struct gy_dns_zone *zone, struct gy_dns_zone_facts *facts)
 {
@@ -65,14 +57,19 @@ void gy_dns_zone_facts(const struct gy_dns_zone *zone, struct gy_dns_zone_facts 
                                         .rrsets = zone->rrsets,
                                         .names = zone->names,
                                         .bytes = zone->bytes,
+                                        .patched = zone->patched,
                                         .serial = zone->soa[0],
                                         .refresh = zone->soa[1],
                                         .retry = zone->soa[2],
                                         .expire = zone->soa[3],
                                         .minimum = zone->soa[4],
-                                        .has_nsec = zone->ordered_count > 0,
-                                        .has_nsec3 = zone->hashed_count > 0,
+                                        .has_nsec = zone->nsec_names > 0,
+                                        .has_nsec3 = zone->nsec3_names > 0,
                                         .apex = zone->apex};
+    if (zone->base != NULL) {
+        facts->patched_bytes = zone->bytes;
+        facts->bytes += zone->base->bytes;
+    }
 }
 
 /* ---- absent ones ---- */
@@ -100,6 +97,16 @@ bool gy_dns_zone_is_absent(const struct gy_dns_zone *zone)
     return zone->nodes == 0;
 }
 
+uint64_t gy_dns_zone_seed(const struct gy_dns_zone *zone)
+{
+    return zone->seed;
+}
+
+const struct gy_dns_zone *gy_dns_zone_base(const struct gy_dns_zone *zone)
+{
+    return zone->base;
+}
+
 const uint8_t *gy_dns_zone_apex(const struct gy_dns_zone *zone)
 {
     return zone->apex;
@@ -107,11 +114,44 @@ const uint8_t *gy_dns_zone_apex(const struct gy_dns_zone *zone)
 
 /* ---- going through it ---- */
 
+const struct zone_node *zone_each(struct zone_cursor *cursor)
+{
+    for (;;) {
+        const struct gy_dns_zone *zone = cursor->zone, *block = cursor->block;
+        cursor->at = cursor->at == 0 ? block->nodes : cursor->at;
+        while (cursor->at < block->nodes_end) {
+            const struct zone_node *node = zone_at(block, cursor->at);
+            cursor->at += node->bytes / 8;
+            bool changed =
+                block != zone && zone_find_own(zone, node->name, node->name_bytes,
+                                               gy_dns_name_hash(node->name, zone->seed)) != NULL;
+            if (!changed && !zone_is_gone(node)) {
+                return node;
+            }
+        }
+        if (block->base == NULL) {
+            return NULL;
+        }
+        cursor->block = block->base;
+        cursor->at = 0;
+    }
+}
+
+static const struct zone_node *next_node(struct gy_dns_zone_walk *walk)
+{
+    struct zone_cursor cursor = {walk->zone, walk->block, walk->next};
+    const struct zone_node *node = zone_each(&cursor);
+    walk->block = cursor.block;
+    walk->next = cursor.at;
+    return node;
+}
+
 void gy_dns_zone_walk(struct gy_dns_zone_walk *walk, const struct gy_dns_zone *zone)
 {
     gy_assert(!gy_dns_zone_is_absent(zone));
-    walk->zone = zone;
-    walk->node = zone->nodes;
+    walk->zone = walk->block = zone;
+    walk->next = 0;
+    walk->node = next_node(walk);
     walk->set = walk->record = walk->at = 0;
     walk->soa_done = false;
 }
@@ -157,8 +197,8 @@ bool gy_dns_zone_walk_next(struct gy_dns_zone_walk *walk, struct gy_dns_record *
                          record);
         return true;
     }
-    while (walk->node < zone->nodes_end) {
-        const struct zone_node *node = zone_at(zone, walk->node);
+    while (walk->node != NULL) {
+        const struct zone_node *node = walk->node;
         const struct zone_set *set = zone_first_set(node);
         for (uint64_t i = 0; i < walk->set; i++) {
             set = zone_next_set(set);
@@ -178,7 +218,7 @@ bool gy_dns_zone_walk_next(struct gy_dns_zone_walk *walk, struct gy_dns_record *
             walk->record = walk->at = 0;
             set = zone_next_set(set);
         }
-        walk->node += node->bytes / 8;
+        walk->node = next_node(walk);
         walk->set = walk->record = walk->at = 0;
     }
     return false;

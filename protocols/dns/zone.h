@@ -15,6 +15,9 @@
  *     gy_dns_zone_finish(builder, &bytes, &error)        the checks; how large it will be
  *     zone = gy_dns_zone_write(builder, memory, bytes)   then the builder's memory can go
  *
+ * A zone of which little has changed can be patched instead (patch.h): what is said here of zones
+ * holds for those too, but that they have a pointer to the one that they are made from.
+ *
  * In the block, a table of hashes leads to nodes, one for each owner name and each empty
  * non-terminal; behind a node's name lie its rrsets, each as the very bytes that go into an answer,
  * its signatures behind it. So a query for a name that exists touches a line of the table, and
@@ -89,6 +92,12 @@ const struct gy_dns_zone *gy_dns_zone_write_absent(void *memory, const uint8_t *
                                                    uint64_t seed);
 bool gy_dns_zone_is_absent(const struct gy_dns_zone *zone);
 
+/* The zone that a patched one (patch.h) is made from, and cannot be without; else NULL. */
+const struct gy_dns_zone *gy_dns_zone_base(const struct gy_dns_zone *zone);
+
+/* The hash of the root that it was made with. */
+uint64_t gy_dns_zone_seed(const struct gy_dns_zone *zone);
+
 /* Its name, in lower case. */
 const uint8_t *gy_dns_zone_apex(const struct gy_dns_zone *zone);
 
@@ -97,8 +106,10 @@ const uint8_t *gy_dns_zone_apex(const struct gy_dns_zone *zone);
 struct gy_dns_zone_facts {
     uint64_t records;
     uint64_t rrsets;
-    uint64_t names; /* empty non-terminals included */
-    uint64_t bytes;
+    uint64_t names;         /* empty non-terminals included */
+    uint64_t bytes;         /* of a patched one with those of its base */
+    uint64_t patched;       /* names that are other than in its base (patch.h); 0: it has none */
+    uint64_t patched_bytes; /* of `bytes`, without the base's */
     uint32_t serial;
     uint32_t refresh, retry, expire, minimum; /* of the SOA */
     bool has_nsec;
@@ -112,7 +123,9 @@ void gy_dns_zone_facts(const struct gy_dns_zone *zone, struct gy_dns_zone_facts 
  */
 struct gy_dns_zone_walk {
     const struct gy_dns_zone *zone;
-    uint64_t node; /* where in the block; 0: behind the last */
+    const struct gy_dns_zone *block; /* where the next node is */
+    uint64_t next;                   /* where it is there */
+    const void *node;                /* the current one; NULL: behind the last */
     uint64_t set;
     uint32_t record;
     uint32_t at;

@@ -126,8 +126,9 @@ static struct build_node *add_node(struct gy_dns_zone_builder *builder, struct b
     node->hash = hash;
     node->name_bytes = (uint8_t)bytes;
     memcpy(node->name, lower, bytes);
-    if (parent != NULL && lower[0] == 1 && lower[1] == '*') {
-        parent->flags |= NODE_WILDCARD;
+    if (parent != NULL) {
+        parent->flags |=
+            lower[0] == 1 && lower[1] == '*' ? NODE_PARENT | NODE_WILDCARD : NODE_PARENT;
     }
     *builder->last = node;
     builder->last = &node->next;
@@ -136,9 +137,8 @@ static struct build_node *add_node(struct gy_dns_zone_builder *builder, struct b
     return node;
 }
 
-/* The node of a name in the zone, made with all that are missing between it and the apex. */
-static struct build_node *get_node(struct gy_dns_zone_builder *builder, const uint8_t *lower,
-                                   size_t bytes)
+static inline __attribute__((always_inline)) struct build_node *
+get_node(struct gy_dns_zone_builder *builder, const uint8_t *lower, size_t bytes)
 {
     struct gy_dns_suffixes suffixes;
     struct build_node *node = builder->recent;
@@ -160,6 +160,12 @@ static struct build_node *get_node(struct gy_dns_zone_builder *builder, const ui
         node = add_node(builder, node, lower + offset, bytes - offset, suffixes.hash[labels]);
     }
     return node;
+}
+
+struct build_node *build_get_node(struct gy_dns_zone_builder *builder, const uint8_t *lower,
+                                  size_t bytes)
+{
+    return get_node(builder, lower, bytes);
 }
 
 struct gy_dns_zone_builder *gy_dns_zone_begin(const struct gy_dns_zone_settings *settings,
@@ -193,6 +199,12 @@ struct build_set *build_set_of(const struct build_node *node, uint16_t type)
         set = set->next;
     }
     return set;
+}
+
+bool build_has(const struct build_node *node, uint16_t type)
+{
+    const struct build_set *set = build_set_of(node, type);
+    return set != NULL && set->record_count > 0;
 }
 
 static struct build_set *get_set(struct gy_dns_zone_builder *builder, struct build_node *node,

@@ -17,12 +17,6 @@ int build_target(uint16_t type)
     }
 }
 
-static bool has(const struct build_node *node, uint16_t type)
-{
-    const struct build_set *set = build_set_of(node, type);
-    return set != NULL && set->record_count > 0;
-}
-
 static void set_flags(struct build_node *node)
 {
     if (node->parent != NULL &&
@@ -98,7 +92,8 @@ static void check_targets(struct gy_dns_zone_builder *builder, const struct buil
             continue;
         }
         const struct build_node *found = build_find_name(builder, target);
-        bool address = found != NULL && (has(found, GY_DNS_TYPE_A) || has(found, GY_DNS_TYPE_AAAA));
+        bool address = found != NULL &&
+                       (build_has(found, GY_DNS_TYPE_A) || build_has(found, GY_DNS_TYPE_AAAA));
         if (found != NULL && (found->flags & NODE_CNAME) != 0 &&
             (set->type == GY_DNS_TYPE_NS || set->type == GY_DNS_TYPE_MX)) {
             build_report(builder, GY_DNS_WARNING, node->name, set->type,
@@ -118,17 +113,18 @@ void build_check(struct gy_dns_zone_builder *builder)
     for (struct build_node *node = builder->first; node != NULL; node = node->next) {
         set_flags(node);
     }
-    if (!has(builder->first, GY_DNS_TYPE_SOA)) {
+    if (!build_has(builder->first, GY_DNS_TYPE_SOA)) {
         build_report(builder, GY_DNS_ERROR, builder->apex, GY_DNS_TYPE_SOA,
                      "the zone has no SOA record at its apex; is this the file of that zone?");
     }
-    if (!has(builder->first, GY_DNS_TYPE_NS)) {
+    if (!build_has(builder->first, GY_DNS_TYPE_NS)) {
         build_report(builder, GY_DNS_ERROR, builder->apex, GY_DNS_TYPE_NS,
                      "the zone has no name servers at its apex; add NS records");
     }
     for (struct build_node *node = builder->first; node != NULL; node = node->next) {
         check_node(builder, node);
-        for (const struct build_set *set = node->sets; set != NULL; set = set->next) {
+        const struct build_set *set = builder->patching ? NULL : node->sets;
+        for (; set != NULL; set = set->next) {
             check_targets(builder, node, set);
         }
     }

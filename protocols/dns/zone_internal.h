@@ -5,6 +5,10 @@
 /*
  * The block of a zone. References are offsets from its start in units of 8 bytes, 0 is none, so
  * that 32 bits reach through 32 GiB.
+ *
+ * A patched zone (patch.h) is a block of the same form with the names that are other than in its
+ * base, each with all that it has now, or marked as gone. What is not in its table is as it is in
+ * the base's.
  */
 
 #include <string.h>
@@ -23,6 +27,11 @@ enum {
     NODE_OCCLUDED = 16, /* below a cut or a DNAME: glue at most */
     NODE_WILDCARD = 32, /* has a child "*" */
     NODE_HASHED = 64, /* has NSEC3 records only: no name that can be asked for (RFC 5155 §7.2.8) */
+    NODE_PARENT = 128, /* has children; how many is in its last 8 bytes */
+
+    /* Of a patched zone: the base's is no more, or a later one took its place. No apex is occluded.
+     */
+    NODE_GONE = NODE_APEX | NODE_OCCLUDED,
 };
 
 struct zone_node {
@@ -53,27 +62,49 @@ struct zone_set {
 
 struct zone_additional {
     uint32_t name; /* offset in wire */
-    uint32_t node; /* reference, or 0: no such name */
+    uint32_t node; /* reference, or 0: no such name; or ADDITIONAL_ANY */
 };
+
+#define ADDITIONAL_ANY UINT32_MAX /* of a patch: it is to be looked for */
 
 struct zone_nsec3 {
     uint8_t hash[20];
     uint32_t node;
 };
 
+/* Of a patch, in the same orders: names whose NSEC or NSEC3 the base has, or that have one now. */
+struct zone_order {
+    uint32_t node;
+    uint32_t place; /* in the base's order; PLACE_NONE: it is not there */
+    uint32_t back;  /* 0: it has one; else it has none any more, and so have that many places of
+                       the base's that end in this one, with none of the patch between them */
+};
+
+struct zone_hash_order {
+    uint8_t hash[20];
+    struct zone_order order;
+};
+
+#define PLACE_NONE UINT32_MAX
+
 struct gy_dns_zone {
     uint32_t magic;
     uint32_t table_mask;
     uint64_t seed;
+    const struct gy_dns_zone *base; /* NULL: it is not patched */
     uint64_t bytes;
     uint64_t records, rrsets, names;
-    uint32_t nodes; /* reference of the first node; the apex */
+    bool plain;     /* neither patched nor absent: what nearly all queries are for */
+    uint32_t nodes; /* reference of the first node */
     uint32_t nodes_end;
+    uint32_t top;      /* reference of the apex's node */
     uint32_t negative; /* reference of an SOA rrset for negative answers (RFC 2308 §3) */
-    uint32_t ordered;  /* references of nodes with NSEC, in canonical order */
+    uint32_t ordered;  /* references of nodes with NSEC, in canonical order; or zone_order */
     uint32_t ordered_count;
-    uint32_t hashed; /* struct zone_nsec3, in order */
+    uint32_t hashed; /* struct zone_nsec3, in order; or zone_hash_order */
     uint32_t hashed_count;
+    uint32_t nsec_names, nsec3_names; /* in all, the base's included */
+    uint32_t patched;                 /* names in a patch's table */
     uint32_t table;
     uint32_t soa[5];
     uint16_t nsec3_iterations;
@@ -92,7 +123,19 @@ static inline const void *zone_at(const struct gy_dns_zone *zone, uint64_t refer
 
 static inline const struct zone_node *zone_apex(const struct gy_dns_zone *zone)
 {
-    return zone_at(zone, zone->nodes);
+    return zone_at(zone, zone->top);
+}
+
+static inline bool zone_is_gone(const struct zone_node *node)
+{
+    return (node->flags & NODE_GONE) == NODE_GONE;
+}
+
+/* Where a node that has children keeps their number. */
+static inline uint32_t *zone_children(const struct zone_node *node)
+{
+    gy_assert((node->flags & NODE_PARENT) != 0 && node->bytes > sizeof *node + 8);
+    return (uint32_t *)((uintptr_t)node + node->bytes - 8);
 }
 
 static inline const struct zone_set *zone_first_set(const struct zone_node *node)
@@ -133,9 +176,55 @@ static inline const uint64_t *zone_slot(const struct gy_dns_zone *zone, uint64_t
            (hash & zone->table_mask);
 }
 
-/* The node of a name in lower case with this hash, or NULL. */
-const struct zone_node *zone_find(const struct gy_dns_zone *zone, const uint8_t *lower,
-                                  size_t bytes, uint64_t hash);
+/* The node of a name in lower case with this hash in the zone's own table: of a patched zone what
+ * has changed, one that is gone too. NULL: there is none. Inlined where names that are asked for
+ * are looked for. */
+static inline const struct zone_node *
+zone_find_own(const struct gy_dns_zone *zone, const uint8_t *lower, size_t bytes, uint64_t hash)
+{
+    const uint64_t *table = zone_slot(zone, 0);
+    for (uint64_t i = hash & zone->table_mask; table[i] != 0; i = (i + 1) & zone->table_mask) {
+        if ((table[i] ^ hash) >> 32 == 0) {
+            const struct zone_node *node = zone_at(zone, (uint32_t)table[i]);
+            if (node->name_bytes == bytes && memcmp(node->name, lower, bytes) == 0) {
+                return node;
+            }
+        }
+    }
+    return NULL;
+}
+
+/* In the patch, then in its base. */
+const struct zone_node *zone_find_patched(const struct gy_dns_zone *zone, const uint8_t *lower,
+                                          size_t bytes, uint64_t hash);
+
+/* The node of a name in a zone of any kind, or NULL. */
+static inline const struct zone_node *zone_find(const struct gy_dns_zone *zone,
+                                                const uint8_t *lower, size_t bytes, uint64_t hash)
+{
+    return zone->plain ? zone_find_own(zone, lower, bytes, hash)
+                       : zone_find_patched(zone, lower, bytes, hash);
+}
+
+/* The node that an additional of a set leads to, in a patched zone; NULL: there is none. The set
+ * may be the patch's or the base's. */
+const struct zone_node *zone_patched_target(const struct gy_dns_zone *zone,
+                                            const struct zone_set *set,
+                                            const struct zone_additional *additional);
+
+/* Going through all nodes, which no longer are there left out. Zero `at`, set `zone` and `block` to
+ * the zone. NULL behind the last. */
+struct zone_cursor {
+    const struct gy_dns_zone *zone;
+    const struct gy_dns_zone *block; /* it, then its base */
+    uint64_t at;                     /* behind the last one; 0: before the first */
+};
+
+const struct zone_node *zone_each(struct zone_cursor *cursor);
+
+/* Places in the orders of a zone that is not patched; PLACE_NONE: it is not there. */
+uint32_t zone_nsec_place(const struct gy_dns_zone *zone, const uint8_t *name);
+uint32_t zone_nsec3_place(const struct gy_dns_zone *zone, const uint8_t hash[20]);
 
 /* The record of a set of the walk's zone whose head begins at `at` of its wire, with pointers
  * replaced; its data is in the walk's memory. */

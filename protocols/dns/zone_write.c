@@ -18,7 +18,8 @@ static bool shrinks(const struct gy_dns_zone_builder *builder, const uint8_t *na
     return builder->apex_bytes > 2 && gy_dns_name_suffix(name, builder->apex) != NULL;
 }
 
-static void size_set(const struct gy_dns_zone_builder *builder, struct build_set *set)
+static inline __attribute__((always_inline)) void
+size_set(const struct gy_dns_zone_builder *builder, struct build_set *set)
 {
     const char *fields = gy_dns_type_fields(set->type);
     int target = build_target(set->type);
@@ -50,8 +51,22 @@ static void size_set(const struct gy_dns_zone_builder *builder, struct build_set
     set->bytes = (bytes + 7u) & ~7u;
 }
 
+/* Once for each record that is loaded. */
+static inline __attribute__((always_inline)) void size_sets(struct gy_dns_zone_builder *builder,
+                                                            struct build_node *node)
+{
+    for (struct build_set *set = node->sets; set != NULL; set = set->next) {
+        size_set(builder, set);
+    }
+}
+
+void build_size(struct gy_dns_zone_builder *builder, struct build_node *node)
+{
+    size_sets(builder, node);
+}
+
 /* The SOA for negative answers: its TTL is at most its minimum (RFC 2308 §3). */
-static void size_negative(struct gy_dns_zone_builder *builder)
+void build_size_negative(struct gy_dns_zone_builder *builder)
 {
     builder->negative = *build_set_of(builder->first, GY_DNS_TYPE_SOA);
     const struct build_record *soa = builder->negative.records;
@@ -61,8 +76,6 @@ static void size_negative(struct gy_dns_zone_builder *builder)
 }
 
 /* ---- orders ---- */
-
-typedef int order(const void *a, const void *b);
 
 static int by_name(const void *a, const void *b)
 {
@@ -75,9 +88,8 @@ static int by_hash(const void *a, const void *b)
     return memcmp(a, b, 20);
 }
 
-/* Merge sort of `count` items through as much memory again: qsort may allocate, and is slow on what
- * is in order already, as signed zones are. Returns where the result is. */
-static void *sort(void *items, void *other, size_t count, size_t bytes, order *compare)
+/* qsort may allocate, and is slow on what is in order already, as signed zones are. */
+void *build_sort(void *items, void *other, size_t count, size_t bytes, build_order *compare)
 {
     uint8_t *from = items, *to = other;
     bool sorted = true;
@@ -101,16 +113,13 @@ static void *sort(void *items, void *other, size_t count, size_t bytes, order *c
     return from;
 }
 
-static bool has_records(const struct build_node *node, uint16_t type)
-{
-    const struct build_set *set = build_set_of(node, type);
-    return set != NULL && set->record_count > 0;
-}
-
-/* The hash that is the first label of an NSEC3 record's owner (RFC 5155 §3). False: it is none. */
-static bool owner_hash(const struct build_node *node, uint8_t hash[20])
+bool build_owner_hash(const struct gy_dns_zone_builder *builder, const struct build_node *node,
+                      uint8_t hash[20])
 {
     uint64_t bits = 0;
+    if (node->parent != builder->first) {
+        return false;
+    }
     unsigned count = 0, length = 0;
     for (unsigned i = 1; i <= node->name[0]; i++) {
         uint8_t c = node->name[i];
@@ -130,8 +139,8 @@ static int order_nodes(struct gy_dns_zone_builder *builder)
 {
     size_t names = 0, hashes = 0;
     for (struct build_node *node = builder->first; node != NULL; node = node->next) {
-        names += has_records(node, GY_DNS_TYPE_NSEC);
-        hashes += has_records(node, GY_DNS_TYPE_NSEC3);
+        names += build_has(node, GY_DNS_TYPE_NSEC);
+        hashes += build_has(node, GY_DNS_TYPE_NSEC3);
     }
     struct build_node **ordered = build_memory(builder, names * 2 * sizeof *ordered);
     struct zone_nsec3 *hashed = build_memory(builder, hashes * 2 * sizeof *hashed);
@@ -139,21 +148,22 @@ static int order_nodes(struct gy_dns_zone_builder *builder)
         return GY_ENOMEM;
     }
     for (struct build_node *node = builder->first; node != NULL; node = node->next) {
-        if (has_records(node, GY_DNS_TYPE_NSEC)) {
+        if (build_has(node, GY_DNS_TYPE_NSEC)) {
             ordered[builder->ordered_count++] = node;
         }
         struct zone_nsec3 *entry = &hashed[builder->hashed_count];
-        if (has_records(node, GY_DNS_TYPE_NSEC3) && owner_hash(node, entry->hash)) {
+        if (build_has(node, GY_DNS_TYPE_NSEC3) && build_owner_hash(builder, node, entry->hash)) {
             entry->node = node->reference;
             builder->hashed_count++;
         }
     }
-    builder->ordered = sort(ordered, ordered + names, names, sizeof *ordered, by_name);
-    builder->hashed = sort(hashed, hashed + hashes, builder->hashed_count, sizeof *hashed, by_hash);
+    builder->ordered = build_sort(ordered, ordered + names, names, sizeof *ordered, by_name);
+    builder->hashed =
+        build_sort(hashed, hashed + hashes, builder->hashed_count, sizeof *hashed, by_hash);
     return 0;
 }
 
-static int check_nsec3(struct gy_dns_zone_builder *builder)
+int build_check_nsec3(struct gy_dns_zone_builder *builder)
 {
     const struct build_set *set = build_set_of(builder->first, GY_DNS_TYPE_NSEC3PARAM);
     if (set == NULL || set->record_count == 0) {
@@ -169,13 +179,13 @@ static int check_nsec3(struct gy_dns_zone_builder *builder)
     return 0;
 }
 
-static size_t node_bytes(const struct build_node *node)
+size_t build_node_bytes(const struct build_node *node)
 {
     size_t bytes = sizeof(struct zone_node) + ((node->name_bytes + 7u) & ~7u);
     for (const struct build_set *set = node->sets; set != NULL; set = set->next) {
         bytes += set->bytes;
     }
-    return bytes;
+    return bytes + ((node->flags & NODE_PARENT) != 0 ? 8 : 0);
 }
 
 int build_lay_out(struct gy_dns_zone_builder *builder)
@@ -187,17 +197,15 @@ int build_lay_out(struct gy_dns_zone_builder *builder)
     }
     at += builder->table_slots * sizeof(uint64_t);
     for (struct build_node *node = builder->first; node != NULL; node = node->next) {
-        for (struct build_set *set = node->sets; set != NULL; set = set->next) {
-            size_set(builder, set);
-        }
+        size_sets(builder, node);
         if (at / 8 > UINT32_MAX) {
             return GY_ELIMIT;
         }
         node->reference = (uint32_t)(at / 8);
-        at += node_bytes(node);
+        at += build_node_bytes(node);
     }
-    size_negative(builder);
-    int code = check_nsec3(builder);
+    build_size_negative(builder);
+    int code = build_check_nsec3(builder);
     code = code == 0 ? order_nodes(builder) : code;
     if (code != 0) {
         return code;
@@ -230,9 +238,12 @@ static void write_record(const struct gy_dns_zone_builder *builder, const struct
     uint8_t *start = out->at;
     if (target >= 0 && record->rdata[target] != 0 &&
         gy_dns_name_suffix(record->rdata + target, builder->apex) != NULL) {
-        const struct build_node *node = build_find_name(builder, record->rdata + target);
+        const struct build_node *node =
+            builder->patching ? NULL : build_find_name(builder, record->rdata + target);
         struct zone_additional additional = {(uint32_t)gy_writer_length(out) + (uint32_t)target,
-                                             node == NULL ? 0 : node->reference};
+                                             builder->patching ? ADDITIONAL_ANY
+                                             : node == NULL    ? 0
+                                                               : node->reference};
         gy_writer_bytes(additionals, &additional, sizeof additional);
     }
     for (const char *field = gy_dns_type_fields(set->type); set->fixups > 0 && *field != 0;
@@ -284,10 +295,11 @@ static void write_set(const struct gy_dns_zone_builder *builder, const struct bu
               fixups.at == fixups.end && additionals.at == additionals.end);
 }
 
-static void write_node(const struct gy_dns_zone_builder *builder, const struct build_node *from,
-                       struct zone_node *to)
+static inline __attribute__((always_inline)) void
+write_node(const struct gy_dns_zone_builder *builder, const struct build_node *from,
+           struct zone_node *to)
 {
-    to->bytes = (uint32_t)node_bytes(from);
+    to->bytes = (uint32_t)build_node_bytes(from);
     to->sets = from->set_count;
     to->flags = from->flags;
     to->name_bytes = from->name_bytes;
@@ -298,10 +310,25 @@ static void write_node(const struct gy_dns_zone_builder *builder, const struct b
         write_set(builder, set, (struct zone_set *)at);
         at += set->bytes;
     }
+    if ((from->flags & NODE_PARENT) != 0) {
+        memset(at, 0, 8);
+        at += 8;
+    }
     gy_assert(at == (uint8_t *)to + to->bytes);
 }
 
-static void write_parameters(const struct gy_dns_zone_builder *builder, struct gy_dns_zone *zone)
+void build_write_node(const struct gy_dns_zone_builder *builder, const struct build_node *from,
+                      struct zone_node *to)
+{
+    write_node(builder, from, to);
+}
+
+void build_write_negative(const struct gy_dns_zone_builder *builder, void *at)
+{
+    write_set(builder, &builder->negative, at);
+}
+
+void build_write_parameters(const struct gy_dns_zone_builder *builder, struct gy_dns_zone *zone)
 {
     const struct build_record *soa = build_set_of(builder->first, GY_DNS_TYPE_SOA)->records;
     const struct build_set *nsec3 = build_set_of(builder->first, GY_DNS_TYPE_NSEC3PARAM);
@@ -309,7 +336,7 @@ static void write_parameters(const struct gy_dns_zone_builder *builder, struct g
     for (unsigned i = 0; i < 5; i++) {
         zone->soa[i] = gy_reader_u32(&reader);
     }
-    if (nsec3 != NULL && nsec3->record_count > 0 && builder->hashed_count > 0) {
+    if (nsec3 != NULL && nsec3->record_count > 0 && zone->nsec3_names > 0) {
         const uint8_t *rdata = nsec3->records->rdata;
         zone->nsec3_iterations = (uint16_t)(rdata[2] << 8 | rdata[3]);
         zone->nsec3_salt_bytes = rdata[4];
@@ -326,18 +353,20 @@ const struct gy_dns_zone *gy_dns_zone_write(struct gy_dns_zone_builder *builder,
     uint64_t *table = (uint64_t *)(start + at);
     memset(zone, 0, at + builder->table_slots * 8);
     zone->magic = ZONE_MAGIC;
+    zone->plain = true;
     zone->seed = builder->settings->seed;
     zone->bytes = builder->bytes;
     zone->table_mask = (uint32_t)(builder->table_slots - 1);
     zone->table = (uint32_t)(at / 8);
-    zone->nodes = builder->first->reference;
+    zone->nodes = zone->top = builder->first->reference;
     zone->rrsets = builder->rrsets;
     zone->records = builder->records;
     zone->names = builder->names;
     zone->apex_bytes = builder->apex_bytes;
     zone->apex_labels = builder->apex_labels;
     memcpy(zone->apex, builder->apex, builder->apex_bytes);
-    const struct build_node *ahead = builder->first;
+    const struct build_node *ahead = builder->first, *parent = NULL;
+    uint32_t none = 0, *children = &none; /* of the parent */
     for (uint32_t i = 0; i < AHEAD && ahead != NULL; i++) {
         ahead = ahead->next;
     }
@@ -348,6 +377,11 @@ const struct gy_dns_zone *gy_dns_zone_write(struct gy_dns_zone_builder *builder,
         }
         at = (uint64_t)node->reference * 8;
         write_node(builder, node, (struct zone_node *)(start + at));
+        if (node->parent != parent) { /* which is written already */
+            parent = node->parent;
+            children = zone_children(zone_at(zone, parent->reference));
+        }
+        *children += 1;
         at += ((struct zone_node *)(start + at))->bytes;
         uint64_t slot = node->hash & zone->table_mask;
         while (table[slot] != 0) {
@@ -356,17 +390,17 @@ const struct gy_dns_zone *gy_dns_zone_write(struct gy_dns_zone_builder *builder,
         table[slot] = node->hash >> 32 << 32 | node->reference;
     }
     zone->nodes_end = zone->negative = (uint32_t)(at / 8);
-    write_set(builder, &builder->negative, (struct zone_set *)(start + at));
+    build_write_negative(builder, start + at);
     at += builder->negative.bytes;
     zone->ordered = (uint32_t)(at / 8);
-    zone->ordered_count = builder->ordered_count;
+    zone->ordered_count = zone->nsec_names = builder->ordered_count;
     for (uint32_t i = 0; i < builder->ordered_count; i++) {
         memcpy(start + at + i * 4u, &builder->ordered[i]->reference, 4);
     }
     at += ((uint64_t)builder->ordered_count * 4 + 7) & ~(uint64_t)7;
     zone->hashed = (uint32_t)(at / 8);
-    zone->hashed_count = builder->hashed_count;
+    zone->hashed_count = zone->nsec3_names = builder->hashed_count;
     memcpy(start + at, builder->hashed, builder->hashed_count * sizeof(struct zone_nsec3));
-    write_parameters(builder, zone);
+    build_write_parameters(builder, zone);
     return zone;
 }

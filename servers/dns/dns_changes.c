@@ -5,12 +5,14 @@
 #include <string.h>
 
 #include "core/cursor.h"
+#include "protocols/dns/patch.h"
 #include "protocols/dns/rdata.h"
 #include "servers/dns/dns_zone_internal.h"
 
 #define BYTES_START  ((size_t)4096)
 #define STARTS_START 4u
 #define SOA_NUMBERS  20
+#define BYTES_MAX    ((uint64_t)4 << 30) /* of a zone while it is laid out */
 
 /* ---- collecting ---- */
 
@@ -212,7 +214,14 @@ static int keep_rest(struct applying *applying, const struct gy_dns_zone *zone,
     return code;
 }
 
-static int add_new(const struct applying *applying, struct gy_dns_zone_maker *maker,
+typedef int adder(void *context, const struct gy_dns_record *record, struct gy_error *error);
+
+static int builder_add(void *builder, const struct gy_dns_record *record, struct gy_error *error)
+{
+    return gy_dns_zone_add(builder, record, error);
+}
+
+static int add_new(const struct applying *applying, adder *add, void *context,
                    struct gy_error *error)
 {
     int code = 0;
@@ -225,14 +234,25 @@ static int add_new(const struct applying *applying, struct gy_dns_zone_maker *ma
         }
         if (entry->added != NULL) {
             gy_dns_unpack(entry->added, &record);
-            code = gy_dns_zone_add(gy_dns_zone_maker_builder(maker), &record, error);
+            code = add(context, &record, error);
         }
     }
     return code;
 }
 
-int gy_dns_changes_apply(const struct gy_dns_changes *changes, const struct gy_dns_zone *zone,
-                         struct gy_dns_zone_maker *maker, struct gy_error *error)
+static void close_applying(struct applying *applying)
+{
+    if (applying != NULL) {
+        free(applying->slots);
+        free(applying->entries);
+        free(applying);
+    }
+}
+
+/* All changes at their places. NULL, and a code with its sentence: they make no sense, or there is
+ * no memory. */
+static struct applying *open_applying(const struct gy_dns_changes *changes, int *code,
+                                      struct gy_error *error)
 {
     size_t records = 0;
     uint64_t slots = 16;
@@ -242,24 +262,146 @@ int gy_dns_changes_apply(const struct gy_dns_changes *changes, const struct gy_d
     while (slots < records * 2) {
         slots *= 2;
     }
-    struct applying *applying = calloc(1, sizeof *applying);
+    struct applying *applying = malloc(sizeof *applying); /* mostly working memory */
     if (applying == NULL) {
-        return gy_error_set(error, GY_ENOMEM, "out of memory");
+        *code = gy_error_set(error, GY_ENOMEM, "out of memory");
+        return NULL;
     }
     applying->mask = slots - 1;
+    applying->count = 0;
     applying->slots = calloc(slots, sizeof *applying->slots);
     applying->entries = malloc((records + 1) * sizeof *applying->entries);
-    int code = GY_ENOMEM;
     if (applying->slots == NULL || applying->entries == NULL) {
-        gy_error_set(error, code, "out of memory");
-    } else if ((code = note_all(applying, changes)) != 0) {
-        gy_error_set(error, code, "its differences remove a record twice");
+        *code = gy_error_set(error, GY_ENOMEM, "out of memory");
+    } else if (note_all(applying, changes) != 0) {
+        *code = gy_error_set(error, GY_EPROTO, "its differences remove a record twice");
     } else {
-        code = keep_rest(applying, zone, maker, error);
-        code = code == 0 ? add_new(applying, maker, error) : code;
+        *code = 0;
+        return applying;
     }
-    free(applying->slots);
-    free(applying->entries);
-    free(applying);
+    close_applying(applying);
+    return NULL;
+}
+
+int gy_dns_changes_apply(const struct gy_dns_changes *changes, const struct gy_dns_zone *zone,
+                         struct gy_dns_zone_maker *maker, struct gy_error *error)
+{
+    int code = 0;
+    struct applying *applying = open_applying(changes, &code, error);
+    if (applying != NULL) {
+        code = keep_rest(applying, zone, maker, error);
+        code = code == 0 ? add_new(applying, builder_add, gy_dns_zone_maker_builder(maker), error)
+                         : code;
+    }
+    close_applying(applying);
     return code;
+}
+
+/* ---- as a patch ---- */
+
+/* A record of a name that changes: does it stay? */
+static bool stays(void *context, const struct gy_dns_record *record)
+{
+    struct applying *applying = context;
+    uint64_t slot = slot_of(applying, record, hash_of(applying, record));
+    if (applying->slots[slot] == 0) {
+        return true;
+    }
+    applying->entries[applying->slots[slot] - 1].seen = true;
+    return false;
+}
+
+static int patch_add(void *patch, const struct gy_dns_record *record, struct gy_error *error)
+{
+    return gy_dns_patch_add(patch, record, error);
+}
+
+static int fill_patch(struct applying *applying, struct gy_dns_patch *patch, struct gy_error *error)
+{
+    int code = 0;
+    for (uint32_t i = 0; i < applying->count && code == 0; i++) {
+        struct gy_dns_record record;
+        gy_dns_unpack(applying->entries[i].key, &record);
+        code = gy_dns_patch_touch(patch, record.owner, &applying->walk, stays, applying, error);
+    }
+    return code == 0 ? add_new(applying, patch_add, patch, error) : code;
+}
+
+static int make_patch(struct applying *applying, const struct gy_dns_zone *zone,
+                      struct gy_dns_zone_maker *maker, const struct gy_dns_zone **patched,
+                      struct gy_error *error)
+{
+    size_t bytes = 0;
+    struct gy_dns_patch *patch = gy_dns_patch_begin(&maker->settings, zone);
+    if (patch == NULL) {
+        return gy_error_set(error, GY_ENOMEM, "out of memory");
+    }
+    int code = fill_patch(applying, patch, error);
+    code = code == 0 ? gy_dns_patch_finish(patch, &bytes, error) : code;
+    if (code != 0) {
+        return code;
+    }
+    void *memory = dns_zone_block(bytes);
+    if (memory == NULL) {
+        return gy_error_set(error, GY_ENOMEM, "the changes need %zu bytes, which there are not",
+                            bytes);
+    }
+    *patched = gy_dns_patch_write(patch, memory);
+    gy_dns_zone_keep(gy_dns_zone_base(*patched));
+    return 0;
+}
+
+int gy_dns_changes_patch(const struct gy_dns_changes *changes, const struct gy_dns_zone *zone,
+                         const struct gy_dns_zone **patched, struct gy_error *error)
+{
+    int code = 0;
+    struct applying *applying = open_applying(changes, &code, error);
+    struct gy_dns_zone_maker *maker = applying != NULL ? malloc(sizeof *maker) : NULL;
+    if (applying != NULL && maker == NULL) {
+        code = gy_error_set(error, GY_ENOMEM, "out of memory");
+    } else if (applying != NULL && maker != NULL) {
+        dns_zone_maker_settings(maker, gy_dns_zone_apex(zone), gy_dns_zone_seed(zone), 0);
+        code = make_patch(applying, zone, maker, patched, error);
+        gy_dns_zone_maker_close(maker);
+    }
+    close_applying(applying);
+    return code;
+}
+
+/* ---- the better one ---- */
+
+static int lay_out_anew(const struct gy_dns_changes *changes, const struct gy_dns_zone *zone,
+                        const struct gy_dns_zone **next, struct gy_error *error)
+{
+    struct gy_dns_zone_maker *maker =
+        gy_dns_zone_maker_open(gy_dns_zone_apex(zone), gy_dns_zone_seed(zone), BYTES_MAX);
+    if (maker == NULL) {
+        return gy_error_set(error, GY_ENOMEM, "out of memory");
+    }
+    int code = gy_dns_changes_apply(changes, zone, maker, error);
+    code = code == 0 ? gy_dns_zone_maker_finish(maker, next, error) : code;
+    gy_dns_zone_maker_close(maker);
+    return code;
+}
+
+int gy_dns_changes_follow(const struct gy_dns_changes *changes, const struct gy_dns_zone *zone,
+                          const struct gy_dns_zone **next, bool *anew, struct gy_error *error)
+{
+    struct gy_dns_zone_facts facts;
+    uint64_t records = 0;
+    int code = GY_ENOTSUP;
+    gy_dns_zone_facts(zone, &facts);
+    for (uint32_t i = 0; i < changes->count; i++) {
+        records += changes->starts[i].records;
+    }
+    if (facts.names >= GY_DNS_PATCH_NAMES &&
+        facts.patched + records <= facts.names / GY_DNS_PATCH_SHARE &&
+        facts.patched_bytes + changes->bytes <= facts.bytes / GY_DNS_PATCH_SHARE) {
+        code = gy_dns_changes_patch(changes, zone, next, error);
+    }
+    bool whole = code == GY_ENOTSUP;
+    if (anew != NULL) {
+        *anew = whole;
+    }
+    return whole ? lay_out_anew(changes, zone, next, error) : code;
 }

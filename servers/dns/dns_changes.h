@@ -47,6 +47,25 @@ void gy_dns_changes_close(struct gy_dns_changes *changes);
 int gy_dns_changes_apply(const struct gy_dns_changes *changes, const struct gy_dns_zone *zone,
                          struct gy_dns_zone_maker *maker, struct gy_error *error);
 
+/*
+ * The same as a patch (protocols/dns/patch.h), at the cost of the names that change alone:
+ * `patched` has one owner, and keeps what it was made from. Besides what gy_dns_changes_apply
+ * returns: GY_ENOTSUP where these changes need the zone to be laid out anew.
+ */
+int gy_dns_changes_patch(const struct gy_dns_changes *changes, const struct gy_dns_zone *zone,
+                         const struct gy_dns_zone **patched, struct gy_error *error);
+
+/*
+ * The next version by whichever is better. Small zones are laid out anew each time, large ones are
+ * patched until a patch would have more than one name in GY_DNS_PATCH_SHARE of theirs, or its bytes
+ * more than as large a share; `anew`, which may be NULL, says which it was.
+ */
+int gy_dns_changes_follow(const struct gy_dns_changes *changes, const struct gy_dns_zone *zone,
+                          const struct gy_dns_zone **next, bool *anew, struct gy_error *error);
+
+#define GY_DNS_PATCH_NAMES 2000 /* a zone of fewer is laid out in a millisecond */
+#define GY_DNS_PATCH_SHARE 100u
+
 /* ---- keeping ---- */
 
 /*

@@ -25,6 +25,8 @@ struct secondary {
     struct fetch *fetch; /* under way */
     uint32_t failures;   /* in a row */
     uint64_t asked_ms;   /* when a primary was asked last */
+    uint64_t kept_bytes; /* of differences beside its file, as far as is known */
+    bool kept;           /* what is on disk is this version */
     bool again;          /* a NOTIFY came meanwhile */
     char name[GY_DNS_NAME_TEXT_BYTES];
 };
@@ -51,8 +53,11 @@ struct gy_dns_keeper {
     int code; /* of starting: 1 while it is not known */
     struct gy_error error;
 
+    struct gy_worker *starter;     /* the worker that started the thread */
+    struct gy_timer running_timer; /* of it, until it runs */
+
     pthread_t thread;
-    bool stopping;
+    bool stopping, begun;
 
     /* The thread's. */
     struct gy_worker *worker;

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "core/log.h"
-#include "servers/dns/dns_changes.h"
+#include "servers/dns/dns_kept.h"
 
 #define ZONES_MAX  100000
 #define MISSES_MAX 1000
@@ -347,14 +347,16 @@ static bool is_expired(const struct gy_dns_listed *zone, const struct stat *stat
     return time(NULL) - status->st_mtim.tv_sec > (time_t)facts.expire;
 }
 
-static int load_secondary(struct gy_dns_listed *zone, uint64_t seed, struct gy_error *error)
+static int load_secondary(const struct gy_dns_list *list, struct gy_dns_listed *zone, uint64_t seed,
+                          struct gy_error *error)
 {
     struct gy_error why = {0};
     struct timespec before;
     struct stat status;
     clock_gettime(CLOCK_MONOTONIC, &before);
     if (stat(zone->path, &status) == 0) {
-        if (gy_dns_zone_load(&zone->zone, zone->name, zone->path, seed, &why) != 0) {
+        uint64_t journal = gy_dns_list_journal(list, policy_of(list, zone));
+        if (gy_dns_kept_load(&zone->zone, zone->name, zone->path, seed, journal, &why) != 0) {
             gy_log(GY_LOG_WARN, "dns", "what was kept is fetched anew: %s", why.message);
         } else if (is_expired(zone, &status)) {
             gy_log(GY_LOG_WARN, "dns", "what was kept in %s is expired", zone->path);
@@ -380,7 +382,7 @@ int gy_dns_list_prepare(struct gy_dns_list *list, uint64_t seed, struct gy_dns_s
     }
     for (uint32_t i = 0; i < list->count; i++) {
         struct gy_dns_listed *zone = &list->zones[i];
-        int code = zone->secondary ? load_secondary(zone, seed, error) : 0;
+        int code = zone->secondary ? load_secondary(list, zone, seed, error) : 0;
         if (code != 0) {
             return code;
         }

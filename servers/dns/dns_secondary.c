@@ -12,8 +12,8 @@
 #include <time.h>
 
 #include "protocols/dns/transfer_in.h"
-#include "servers/dns/dns_changes.h"
 #include "servers/dns/dns_keeper_internal.h"
+#include "servers/dns/dns_kept.h"
 
 #define ANSWER_MS     30000 /* between two messages of a primary */
 #define BUSY_MS       100   /* until there may be room for another fetch */
@@ -23,6 +23,7 @@
 #define REFRESH_MAX_S 2419200             /* four weeks */
 #define BYTES_MAX     ((uint64_t)4 << 30) /* of a zone while it is collected */
 #define CHANGES_BYTES ((uint64_t)1 << 20) /* of differences, or as many as the zone has */
+#define KEPT_SHARE    8u /* of a zone's bytes its differences on disk may have, before it is saved */
 #define SECOND_MS     1000u
 
 /* A primary being asked. */
@@ -335,11 +336,9 @@ static int make_zone(struct fetch *fetch, const struct gy_dns_zone **zone, struc
     if (incremental && gy_dns_zone_is_absent(secondary->zone)) {
         return gy_error_set(error, GY_EPROTO, "the zone has expired meanwhile");
     }
-    int code = incremental ? open_maker(fetch, error) : 0;
-    if (code == 0 && incremental) {
-        code = gy_dns_changes_apply(&fetch->changes, secondary->zone, fetch->maker, error);
-    }
-    code = code == 0 ? gy_dns_zone_maker_finish(fetch->maker, zone, error) : code;
+    int code = incremental
+                   ? gy_dns_changes_follow(&fetch->changes, secondary->zone, zone, NULL, error)
+                   : gy_dns_zone_maker_finish(fetch->maker, zone, error);
     if (code != 0) {
         return code;
     }
@@ -354,12 +353,35 @@ static int make_zone(struct fetch *fetch, const struct gy_dns_zone **zone, struc
     return 0;
 }
 
+/* On disk too: of a large zone the differences alone, as long as they are few beside it. */
+static void keep(const struct fetch *fetch, const struct gy_dns_zone *zone)
+{
+    struct secondary *secondary = fetch->secondary;
+    struct gy_dns_zone_facts facts;
+    struct gy_error why = {0};
+    gy_dns_zone_facts(zone, &facts);
+    uint64_t most = facts.bytes / KEPT_SHARE;
+    if (fetch->in.incremental && secondary->kept && facts.names >= GY_DNS_PATCH_NAMES &&
+        secondary->kept_bytes < (most > CHANGES_BYTES ? most : CHANGES_BYTES)) {
+        if (gy_dns_kept_append(&fetch->changes, secondary->path, &secondary->kept_bytes, &why) ==
+            0) {
+            return;
+        }
+        gy_log(GY_LOG_WARN, "dns", "zone %s: %s", secondary->name, why.message);
+    }
+    secondary->kept_bytes = 0;
+    secondary->kept = gy_dns_kept_save(zone, secondary->path, &why) == 0;
+    if (!secondary->kept) {
+        gy_log(GY_LOG_ERROR, "dns", "zone %s: %s; a restart fetches it anew", secondary->name,
+               why.message);
+    }
+}
+
 /* All is there. */
 static int finish(struct fetch *fetch, struct gy_error *error)
 {
     struct secondary *secondary = fetch->secondary;
     const struct gy_dns_zone *zone = NULL;
-    struct gy_error why = {0};
     if (fetch->in.current) {
         confirm(secondary);
         return 1;
@@ -369,10 +391,7 @@ static int finish(struct fetch *fetch, struct gy_error *error)
         return code;
     }
     gy_assert(zone != NULL);
-    if (gy_dns_zone_save(zone, secondary->path, &why) != 0) {
-        gy_log(GY_LOG_ERROR, "dns", "zone %s: %s; a restart fetches it anew", secondary->name,
-               why.message);
-    }
+    keep(fetch, zone);
     tell_fetched(fetch, zone);
     gy_count(&secondary->keeper->counts->fetched, 1);
     gy_count(&secondary->keeper->counts->differences, fetch->in.incremental);
@@ -488,6 +507,7 @@ int secondaries_open(struct gy_dns_keeper *keeper)
         secondary->served = gy_dns_catalog_find(&list->catalog, zone->name);
         secondary->path = zone->path;
         secondary->zone = gy_dns_zone_keep(zone->zone);
+        secondary->kept = !gy_dns_zone_is_absent(zone->zone);
         gy_dns_name_to_text(zone->name, secondary->name);
         keeper->by_place[keeper_place(keeper, secondary->served)] = secondary;
     }
@@ -502,7 +522,8 @@ bool secondaries_reread(struct gy_dns_keeper *keeper)
         const struct gy_dns_zone *zone;
         struct gy_error error = {0};
         if (!gy_dns_zone_is_absent(secondary->zone) && !gy_dns_zone_unchanged(secondary->zone) &&
-            gy_dns_zone_load(&zone, secondary->served->name, secondary->path, keeper->seed,
+            gy_dns_kept_load(&zone, secondary->served->name, secondary->path, keeper->seed,
+                             gy_dns_list_journal(keeper->list, secondary->served->policy),
                              &error) == 0) {
             gy_dns_zone_free(secondary->zone);
             secondary->zone = zone;

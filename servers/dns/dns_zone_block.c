@@ -110,6 +110,18 @@ void dns_zone_set_files(const struct gy_dns_zone *zone, struct dns_zone_file *fi
     block_of(zone)->files = files;
 }
 
+void dns_zone_move_files(const struct gy_dns_zone *zone, const struct gy_dns_zone *from)
+{
+    gy_assert(block_of(zone)->files == NULL);
+    block_of(zone)->files = block_of(from)->files;
+    block_of(from)->files = NULL;
+}
+
+void dns_zone_add_file(const struct gy_dns_zone *zone, const char *path, const struct stat *status)
+{
+    dns_zone_files_add(&block_of(zone)->files, "", path, status);
+}
+
 void dns_zone_set_journal(const struct gy_dns_zone *zone, struct dns_journal *journal)
 {
     block_of(zone)->journal = journal;
@@ -143,16 +155,18 @@ const struct gy_dns_zone *gy_dns_zone_keep(const struct gy_dns_zone *zone)
 
 void gy_dns_zone_free(const struct gy_dns_zone *zone)
 {
-    if (zone == NULL) {
-        return;
-    }
-    struct block *block = block_of(zone);
-    uint32_t before = atomic_fetch_sub_explicit(&block->owners, 1, memory_order_acq_rel);
-    gy_assert(before > 0);
-    if (before == 1) {
+    while (zone != NULL) { /* and, with the last version that is made from it, a base */
+        struct block *block = block_of(zone);
+        const struct gy_dns_zone *base = gy_dns_zone_base(zone);
+        uint32_t before = atomic_fetch_sub_explicit(&block->owners, 1, memory_order_acq_rel);
+        gy_assert(before > 0);
+        if (before > 1) {
+            return;
+        }
         dns_zone_files_free(block->files);
         dns_journal_free(block->journal);
         free(block);
+        zone = base;
     }
 }
 
@@ -220,14 +234,20 @@ static void report(void *context, enum gy_dns_severity severity, const char *tex
            text);
 }
 
-int dns_zone_maker_begin(struct gy_dns_zone_maker *maker, const uint8_t *origin, uint64_t seed,
-                         uint64_t bytes_max)
+void dns_zone_maker_settings(struct gy_dns_zone_maker *maker, const uint8_t *origin, uint64_t seed,
+                             uint64_t bytes_max)
 {
     memset(maker, 0, sizeof *maker);
     maker->settings = (struct gy_dns_zone_settings){
         .context = maker, .memory = take_memory, .report = report, .seed = seed};
     maker->bytes_max = bytes_max;
     gy_dns_name_to_text(origin, maker->name);
+}
+
+int dns_zone_maker_begin(struct gy_dns_zone_maker *maker, const uint8_t *origin, uint64_t seed,
+                         uint64_t bytes_max)
+{
+    dns_zone_maker_settings(maker, origin, seed, bytes_max);
     maker->builder = gy_dns_zone_begin(&maker->settings, origin);
     return maker->builder != NULL ? 0 : GY_ENOMEM;
 }

@@ -29,8 +29,14 @@ void dns_zone_files_free(struct dns_zone_file *files);
  */
 void *dns_zone_block(size_t bytes);
 
-/* The files that a zone in such a block was read from, which it takes over. */
+/* The files that a zone in such a block was read from, which it takes over; those of another one;
+ * and one more, without which it goes on where there is no memory. */
 void dns_zone_set_files(const struct gy_dns_zone *zone, struct dns_zone_file *files);
+void dns_zone_move_files(const struct gy_dns_zone *zone, const struct gy_dns_zone *from);
+void dns_zone_add_file(const struct gy_dns_zone *zone, const char *path, const struct stat *status);
+
+/* Has the entry of a file in its folder written to the disk. 0 or an errno. */
+int dns_zone_sync_folder(const char *path);
 
 /* The differences that led to it, which it takes over; NULL: none. Before other threads see it. */
 struct dns_journal;
@@ -49,6 +55,9 @@ struct gy_dns_zone_maker {
     char name[GY_DNS_NAME_TEXT_BYTES];
 };
 
+/* The settings alone, for a builder of the caller's. */
+void dns_zone_maker_settings(struct gy_dns_zone_maker *maker, const uint8_t *origin, uint64_t seed,
+                             uint64_t bytes_max);
 int dns_zone_maker_begin(struct gy_dns_zone_maker *maker, const uint8_t *origin, uint64_t seed,
                          uint64_t bytes_max);
 void dns_zone_maker_end(struct gy_dns_zone_maker *maker);

@@ -57,8 +57,7 @@ static int write_records(struct saving *saving, const struct gy_dns_zone *zone)
     return cause == 0 ? flush(saving) : cause;
 }
 
-/* The folder's entry is on the disk too. */
-static int sync_folder(const char *path)
+int dns_zone_sync_folder(const char *path)
 {
     char folder[PATH_BYTES];
     const char *slash = strrchr(path, '/');
@@ -94,7 +93,7 @@ int gy_dns_zone_save(const struct gy_dns_zone *zone, const char *path, struct gy
         unlink(beside);
     }
     free(saving);
-    cause = cause == 0 ? sync_folder(path) : cause;
+    cause = cause == 0 ? dns_zone_sync_folder(path) : cause;
     return cause == 0 ? 0
                       : gy_error_set(error, gy_error_from_errno(cause),
                                      "keeping the zone in %s: %s; may the user who serves write "

@@ -158,6 +158,10 @@ secondary a.example {folder}/kept { primary 127.0.0.1:{first}; } }"""
                 found = [line for line in kdig("@127.0.0.1", "-p", port, "a.example", f"IXFR={since}").splitlines() if line and line[0] != ";"]
                 equal(len(found), wanted, f"records since {since}: {found}")
             true(len(kdig("@127.0.0.1", "-p", port, "a.example", "IXFR=0").splitlines()) > 3000, "all of it, for who is too far behind")
+        true(os.path.getsize(os.path.join(behind.folder, "kept.changes")) < 2000, "on disk are the differences alone")
+        behind.reload()
+        equal(records(second, "a.example"), records(first, "a.example"), "the zone, by the process that read them")
+        equal(len(kdig("@127.0.0.1", "-p", second, "a.example", "IXFR=1").splitlines()) > 3000, False, "which hands them on too")
         true("zone none.example.: NOTIFY" not in ahead.log(), "nobody is told of a zone without notify")
         true(ahead.metrics()['gyre_dns_differences_sent_total{server="dns"}'] >= 3, "it counts them")
 
