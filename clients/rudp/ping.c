@@ -29,6 +29,7 @@ struct ping {
     uint32_t waiting; /* messages of the last round that are not back */
     uint64_t round_ns;
     bool open;
+    bool visited; /* with early: there is a ticket */
     int code;
 };
 
@@ -43,6 +44,9 @@ static void opened(struct gy_rudp_session *session)
 {
     struct ping *ping = session->host->options.context;
     ping->open = true;
+    if (ping->visited) {
+        *ping->options->early_taken = session->seal.handshake->early_taken(session->seal.keys);
+    }
 }
 
 static bool received(struct gy_rudp_session *session, uint8_t channel,
@@ -113,7 +117,8 @@ static int send_one(struct ping *ping, enum gy_rudp_guarantee guarantee)
     probe->message = (struct gy_rudp_message){.data = probe->data,
                                               .length = bytes,
                                               .channel = (uint8_t)guarantee,
-                                              .guarantee = guarantee};
+                                              .guarantee = guarantee,
+                                              .replayable = ping->visited && ping->next == 1};
     struct gy_writer writer = gy_writer_on(probe->data, bytes);
     gy_writer_u64(&writer, ping->next - 1);
     gy_writer_u64(&writer, now_ns());
@@ -151,7 +156,7 @@ static uint64_t step(struct ping *ping)
 {
     const struct gy_rudp_ping_options *options = ping->options;
     uint64_t now = now_ns();
-    if (!ping->open) {
+    if (!ping->open && !(ping->visited && ping->next == 0)) {
         return NAP_NS;
     }
     uint64_t due_ns = ping->round_ns + options->interval_ns;
@@ -195,6 +200,20 @@ static int open_worker(struct ping *ping)
     return code;
 }
 
+/* A connection, along a socket of its own. */
+static int dial(struct ping *ping)
+{
+    struct gy_datagram_socket *socket =
+        gy_datagram_dial(&ping->endpoint, &ping->options->address, NULL, NULL, ping->error);
+    if (socket == NULL) {
+        return ping->error->code;
+    }
+    ping->session = gy_rudp_host_dial(&ping->host, socket, ping);
+    return ping->session != NULL
+               ? 0
+               : gy_error_set(ping->error, GY_ENOMEM, "connecting: out of memory");
+}
+
 static int connect_host(struct ping *ping)
 {
     const struct gy_rudp_ping_options *options = ping->options;
@@ -228,23 +247,55 @@ static int connect_host(struct ping *ping)
         return code;
     }
     ping->endpoint.state = &ping->host;
-    struct gy_datagram_socket *socket =
-        gy_datagram_dial(&ping->endpoint, &options->address, NULL, NULL, ping->error);
-    ping->session = socket != NULL ? gy_rudp_host_dial(&ping->host, socket, ping) : NULL;
-    return socket != NULL ? 0 : ping->error->code;
+    return dial(ping);
+}
+
+static bool is_stopped(const struct ping *ping)
+{
+    return ping->code != 0 || atomic_load_explicit(ping->options->stop, memory_order_relaxed);
+}
+
+static int turn(struct ping *ping, uint64_t sleep_ns)
+{
+    gy_rudp_host_flush(&ping->host);
+    gy_datagrams_flush(ping->worker);
+    int code = gy_worker_turn(ping->worker, sleep_ns);
+    return code == 0 ? 0
+                     : gy_error_set(ping->error, code, "the ring broke: %s", gy_error_text(code));
+}
+
+/* A first connection, for its ticket, which TLS says once the handshake is done. */
+static int visit(struct ping *ping)
+{
+    uint64_t end_ns = now_ns() + ping->options->timeout_ns;
+    bool told = false;
+    int code = 0;
+    while (ping->session != NULL && !is_stopped(ping) && code == 0) {
+        if (!told && ping->session->conn.confirmed && ping->session->conn.crypto[1].taken > 0) {
+            gy_rudp_host_end(ping->session, 0, "done");
+            told = true;
+        } else if (now_ns() > end_ns) {
+            return gy_error_set(ping->error, GY_ETIMEOUT,
+                                "waiting for a ticket to come back with: the server gave none; "
+                                "--early is for servers with session tickets");
+        }
+        code = turn(ping, NAP_NS / 10);
+    }
+    if (code != 0 || is_stopped(ping)) {
+        return code != 0 ? code : ping->code;
+    }
+    ping->visited = true;
+    ping->open = false;
+    return dial(ping);
 }
 
 static int run(struct ping *ping)
 {
     uint64_t sleep_ns;
-    while (ping->session != NULL && ping->code == 0 &&
-           !atomic_load_explicit(ping->options->stop, memory_order_relaxed) &&
-           (sleep_ns = step(ping)) > 0) {
-        gy_rudp_host_flush(&ping->host);
-        gy_datagrams_flush(ping->worker);
-        int code = gy_worker_turn(ping->worker, sleep_ns);
+    while (ping->session != NULL && !is_stopped(ping) && (sleep_ns = step(ping)) > 0) {
+        int code = turn(ping, sleep_ns);
         if (code != 0) {
-            return gy_error_set(ping->error, code, "the ring broke: %s", gy_error_text(code));
+            return code;
         }
     }
     if (ping->session !=
@@ -287,6 +338,7 @@ int gy_rudp_ping(const struct gy_rudp_ping_options *options,
     }
     code = code == 0 ? open_worker(ping) : code;
     code = code == 0 ? connect_host(ping) : code;
+    code = code == 0 && options->early ? visit(ping) : code;
     code = code == 0 ? run(ping) : code;
     if (ping->worker != NULL) {
         gy_datagrams_abort(ping->worker);

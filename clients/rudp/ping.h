@@ -32,6 +32,10 @@ struct gy_rudp_ping_options {
     const struct gy_tls_config *tls; /* NULL: not encrypted */
     const char *host;                /* with tls: who is meant, to be in the certificate */
     bool guarantees[GY_RUDP_GUARANTEES];
+    /* With tls: a first connection gets a ticket and ends, and what is measured is the next one,
+     * whose first messages go with its first packet (0-RTT). */
+    bool early;
+    bool *early_taken;       /* with early: filled in; whether the server took them so */
     const atomic_bool *stop; /* set by a signal */
 };
 

@@ -24,34 +24,38 @@ struct command {
     const char *target;
     char host[256]; /* of the target */
     bool insecure, plaintext, json;
+    bool early_taken;
 };
 
 static void help(FILE *out)
 {
-    fprintf(out,
-            "Usage: gyre rudp ping HOST:PORT [FLAGS]\n"
-            "How long messages take to a server that echoes them (`gyre rudp serve --echo`), "
-            "and back,\nby guarantee.\n\n"
-            "  gyre rudp ping localhost:7117 --ca authority.pem\n"
-            "  gyre rudp ping example.com:7117 --guarantee ordered --count 100\n"
-            "  gyre rudp ping 127.0.0.1:7117 --plaintext --interval 0 --count 100000\n\n"
-            "  --count N               messages of each guarantee (default: 10)\n"
-            "  --interval MS           between two; 0: the next when the last one is back\n"
-            "                          (default: 200)\n"
-            "  --size BYTES            of one message (default: 64)\n"
-            "  --guarantee NAME        unreliable, sequenced, unordered or ordered; may be\n"
-            "                          repeated (default: all)\n"
-            "  --timeout MS            of connecting, and of the last answers (default: 5000)\n"
-            "  --datagram BYTES        of the longest datagram sent (default: 1200)\n"
-            "  --congestion NAME       cubic or bbr (default: cubic)\n"
-            "  --fec PACKETS           one repair for so many: 2 to 16 (default: none)\n"
-            "  --qlog DIR              a qlog file of the connection there\n"
-            "  --ca FILE               trust who FILE (PEM) says, not the system's authorities\n"
-            "  --cert FILE[,KEY]       show this certificate, when asked\n"
-            "  --insecure              do not check who the server is\n"
-            "  --plaintext             without encryption, to a server that does without, too\n"
-            "  --json                  one object\n\n"
-            "Exit status: 0 when all reliable messages came back.\n");
+    fprintf(
+        out,
+        "Usage: gyre rudp ping HOST:PORT [FLAGS]\n"
+        "How long messages take to a server that echoes them (`gyre rudp serve --echo`), "
+        "and back,\nby guarantee.\n\n"
+        "  gyre rudp ping localhost:7117 --ca authority.pem\n"
+        "  gyre rudp ping example.com:7117 --guarantee ordered --count 100\n"
+        "  gyre rudp ping 127.0.0.1:7117 --plaintext --interval 0 --count 100000\n\n"
+        "  --count N               messages of each guarantee (default: 10)\n"
+        "  --interval MS           between two; 0: the next when the last one is back\n"
+        "                          (default: 200)\n"
+        "  --size BYTES            of one message (default: 64)\n"
+        "  --guarantee NAME        unreliable, sequenced, unordered or ordered; may be\n"
+        "                          repeated (default: all)\n"
+        "  --timeout MS            of connecting, and of the last answers (default: 5000)\n"
+        "  --datagram BYTES        of the longest datagram sent (default: 1200)\n"
+        "  --congestion NAME       cubic or bbr (default: cubic)\n"
+        "  --fec PACKETS           one repair for so many: 2 to 16 (default: none)\n"
+        "  --qlog DIR              a qlog file of the connection there\n"
+        "  --ca FILE               trust who FILE (PEM) says, not the system's authorities\n"
+        "  --cert FILE[,KEY]       show this certificate, when asked\n"
+        "  --insecure              do not check who the server is\n"
+        "  --plaintext             without encryption, to a server that does without, too\n"
+        "  --early                 come back with a ticket: the first messages go with the first\n"
+        "                          packet (0-RTT; the server has early-data on)\n"
+        "  --json                  one object\n\n"
+        "Exit status: 0 when all reliable messages came back.\n");
 }
 
 static int read_number(const char *flag, const char *text, uint64_t min, uint64_t max,
@@ -152,6 +156,8 @@ static int read_flags(struct command *command, int argc, char **argv)
             command->plaintext = true;
         } else if (strcmp(argv[i], "--json") == 0) {
             command->json = true;
+        } else if (strcmp(argv[i], "--early") == 0) {
+            command->ping.early = true;
         } else if (argv[i][0] != '-' && command->target == NULL) {
             command->target = argv[i];
         } else {
@@ -164,12 +170,14 @@ static int read_flags(struct command *command, int argc, char **argv)
             i += equals == NULL;
         }
     }
-    bool tls = command->insecure || command->tls.authorities != NULL || command->tls.pair_count > 0;
+    bool tls = command->ping.early || command->insecure || command->tls.authorities != NULL ||
+               command->tls.pair_count > 0;
     if (command->target == NULL || (command->plaintext && tls)) {
         fprintf(stderr, "gyre rudp ping: %s\nTry `gyre rudp ping --help`.\n",
                 command->target == NULL
                     ? "HOST:PORT is needed"
-                    : "--ca, --cert and --insecure are for encryption, and --plaintext is without");
+                    : "--ca, --cert, --insecure and --early are for encryption, and --plaintext is "
+                      "without");
         return 2;
     }
     if (strchr(command->target, ':') == NULL) {
@@ -258,7 +266,11 @@ static void report_json(const struct command *command, const struct gy_rudp_ping
         printf("}");
         comma = ",";
     }
-    printf("}}\n");
+    printf("}");
+    if (command->ping.early) {
+        printf(",\"early_taken\":%s", command->early_taken ? "true" : "false");
+    }
+    printf("}\n");
 }
 
 static void report(const struct command *command, const struct gy_rudp_ping_result *results)
@@ -277,6 +289,10 @@ static void report(const struct command *command, const struct gy_rudp_ping_resu
                    us(result, 1));
         }
         printf("\n");
+    }
+    if (command->ping.early) {
+        printf("\nThe first messages were %staken with the first packet.\n",
+               command->early_taken ? "" : "not ");
     }
 }
 
@@ -302,6 +318,7 @@ int gy_rudp_ping_main(int argc, char **argv)
         gy_tls_files_close(&command.tls);
         return status;
     }
+    command.ping.early_taken = &command.early_taken;
     for (int i = 0; i < GY_RUDP_GUARANTEES; i++) {
         any |= command.ping.guarantees[i];
     }

@@ -383,6 +383,17 @@ static void hand_back(struct gy_rudp_session *session)
     }
 }
 
+/* What changes rarely. */
+static void count_marks(struct gy_rudp_counts *counts, const struct gy_rudp_stats *old,
+                        const struct gy_rudp_stats *now)
+{
+    gy_count(&counts->marked_received, now->ecn_received - old->ecn_received);
+    gy_count(&counts->marked_sent, now->ecn_reported - old->ecn_reported);
+    gy_count(&counts->ecn_failed, now->ecn_bleached + now->ecn_lost + now->ecn_lies -
+                                      old->ecn_bleached - old->ecn_lost - old->ecn_lies);
+    gy_count(&counts->blocked, now->blocked_received - old->blocked_received);
+}
+
 static void count(struct gy_rudp_session *session)
 {
     struct gy_rudp_counts *counts = session->host->options.counts;
@@ -400,6 +411,12 @@ static void count(struct gy_rudp_session *session)
         gy_count(&counts->spurious, now->spurious - old->spurious);
         gy_count(&counts->forgeries, session->conn.forgeries - session->counted_forgeries);
         session->counted_forgeries = session->conn.forgeries;
+    }
+    if (now->ecn_received != old->ecn_received || now->ecn_reported != old->ecn_reported ||
+        now->ecn_bleached + now->ecn_lost + now->ecn_lies !=
+            old->ecn_bleached + old->ecn_lost + old->ecn_lies ||
+        now->blocked_received != old->blocked_received) {
+        count_marks(counts, old, now);
     }
     gy_count(&counts->updates, now->updates - old->updates);
     gy_count(&counts->early, now->early - old->early);

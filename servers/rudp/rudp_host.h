@@ -95,6 +95,14 @@ struct gy_rudp_qlog;
       "Messages received before the handshake was done (0-RTT).")                                  \
     X(forgeries, "rudp_packets_forged", "", COUNTER,                                               \
       "Packets of a connection that its keys do not open.")                                        \
+    X(marked_received, "rudp_ecn_marks", "side=\"received\"", COUNTER,                             \
+      "Packets that came, or were sent, and had a mark of congestion (CE).")                       \
+    X(marked_sent, "rudp_ecn_marks", "side=\"sent\"", COUNTER,                                     \
+      "Packets that came, or were sent, and had a mark of congestion (CE).")                       \
+    X(ecn_failed, "rudp_ecn_failed", "", COUNTER,                                                  \
+      "Paths on which marks are taken off, or dropped for, or not told truly.")                    \
+    X(blocked, "rudp_blocked", "", COUNTER,                                                        \
+      "Times that a peer said that its messages wait for credit.")                                 \
     X(probes, "rudp_probes", "", COUNTER, "Probes after nothing was heard.")                       \
     X(delivered, "rudp_messages_received", "", COUNTER, "Messages received.")                      \
     X(sent, "rudp_messages_sent", "", COUNTER, "Messages given to connections to be sent.")        \

@@ -64,12 +64,14 @@ def configured(workers=2, steer="on", mode="plaintext on"):
     return Block(CONFIG.replace("{workers}", str(workers)).replace("{steer}", steer).replace("{mode}", mode))
 
 
-def ping(port, *flags, status=0, mode=("--plaintext",)):
+def ping(port, *flags, status=0, mode=("--plaintext",), whole=False):
     done = subprocess.run([PROGRAM, "rudp", "ping", f"127.0.0.1:{port}", *mode, "--json", *flags],
                           capture_output=True, text=True, timeout=60, check=False)
     true(not ALARMS.search(done.stderr), f"nothing complains: {done.stderr[-3000:]}")
     equal(done.returncode, status, f"the exit status; {done.stderr}")
-    return json.loads(done.stdout)["guarantees"] if status == 0 else done.stderr
+    if status != 0:
+        return done.stderr
+    return json.loads(done.stdout) if whole else json.loads(done.stdout)["guarantees"]
 
 
 class Translator:
@@ -266,6 +268,17 @@ def the_load_generator_counts_what_is_acknowledged():
         equal((found["errors"]["total"], found["answered"]), (0, 40))
 
 
+@test
+def marks_reach_the_other_end_and_its_path_is_not_taken_for_one_without():
+    with configured(workers=1) as server:
+        load(server.port, "-n", "600", "-c", "1")
+        metrics = server.metrics()
+        # Each end sends a mark of its own within its first 128 packets, to see whether it is told.
+        true(metrics['gyre_rudp_ecn_marks_total{side="received",server="rudp"}'] >= 1, "the client's mark came")
+        equal(metrics['gyre_rudp_ecn_failed_total{server="rudp"}'], 0)
+        equal(metrics['gyre_rudp_ecn_marks_total{side="sent",server="rudp"}'], 0)
+
+
 class Certificates:
     """An authority, a certificate of it for this machine, and a client's, in a folder."""
 
@@ -305,6 +318,24 @@ def an_encrypted_client_that_changes_its_port_goes_on_with_four_workers():
         equal(found["ordered"]["received"], 100)
         true(translator.changes >= 2, f"it changed {translator.changes} times")
         true(server.metrics()['gyre_rudp_paths_changed_total{server="rudp"}'] >= 1, "the server follows")
+
+
+@test
+def who_comes_back_sends_with_the_first_packet_where_the_server_takes_that():
+    with Certificates() as files, configured(mode=f"certificate {files.server}; early-data on") as server:
+        found = ping(server.port, "--early", "--count", "3", "--interval", "1", "--guarantee", "ordered", mode=files.trust,
+                     whole=True)
+        true(found["early_taken"], "the first message was taken early")
+        equal(found["guarantees"]["ordered"]["received"], 3)
+        true(server.metrics()['gyre_rudp_messages_early_total{server="rudp"}'] >= 1, "that was counted")
+    with Certificates() as files, configured(mode=f"certificate {files.server}") as server:
+        found = ping(server.port, "--early", "--count", "3", "--interval", "1", "--guarantee", "ordered", mode=files.trust,
+                     whole=True)
+        true(not found["early_taken"], "without early-data nothing is taken early")
+        equal(found["guarantees"]["ordered"]["received"], 3)
+    with Certificates() as files, configured(mode=f"certificate {files.server}; session-tickets off") as server:
+        text = ping(server.port, "--early", "--timeout", "500", status=1, mode=files.trust)
+        true("gave none" in text, text)
 
 
 @test
