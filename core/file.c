@@ -18,6 +18,8 @@
 enum kind {
     OPEN,
     READ,
+    WRITE,
+    SYNC,
 };
 
 struct gy_file_operation {
@@ -85,12 +87,22 @@ static int queue(struct gy_worker *worker, struct gy_file_operation *operation)
 {
     uint32_t slot = gy_slab_index(&worker->files.operations, operation);
     uint64_t token = gy_token(GY_OPERATION_FILE, slot, worker->files.generations[slot]);
+    uint64_t position =
+        operation->position == GY_FILE_HERE ? GY_FILE_HERE : operation->position + operation->got;
     if (operation->kind == OPEN) {
         return gy_ring_open_beneath(worker->ring, token, operation->descriptor, operation->path);
     }
+    if (operation->kind == SYNC) {
+        return gy_ring_sync(worker->ring, token, operation->descriptor);
+    }
+    if (operation->kind == WRITE) {
+        return gy_ring_write(worker->ring, token, operation->descriptor,
+                             operation->buffer->data + operation->offset + operation->got,
+                             operation->bytes - operation->got, position);
+    }
     return gy_ring_read(worker->ring, token, operation->descriptor,
                         operation->buffer->data + operation->offset + operation->got,
-                        operation->bytes - operation->got, operation->position + operation->got);
+                        operation->bytes - operation->got, position);
 }
 
 struct gy_file_operation *gy_file_open(struct gy_worker *worker, int directory, const char *path,
@@ -105,6 +117,7 @@ struct gy_file_operation *gy_file_open(struct gy_worker *worker, int directory, 
     operation->done = done;
     operation->owner = owner;
     operation->buffer = NULL;
+    operation->position = operation->got = 0;
     operation->descriptor = directory;
     operation->kind = OPEN;
     operation->tries = 0;
@@ -116,10 +129,11 @@ struct gy_file_operation *gy_file_open(struct gy_worker *worker, int directory, 
     return operation;
 }
 
-struct gy_file_operation *gy_file_read(struct gy_worker *worker, int descriptor,
-                                       struct gy_buffer *buffer, uint32_t offset, uint32_t bytes,
-                                       uint64_t position, void (*done)(void *owner, int64_t result),
-                                       void *owner)
+/* Reads or writes. */
+static struct gy_file_operation *transfer(struct gy_worker *worker, enum kind kind, int descriptor,
+                                          struct gy_buffer *buffer, uint32_t offset, uint32_t bytes,
+                                          uint64_t position,
+                                          void (*done)(void *owner, int64_t result), void *owner)
 {
     gy_assert(descriptor >= 0 && bytes > 0 && done != NULL);
     gy_assert(offset <= buffer->capacity && bytes <= buffer->capacity - offset);
@@ -135,13 +149,49 @@ struct gy_file_operation *gy_file_read(struct gy_worker *worker, int descriptor,
     operation->got = 0;
     operation->position = position;
     operation->descriptor = descriptor;
-    operation->kind = READ;
-    operation->tries = 0;
+    operation->kind = (uint8_t)kind;
     if (queue(worker, operation) != 0) {
         give(worker, operation);
         return NULL;
     }
     gy_buffer_hold(buffer);
+    return operation;
+}
+
+struct gy_file_operation *gy_file_read(struct gy_worker *worker, int descriptor,
+                                       struct gy_buffer *buffer, uint32_t offset, uint32_t bytes,
+                                       uint64_t position, void (*done)(void *owner, int64_t result),
+                                       void *owner)
+{
+    return transfer(worker, READ, descriptor, buffer, offset, bytes, position, done, owner);
+}
+
+struct gy_file_operation *gy_file_write(struct gy_worker *worker, int descriptor,
+                                        struct gy_buffer *buffer, uint32_t offset, uint32_t bytes,
+                                        uint64_t position,
+                                        void (*done)(void *owner, int64_t result), void *owner)
+{
+    return transfer(worker, WRITE, descriptor, buffer, offset, bytes, position, done, owner);
+}
+
+struct gy_file_operation *gy_file_sync(struct gy_worker *worker, int descriptor,
+                                       void (*done)(void *owner, int64_t result), void *owner)
+{
+    gy_assert(descriptor >= 0 && done != NULL);
+    struct gy_file_operation *operation = take(worker);
+    if (operation == NULL) {
+        return NULL;
+    }
+    operation->done = done;
+    operation->owner = owner;
+    operation->buffer = NULL;
+    operation->position = operation->got = 0;
+    operation->descriptor = descriptor;
+    operation->kind = SYNC;
+    if (queue(worker, operation) != 0) {
+        give(worker, operation);
+        return NULL;
+    }
     return operation;
 }
 
@@ -181,7 +231,17 @@ static void opened(struct gy_worker *worker, struct gy_file_operation *operation
     finish(worker, operation, result);
 }
 
-static void have_read(struct gy_worker *worker, struct gy_file_operation *operation, int32_t result)
+static void synced(struct gy_worker *worker, struct gy_file_operation *operation, int32_t result)
+{
+    if (result == -EINTR && operation->done != NULL && queue(worker, operation) == 0) {
+        return;
+    }
+    finish(worker, operation, result);
+}
+
+/* Of what is being read or written. */
+static void transferred(struct gy_worker *worker, struct gy_file_operation *operation,
+                        int32_t result)
 {
     if (result > 0) {
         operation->got += (uint32_t)result;
@@ -189,7 +249,8 @@ static void have_read(struct gy_worker *worker, struct gy_file_operation *operat
     }
     bool more = result > 0 ? operation->got < operation->bytes : result == -EINTR;
     if (!more || operation->done == NULL) {
-        finish(worker, operation, result < 0 ? result : (int64_t)operation->got);
+        bool stuck = result == 0 && operation->kind == WRITE;
+        finish(worker, operation, result < 0 ? result : stuck ? -EIO : (int64_t)operation->got);
     } else if (queue(worker, operation) != 0) {
         finish(worker, operation, -ENOBUFS);
     }
@@ -207,8 +268,10 @@ bool gy_file_completed(struct gy_worker *worker, const struct gy_completion *com
     struct gy_file_operation *operation = gy_slab_at(&table->operations, slot);
     if (operation->kind == OPEN) {
         opened(worker, operation, completion->result);
+    } else if (operation->kind == SYNC) {
+        synced(worker, operation, completion->result);
     } else {
-        have_read(worker, operation, completion->result);
+        transferred(worker, operation, completion->result);
     }
     return true;
 }

@@ -3,14 +3,14 @@
 #define GY_CORE_FILE_H
 
 /*
- * Files, without ever waiting for a disk: opening beneath a directory and reading go through the
- * worker's ring, where what is in the kernel's caches completes at once and the rest on the
- * kernel's own threads.
+ * Files, without ever waiting for a disk: opening beneath a directory, reading, writing and syncing
+ * go through the worker's ring, where what is in the kernel's caches completes at once and the rest
+ * on the kernel's own threads.
  *
- * An operation is begun by gy_file_open() or gy_file_read(), and `done` is called for it exactly
- * once, in a later turn, after that turn's completions were drained and before sessions run; never
- * from within the call that begins it. An owner that goes away first calls gy_file_forget(): then
- * `done` is not called, and what the operation brings is given back.
+ * An operation is begun by gy_file_open(), _read(), _write() or _sync(), and `done` is called for
+ * it exactly once, in a later turn, after that turn's completions were drained and before sessions
+ * run; never from within the call that begins it. An owner that goes away first calls
+ * gy_file_forget(): then `done` is not called, and what the operation brings is given back.
  *
  * Operations come from a slab of the worker with a bound, GY_FILE_OPERATIONS; past it, and while
  * the ring is full, beginning one returns NULL: answer that there is no room now.
@@ -30,6 +30,10 @@ struct gy_worker;
 
 /* Operations that a worker can have in flight. */
 #define GY_FILE_OPERATIONS 4096
+
+/* As a position: where the descriptor stands, as read(2) and write(2) do; for pipes and terminals,
+ * too. */
+#define GY_FILE_HERE UINT64_MAX
 
 /* The longest path, its final zero included, in bytes: as long as the kernel takes. */
 #define GY_FILE_PATH_BYTES 4096
@@ -77,6 +81,27 @@ struct gy_file_operation *gy_file_read(struct gy_worker *worker, int descriptor,
                                        struct gy_buffer *buffer, uint32_t offset, uint32_t bytes,
                                        uint64_t position, void (*done)(void *owner, int64_t result),
                                        void *owner);
+
+/*
+ * Writes `bytes` (> 0) of `buffer` from `offset` on, at `position` of the file. As gy_file_read();
+ * short writes are continued.
+ *
+ * `result` of `done`: `bytes`, or a negative errno (ENOSPC, EDQUOT, EFBIG, EIO), after which a part
+ * may have been written.
+ */
+struct gy_file_operation *gy_file_write(struct gy_worker *worker, int descriptor,
+                                        struct gy_buffer *buffer, uint32_t offset, uint32_t bytes,
+                                        uint64_t position,
+                                        void (*done)(void *owner, int64_t result), void *owner);
+
+/*
+ * Waits until what was written to the file, or the names that were changed in the directory, are on
+ * the disk, as fsync(2) does. Covers what was written by operations that are done.
+ *
+ * `result` of `done`: 0, or a negative errno.
+ */
+struct gy_file_operation *gy_file_sync(struct gy_worker *worker, int descriptor,
+                                       void (*done)(void *owner, int64_t result), void *owner);
 
 /* The owner goes away: `done` is not called. */
 void gy_file_forget(struct gy_file_operation *operation);

@@ -553,6 +553,31 @@ int gy_ring_read(struct gy_ring *ring, uint64_t token, int descriptor, void *dat
     return 0;
 }
 
+int gy_ring_write(struct gy_ring *ring, uint64_t token, int descriptor, const void *data,
+                  uint32_t bytes, uint64_t position)
+{
+    gy_assert(descriptor >= 0 && bytes > 0);
+    struct io_uring_sqe *sqe = queue(ring);
+    if (sqe == NULL) {
+        return GY_ENOBUFS;
+    }
+    io_uring_prep_write(sqe, descriptor, data, bytes, position);
+    io_uring_sqe_set_data64(sqe, token);
+    return 0;
+}
+
+int gy_ring_sync(struct gy_ring *ring, uint64_t token, int descriptor)
+{
+    gy_assert(descriptor >= 0);
+    struct io_uring_sqe *sqe = queue(ring);
+    if (sqe == NULL) {
+        return GY_ENOBUFS;
+    }
+    io_uring_prep_fsync(sqe, descriptor, 0);
+    io_uring_sqe_set_data64(sqe, token);
+    return 0;
+}
+
 /* ---- the turn ---- */
 
 /* A passing condition: what is queued stays queued, and completions are reaped before the next try.

@@ -232,6 +232,13 @@ int gy_ring_open_beneath(struct gy_ring *ring, uint64_t token, int directory, co
 int gy_ring_read(struct gy_ring *ring, uint64_t token, int descriptor, void *data, uint32_t bytes,
                  uint64_t position);
 
+/* Writes at most `bytes` at `position`. The result is how many, or a negative errno. */
+int gy_ring_write(struct gy_ring *ring, uint64_t token, int descriptor, const void *data,
+                  uint32_t bytes, uint64_t position);
+
+/* Waits until what was written is on the disk, as fsync(2). The result is 0 or a negative errno. */
+int gy_ring_sync(struct gy_ring *ring, uint64_t token, int descriptor);
+
 /* ---- the turn ---- */
 
 #define GY_RING_FOREVER UINT64_MAX

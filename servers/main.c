@@ -27,7 +27,7 @@ static const struct {
     {"chat", gy_chat_main, "rooms with a history: a server, and a client for terminals and pipes"},
     {"dns", gy_dns_main, "an authoritative name server, over UDP and TCP"},
     {"dig", gy_dig_main, "ask name servers, with dig's habits"},
-    {"rudp", gy_rudp_main, "reliable UDP: a server, and a ping"},
+    {"rudp", gy_rudp_main, "reliable UDP: servers, files, TCP over it, a ping"},
     {"echo", gy_echo_main, "sends back what it receives, over TCP and UDP"},
     {"serve", gy_serve_main, "what a configuration file says: any mix of servers"},
     {"cert", gy_cert_main, "certificates for development: an authority of your own"},

@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "clients/amount.h"
 #include "clients/get/get_internal.h"
 
 #define SHOW_AFTER_MS 1000
@@ -18,19 +19,6 @@ static struct {
     bool drawn;
     int terminal; /* 0: not asked yet; 1: it is one; -1: it is none */
 } line;
-
-static const char *amount(uint64_t bytes, char *out, size_t capacity)
-{
-    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-    size_t unit = 0;
-    double value = (double)bytes;
-    while (value >= 1024 && unit < 4) {
-        value /= 1024;
-        unit++;
-    }
-    snprintf(out, capacity, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
-    return out;
-}
 
 /* Bytes expected of all fetches; 0 when one does not say. */
 static uint64_t expected(const struct gy_get *get)
@@ -63,7 +51,7 @@ void gy_get_progress(const struct gy_get *get)
     }
     line.drawn_ms = now_ms;
     line.drawn = true;
-    char got[24], all[24], speed[24], text[160];
+    char got[GY_AMOUNT_BYTES], all[GY_AMOUNT_BYTES], speed[GY_AMOUNT_BYTES], text[160];
     uint64_t whole = expected(get);
     uint64_t rate = get->received_bytes * 1000 / elapsed_ms;
     int fill = 0;
@@ -71,15 +59,14 @@ void gy_get_progress(const struct gy_get *get)
         fill += snprintf(text, sizeof text, "%u of %u  ", get->done, get->count);
     }
     fill += snprintf(text + fill, sizeof text - (size_t)fill, "%s",
-                     amount(get->received_bytes, got, sizeof got));
+                     gy_amount(get->received_bytes, got));
     if (whole > 0) {
         uint64_t left_s = rate > 0 ? (whole - get->received_bytes) / rate : 0;
         fill += snprintf(text + fill, sizeof text - (size_t)fill, " of %s  %3.0f %%  %llu:%02llu",
-                         amount(whole, all, sizeof all),
-                         100.0 * (double)get->received_bytes / (double)whole,
+                         gy_amount(whole, all), 100.0 * (double)get->received_bytes / (double)whole,
                          (unsigned long long)(left_s / 60), (unsigned long long)(left_s % 60));
     }
-    snprintf(text + fill, sizeof text - (size_t)fill, "  %s/s", amount(rate, speed, sizeof speed));
+    snprintf(text + fill, sizeof text - (size_t)fill, "  %s/s", gy_amount(rate, speed));
     struct winsize size = {0};
     int columns =
         ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col - 1 : 79;

@@ -5,8 +5,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "servers/rudp/rudp_host.h"
-#include "servers/rudp/rudp_tls.h"
+#include "clients/rudp/client.h"
+#include "core/cursor.h"
 
 #define NAP_NS UINT64_C(50000000) /* how soon `stop` is seen */
 
@@ -17,12 +17,9 @@ struct probe {
 };
 
 struct ping {
+    struct gy_rudp_client client; /* first: aligned */
     const struct gy_rudp_ping_options *options;
     struct gy_rudp_ping_result *results;
-    struct gy_worker *worker;
-    struct gy_datagram_endpoint endpoint;
-    struct gy_rudp_host host;
-    struct gy_rudp_counts counts;
     struct gy_rudp_session *session; /* NULL once it has ended */
     struct gy_error *error;
     uint32_t next;    /* number of the next round */
@@ -75,33 +72,14 @@ static void finished(struct gy_rudp_session *session, struct gy_rudp_message *me
     gy_rudp_memory_give(&session->host->memory, message);
 }
 
-static const char *remedy(const struct ping *ping, uint64_t code)
-{
-    switch (code) {
-    case GY_RUDP_CLOSE_HANDSHAKE:
-        return "; is `gyre rudp serve` running there?";
-    case GY_RUDP_CLOSE_MODE:
-        return ping->options->tls != NULL
-                   ? "; --plaintext, if nobody else is on the way, or --tls for the server"
-                   : "; leave --plaintext out";
-    default:
-        return "";
-    }
-}
-
 static void closed(struct gy_rudp_session *session)
 {
     struct ping *ping = session->host->options.context;
-    char peer[GY_ADDRESS_TEXT_BYTES];
     ping->session = NULL;
     if (session->conn.close_code == 0 && !session->conn.closed_by_peer) {
         return; /* by us */
     }
-    gy_address_format(&ping->options->address, peer, sizeof peer);
-    ping->code =
-        gy_error_set(ping->error, ping->open ? GY_ECLOSED : GY_ETIMEOUT,
-                     "%s %s by reliable UDP: %s%s", ping->open ? "talking to" : "reaching for",
-                     peer, session->conn.close_reason, remedy(ping, session->conn.close_code));
+    ping->code = gy_rudp_client_explain(&ping->client, session, ping->open, ping->error);
 }
 
 static const struct gy_rudp_host_ops ops = {
@@ -110,7 +88,7 @@ static const struct gy_rudp_host_ops ops = {
 static int send_one(struct ping *ping, enum gy_rudp_guarantee guarantee)
 {
     uint32_t bytes = ping->options->bytes;
-    struct probe *probe = gy_rudp_memory_take(&ping->host.memory, sizeof *probe + bytes);
+    struct probe *probe = gy_rudp_memory_take(&ping->client.host.memory, sizeof *probe + bytes);
     if (probe == NULL) {
         return GY_ENOMEM;
     }
@@ -127,7 +105,7 @@ static int send_one(struct ping *ping, enum gy_rudp_guarantee guarantee)
     }
     int code = gy_rudp_host_send(ping->session, &probe->message);
     if (code != 0) {
-        gy_rudp_memory_give(&ping->host.memory, probe);
+        gy_rudp_memory_give(&ping->client.host.memory, probe);
         return code;
     }
     ping->results[guarantee].sent++;
@@ -162,12 +140,12 @@ static uint64_t step(struct ping *ping)
     uint64_t due_ns = ping->round_ns + options->interval_ns;
     bool answered = ping->waiting == 0;
     if (ping->next == options->count) {
-        uint64_t end_ns = ping->round_ns + options->timeout_ns;
+        uint64_t end_ns = ping->round_ns + options->target->timeout_ns;
         return answered || now >= end_ns ? 0 : end_ns - now;
     }
     if (ping->next == 0 || (options->interval_ns == 0 && answered) ||
         (options->interval_ns != 0 && now >= due_ns) ||
-        now >= ping->round_ns + options->timeout_ns) {
+        now >= ping->round_ns + options->target->timeout_ns) {
         send_round(ping, now);
         due_ns = now + options->interval_ns;
     }
@@ -175,79 +153,21 @@ static uint64_t step(struct ping *ping)
     return sleep_ns < NAP_NS ? sleep_ns + 1 : NAP_NS;
 }
 
-static int open_worker(struct ping *ping)
-{
-    struct gy_worker_options options = {
-        .workers = 1,
-        .processor = -1,
-        .streams_max = 16,
-        .datagrams_max = 4,
-        .pool = gy_pool_defaults(GY_RECEIVE_MULTISHOT, 0),
-    };
-    ping->worker = aligned_alloc(GY_CACHE_LINE_BYTES, sizeof *ping->worker);
-    if (ping->worker == NULL) {
-        return gy_error_set(ping->error, GY_ENOMEM, "out of memory");
-    }
-    int code = gy_worker_open(ping->worker, &options, &ping->worker, ping->error);
-    if (code != 0) { /* a kernel without multishot receives */
-        options.pool = gy_pool_defaults(GY_RECEIVE_ONE_SHOT, 0);
-        code = gy_worker_open(ping->worker, &options, &ping->worker, ping->error);
-    }
-    if (code != 0) {
-        free(ping->worker);
-        ping->worker = NULL;
-    }
-    return code;
-}
-
-/* A connection, along a socket of its own. */
-static int dial(struct ping *ping)
-{
-    struct gy_datagram_socket *socket =
-        gy_datagram_dial(&ping->endpoint, &ping->options->address, NULL, NULL, ping->error);
-    if (socket == NULL) {
-        return ping->error->code;
-    }
-    ping->session = gy_rudp_host_dial(&ping->host, socket, ping);
-    return ping->session != NULL
-               ? 0
-               : gy_error_set(ping->error, GY_ENOMEM, "connecting: out of memory");
-}
-
 static int connect_host(struct ping *ping)
 {
-    const struct gy_rudp_ping_options *options = ping->options;
-    struct gy_rudp_host_options host = {
+    const struct gy_rudp_client_options options = {
         .ops = &ops,
         .context = ping,
-        .config = gy_rudp_host_config(),
-        .connections_max = 1,
         .memory_bytes = 16u << 20,
-        .counts = &ping->counts,
+        .window_bytes = 1u << 20,
+        .streams_max = 16,
     };
-    if (options->tls != NULL) {
-        host.sealer = &gy_rudp_tls;
-        host.sealer_context = options->tls;
-        host.peer = options->host;
+    int code = gy_rudp_client_open(&ping->client, ping->options->target, &options, ping->error);
+    if (code == 0) {
+        ping->session = gy_rudp_client_dial(&ping->client, ping, ping->error);
+        code = ping->session != NULL ? 0 : ping->error->code;
     }
-    host.config.datagram_bytes = options->datagram_bytes;
-    host.config.congestion = options->congestion;
-    host.config.fec_packets = options->fec_packets;
-    host.config.fec_all = true;
-    host.qlog = options->qlog;
-    host.config.handshake_timeout_ns = options->timeout_ns;
-    int code = gy_rudp_host_open(&ping->host, ping->worker, &host, ping->error);
-    if (code != 0) {
-        return code;
-    }
-    code = gy_datagram_endpoint_open(&ping->endpoint, ping->worker, &gy_rudp_host_datagrams,
-                                     ping->error);
-    if (code != 0) {
-        gy_rudp_host_close(&ping->host);
-        return code;
-    }
-    ping->endpoint.state = &ping->host;
-    return dial(ping);
+    return code;
 }
 
 static bool is_stopped(const struct ping *ping)
@@ -255,19 +175,10 @@ static bool is_stopped(const struct ping *ping)
     return ping->code != 0 || atomic_load_explicit(ping->options->stop, memory_order_relaxed);
 }
 
-static int turn(struct ping *ping, uint64_t sleep_ns)
-{
-    gy_rudp_host_flush(&ping->host);
-    gy_datagrams_flush(ping->worker);
-    int code = gy_worker_turn(ping->worker, sleep_ns);
-    return code == 0 ? 0
-                     : gy_error_set(ping->error, code, "the ring broke: %s", gy_error_text(code));
-}
-
 /* A first connection, for its ticket, which TLS says once the handshake is done. */
 static int visit(struct ping *ping)
 {
-    uint64_t end_ns = now_ns() + ping->options->timeout_ns;
+    uint64_t end_ns = now_ns() + ping->options->target->timeout_ns;
     bool told = false;
     int code = 0;
     while (ping->session != NULL && !is_stopped(ping) && code == 0) {
@@ -279,21 +190,22 @@ static int visit(struct ping *ping)
                                 "waiting for a ticket to come back with: the server gave none; "
                                 "--early is for servers with session tickets");
         }
-        code = turn(ping, NAP_NS / 10);
+        code = gy_rudp_client_turn(&ping->client, NAP_NS / 10, ping->error);
     }
     if (code != 0 || is_stopped(ping)) {
         return code != 0 ? code : ping->code;
     }
     ping->visited = true;
     ping->open = false;
-    return dial(ping);
+    ping->session = gy_rudp_client_dial(&ping->client, ping, ping->error);
+    return ping->session != NULL ? 0 : ping->error->code;
 }
 
 static int run(struct ping *ping)
 {
     uint64_t sleep_ns;
     while (ping->session != NULL && !is_stopped(ping) && (sleep_ns = step(ping)) > 0) {
-        int code = turn(ping, sleep_ns);
+        int code = gy_rudp_client_turn(&ping->client, sleep_ns, ping->error);
         if (code != 0) {
             return code;
         }
@@ -301,9 +213,8 @@ static int run(struct ping *ping)
     if (ping->session !=
         NULL) { /* said once; a server that does not hear it asks, and is told no more */
         gy_rudp_host_end(ping->session, 0, "done");
-        gy_rudp_host_flush(&ping->host);
-        gy_datagrams_flush(ping->worker);
-        gy_worker_turn(ping->worker, 1000000);
+        struct gy_error ignored = {0};
+        gy_rudp_client_turn(&ping->client, 1000000, &ignored);
     }
     return ping->code;
 }
@@ -336,22 +247,10 @@ int gy_rudp_ping(const struct gy_rudp_ping_options *options,
                                 options->count);
         }
     }
-    code = code == 0 ? open_worker(ping) : code;
     code = code == 0 ? connect_host(ping) : code;
     code = code == 0 && options->early ? visit(ping) : code;
     code = code == 0 ? run(ping) : code;
-    if (ping->worker != NULL) {
-        gy_datagrams_abort(ping->worker);
-        gy_worker_finish(ping->worker);
-        if (ping->endpoint.pool != NULL) {
-            gy_datagram_endpoint_close(&ping->endpoint);
-        }
-        if (ping->host.mapped != NULL) {
-            gy_rudp_host_close(&ping->host);
-        }
-        gy_worker_close(ping->worker);
-        free(ping->worker);
-    }
+    gy_rudp_client_close(&ping->client);
     free(ping);
     for (int i = 0; i < GY_RUDP_GUARANTEES; i++) {
         if (results[i].rtt_ns != NULL) {

@@ -10,10 +10,7 @@
 
 #include <stdatomic.h>
 
-#include "../../core/address.h"
-#include "../../core/error.h"
-#include "../../core/tls.h"
-#include "../../protocols/rudp/rudp.h"
+#include "target.h"
 
 #define GY_RUDP_PING_COUNT_MAX 10000000u
 #define GY_RUDP_PING_BYTES_MIN 16
@@ -21,16 +18,10 @@
 #define GY_RUDP_GUARANTEES     4
 
 struct gy_rudp_ping_options {
-    struct gy_address address;
+    const struct gy_rudp_target *target;
     uint32_t count;
-    uint32_t bytes;                       /* of one message */
-    uint64_t interval_ns;                 /* 0: the next when the last one is back */
-    uint64_t timeout_ns;                  /* of connecting, and of an answer */
-    uint32_t datagram_bytes, fec_packets; /* fec_packets: as in gy_rudp_config */
-    enum gy_rudp_congestion_kind congestion;
-    const char *qlog;                /* a folder; NULL: none is written */
-    const struct gy_tls_config *tls; /* NULL: not encrypted */
-    const char *host;                /* with tls: who is meant, to be in the certificate */
+    uint32_t bytes;       /* of one message */
+    uint64_t interval_ns; /* 0: the next when the last one is back */
     bool guarantees[GY_RUDP_GUARANTEES];
     /* With tls: a first connection gets a ticket and ends, and what is measured is the next one,
      * whose first messages go with its first packet (0-RTT). */

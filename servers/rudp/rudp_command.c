@@ -5,8 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clients/rudp/forward_command.h"
 #include "clients/rudp/ping_command.h"
 #include "clients/rudp/sim_command.h"
+#include "clients/rudp/transfer_command.h"
+#include "protocols/drop/drop.h"
 #include "protocols/rudp/rudp.h"
 #include "servers/plan.h"
 #include "servers/rudp/rudp_kind.h"
@@ -20,7 +23,10 @@ static void help(FILE *out)
                  "  gyre rudp serve --echo --tls localhost.pem    on 127.0.0.1:7117\n"
                  "  gyre rudp ping localhost:7117 --ca authority.pem\n\n"
                  "Commands:\n"
-                 "  serve     a server that sends messages back, or takes them all\n"
+                 "  serve     a server: for files, or that sends messages back, or takes them all\n"
+                 "  send      files to such a server\n"
+                 "  recv      files from such a server\n"
+                 "  forward   TCP connections to such a server, which connects them to its target\n"
                  "  ping      how long messages take to such a server and back, by guarantee\n"
                  "  sim       what it makes of a path of given delay, loss and rate, as a plot\n\n"
                  "`gyre rudp COMMAND --help` tells more.\n");
@@ -28,22 +34,31 @@ static void help(FILE *out)
 
 static void serve_help(FILE *out)
 {
-    fprintf(out,
-            "Usage: gyre rudp serve --echo | --sink [FLAGS]\n"
-            "A reliable-UDP server: what `gyre rudp ping` and gyre-load measure with.\n\n"
-            "  gyre rudp serve --echo --tls localhost.pem    on 127.0.0.1:7117\n"
-            "  gyre rudp serve --sink --plaintext --listen :7117 --workers 2\n\n"
-            "  --echo                  send every message back, with its guarantee\n"
-            "  --sink                  take them all\n"
-            "  --tls FILE[,KEY]        encrypted, with this certificate (see `gyre cert`)\n"
-            "  --plaintext             without encryption: whoever sees the packets can read and\n"
-            "                          forge them. For benchmarks, on a network of your own\n"
-            "  --datagram BYTES        of the longest datagram sent at first (default: 1200)\n"
-            "  --congestion NAME       cubic or bbr (default: cubic)\n"
-            "  --fec PACKETS           one repair for so many: 2 to 16 (default: none)\n"
-            "  --qlog DIR              a qlog file there for each connection\n"
-            "%s%s",
-            gy_plan_flags_help, gy_serve_flags_help);
+    fprintf(
+        out,
+        "Usage: gyre rudp serve --echo | --sink | --drop DIR | --share DIR | --relay HOST:PORT "
+        "[FLAGS]\n"
+        "A reliable-UDP server: for files, and for what `gyre rudp ping` and gyre-load measure.\n\n"
+        "  gyre rudp serve --drop incoming --tls localhost.pem    on 127.0.0.1:7117\n"
+        "  gyre rudp serve --echo --tls localhost.pem\n"
+        "  gyre rudp serve --sink --plaintext --listen :7117 --workers 2\n\n"
+        "  --echo                  send every message back, with its guarantee\n"
+        "  --sink                  take them all\n"
+        "  --drop DIR              put what `gyre rudp send` sends into that directory\n"
+        "  --share DIR             give what `gyre rudp recv` asks for of that one\n"
+        "  --relay HOST:PORT       connect what `gyre rudp forward` carries to that, by TCP\n"
+        "  --max-file BYTES        take no longer files (default: 1t); 10k, 5m, 2g\n"
+        "  --keep-free BYTES       leave so many free on the disk (default: 64m)\n"
+        "  --replace               let clients replace files\n"
+        "  --tls FILE[,KEY]        encrypted, with this certificate (see `gyre cert`)\n"
+        "  --plaintext             without encryption: whoever sees the packets can read and\n"
+        "                          forge them. For benchmarks, on a network of your own\n"
+        "  --datagram BYTES        of the longest datagram sent at first (default: 1200)\n"
+        "  --congestion NAME       cubic or bbr (default: cubic)\n"
+        "  --fec PACKETS           one repair for so many: 2 to 16 (default: none)\n"
+        "  --qlog DIR              a qlog file there for each connection\n"
+        "%s%s",
+        gy_plan_flags_help, gy_serve_flags_help);
 }
 
 static int read_datagram(struct gy_rudp_flags *rudp, const char *text, struct gy_error *error)
@@ -92,6 +107,50 @@ static int path_flag(struct gy_rudp_flags *rudp, int argc, char **argv, int *ind
     return 1;
 }
 
+/* "512", "16k", "10g": bytes. */
+static int read_bytes(const char *flag, const char *text, uint64_t *bytes, struct gy_error *error)
+{
+    static const char units[] = "kmgt";
+    char *end = NULL;
+    unsigned long long number = text[0] >= '0' && text[0] <= '9' ? strtoull(text, &end, 10) : 0;
+    const char *unit = number > 0 && *end != '\0' ? strchr(units, *end) : NULL;
+    unsigned shift = unit != NULL ? 10 * (unsigned)(unit - units + 1) : 0;
+    bool good = number > 0 && (unit != NULL ? end[1] == '\0' : *end == '\0') &&
+                number <= GY_DROP_SIZE_MAX >> shift;
+    if (!good) {
+        return gy_error_set(error, GY_EINVAL, "%s %.64s: no size; write it as 512, 16k, 5m or 2g",
+                            flag, text);
+    }
+    *bytes = number << shift;
+    return 1;
+}
+
+/* The flags of files. As own_flag(). */
+static int files_flag(struct gy_rudp_flags *rudp, int argc, char **argv, int *index,
+                      struct gy_error *error)
+{
+    const char *name = argv[*index], *value = *index + 1 < argc ? argv[*index + 1] : NULL;
+    bool drop = strcmp(name, "--drop") == 0, share = strcmp(name, "--share") == 0;
+    bool relay = strcmp(name, "--relay") == 0;
+    bool max = strcmp(name, "--max-file") == 0, free = strcmp(name, "--keep-free") == 0;
+    if (strcmp(name, "--replace") == 0) {
+        rudp->replace = true;
+        return 1;
+    }
+    if (!drop && !share && !relay && !max && !free) {
+        return path_flag(rudp, argc, argv, index, error);
+    }
+    if (value == NULL || value[0] == '\0') {
+        return gy_error_set(error, GY_EINVAL, "%s needs a value", name);
+    }
+    ++*index;
+    if (drop || share || relay) {
+        *(drop ? &rudp->drop : share ? &rudp->share : &rudp->relay) = value;
+        return 1;
+    }
+    return read_bytes(name, value, max ? &rudp->max_file : &rudp->keep_free, error);
+}
+
 /* 1: taken; 0: not one of these; negative: GY_EINVAL. */
 static int own_flag(struct gy_rudp_flags *rudp, int argc, char **argv, int *index,
                     struct gy_error *error)
@@ -112,7 +171,7 @@ static int own_flag(struct gy_rudp_flags *rudp, int argc, char **argv, int *inde
     } else if (strcmp(argument, "--datagram") == 0) {
         return read_datagram(rudp, *index + 1 < argc ? argv[++*index] : NULL, error);
     } else {
-        return path_flag(rudp, argc, argv, index, error);
+        return files_flag(rudp, argc, argv, index, error);
     }
     return 1;
 }
@@ -138,8 +197,10 @@ static int read_flags(struct gy_plan_flags *flags, struct gy_rudp_flags *rudp, i
             return 2;
         }
     }
-    if (flags->config == NULL && rudp->echo == rudp->sink) {
-        fprintf(stderr, "gyre rudp serve: one of --echo and --sink is needed\n"
+    bool files = rudp->drop != NULL || rudp->share != NULL;
+    if (flags->config == NULL && rudp->echo + rudp->sink + files + (rudp->relay != NULL) != 1) {
+        fprintf(stderr, "gyre rudp serve: one of --echo, --sink, --relay and --drop or --share is "
+                        "needed\n"
                         "Try `gyre rudp serve --help`.\n");
         return 2;
     }
@@ -181,6 +242,15 @@ int gy_rudp_main(int argc, char **argv)
     }
     if (argc >= 2 && strcmp(argv[1], "ping") == 0) {
         return gy_rudp_ping_main(argc - 1, argv + 1);
+    }
+    if (argc >= 2 && strcmp(argv[1], "send") == 0) {
+        return gy_rudp_send_main(argc - 1, argv + 1);
+    }
+    if (argc >= 2 && strcmp(argv[1], "recv") == 0) {
+        return gy_rudp_recv_main(argc - 1, argv + 1);
+    }
+    if (argc >= 2 && strcmp(argv[1], "forward") == 0) {
+        return gy_rudp_forward_main(argc - 1, argv + 1);
     }
     if (argc >= 2 && strcmp(argv[1], "sim") == 0) {
         return gy_rudp_sim_main(argc - 1, argv + 1);

@@ -106,6 +106,10 @@ struct gy_rudp_qlog;
     X(probes, "rudp_probes", "", COUNTER, "Probes after nothing was heard.")                       \
     X(delivered, "rudp_messages_received", "", COUNTER, "Messages received.")                      \
     X(sent, "rudp_messages_sent", "", COUNTER, "Messages given to connections to be sent.")        \
+    X(files_taken, "rudp_files", "result=\"taken\"", COUNTER, "Transfers of files that ended.")    \
+    X(files_given, "rudp_files", "result=\"given\"", COUNTER, "Transfers of files that ended.")    \
+    X(files_failed, "rudp_files", "result=\"failed\"", COUNTER, "Transfers of files that ended.")  \
+    X(flows, "rudp_relayed", "", COUNTER, "TCP connections to the target of a relay.")             \
     X(memory_bytes, "rudp_memory_bytes", "", GAUGE, "Memory that messages hold.")                  \
     X(memory_refused, "rudp_memory_refused", "", COUNTER,                                          \
       "Times that there was no memory for a message.")

@@ -8,7 +8,10 @@
 
 /* What the command line said; 0 or false: nothing. */
 struct gy_rudp_flags {
-    bool echo, sink, plaintext;
+    bool echo, sink, plaintext, replace;
+    const char *drop, *share; /* directories */
+    const char *relay;        /* HOST:PORT */
+    uint64_t max_file, keep_free;
     const char *tls; /* --tls: a certificate, and its key behind a comma; NULL: not given */
     uint32_t datagram_bytes, fec_packets;
     const char *qlog, *congestion;

@@ -342,6 +342,24 @@ int gy_ring_open_beneath(struct gy_ring *ring, uint64_t token, int directory, co
     return 0;
 }
 
+int gy_ring_write(struct gy_ring *ring, uint64_t token, int descriptor, const void *data,
+                  uint32_t bytes, uint64_t position)
+{
+    (void)data;
+    (void)position;
+    struct fake_operation *operation = queue(ring, FAKE_WRITE, token, descriptor);
+    if (operation == NULL) {
+        return GY_ENOBUFS;
+    }
+    operation->bytes = bytes;
+    return 0;
+}
+
+int gy_ring_sync(struct gy_ring *ring, uint64_t token, int descriptor)
+{
+    return queue(ring, FAKE_SYNC, token, descriptor) != NULL ? 0 : GY_ENOBUFS;
+}
+
 int gy_ring_read(struct gy_ring *ring, uint64_t token, int descriptor, void *data, uint32_t bytes,
                  uint64_t position)
 {

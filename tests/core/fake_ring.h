@@ -24,6 +24,8 @@ enum fake_kind {
     FAKE_READ_EVENT,
     FAKE_OPEN,
     FAKE_READ,
+    FAKE_WRITE,
+    FAKE_SYNC,
     FAKE_RECEIVE_MESSAGE,
     FAKE_POLL,
     FAKE_KIND_COUNT

@@ -127,6 +127,51 @@ static void a_file_is_opened_beneath_a_directory_and_read(void **state)
     gy_file_close(&fixture->worker, descriptor);
 }
 
+static void what_was_written_is_synced_and_read_again(void **state)
+{
+    struct fixture *fixture = *state;
+    static uint8_t memory[100000], back[60000];
+    struct gy_buffer buffer = {.data = memory, .capacity = sizeof memory, .refs = 1};
+    pattern_fill(memory, sizeof memory, 1, 0);
+    int descriptor = openat(fixture->root, "w", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(descriptor >= 0);
+    assert_non_null(
+        gy_file_write(&fixture->worker, descriptor, &buffer, 10, 60000, 5, done, fixture));
+    assert_int_equal(buffer.refs, 2);
+    assert_int_equal(await(fixture), 60000);
+    assert_int_equal(buffer.refs, 1);
+    assert_non_null(gy_file_sync(&fixture->worker, descriptor, done, fixture));
+    assert_int_equal(await(fixture), 0);
+    assert_int_equal(pread(descriptor, back, sizeof back, 5), 60000);
+    assert_memory_equal(back, memory + 10, 60000);
+    /* Where the descriptor stands: at its beginning. */
+    assert_non_null(
+        gy_file_write(&fixture->worker, descriptor, &buffer, 0, 7, GY_FILE_HERE, done, fixture));
+    assert_int_equal(await(fixture), 7);
+    assert_int_equal(lseek(descriptor, 0, SEEK_CUR), 7);
+    gy_file_close(&fixture->worker, descriptor);
+}
+
+static void a_full_disk_and_a_file_that_is_not_for_writing_are_told(void **state)
+{
+    struct fixture *fixture = *state;
+    static uint8_t memory[4096];
+    struct gy_buffer buffer = {.data = memory, .capacity = sizeof memory, .refs = 1};
+    int descriptor = open("/dev/full", O_WRONLY | O_CLOEXEC);
+    assert_true(descriptor >= 0);
+    assert_non_null(
+        gy_file_write(&fixture->worker, descriptor, &buffer, 0, 4096, 0, done, fixture));
+    assert_int_equal(await(fixture), -ENOSPC);
+    assert_non_null(gy_file_sync(&fixture->worker, descriptor, done, fixture));
+    assert_int_equal(await(fixture), -EINVAL);
+    gy_file_close(&fixture->worker, descriptor);
+    write_file(fixture, "r", 10);
+    descriptor = (int)open_path(fixture, "r");
+    assert_non_null(gy_file_write(&fixture->worker, descriptor, &buffer, 0, 1, 0, done, fixture));
+    assert_int_equal(await(fixture), -EBADF);
+    gy_file_close(&fixture->worker, descriptor);
+}
+
 static void what_leads_out_of_the_directory_is_refused(void **state)
 {
     struct fixture *fixture = *state;
@@ -302,6 +347,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_file_is_opened_beneath_a_directory_and_read),
+        TEST(what_was_written_is_synced_and_read_again),
+        TEST(a_full_disk_and_a_file_that_is_not_for_writing_are_told),
         TEST(what_leads_out_of_the_directory_is_refused),
         TEST(a_fifo_that_nobody_writes_does_not_block),
         TEST(an_owner_that_went_away_is_not_called_and_nothing_stays_open),

@@ -15,7 +15,8 @@ import time
 import urllib.request
 
 from configured import Configured
-from harness import ALARMS, PROGRAM, Server, Skip, equal, free_ports, output_of, run, test, true, until
+from harness import ALARMS, PROGRAM, Skip, equal, free_ports, output_of, run, test, true, until
+from reliable import Certificates, Rudp
 
 LOAD = os.path.abspath(os.environ.get("GYRE_LOAD", "build/debug/gyre-load"))
 
@@ -28,26 +29,6 @@ rudp {
     steer {steer};
 }
 """
-
-
-class Rudp(Server):
-    """`gyre rudp serve`."""
-
-    def __init__(self, *flags, workers=2, mode=("--plaintext",), **more):  # pylint: disable=super-init-not-called
-        self.port = free_ports(1)[0]
-        self.errors = tempfile.TemporaryFile()
-        self.process = subprocess.Popen([PROGRAM, "rudp", "serve", *mode, "--workers", str(workers), "--listen",
-                                         f"127.0.0.1:{self.port}", *flags], stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.PIPE, stderr=self.errors, start_new_session=True, **more)
-        self.pid = self.process.pid
-        line = self.process.stdout.readline().decode()
-        if not re.match(r"gyre rudp \(UDP\): listening on .*:\d+ with", line):
-            self.end()
-            raise AssertionError(f"gyre rudp did not begin to listen: {line}{self.log()}")
-        until(lambda: " serves" in self.log(), "it serves")
-
-    def __enter__(self):
-        return self
 
 
 class Block(Configured):
@@ -277,24 +258,6 @@ def marks_reach_the_other_end_and_its_path_is_not_taken_for_one_without():
         true(metrics['gyre_rudp_ecn_marks_total{side="received",server="rudp"}'] >= 1, "the client's mark came")
         equal(metrics['gyre_rudp_ecn_failed_total{server="rudp"}'], 0)
         equal(metrics['gyre_rudp_ecn_marks_total{side="sent",server="rudp"}'], 0)
-
-
-class Certificates:
-    """An authority, a certificate of it for this machine, and a client's, in a folder."""
-
-    def __enter__(self):
-        self.folder = tempfile.TemporaryDirectory()
-        for arguments in ((), ("--client", "somebody")):
-            subprocess.run([PROGRAM, "cert", "--dir", self.folder.name, *arguments], check=True, timeout=20,
-                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self.server = os.path.join(self.folder.name, "localhost.pem")
-        self.client = os.path.join(self.folder.name, "somebody.pem")
-        self.authority = os.path.join(self.folder.name, "authority.pem")
-        self.trust = ("--ca", self.authority)
-        return self
-
-    def __exit__(self, *_):
-        self.folder.cleanup()
 
 
 @test
