@@ -59,13 +59,18 @@ path_peer() {
 	package) echo "$packages" ;;
 	version | run | send)
 		if [ ! -x "$program" ]; then
-			echo "$program was not built: $0 install, then meson setup --reconfigure and ninja (ci/start does both)" >&2
+			echo "$name is not installed: apt-get install $packages (or $0 install), and then a build" \
+				"(meson setup --reconfigure, ninja) makes $program" >&2
 			exit 69
 		fi
 		[ "$action" != version ] || exec "$program" --version
-		shift || true
+		if [ -z "$port" ]; then
+			echo "usage: $0 $action PORT [FLAG]..." >&2
+			exit 2
+		fi
+		shift
 		[ "$action" != run ] || set -- --serve "$@"
-		exec "$program" --port "${port:?usage: $0 $action PORT [FLAG]...}" "$@"
+		exec "$program" --port "$port" "$@"
 		;;
 	*)
 		echo "usage: $0 install | package | version | run PORT [FLAG]... | send PORT [FLAG]..." >&2

@@ -385,7 +385,7 @@ def a_peer_that_is_not_installed_ends_with_a_status_of_its_own():
             done = subprocess.run([bash, f"{folder}/peer", "run", "1", folder], env={"PATH": folder}, capture_output=True,
                                   text=True, check=False)
             equal(done.returncode, 69, f"the exit status of {name} ({done.stderr})")
-            true(re.search(r"is not installed: apt-get install \S+ \(or \S+ install", done.stderr),
+            true(re.search(r"is not installed: apt-get install \S[^(]* \(or \S+ install", done.stderr),
                  f"and what to do: {done.stderr}")
 
 
