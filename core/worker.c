@@ -215,17 +215,6 @@ static void drop_stale(struct gy_worker *worker, const struct gy_completion *com
     }
 }
 
-struct gy_stream *gy_worker_stream(struct gy_worker *worker, uint64_t token)
-{
-    uint32_t slot = gy_token_slot(token);
-    uint32_t generation = gy_token_generation(token);
-    if (slot >= worker->streams.fresh || !(generation & 1) ||
-        worker->generations[slot] != generation) {
-        return NULL;
-    }
-    return gy_slab_at(&worker->streams, slot);
-}
-
 static void dispatch_stream(struct gy_worker *worker, const struct gy_completion *completion)
 {
     struct gy_stream *stream = gy_worker_stream(worker, completion->token);

@@ -30,7 +30,16 @@ void gy_worker_drain(struct gy_worker *worker, uint64_t timeout_ms, bool take_wa
 void gy_worker_drain_step(struct gy_worker *worker);
 
 /* The stream that a token is of; NULL when that is gone. */
-struct gy_stream *gy_worker_stream(struct gy_worker *worker, uint64_t token);
+static inline struct gy_stream *gy_worker_stream(struct gy_worker *worker, uint64_t token)
+{
+    uint32_t slot = gy_token_slot(token);
+    uint32_t generation = gy_token_generation(token);
+    if (slot >= worker->streams.fresh || !(generation & 1) ||
+        worker->generations[slot] != generation) {
+        return NULL;
+    }
+    return gy_slab_at(&worker->streams, slot);
+}
 
 bool gy_worker_mailboxes_empty(const struct gy_worker *worker);
 
