@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What bench/compare and bench/idle share: starting a server of any kind, and reading what its processes use."""
+"""What the scripts of bench/ share: starting a server of any kind, loading it, and reading what its processes use."""
 
+import json
 import os
 import shlex
 import signal
 import socket
+import ssl
+import struct
 import subprocess
 import sys
 import tempfile
@@ -80,10 +83,43 @@ def chosen_servers(parser, options):
     return chosen
 
 
+PORTS = range(17200, 30200)  # below those that the kernel gives out by itself
+_next_port = os.getpid() * 31
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """One that neither TCP nor UDP has, and that none of ours was given a moment ago."""
+    global _next_port
+    for _ in PORTS:
+        _next_port += 1
+        port = PORTS[_next_port % len(PORTS)]
+        with socket.socket() as stream, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+            try:
+                stream.bind(("127.0.0.1", port))
+                datagrams.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
+    raise Failed(f"no port of 127.0.0.1 from {PORTS[0]} to {PORTS[-1]} is free")
+
+
+def has_udp(port):
+    """A probe for servers that say nothing by themselves: somebody has bound the port."""
+    ports = [line.split()[1].rpartition(":")[2] for line in Path("/proc/net/udp").read_text().splitlines()[1:]]
+    if f"{port:04X}" not in ports:
+        raise OSError("nobody has that port")
+    return b""
+
+
+def gyre_load(build, url, flags, seconds, server=None, core=1, warmup="300ms"):
+    """What gyre-load, pinned to `core`, says of `server`. With errors or without: the caller looks at them."""
+    words = ["taskset", "-c", str(core), f"{build}/gyre-load", url, *flags, "-d", f"{seconds}s", "--warmup", warmup, "--quiet",
+             "--json", "-", *(["--server-pid", str(server.process.pid)] if server else [])]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    try:
+        return json.loads(done.stdout)
+    except ValueError:
+        raise Failed(f"{' '.join(words)}: {done.stderr.strip() or 'no figures'}") from None
 
 
 def fetch(port, timeout_s=2.0):
@@ -91,6 +127,30 @@ def fetch(port, timeout_s=2.0):
     with socket.create_connection(("127.0.0.1", port), timeout_s) as conn:
         conn.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         return read_response(conn)
+
+
+def fetch_secure(port, timeout_s=2.0):
+    """The same over TLS, whoever it is: gyre-load checks who it is."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection(("127.0.0.1", port), timeout_s) as plain, context.wrap_socket(plain) as conn:
+        if conn.version() != "TLSv1.3":
+            raise Failed(f"the server on port {port} speaks {conn.version()}")
+        conn.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        return read_response(conn)
+
+
+def query_dns(port):
+    """The address of host0.example.com, over UDP, from a port of its own each time."""
+    asked = struct.pack("!6H", 1, 0, 1, 0, 0, 0) + b"\5host0\7example\3com\0" + struct.pack("!HH", 1, 1)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(0.05)
+        client.connect(("127.0.0.1", port))
+        client.send(asked)
+        answer = client.recv(65536)
+    if answer[3] & 15 or not answer[7]:
+        raise OSError("it has no such zone yet")
+    return answer
 
 
 def read_response(conn):
@@ -117,17 +177,21 @@ def read_some(conn):
 
 class Server:
     """A server process and its children, pinned to one core; used as a context manager. `probe(port)` is its first request,
-    tried until it does not fail with OSError; what it returns is `response`. `admin` is one more free port."""
+    tried until it does not fail with OSError; what it returns is `response`. `admin` is one more free port. `files` are put into
+    {dir} with the same words filled in: name -> text. `stdout` is where what it prints goes, a file; nowhere without one."""
 
-    def __init__(self, name, command, core, response=0, probe=fetch):
+    def __init__(self, name, command, core, response=0, probe=fetch, files=None, stdout=subprocess.DEVNULL):
         self.name = name
+        self.stdout = stdout
         self.probe = probe
         self.port = free_port()
         self.admin = free_port()
         self.folder = tempfile.TemporaryDirectory(prefix="gyre-bench-")
         self.words = ["taskset", "-c", str(core)]
-        self.words += shlex.split(command.format(port=self.port, admin=self.admin, response=response,
-                                                 dir=self.folder.name))
+        known = {"port": self.port, "admin": self.admin, "response": response, "dir": self.folder.name}
+        self.words += shlex.split(command.format(**known))
+        for file, text in (files or {}).items():
+            Path(self.folder.name, file).write_text(text.format(**known), encoding="ascii")
 
     def __enter__(self):
         program = self.words[3]
@@ -137,7 +201,7 @@ class Server:
         # A file, not a pipe: nobody reads while the server runs, and a full pipe would stop it.
         with open(f"{self.folder.name}/stderr", "wb") as errors:
             self.process = subprocess.Popen(
-                self.words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors
+                self.words, stdin=subprocess.DEVNULL, stdout=self.stdout, stderr=errors
             )
         try:
             self.response = self.wait_until_it_answers()

@@ -45,6 +45,11 @@ bench      python3                            python3
 bench      g++                                g++
 bench      libbenchmark-dev                   -              # micro-benchmarks
 bench      valgrind                           valgrind       # the gate
+bench      libenet-dev                        -              # rivals of reliable UDP; meson can do without
+bench      libsrt-gnutls-dev|libsrt-openssl-dev  -
+bench      libngtcp2-dev                      -
+bench      libngtcp2-crypto-gnutls-dev        -
+bench      libgnutls28-dev                    -
 END
 }
 

@@ -88,6 +88,12 @@ static int set_options(const struct gy_datagram_socket *socket)
             return errno;
         }
     }
+    if (options->ecn_usual != 0) { /* else each send would have the kernel look up its route */
+        set_option(descriptor, IPPROTO_IP, IP_TOS, options->ecn_usual);
+        if (v6 && !set_option(descriptor, IPPROTO_IPV6, IPV6_TCLASS, options->ecn_usual)) {
+            return errno;
+        }
+    }
     if (options->gro) {
         set_option(descriptor, IPPROTO_UDP, UDP_GRO, 1);
     }
@@ -189,6 +195,7 @@ static struct gy_datagram_socket *socket_new(struct gy_datagram_endpoint *endpoi
         gy_slab_give(&table->sockets, socket);
         return NULL;
     }
+    socket->ecn = endpoint->options.ecn_usual;
     table->generations[slot]++;
     table->open++;
     endpoint->sockets++;

@@ -133,6 +133,7 @@ struct gy_datagram_options {
     bool gro;                 /* take trains whole */
     bool gso;                 /* send trains */
     bool ecn;                 /* learn the path's ecn */
+    uint8_t ecn_usual;        /* what most datagrams are sent with; others cost a control message */
     uint32_t message_bytes;   /* of one datagram: what 2 KiB buffers hold (1904), 64 KiB with gro */
     uint32_t buffers;         /* 1024; 64 with gro */
     uint32_t posted;          /* with the kernel at a time, a power of two: 64; 16 with gro */
@@ -195,6 +196,7 @@ struct gy_datagram_socket {
     uint32_t take_left;    /* while TAKING: datagrams that may still be read from the kernel */
     int error;             /* errno that the protocol is still to be told */
     struct in6_addr bound; /* `local` as paths have it */
+    uint8_t ecn;           /* what the kernel sends with unless told otherwise */
 
     uint8_t state; /* enum gy_datagram_state */
     bool dialled : 1;
@@ -235,7 +237,8 @@ struct gy_datagram_socket *gy_datagram_dial(struct gy_datagram_endpoint *endpoin
                                             struct gy_error *error);
 
 /*
- * Queues a datagram along `path` (NULL on a dialled socket), whose bytes are the slice's; the
+ * Queues a datagram along `path`, whose bytes are the slice's. On a dialled socket the path may be
+ * NULL, and only its ecn matters. The
  * slice's count is taken over whatever the result. The slice best comes from the worker's bump
  * (gy_bump_reserve, gy_bump_slice), or is what was received. Returns 0, or, with the datagram lost
  * and counted,

@@ -92,30 +92,32 @@ static struct gy_datagram_send **recent_of(const struct gy_datagram_socket *sock
 
 _Static_assert(GY_DATAGRAM_RECENT == 1 << (32 - 26), "the key's upper bits find the place");
 
-static bool is_along(const struct gy_datagram_send *send, const struct gy_datagram_path *path)
+static bool is_along(const struct gy_datagram_send *send, const struct gy_datagram_path *path,
+                     uint8_t ecn)
 {
     if (path == NULL) {
-        return send->name_length == 0;
+        return send->name_length == 0 && send->ecn == ecn;
     }
-    return send->name_length == path->peer.length && send->ecn == path->ecn &&
+    return send->name_length == path->peer.length && send->ecn == ecn &&
            memcmp(&send->name, &path->peer.any, send->name_length) == 0 &&
            IN6_ARE_ADDR_EQUAL(&send->local, &path->local);
 }
 
 /* The send that this datagram can travel with. */
 static bool can_join(const struct gy_datagram_send *send, const struct gy_datagram_socket *socket,
-                     const struct gy_datagram_path *path, uint32_t length, uint32_t pieces)
+                     const struct gy_datagram_path *path, uint8_t ecn, uint32_t length,
+                     uint32_t pieces)
 {
     return send != NULL && send->socket == socket && !send->closed && length > 0 &&
            length <= send->segment_bytes &&
            send->segment_bytes <= socket->endpoint->train_bytes_max &&
            send->count < GY_DATAGRAM_TRAIN_MAX &&
            send->bytes.length + length <= GY_DATAGRAM_TRAIN_BYTES_MAX &&
-           send->bytes.count + pieces <= GY_SEND_VECTORS_MAX && is_along(send, path);
+           send->bytes.count + pieces <= GY_SEND_VECTORS_MAX && is_along(send, path, ecn);
 }
 
 static struct gy_datagram_send *send_new(struct gy_datagram_socket *socket,
-                                         const struct gy_datagram_path *path)
+                                         const struct gy_datagram_path *path, uint8_t ecn)
 {
     struct gy_datagram_endpoint *endpoint = socket->endpoint;
     struct gy_datagram_table *table = socket->worker->datagrams;
@@ -134,14 +136,13 @@ static struct gy_datagram_send *send_new(struct gy_datagram_socket *socket,
     send->name_length = 0;
     send->local = in6addr_any;
     send->interface = 0;
-    send->ecn = 0;
+    send->ecn = ecn;
     if (path != NULL) {
         gy_assert(path->peer.length <= sizeof send->name);
         memcpy(&send->name, &path->peer.any, path->peer.length);
         send->name_length = (uint8_t)path->peer.length;
         send->local = path->local;
         send->interface = path->interface;
-        send->ecn = path->ecn;
     }
     endpoint->sends++;
     TAILQ_INSERT_TAIL(&socket->queue, send, entry);
@@ -150,17 +151,17 @@ static struct gy_datagram_send *send_new(struct gy_datagram_socket *socket,
 
 /* Where the datagram is to go: counted in, but not its bytes. NULL: refused. */
 static struct gy_datagram_send *send_for(struct gy_datagram_socket *socket,
-                                         const struct gy_datagram_path *path, uint32_t length,
-                                         uint32_t pieces)
+                                         const struct gy_datagram_path *path, uint8_t ecn,
+                                         uint32_t length, uint32_t pieces)
 {
     struct gy_datagram_endpoint *endpoint = socket->endpoint;
     struct gy_datagram_send **recent = endpoint->options.gso ? recent_of(socket, path) : NULL;
-    if (recent != NULL && can_join(*recent, socket, path, length, pieces)) {
+    if (recent != NULL && can_join(*recent, socket, path, ecn, length, pieces)) {
         (*recent)->closed = length < (*recent)->segment_bytes;
         (*recent)->count++;
         return *recent;
     }
-    struct gy_datagram_send *send = send_new(socket, path);
+    struct gy_datagram_send *send = send_new(socket, path, ecn);
     if (send != NULL) {
         send->count = 1;
         send->segment_bytes = length;
@@ -208,9 +209,10 @@ static int check(const struct gy_datagram_socket *socket, const struct gy_datagr
 int gy_datagram_send(struct gy_datagram_socket *socket, const struct gy_datagram_path *path,
                      struct gy_slice slice)
 {
+    uint8_t ecn = path != NULL ? path->ecn : 0;
     path = socket->dialled ? NULL : path;
     int code = check(socket, path, slice.length);
-    struct gy_datagram_send *send = code == 0 ? send_for(socket, path, slice.length, 1) : NULL;
+    struct gy_datagram_send *send = code == 0 ? send_for(socket, path, ecn, slice.length, 1) : NULL;
     if (code == 0 && send == NULL) {
         code = GY_ENOBUFS;
     }
@@ -229,11 +231,12 @@ int gy_datagram_send(struct gy_datagram_socket *socket, const struct gy_datagram
 int gy_datagram_send_chain(struct gy_datagram_socket *socket, const struct gy_datagram_path *path,
                            struct gy_chain *chain)
 {
+    uint8_t ecn = path != NULL ? path->ecn : 0;
     path = socket->dialled ? NULL : path;
     gy_assert(chain->count <= GY_DATAGRAM_PIECES_MAX);
     int code = check(socket, path, chain->length);
     struct gy_datagram_send *send =
-        code == 0 ? send_for(socket, path, chain->length, chain->count) : NULL;
+        code == 0 ? send_for(socket, path, ecn, chain->length, chain->count) : NULL;
     if (code == 0 && send == NULL) {
         code = GY_ENOBUFS;
     }
@@ -273,8 +276,13 @@ static uint8_t *add_local(const struct gy_datagram_send *send, uint8_t *at)
 
 static bool is_to_v4(const struct gy_datagram_send *send)
 {
-    return send->socket->local.any.sa_family == AF_INET || send->name.any.sa_family == AF_INET ||
-           (send->name.any.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&send->name.v6.sin6_addr));
+    const struct gy_datagram_socket *socket = send->socket;
+    sa_family_t family =
+        send->name_length > 0 ? send->name.any.sa_family : socket->peer.any.sa_family;
+    const struct in6_addr *v6 =
+        send->name_length > 0 ? &send->name.v6.sin6_addr : &socket->peer.v6.sin6_addr;
+    return socket->local.any.sa_family == AF_INET || family == AF_INET ||
+           (family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(v6));
 }
 
 /* The control messages; returns how many bytes they take. */
@@ -284,7 +292,7 @@ static size_t describe_control(struct gy_datagram_send *send, bool train)
     if (send->socket->wide && send->name_length > 0 && !IN6_IS_ADDR_UNSPECIFIED(&send->local)) {
         at = add_local(send, at);
     }
-    if (send->ecn != 0) {
+    if (send->ecn != send->socket->ecn) {
         int value = send->ecn;
         at = is_to_v4(send) ? add_control(at, IPPROTO_IP, IP_TOS, &value, sizeof value)
                             : add_control(at, IPPROTO_IPV6, IPV6_TCLASS, &value, sizeof value);

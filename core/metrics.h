@@ -154,6 +154,8 @@ int gy_histogram_render(struct gy_writer *writer, const char *name, const char *
     X(connections_accepted, "connections_accepted", "", COUNTER, "Connections accepted.")          \
     X(connections_dialled, "connections_dialled", "", COUNTER, "Connections begun by this side.")  \
     X(connections_open, "connections_open", "", GAUGE, "Connections open now.")                    \
+    X(connections_limit, "connections_limit", "", GAUGE,                                           \
+      "Connections that may be open: as configured, or as the limit on open files allows.")        \
     X(connections_refused, "connections_refused", "", COUNTER,                                     \
       "Connections closed at once because a limit was reached.")                                   \
     X(closed_local, "connections_closed", "reason=\"local\"", COUNTER, "Connections closed.")      \

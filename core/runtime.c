@@ -7,7 +7,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "core/log.h"
@@ -15,9 +14,6 @@
 #include "core/worker.h"
 
 #define WORKERS_MAX 1024
-/* Descriptors that are not connections: rings, eventfds, listeners, log, what libraries open. */
-#define DESCRIPTORS_APART   64
-#define CONNECTIONS_DEFAULT 1048576u
 
 /* Of a pool's buffers, so many fewer are with the kernel where each listener has a pool of its own:
  * a turn copies at most 64 KiB into each, while those of others wait. */
@@ -41,9 +37,11 @@ struct runtime {
     struct gy_child *child;
     struct runtime_thread *threads;
     struct gy_worker **workers;
+    struct gy_table *tables; /* where each worker has one of its own */
     uint32_t count;
-    sem_t opened;          /* posted by each thread once it has opened its worker, or failed to */
-    sem_t go;              /* posted for each thread once all have opened */
+    struct gy_tables_limit limit;
+    sem_t opened;          /* posted by each thread once it has made a step, or failed to */
+    sem_t part, go;        /* posted for each thread once all have made the step before */
     sem_t close;           /* posted for each thread once no worker can be posted to any more */
     bool abandoned;        /* one failed: the others close again instead of running */
     _Atomic uint32_t left; /* workers still running */
@@ -75,35 +73,6 @@ uint32_t gy_runtime_workers(uint32_t asked)
     return asked < WORKERS_MAX ? asked : WORKERS_MAX;
 }
 
-/* Connections are descriptors: the soft limit is raised to the hard one, which is what bounds a
- * worker's slots. */
-static uint32_t connections_limit(uint32_t asked)
-{
-    struct rlimit limit = {0};
-    uint64_t open_files = 1024;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        if (limit.rlim_cur < limit.rlim_max) {
-            struct rlimit raised = {limit.rlim_max, limit.rlim_max};
-            if (setrlimit(RLIMIT_NOFILE, &raised) == 0) {
-                limit = raised;
-            }
-        }
-        open_files = limit.rlim_cur;
-    }
-    uint64_t allowed =
-        open_files > 2 * DESCRIPTORS_APART ? open_files - DESCRIPTORS_APART : DESCRIPTORS_APART;
-    if (allowed > CONNECTIONS_DEFAULT) {
-        allowed = CONNECTIONS_DEFAULT;
-    }
-    if (asked > allowed) {
-        gy_log(GY_LOG_WARN, "runtime",
-               "%u connections a worker were asked for, but the limit on open files allows %llu; "
-               "raise `ulimit -n`",
-               asked, (unsigned long long)allowed);
-    }
-    return asked != 0 && asked < allowed ? asked : (uint32_t)allowed;
-}
-
 static int thread_open(struct runtime_thread *thread)
 {
     const struct gy_runtime_options *options = thread->runtime->options;
@@ -119,16 +88,33 @@ static int thread_open(struct runtime_thread *thread)
             return code;
         }
     }
-    return 0;
+    gy_gauge_set(&thread->worker->counters.connections_limit,
+                 gy_tables_share(&thread->runtime->limit, thread->options.number));
+    return thread->runtime->tables == NULL
+               ? 0
+               : gy_tables_note(&thread->runtime->tables[thread->options.number], thread->worker);
+}
+
+/* Says how the thread's step went, and waits until all have made theirs. */
+static void step_made(struct runtime_thread *thread, int code, sem_t *next)
+{
+    thread->code = code;
+    sem_post(&thread->runtime->opened);
+    while (sem_wait(next) != 0) {
+    }
 }
 
 static void *thread_main(void *argument)
 {
     struct runtime_thread *thread = argument;
     struct runtime *runtime = thread->runtime;
-    thread->code = thread_open(thread);
-    sem_post(&runtime->opened);
-    while (sem_wait(&runtime->go) != 0) {
+    bool apart = runtime->tables != NULL;
+    step_made(thread, thread_open(thread), apart ? &runtime->part : &runtime->go);
+    if (apart && !runtime->abandoned) {
+        step_made(
+            thread,
+            gy_tables_part(runtime->tables, runtime->count, thread->options.number, &thread->error),
+            &runtime->go);
     }
     if (!runtime->abandoned) {
         thread->code = gy_worker_run(thread->worker);
@@ -156,10 +142,13 @@ static int prepare(struct runtime *runtime, enum gy_receive_mode mode)
     const struct gy_runtime_options *options = runtime->options;
     int list[WORKERS_MAX];
     uint32_t processor_count = processors(list, WORKERS_MAX);
-    uint32_t connections = connections_limit(options->connections_max);
     runtime->threads = calloc(runtime->count, sizeof *runtime->threads);
     runtime->workers = calloc(runtime->count, sizeof(struct gy_worker *));
-    if (runtime->threads == NULL || runtime->workers == NULL) {
+    if (runtime->limit.apart) {
+        runtime->tables = calloc(runtime->count, sizeof *runtime->tables);
+    }
+    if (runtime->threads == NULL || runtime->workers == NULL ||
+        (runtime->limit.apart && runtime->tables == NULL)) {
         return GY_ENOMEM;
     }
     struct gy_pool_options pool = gy_pool_defaults(mode, 0);
@@ -180,7 +169,7 @@ static int prepare(struct runtime *runtime, enum gy_receive_mode mode)
                     .number = i,
                     .workers = runtime->count,
                     .processor = options->unpinned ? -1 : list[i % processor_count],
-                    .streams_max = connections,
+                    .streams_max = runtime->limit.each,
                     .shares = shares,
                     .ring.without = options->without,
                     .pool = pool,
@@ -188,6 +177,31 @@ static int prepare(struct runtime *runtime, enum gy_receive_mode mode)
         };
     }
     return 0;
+}
+
+/* Waits until each of the threads that were created has made its step; then they go on, or, if one
+ * failed, give up. */
+static int all_step(struct runtime *runtime, uint32_t created, int code, struct gy_error *error)
+{
+    for (uint32_t i = 0; i < created; i++) {
+        while (sem_wait(&runtime->opened) != 0) {
+        }
+    }
+    for (uint32_t i = 0; i < created && code == 0; i++) {
+        code = runtime->threads[i].code;
+        if (code != 0 && error != NULL) {
+            *error = runtime->threads[i].error;
+        }
+    }
+    runtime->abandoned = code != 0;
+    return code;
+}
+
+static void let_go(sem_t *waiting, uint32_t created)
+{
+    for (uint32_t i = 0; i < created; i++) {
+        sem_post(waiting);
+    }
 }
 
 /* Starts the threads and waits until each has opened its worker; then lets them run, or, if one
@@ -207,21 +221,17 @@ static int start(struct runtime *runtime, struct gy_error *error)
         thread->created = true;
         created++;
     }
-    for (uint32_t i = 0; i < created; i++) {
-        while (sem_wait(&runtime->opened) != 0) {
-        }
-    }
-    for (uint32_t i = 0; i < created && code == 0; i++) {
-        code = runtime->threads[i].code;
-        if (code != 0 && error != NULL) {
-            *error = runtime->threads[i].error;
-        }
-    }
-    runtime->abandoned = code != 0;
+    code = all_step(runtime, created, code, error);
     atomic_store(&runtime->left, created);
-    for (uint32_t i = 0; i < created; i++) {
-        sem_post(&runtime->go);
+    if (runtime->tables != NULL) {
+        bool opened = code == 0;
+        let_go(&runtime->part, created);
+        code = opened ? all_step(runtime, created, 0, error) : code;
+        if (code == 0) {
+            gy_tables_left(runtime->tables, created);
+        }
     }
+    let_go(&runtime->go, created);
     return code;
 }
 
@@ -290,12 +300,37 @@ static int finish(struct runtime *runtime, int code, struct gy_error *error)
     for (uint32_t i = 0; runtime->workers != NULL && i < runtime->count; i++) {
         free(runtime->workers[i]);
     }
+    if (runtime->tables != NULL) {
+        gy_tables_forget(runtime->tables, runtime->count);
+    }
+    free(runtime->tables);
     free(runtime->workers);
     free(runtime->threads);
     sem_destroy(&runtime->opened);
+    sem_destroy(&runtime->part);
     sem_destroy(&runtime->go);
     sem_destroy(&runtime->close);
     return code;
+}
+
+/* GY_EREFUSED where each worker is to have a table of its own, and cannot. */
+static int find_limit(struct runtime *runtime, struct gy_error *error)
+{
+    const struct gy_runtime_options *options = runtime->options;
+    struct gy_tables_limit *limit = &runtime->limit;
+    char advice[GY_ERROR_MESSAGE_BYTES];
+    gy_tables_limit(limit, options->tables, runtime->count, options->connections_max);
+    if (limit->refused != 0 && options->tables == GY_TABLES_EACH) {
+        return gy_error_set(error, GY_EREFUSED,
+                            "giving each worker a table of descriptors of its own: the kernel "
+                            "refused: %s; allow unshare(2) in the container's seccomp profile, or "
+                            "leave descriptor-tables at auto",
+                            strerror(limit->refused));
+    }
+    if (gy_tables_advice(limit, advice, sizeof advice)) {
+        gy_log(limit->asked != 0 ? GY_LOG_WARN : GY_LOG_INFO, "runtime", "%s", advice);
+    }
+    return 0;
 }
 
 int gy_runtime_run(const struct gy_runtime_options *options, struct gy_child *child,
@@ -316,9 +351,14 @@ int gy_runtime_run(const struct gy_runtime_options *options, struct gy_child *ch
     struct runtime runtime = {
         .options = options, .child = child, .count = gy_runtime_workers(options->workers)};
     sem_init(&runtime.opened, 0, 0);
+    sem_init(&runtime.part, 0, 0);
     sem_init(&runtime.go, 0, 0);
     sem_init(&runtime.close, 0, 0);
-    int code = prepare(&runtime, mode);
+    int code = find_limit(&runtime, error);
+    if (code != 0) {
+        return finish(&runtime, code, NULL);
+    }
+    code = prepare(&runtime, mode);
     if (code != 0) {
         gy_error_set(error, code, "starting %u workers: %s", runtime.count, gy_error_text(code));
         return finish(&runtime, code, NULL);

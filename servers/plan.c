@@ -204,6 +204,7 @@ static int take_server(void *context, const struct gy_config_directive *directiv
 static const struct gy_config_key keys[] = {
     {"workers", 1, 1, GY_CONFIG_PLAIN, true, take_flag, "N"},
     {"connections", 1, 1, GY_CONFIG_PLAIN, true, take_flag, "N"},
+    {"descriptor-tables", 1, 1, GY_CONFIG_PLAIN, true, take_flag, "auto"},
     {"drain-timeout", 1, 1, GY_CONFIG_PLAIN, true, take_drain_timeout, "10s"},
     {"log-level", 1, 1, GY_CONFIG_PLAIN, true, take_flag, "LEVEL"},
     {"log-json", 1, 1, GY_CONFIG_PLAIN, true, take_switch, "on"},
@@ -437,6 +438,13 @@ int gy_plan_check(struct gy_plan_flags *flags)
                    : plan->servers[s].twin && plan->servers[s].secure ? " (TLS)"
                                                                       : "",
                    plan->servers[s].addresses[a]);
+        }
+    }
+    if (code == 0) {
+        struct gy_tables_limit limit;
+        gy_tables_limit(&limit, plan->options.tables, plan->workers, plan->options.connections_max);
+        if (gy_tables_advice(&limit, error.message, sizeof error.message)) {
+            fprintf(stderr, "gyre: %s\n", error.message);
         }
     }
     gy_serve_plan_free(plan);

@@ -14,7 +14,8 @@
 const char gy_serve_flags_help[] =
     "  --listen ADDR:PORT      where to listen; may be repeated (:PORT is every address)\n"
     "  --workers N             worker threads (default: one per processor)\n"
-    "  --connections N         connections per worker (default: as open files allow)\n"
+    "  --connections N         per worker (default: as open files allow); --descriptor-tables "
+    "per-worker\n"
     "  --drain-timeout SECONDS how long a drain may take (default: 10)\n"
     "  --log-level LEVEL       error, warn, info or debug (default: info); --log-json: JSON lines\n"
     "  --no-supervisor         one process, not restarted when it dies (for debuggers)\n"
@@ -81,6 +82,45 @@ static int read_without(const char *value, uint32_t *without, struct gy_error *e
     return 1;
 }
 
+/* One of a few words. */
+static int read_word(struct gy_serve_options *options, const char *name, const char *value,
+                     struct gy_error *error)
+{
+    if (strcmp(name, "descriptor-tables") == 0) {
+        return gy_tables_parse(value, &options->tables) == 0
+                   ? 1
+                   : gy_error_set(error, GY_EINVAL,
+                                  "--descriptor-tables %s: not one of one, per-worker, auto",
+                                  value);
+    }
+    if (strcmp(name, "receive-mode") == 0) {
+        enum gy_receive_mode mode;
+        if (gy_receive_mode_parse(value, &mode) != 0) {
+            return gy_error_set(
+                error, GY_EINVAL,
+                "--receive-mode %s: not one of one-shot, multishot, incremental, bundle", value);
+        }
+        options->receive_mode = (int)mode;
+        return 1;
+    }
+    if (strcmp(name, "access-format") == 0) {
+        enum gy_access_format format;
+        if (gy_access_format_parse(value, &format) != 0) {
+            return gy_error_set(error, GY_EINVAL, "--access-format %s: not combined or json",
+                                value);
+        }
+        options->access_format = (int)format;
+        return 1;
+    }
+    enum gy_log_level level;
+    if (gy_log_level_parse(value, &level) != 0) {
+        return gy_error_set(error, GY_EINVAL, "--log-level %s: not one of error, warn, info, debug",
+                            value);
+    }
+    options->log_level = (int)level;
+    return 1;
+}
+
 static int read_valued(struct gy_serve_options *options, const char *name, const char *value,
                        struct gy_error *error)
 {
@@ -110,16 +150,6 @@ static int read_valued(struct gy_serve_options *options, const char *name, const
         options->drain_timeout_ms *= 1000;
         return code;
     }
-    if (strcmp(name, "receive-mode") == 0) {
-        enum gy_receive_mode mode;
-        if (gy_receive_mode_parse(value, &mode) != 0) {
-            return gy_error_set(
-                error, GY_EINVAL,
-                "--receive-mode %s: not one of one-shot, multishot, incremental, bundle", value);
-        }
-        options->receive_mode = (int)mode;
-        return 1;
-    }
     if (strcmp(name, "without") == 0) {
         return read_without(value, &options->without, error);
     }
@@ -133,34 +163,20 @@ static int read_valued(struct gy_serve_options *options, const char *name, const
         options->access_log = value;
         return 1;
     }
-    if (strcmp(name, "access-format") == 0) {
-        enum gy_access_format format;
-        if (gy_access_format_parse(value, &format) != 0) {
-            return gy_error_set(error, GY_EINVAL, "--access-format %s: not combined or json",
-                                value);
-        }
-        options->access_format = (int)format;
-        return 1;
-    }
     if (strcmp(name, "user") == 0) {
         options->user = value;
         return 1;
     }
-    enum gy_log_level level;
-    if (gy_log_level_parse(value, &level) != 0) {
-        return gy_error_set(error, GY_EINVAL, "--log-level %s: not one of error, warn, info, debug",
-                            value);
-    }
-    options->log_level = (int)level;
-    return 1;
+    return read_word(options, name, value, error);
 }
 
 int gy_serve_flag(struct gy_serve_options *options, const char *name, const char *value,
                   struct gy_error *error)
 {
-    static const char *const valued[] = {
-        "listen",    "workers", "connections", "drain-timeout", "receive-mode", "without",
-        "log-level", "admin",   "access-log",  "access-format", "user"};
+    static const char *const valued[] = {"listen",        "workers",      "connections",
+                                         "drain-timeout", "receive-mode", "without",
+                                         "log-level",     "admin",        "access-log",
+                                         "access-format", "user",         "descriptor-tables"};
     for (size_t i = 0; i < sizeof valued / sizeof valued[0]; i++) {
         if (strcmp(name, valued[i]) == 0) {
             if (value == NULL) {

@@ -28,6 +28,7 @@ struct gy_serve_options {
     bool unpinned;             /* --unpinned */
     bool alone;                /* --no-supervisor: one process, for debuggers */
     uint32_t connections_max;  /* --connections, per worker; 0: as open files allow */
+    enum gy_tables tables;     /* --descriptor-tables */
     uint32_t drain_timeout_ms; /* --drain-timeout */
     int receive_mode;          /* --receive-mode; GY_RECEIVE_CHOOSE */
     uint32_t without;          /* --without: ring features to do without */

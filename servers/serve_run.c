@@ -362,6 +362,7 @@ static int serve_child(void *context, struct gy_child *child)
         .workers = serve->workers,
         .unpinned = options->unpinned,
         .connections_max = options->connections_max,
+        .tables = options->tables,
         .receive_mode = options->receive_mode,
         .without = options->without,
         .servers = serve->servers,

@@ -6,7 +6,21 @@
 
 #include "bench/path/path.h"
 
-#define WAITING 4096 /* packets of a flood that wait in the library */
+#define WAITING 4096 /* commands of a flood that wait in the library: a fragment is one */
+
+static bool send_one(const struct path_flags *flags, ENetPeer *peer, uint64_t number,
+                     const uint8_t *data, size_t bytes)
+{
+    ENetPacket *packet = enet_packet_create(data, bytes, ENET_PACKET_FLAG_RELIABLE);
+    if (packet == NULL) {
+        return false;
+    }
+    if (enet_peer_send(peer, (enet_uint8)(number % flags->channels), packet) != 0) {
+        enet_packet_destroy(packet);
+        return false;
+    }
+    return true;
+}
 
 static void serve(const struct path_flags *flags, struct path_report *report)
 {
@@ -23,6 +37,10 @@ static void serve(const struct path_flags *flags, struct path_report *report)
         while (some > 0) {
             if (event.type == ENET_EVENT_TYPE_RECEIVE) {
                 path_received(report, event.packet->data, event.packet->dataLength);
+                if (flags->ping) {
+                    send_one(flags, event.peer, 0, event.packet->data, event.packet->dataLength);
+                    enet_host_flush(host);
+                }
                 enet_packet_destroy(event.packet);
             }
             over |= event.type == ENET_EVENT_TYPE_DISCONNECT;
@@ -33,23 +51,19 @@ static void serve(const struct path_flags *flags, struct path_report *report)
     enet_host_destroy(host);
 }
 
-static uint64_t send_some(const struct path_flags *flags, ENetPeer *peer, uint64_t sent,
-                          uint64_t due, uint8_t *data)
+static void take_echo(ENetHost *host, ENetEvent *event, struct path_report *report)
 {
-    for (; sent < due; sent++) {
-        uint64_t now_ns = path_now_ns();
-        memcpy(data, &sent, 8);
-        memcpy(data + 8, &now_ns, 8);
-        ENetPacket *packet = enet_packet_create(data, flags->bytes, ENET_PACKET_FLAG_RELIABLE);
-        if (packet == NULL ||
-            enet_peer_send(peer, (enet_uint8)(sent % flags->channels), packet) != 0) {
-            break;
+    int some = enet_host_service(host, event, 1);
+    while (some > 0) {
+        if (event->type == ENET_EVENT_TYPE_RECEIVE) {
+            path_received(report, event->packet->data, event->packet->dataLength);
+            enet_packet_destroy(event->packet);
         }
+        some = enet_host_check_events(host, event);
     }
-    return sent;
 }
 
-static void client(const struct path_flags *flags)
+static void client(const struct path_flags *flags, struct path_report *report)
 {
     ENetAddress address = {.port = flags->port};
     ENetHost *host = enet_host_create(NULL, 1, 16, 0, 0);
@@ -63,14 +77,17 @@ static void client(const struct path_flags *flags)
     }
     uint64_t sent = 0, begun_ns = path_now_ns();
     for (double passed = 0; passed < flags->seconds;) {
-        uint64_t due = (uint64_t)(passed * flags->rate);
-        if (flags->rate == 0) {
-            size_t waiting = enet_list_size(&peer->outgoingCommands) +
-                             enet_list_size(&peer->sentReliableCommands);
-            due = waiting < WAITING ? sent + WAITING - waiting : sent;
+        size_t waiting =
+            enet_list_size(&peer->outgoingCommands) + enet_list_size(&peer->sentReliableCommands);
+        size_t room = (waiting < WAITING ? WAITING - waiting : 0) / (1 + flags->bytes / peer->mtu);
+        uint64_t due = path_due(flags, report, sent, passed, room);
+        for (; sent < due; sent++) {
+            path_message_fill(data, sent);
+            if (!send_one(flags, peer, sent, data, flags->bytes)) {
+                break;
+            }
         }
-        sent = send_some(flags, peer, sent, due, data);
-        enet_host_service(host, &event, 1);
+        take_echo(host, &event, report);
         passed = (double)(path_now_ns() - begun_ns) / 1e9;
     }
     enet_peer_disconnect_later(peer, 0);
@@ -80,15 +97,19 @@ static void client(const struct path_flags *flags)
             break;
         }
     }
-    path_sent_print(sent);
+    path_sent_print(sent, report);
     enet_host_destroy(host);
 }
 
 int main(int argc, char **argv)
 {
     struct path_flags flags;
+    ENetVersion linked = enet_linked_version();
     struct path_report report = {.delays_ns = malloc(PATH_DELAYS_MAX * sizeof(uint64_t))};
-    path_flags_read(&flags, argc, argv);
+    char version[32];
+    snprintf(version, sizeof version, "ENet %u.%u.%u", ENET_VERSION_GET_MAJOR(linked),
+             ENET_VERSION_GET_MINOR(linked), ENET_VERSION_GET_PATCH(linked));
+    path_flags_read(&flags, argc, argv, version);
     if (report.delays_ns == NULL || enet_initialize() != 0) {
         fprintf(stderr, "path-enet: out of memory\n");
         free(report.delays_ns);
@@ -97,7 +118,7 @@ int main(int argc, char **argv)
     if (flags.serve) {
         serve(&flags, &report);
     } else {
-        client(&flags);
+        client(&flags, &report);
     }
     enet_deinitialize();
     free(report.delays_ns);

@@ -33,13 +33,51 @@ static void opened(struct gy_rudp_session *session)
     end->begun_ns = path_now_ns();
 }
 
+/* A message of its own memory; `data` NULL: the client's next. */
+static bool send_bytes(struct end *end, struct gy_rudp_session *session, uint8_t channel,
+                       const uint8_t *data, size_t bytes)
+{
+    struct gy_rudp_message *message =
+        gy_rudp_memory_take(&end->host.memory, sizeof *message + bytes);
+    if (message == NULL) {
+        return false;
+    }
+    uint8_t *copy = (uint8_t *)(message + 1);
+    if (data != NULL) {
+        memcpy(copy, data, bytes);
+    } else {
+        memset(copy, 'x', bytes);
+        path_message_fill(copy, end->sent);
+    }
+    *message = (struct gy_rudp_message){.data = copy,
+                                        .length = (uint32_t)bytes,
+                                        .channel = channel,
+                                        .guarantee = end->flags.unordered ? GY_RUDP_UNORDERED
+                                                                          : GY_RUDP_ORDERED};
+    if (gy_rudp_host_send(session, message) != 0) {
+        gy_rudp_memory_give(&end->host.memory, message);
+        return false;
+    }
+    return true;
+}
+
+static bool send_next(struct end *end)
+{
+    uint8_t channel = (uint8_t)(end->sent % end->flags.channels);
+    if (!send_bytes(end, end->session, channel, NULL, end->flags.bytes)) {
+        return false;
+    }
+    end->sent++;
+    return true;
+}
+
 static bool received(struct gy_rudp_session *session, uint8_t channel,
                      enum gy_rudp_guarantee guarantee, const uint8_t *data, size_t length)
 {
     struct end *end = session->host->options.context;
-    (void)channel, (void)guarantee;
+    (void)guarantee;
     path_received(&end->report, data, length);
-    return true;
+    return !end->flags.serve || !end->flags.ping || send_bytes(end, session, channel, data, length);
 }
 
 static void finished(struct gy_rudp_session *session, struct gy_rudp_message *message)
@@ -59,31 +97,6 @@ static void closed(struct gy_rudp_session *session)
 static const struct gy_rudp_host_ops ops = {
     .opened = opened, .received = received, .finished = finished, .closed = closed};
 
-static bool send_one(struct end *end)
-{
-    struct gy_rudp_message *message =
-        gy_rudp_memory_take(&end->host.memory, sizeof *message + end->flags.bytes);
-    if (message == NULL) {
-        return false;
-    }
-    uint8_t *data = (uint8_t *)(message + 1);
-    uint64_t now_ns = path_now_ns();
-    memset(data, 'x', end->flags.bytes);
-    memcpy(data, &end->sent, 8);
-    memcpy(data + 8, &now_ns, 8);
-    *message = (struct gy_rudp_message){.data = data,
-                                        .length = end->flags.bytes,
-                                        .channel = (uint8_t)(end->sent % end->flags.channels),
-                                        .guarantee = end->flags.unordered ? GY_RUDP_UNORDERED
-                                                                          : GY_RUDP_ORDERED};
-    if (gy_rudp_host_send(end->session, message) != 0) {
-        gy_rudp_memory_give(&end->host.memory, message);
-        return false;
-    }
-    end->sent++;
-    return true;
-}
-
 /* Sends what is due: how long to sleep. */
 static uint64_t step(struct end *end)
 {
@@ -98,12 +111,13 @@ static uint64_t step(struct end *end)
         }
         return NAP_NS / 10;
     }
-    if (end->flags.rate == 0) {
-        while (end->sent - end->finished < WAITING && send_one(end)) {
-        }
-        return NAP_NS / 10;
+    uint64_t waiting = end->sent - end->finished;
+    uint64_t room = waiting < WAITING ? WAITING - waiting : 0;
+    uint64_t due = path_due(&end->flags, &end->report, end->sent, passed, room);
+    while (end->sent < due && send_next(end)) {
     }
-    while ((double)end->sent < passed * end->flags.rate && send_one(end)) {
+    if (end->flags.ping || end->flags.rate == 0) {
+        return NAP_NS / 10;
     }
     double next = (double)(end->sent + 1) / end->flags.rate - passed;
     return next > 0 ? (uint64_t)(next * 1e9) + 1 : 1;
@@ -125,7 +139,7 @@ static int open_host(struct end *end)
     options.config.fec_packets = end->flags.fec;
     options.config.fec_all = true;
     options.config.packets = 4096;
-    options.config.window_bytes = 16u << 20;
+    options.config.window_bytes = options.config.channel_window_bytes = 16u << 20;
     int code = gy_rudp_host_open(&end->host, end->worker, &options, &end->error);
     if (code == 0) {
         code = gy_datagram_endpoint_open(&end->endpoint, end->worker, &gy_rudp_host_datagrams,
@@ -174,7 +188,7 @@ int main(int argc, char **argv)
     struct end *end = aligned_alloc(64, (sizeof *end + 63) & ~(size_t)63);
     gy_assert(end != NULL);
     memset(end, 0, sizeof *end);
-    path_flags_read(&end->flags, argc, argv);
+    path_flags_read(&end->flags, argc, argv, "Gyre");
     end->report.delays_ns = malloc(PATH_DELAYS_MAX * sizeof(uint64_t));
     gy_assert(end->report.delays_ns != NULL);
     int code = open_worker(end);
@@ -193,7 +207,7 @@ int main(int argc, char **argv)
     if (end->flags.serve) {
         path_report_print(&end->report);
     } else {
-        path_sent_print(end->sent);
+        path_sent_print(end->sent, &end->report);
     }
     return end->over ? 0 : 1;
 }

@@ -17,7 +17,7 @@ install_package() {
 		# shellcheck disable=SC2064
 		trap "$sudo rm -f $policy" EXIT
 	fi
-	$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$1"
+	$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
 }
 
 # need PROGRAM PACKAGE: sets `program` to its path. 69 (EX_UNAVAILABLE) tells callers from a server that failed.
@@ -40,6 +40,35 @@ peer_main() {
 	run) run "${2:?usage: $0 run PORT DIR [ROOT]}" "${3:?usage: $0 run PORT DIR [ROOT]}" "${4-}" ;;
 	*)
 		echo "usage: $0 install | package | version | run PORT DIR [ROOT]" >&2
+		exit 2
+		;;
+	esac
+}
+
+# path_peer NAME PACKAGES ARGUMENT...: a rival that is a library. The program around it, path/path_NAME.c, is built where the
+# library is (in GYRE_BUILD, else build/release); `run PORT FLAG...` is its server, `send PORT FLAG...` its client.
+path_peer() {
+	local name=$1 packages=$2 action=${3-} port=${4-} program
+	program=${GYRE_BUILD:-$(dirname "$0")/../../build/release}/bench/path-$name
+	shift 3 || true
+	case $action in
+	install)
+		# shellcheck disable=SC2086 # packages are words
+		install_package $packages
+		;;
+	package) echo "$packages" ;;
+	version | run | send)
+		if [ ! -x "$program" ]; then
+			echo "$program was not built: $0 install, then meson setup --reconfigure and ninja (ci/start does both)" >&2
+			exit 69
+		fi
+		[ "$action" != version ] || exec "$program" --version
+		shift || true
+		[ "$action" != run ] || set -- --serve "$@"
+		exec "$program" --port "${port:?usage: $0 $action PORT [FLAG]...}" "$@"
+		;;
+	*)
+		echo "usage: $0 install | package | version | run PORT [FLAG]... | send PORT [FLAG]..." >&2
 		exit 2
 		;;
 	esac

@@ -13,11 +13,11 @@ from measure import HERE, Failed
 from report import figures, machine, markdown, page, run, scenarios
 
 ROOT = HERE.parent
-TARGETS = ("gyre", "gyre-load", "bench/limit-http-ring", "bench/limit-http-epoll", "bench/limit-echo-ring",
-           "bench/limit-echo-epoll", "bench/limit-udp-ring", "bench/limit-udp-epoll")
+TARGETS = ("gyre", "gyre-load", *(f"bench/limit-{kind}-{way}" for kind in ("http", "echo", "udp", "ws", "chat")
+                                  for way in ("ring", "epoll")))
 KINDS = {
     "quick": {"rounds": 3, "seconds": 0.8, "warmup": 0.2, "help": "a report in under three minutes, of fewer scenarios"},
-    "full": {"rounds": 7, "seconds": 1.0, "warmup": 0.3, "help": "the whole report, in about a quarter of an hour"},
+    "full": {"rounds": 7, "seconds": 1.0, "warmup": 0.3, "help": "the whole report, in about twenty minutes"},
 }
 BUILD = """set -euo pipefail
 . ci/lib.sh
@@ -82,8 +82,8 @@ def check(options):
         raise Failed("--rounds must be 2 or more, --seconds more than 0")
 
 
-def chosen_scenarios(options, root):
-    found = scenarios.all_scenarios(options.build, root)
+def chosen_scenarios(options, folder):
+    found = scenarios.all_scenarios(options.build, folder)
     if not options.scenarios:
         return [scenario for scenario in found if scenario.quick or options.kind == "full"]
     by_name = {scenario.name: scenario for scenario in found}
@@ -105,11 +105,11 @@ def measure(options):
         build(options)
         with tempfile.TemporaryDirectory(prefix="gyre-report-") as temporary:
             os.chmod(temporary, 0o755)
-            root = Path(temporary) / "root"
-            scenarios.make_files(root)
-            chosen = chosen_scenarios(options, root)
+            scenarios.make_files(options.build, Path(temporary))
+            chosen = chosen_scenarios(options, Path(temporary))
             began = time.time()
-            facts = machine.describe(options.build)
+            facts = machine.describe(options.build, sorted({contender.name for scenario in chosen for contender in
+                                                            scenario.contenders if contender.role == scenarios.PEER}))
             data = run.measure(options, chosen)
     except Failed as failure:
         print(f"gyre-bench: {failure}", file=sys.stderr)

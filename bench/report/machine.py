@@ -123,18 +123,18 @@ def build_rows(build):
     return rows
 
 
-def peer_rows():
+def peer_rows(peers):
     rows = []
-    for name in ("nginx", "h2o"):
+    for name in peers:
         found = output(f"{HERE}/peers/{name}", "version")
         package = output(f"{HERE}/peers/{name}", "package") or name
         rows.append((name, found or f"not installed: apt-get install {package}"))
     return rows
 
 
-def describe(build):
+def describe(build, peers):
     """{heading: [[name, text]]}"""
     return {
         "Processor": cpu_rows(), "Kernel": kernel_rows(), "Limits": limit_rows(), "io_uring": ring_rows(build),
-        "Programs": build_rows(build) + peer_rows(),
+        "Programs": build_rows(build) + peer_rows(peers),
     }

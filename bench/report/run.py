@@ -52,23 +52,30 @@ def locked(path):
         yield
 
 
+def flags_of(scenario, contender):
+    """Those of a scheme are not for another one."""
+    return scenario.flags if scenario.scheme != "rudp" or not contender.scheme else []
+
+
 def load(options, scenario, contender, server, seconds, warmup, rate=None):
     """One window of gyre-load; its figures, and every latency that it saw."""
     folder = server.folder.name
     words = ["taskset", "-c", str(options.client_core), f"{options.build}/gyre-load",
-             f"{scenario.scheme}://127.0.0.1:{server.port}{scenario.url}", "-c", str(options.connections),
-             "-d", f"{seconds}s", "--warmup", f"{warmup}s", "--check", "--quiet", "--server-pid", str(server.process.pid),
-             "--json", f"{folder}/load.json", "--hdr", f"{folder}/load.hdr", *scenario.flags]
+             f"{contender.scheme or scenario.scheme}://127.0.0.1:{server.port}{scenario.url}", "-c",
+             str(scenario.connections or options.connections), "-d", f"{seconds}s", "--warmup", f"{warmup}s", "--quiet",
+             "--server-pid", str(server.process.pid), "--json", f"{folder}/load.json", "--hdr", f"{folder}/load.hdr",
+             *flags_of(scenario, contender)]
     if contender.counters:
         words += ["--server-admin", f"127.0.0.1:{server.admin}"]
-    if rate:
-        words += ["--rate", f"{rate:.0f}", "--poisson"]
+    words += ["--rate", f"{rate:.0f}", "--poisson"] if rate else scenario.closed_flags
     stolen, ticks = machine_ticks()
     with open(os.devnull, "wb") as nowhere:
         done = subprocess.run(words, stdin=nowhere, capture_output=True, text=True, check=False, timeout=seconds * 4 + 60)
     stolen_after, ticks_after = machine_ticks()
     try:
         found = json.loads(Path(f"{folder}/load.json").read_text(encoding="utf-8"))
+        if not found["seconds"]:
+            raise ValueError("nothing was measured")
     except (OSError, ValueError):
         raise Failed(f"{scenario.name}, {contender.name}: {done.stderr.strip() or 'gyre-load wrote no figures'}") from None
     spectrum = {}
@@ -78,12 +85,16 @@ def load(options, scenario, contender, server, seconds, warmup, rate=None):
 
 
 def window_of(found, steal):
+    """Where a message goes to many, an operation is its coming to one of them."""
     latency, server = found["latency_ns"] or {}, found["server"] or {}
+    fan = found["deliveries"] / found["answered"] if found.get("deliveries") and found["answered"] else 1
     window = {
-        "rate": found["rate"], "asked": found["rate_asked"], "reached": found["rate_reached"], "answered": found["answered"],
+        "rate": found["rate"] * fan, "asked": found["rate_asked"], "reached": found["rate_reached"],
+        "answered": found["answered"] * fan,
         "seconds": found["seconds"], "errors": found["errors"]["total"], "steal": steal,
-        "cpu_us": server.get("cpu_us_per_request"), "busy": server["cpu_s"] / found["seconds"] if server else None,
-        "counters": server.get("counters"), "generator_us": found["generator"]["cpu_us_per_request"],
+        "cpu_us": server["cpu_us_per_request"] / fan if server else None,
+        "busy": server["cpu_s"] / found["seconds"] if server else None,
+        "counters": server.get("counters"), "generator_us": found["generator"]["cpu_us_per_request"] / fan,
         "generator_busy": found["generator"]["busy"], "latency_valid": found["latency_valid"],
         "load": os.getloadavg()[0],
     }
@@ -94,7 +105,8 @@ def window_of(found, steal):
 
 
 def start(options, scenario, contender, response):
-    return Server(contender.name, contender.command, options.server_core, response, probe=scenario.probe)
+    return Server(contender.name, contender.command, options.server_core, response, probe=contender.probe or scenario.probe,
+                  files=contender.files)
 
 
 def leave_out(server, reason):
@@ -118,7 +130,7 @@ def try_out(options, scenario, servers, progress):
             with locked(options.lock), start(options, scenario, contender, response) as server:
                 if contender.role == OURS:
                     response = len(server.response)
-                elif scenario.scheme == "http" and not server.response.startswith(b"HTTP/1.1 200 "):
+                elif scenario.scheme in ("http", "https") and not server.response.startswith(b"HTTP/1.1 200 "):
                     raise Failed(f"{contender.name} answers {server.response[:80]!r}")
                 tried[contender.name], _ = load(options, scenario, contender, server, 0.4, 0.2)
         except NotInstalled as reason:

@@ -84,8 +84,10 @@ static int check(void *context, struct gy_chat_check *asked)
     return GY_ENOBUFS;
 }
 
-static uint32_t token_make(void *context, uint64_t user, struct gy_chat_text nick, char *token)
+static uint32_t token_make(void *context, uint64_t user, struct gy_chat_text nick, uint32_t epoch,
+                           char *token)
 {
+    (void)epoch;
     (void)context;
     (void)user;
     (void)nick;
@@ -94,8 +96,9 @@ static uint32_t token_make(void *context, uint64_t user, struct gy_chat_text nic
 }
 
 static int token_check(void *context, struct gy_chat_text token, struct gy_chat_text nick,
-                       uint64_t *user)
+                       uint64_t *user, uint32_t *epoch)
 {
+    (void)epoch;
     (void)context;
     (void)token;
     (void)nick;

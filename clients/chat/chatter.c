@@ -340,10 +340,11 @@ static int open_client(struct gy_chatter *chatter, struct gy_error *error)
     uint64_t random;
     chatter->env = malloc(sizeof *chatter->env);
     chatter->nick = strdup(options->nick);
-    chatter->password = options->password != NULL ? strdup(options->password) : NULL;
+    const char *secret = options->token != NULL ? options->token : options->password;
+    chatter->password = secret != NULL ? strdup(secret) : NULL;
     chatter->agent = strdup(options->agent != NULL ? options->agent : "gyre");
     if (chatter->env == NULL || chatter->nick == NULL || chatter->agent == NULL ||
-        (options->password != NULL && chatter->password == NULL)) {
+        (secret != NULL && chatter->password == NULL)) {
         return gy_error_set(error, GY_ENOMEM, "starting to chat: out of memory");
     }
     if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random) {
@@ -357,11 +358,13 @@ static int open_client(struct gy_chatter *chatter, struct gy_error *error)
         .nick = gy_chatter_text(chatter->nick),
         .secret = gy_chatter_text(chatter->password != NULL ? chatter->password : ""),
         .agent = gy_chatter_text(chatter->agent),
-        .method = chatter->password != NULL ? GY_CHAT_PASSWORD
-                  : options->certificate    ? GY_CHAT_CERTIFICATE
-                                            : GY_CHAT_GUEST,
+        .method = options->token != NULL      ? GY_CHAT_TOKEN
+                  : chatter->password != NULL ? GY_CHAT_PASSWORD
+                  : options->certificate      ? GY_CHAT_CERTIFICATE
+                                              : GY_CHAT_GUEST,
         .registers = options->registers,
-        .features = GY_CHAT_FEATURE_TYPING | GY_CHAT_FEATURE_PRESENCE,
+        .features = GY_CHAT_FEATURE_TYPING | GY_CHAT_FEATURE_PRESENCE | GY_CHAT_FEATURE_ACCOUNT |
+                    GY_CHAT_FEATURE_ADMIN,
         .first_client_id = (random >> 1) + 1,
         .rooms = chatter->rooms,
         .rooms_max = CHATTER_ROOMS,

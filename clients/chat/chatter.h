@@ -45,6 +45,7 @@ struct gy_chatter_options {
                                          where `server` has none; NULL: none */
     const void *layer_context;
     bool certificate;    /* log in by the certificate that the layer shows */
+    const char *token;   /* log in by a token of an earlier IDENTITY, or of the server's; or NULL */
     uint32_t history;    /* messages of a room to begin with; at most 65,535 */
     bool members;        /* MEMBER events for who is in a room when it is joined */
     bool patient;        /* the first connection is tried again, too, until it is there */
@@ -62,9 +63,16 @@ enum gy_chatter_event_type {
     GY_CHATTER_TYPES,       /* `nick` types, or (`what` 0) not any more */
     GY_CHATTER_STATUS,      /* `nick` has another presence: `status`, `text` */
     GY_CHATTER_GAP,         /* `id` to `last` are missing: `what` says why, as in GAP */
-    GY_CHATTER_ERROR, /* the server refused something: `code`, `text`; what was to be said is in
-                            `other` */
-    GY_CHATTER_INPUT, /* what gy_chatter_watch() watches can be read */
+    GY_CHATTER_ERROR,  /* the server refused something: `code`, `text`; what was to be said is in
+                             `other` */
+    GY_CHATTER_INPUT,  /* what gy_chatter_watch() watches can be read */
+    GY_CHATTER_NOTICE, /* whoever runs the server says to all: `nick`, `text`, `time_ms` */
+    GY_CHATTER_ROOM,   /* of gy_chatter_rooms(): `other` is its name, `id` its members, `text` its
+                          topic */
+    GY_CHATTER_REPORT, /* of gy_chatter_admin(): `what`, `role` (the flags), `id`, `time_ms`, `last`
+                          (until), `nick` (the name), `other`, `text`, as in REPORT */
+    GY_CHATTER_DONE,   /* what gy_chatter_rooms(), _admin(), _change() or _revoke() asked for is
+                          done, or all of this page has come; `more` */
 };
 
 /* Texts are valid until the next call of gy_chatter_next(). */
@@ -125,6 +133,21 @@ int gy_chatter_earlier(struct gy_chatter *client, const char *room, uint64_t bef
 int gy_chatter_nick(struct gy_chatter *client, const char *nick);
 int gy_chatter_typing(struct gy_chatter *client, const char *room, bool on);
 int gy_chatter_presence(struct gy_chatter *client, uint8_t status, const char *note);
+
+/* Likewise: rooms that there are, behind a name; another password, and logging out everywhere else
+ * (both end the account's other connections, and its tokens). */
+int gy_chatter_rooms(struct gy_chatter *client, const char *after);
+int gy_chatter_change(struct gy_chatter *client, const char *old, const char *password);
+int gy_chatter_revoke(struct gy_chatter *client);
+
+/* What who operates the server asks, as in ADMIN; NULL: an empty text. */
+struct gy_chatter_command {
+    uint8_t action; /* enum gy_chat_admin */
+    uint32_t seconds;
+    uint64_t after;
+    const char *subject, *text;
+};
+int gy_chatter_admin(struct gy_chatter *client, const struct gy_chatter_command *command);
 
 /* What was said and is not acknowledged. */
 uint32_t gy_chatter_unacknowledged(const struct gy_chatter *client);

@@ -205,7 +205,7 @@ static void news(struct gy_chatter *chatter, const struct gy_chat_client_event *
 {
     const struct gy_chat_frame *frame = &event->frame;
     struct gy_chatter_event told = {.room = texts->room[0] != '\0' ? texts->room : NULL};
-    if (told.room == NULL && frame->type != GY_CHAT_STATUS) {
+    if (told.room == NULL && frame->type != GY_CHAT_STATUS && frame->type != GY_CHAT_NOTICE) {
         return; /* of a room that was left meanwhile */
     }
     switch (frame->type) {
@@ -226,6 +226,12 @@ static void news(struct gy_chatter *chatter, const struct gy_chat_client_event *
         told.status = frame->body.status.status;
         told.nick = terminated(texts->nick, sizeof texts->nick, frame->body.status.nick);
         told.text = terminated(texts->text, sizeof texts->text, frame->body.status.note);
+        break;
+    case GY_CHAT_NOTICE:
+        told.type = GY_CHATTER_NOTICE;
+        told.time_ms = frame->body.notice.time;
+        told.nick = terminated(texts->nick, sizeof texts->nick, frame->body.notice.from);
+        told.text = terminated(texts->text, sizeof texts->text, frame->body.notice.contents);
         break;
     default:
         return;
@@ -265,9 +271,29 @@ static void answer_end(struct gy_chatter *chatter, struct asked *asked, const ch
     if (was.type == GY_CHAT_HISTORY) {
         struct gy_chatter_event told = {.type = GY_CHATTER_HISTORY_END, .room = room, .more = more};
         gy_chatter_queue(chatter, &told);
+    } else if (was.type == GY_CHAT_ROOMS || was.type == GY_CHAT_ADMIN ||
+               was.type == GY_CHAT_CHANGE || was.type == GY_CHAT_REVOKE) {
+        struct gy_chatter_event told = {.type = GY_CHATTER_DONE, .more = more};
+        gy_chatter_queue(chatter, &told);
     } else if (was.type == GY_CHAT_MEMBERS && more && was.last[0] != '\0') {
         ask_members(chatter, was.room, gy_chatter_text(was.last));
     }
+}
+
+static void report(struct gy_chatter *chatter, const struct gy_chat_frame *frame,
+                   struct texts *texts)
+{
+    struct gy_chatter_event told = {
+        .type = GY_CHATTER_REPORT,
+        .what = frame->body.report.what,
+        .role = frame->body.report.flags,
+        .id = frame->body.report.number,
+        .time_ms = frame->body.report.time,
+        .last = frame->body.report.until,
+        .nick = terminated(texts->nick, sizeof texts->nick, frame->body.report.name),
+        .other = terminated(texts->other, sizeof texts->other, frame->body.report.other),
+        .text = terminated(texts->text, sizeof texts->text, frame->body.report.text)};
+    gy_chatter_queue(chatter, &told);
 }
 
 static void answer(struct gy_chatter *chatter, const struct gy_chat_client_event *event,
@@ -298,6 +324,19 @@ static void answer(struct gy_chatter *chatter, const struct gy_chat_client_event
     case GY_CHAT_END:
         answer_end(chatter, asked, told.room, frame->body.end.more != 0);
         break;
+    case GY_CHAT_ROOM:
+        told.type = GY_CHATTER_ROOM;
+        told.id = frame->body.room.members;
+        told.other = terminated(texts->other, sizeof texts->other, frame->body.room.name);
+        told.text = terminated(texts->text, sizeof texts->text, frame->body.room.topic);
+        gy_chatter_queue(chatter, &told);
+        break;
+    case GY_CHAT_REPORT:
+        report(chatter, frame, texts);
+        break;
+    case GY_CHAT_OK:
+        answer_end(chatter, asked, told.room, false);
+        break;
     case GY_CHAT_ERROR:
         told.type = GY_CHATTER_ERROR;
         told.code = frame->body.error.code;
@@ -306,10 +345,12 @@ static void answer(struct gy_chatter *chatter, const struct gy_chat_client_event
         answer_end(chatter, asked, told.room, false);
         break;
     case GY_CHAT_IDENTITY:
-        told.type = GY_CHATTER_ONLINE;
-        told.nick = terminated(texts->nick, sizeof texts->nick, frame->body.identity.nick);
-        gy_chatter_queue(chatter, &told);
-        asked->tag = 0;
+        if (asked->type == GY_CHAT_NICK) {
+            told.type = GY_CHATTER_ONLINE;
+            told.nick = terminated(texts->nick, sizeof texts->nick, frame->body.identity.nick);
+            gy_chatter_queue(chatter, &told);
+        }
+        answer_end(chatter, asked, told.room, false);
         break;
     default:
         asked->tag = 0;

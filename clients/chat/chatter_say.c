@@ -188,6 +188,45 @@ int gy_chatter_presence(struct gy_chatter *chatter, uint8_t status, const char *
     return strlen(note) > 255 ? GY_EINVAL : gy_chatter_ask(chatter, &frame, 0);
 }
 
+int gy_chatter_rooms(struct gy_chatter *chatter, const char *after)
+{
+    struct gy_chat_frame frame = {
+        .type = GY_CHAT_ROOMS,
+        .body.rooms = {.prefix = {"", 0}, .after = gy_chatter_text(after), .max = 200}};
+    return strlen(after) > GY_CHAT_ROOM_MAX ? GY_EINVAL : gy_chatter_ask(chatter, &frame, 0);
+}
+
+int gy_chatter_change(struct gy_chatter *chatter, const char *old, const char *password)
+{
+    struct gy_chat_frame frame = {
+        .type = GY_CHAT_CHANGE,
+        .body.change = {.old = gy_chatter_text(old), .password = gy_chatter_text(password)}};
+    return strlen(old) > GY_CHAT_PASSWORD_MAX || strlen(password) > GY_CHAT_PASSWORD_MAX
+               ? GY_EINVAL
+               : gy_chatter_ask(chatter, &frame, 0);
+}
+
+int gy_chatter_revoke(struct gy_chatter *chatter)
+{
+    struct gy_chat_frame frame = {.type = GY_CHAT_REVOKE};
+    return gy_chatter_ask(chatter, &frame, 0);
+}
+
+int gy_chatter_admin(struct gy_chatter *chatter, const struct gy_chatter_command *command)
+{
+    const char *subject = command->subject != NULL ? command->subject : "";
+    const char *text = command->text != NULL ? command->text : "";
+    struct gy_chat_frame frame = {.type = GY_CHAT_ADMIN,
+                                  .body.admin = {.action = command->action,
+                                                 .seconds = command->seconds,
+                                                 .after = command->after,
+                                                 .subject = gy_chatter_text(subject),
+                                                 .text = gy_chatter_text(text)}};
+    return strlen(subject) > 255 || strlen(text) > GY_CHAT_CONTENTS_MAX
+               ? GY_EINVAL
+               : gy_chatter_ask(chatter, &frame, 0);
+}
+
 uint32_t gy_chatter_unacknowledged(const struct gy_chatter *chatter)
 {
     return gy_chat_client_waiting(&chatter->client);

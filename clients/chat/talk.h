@@ -30,6 +30,36 @@ int gy_chat_talk_plain(const struct gy_chat_talk_options *options, struct gy_cha
 /* Another person's words, or a server's: without what would drive a terminal, and on one line. */
 void gy_chat_talk_print(FILE *out, const char *text);
 
+#define GY_CHAT_ADMIN_WORDS_MAX 64
+
+/* `gyre chat admin`, and what is done to one's own account. */
+struct gy_chat_admin_options {
+    const char *words[GY_CHAT_ADMIN_WORDS_MAX]; /* the command, and what follows it */
+    uint32_t word_count;
+    uint32_t seconds;         /* of a ban; 0: until it is lifted */
+    const char *new_password; /* NULL: none */
+    bool json;
+};
+
+void gy_chat_admin_help(FILE *out);
+
+/* Whether it is a command; -1, or the exit status. `asks_new`: it needs a new password. */
+int gy_chat_admin_check(const struct gy_chat_admin_options *options, bool *asks_new);
+
+/* The token beside a store (NULL: the usual one). -1, or the exit status. */
+int gy_chat_admin_token(const char *store, char *token, size_t bytes);
+
+/* Does it, and returns the exit status. */
+int gy_chat_admin_run(const struct gy_chat_admin_options *options, struct gy_chatter *chat,
+                      const volatile int *stop);
+
+/* Changes one's own password to `new_password`, or, without one, logs out everywhere else. */
+int gy_chat_account_run(const struct gy_chat_admin_options *options, const char *password,
+                        struct gy_chatter *chat, const volatile int *stop);
+
+/* `,"KEY":"TEXT"`, escaped, to standard output. */
+void gy_chat_talk_json(const char *key, const char *text);
+
 /* `gyre chat …` without `serve`: argv[0] is the first argument behind `chat`. */
 int gy_chat_talk_command(int argc, char **argv);
 

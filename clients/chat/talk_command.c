@@ -10,6 +10,7 @@
 
 #include "clients/chat/talk.h"
 #include "core/tls_files.h"
+#include "protocols/chat/hub.h"
 
 #define SECONDS_MAX    1000000
 #define PASSWORD_BYTES 512
@@ -29,6 +30,7 @@ static void help(FILE *out)
         out,
         "Usage: gyre chat [FLAGS] HOST[:PORT]\n"
         "       gyre chat serve ...              a server; see gyre chat serve --help\n"
+        "       gyre chat admin ...              operates one; see gyre chat admin --help\n"
         "Talks in rooms: on a terminal with panes, else line by line.\n\n"
         "  gyre chat localhost                          in #lobby, with the user's name\n"
         "  gyre chat --room ops --room dev chat.example.org\n"
@@ -41,6 +43,10 @@ static void help(FILE *out)
         "      --password           the nick is an account's: asks for its password\n"
         "      --password-file FILE likewise, from the first line of a file\n"
         "      --register           make an account of nick and password first\n"
+        "      --new-password       changes the account's password, asks for the new one, and "
+        "ends;\n"
+        "      --new-password-file FILE  likewise. Whoever is logged in elsewhere is logged out;\n"
+        "      --log-out            this alone\n"
         "      --history N          messages of a room to begin with (default: 50; plain: 0)\n"
         "      --plain              lines, on a terminal too\n"
         "      --json               plain, with an object of JSON a line\n"
@@ -64,8 +70,16 @@ static void help(FILE *out)
 struct command {
     struct gy_chat_talk_options options;
     char password[PASSWORD_BYTES];
+    char new_password[PASSWORD_BYTES];
+    struct gy_chat_admin_options once;
+    const char *store; /* admin: --store */
+    char token[PASSWORD_BYTES];
     struct gy_tls_files files;
     struct gy_tls_config *config;
+    bool admin; /* gyre chat admin */
+    bool nick_given;
+    bool logs_out;
+    bool asks_new;
     bool tls;
     bool asks_password;
     bool plain;
@@ -101,30 +115,30 @@ static int read_number(const char *name, const char *value, uint64_t min, uint64
 
 /* ---- the password: never an argument, which everybody on the host can read ---- */
 
-static int keep_line(struct command *command, FILE *in, const char *where)
+static int keep_line(char *password, FILE *in, const char *where)
 {
-    if (fgets(command->password, sizeof command->password, in) == NULL) {
+    if (fgets(password, PASSWORD_BYTES, in) == NULL) {
         fprintf(stderr, "gyre chat: %s: no password in it\n", where);
         return 2;
     }
-    command->password[strcspn(command->password, "\r\n")] = '\0';
-    command->options.client.password = command->password;
-    return command->password[0] != '\0' ? -1 : misuse("%s: the password is empty", where);
+    password[strcspn(password, "\r\n")] = '\0';
+    return password[0] != '\0' ? -1 : misuse("%s: the password is empty", where);
 }
 
-static int read_password_file(struct command *command, const char *path)
+static int read_password_file(char *password, const char *flag, const char *path)
 {
     FILE *in = fopen(path, "re");
     if (in == NULL) {
-        fprintf(stderr, "gyre chat: --password-file %s: %s\n", path, strerror(errno));
+        fprintf(stderr, "gyre chat: %s %s: %s\n", flag, path, strerror(errno));
         return 2;
     }
-    int status = keep_line(command, in, path);
+    int status = keep_line(password, in, path);
     fclose(in);
     return status;
 }
 
-static int ask_password(struct command *command)
+/* "Password of ann: ", say; `instead` is the flag that needs no terminal. */
+static int ask_password(char *password, const char *what, const char *nick, const char *instead)
 {
     struct termios before, silent;
     FILE *terminal = fopen("/dev/tty", "r+e");
@@ -132,17 +146,25 @@ static int ask_password(struct command *command)
         if (terminal != NULL) {
             fclose(terminal);
         }
-        return misuse("%s: there is no terminal to ask at; use --password-file", "--password");
+        return misuse("there is no terminal to ask for a password at; use %s", instead);
     }
     silent = before;
     silent.c_lflag &= ~(tcflag_t)ECHO;
-    fprintf(terminal, "Password of %s: ", command->options.client.nick);
+    fprintf(terminal, "%s of %s: ", what, nick);
     fflush(terminal);
     tcsetattr(fileno(terminal), TCSAFLUSH, &silent);
-    int status = keep_line(command, terminal, "the terminal");
+    int status = keep_line(password, terminal, "the terminal");
     tcsetattr(fileno(terminal), TCSAFLUSH, &before);
     fputc('\n', terminal);
     fclose(terminal);
+    return status;
+}
+
+static int read_new_password(struct command *command)
+{
+    const char *whose = command->admin ? command->once.words[1] : command->options.client.nick;
+    int status = ask_password(command->new_password, "New password", whose, "--new-password-file");
+    command->once.new_password = command->new_password;
     return status;
 }
 
@@ -174,10 +196,29 @@ static int take_valued(struct command *command, const char *name, const char *va
     }
     if (strcmp(name, "nick") == 0) {
         options->client.nick = value;
+        command->nick_given = true;
         return -1;
     }
     if (strcmp(name, "password-file") == 0) {
-        return read_password_file(command, value);
+        options->client.password = command->password;
+        return read_password_file(command->password, "--password-file", value);
+    }
+    if (strcmp(name, "new-password-file") == 0) {
+        command->once.new_password = command->new_password;
+        return read_password_file(command->new_password, "--new-password-file", value);
+    }
+    if (strcmp(name, "server") == 0) {
+        options->client.server = value;
+        return -1;
+    }
+    if (strcmp(name, "store") == 0) {
+        command->store = value;
+        return -1;
+    }
+    if (strcmp(name, "for") == 0) {
+        status = read_number(name, value, 1, UINT32_MAX, &number);
+        command->once.seconds = (uint32_t)number;
+        return status;
     }
     if (strcmp(name, "history") == 0) {
         status = read_number(name, value, 0, 500, &number);
@@ -212,24 +253,36 @@ static void take_switch(struct command *command, const char *name)
     command->options.quiet |= strcmp(name, "quiet") == 0;
     command->options.client.registers |= strcmp(name, "register") == 0;
     command->tls |= strcmp(name, "tls") == 0;
+    command->asks_new |= strcmp(name, "new-password") == 0;
+    command->logs_out |= strcmp(name, "log-out") == 0;
 }
+
+enum use {
+    TALK = 1,
+    ADMIN = 2,
+    BOTH = 3,
+};
 
 static const struct flag {
     const char *name;
     bool valued;
+    enum use use;
 } flags[] = {
-    {"room", true},          {"nick", true},      {"password", false},
-    {"password-file", true}, {"register", false}, {"history", true},
-    {"plain", false},        {"json", false},     {"wait", true},
-    {"count", true},         {"tls", false},      {"ca", true},
-    {"cert", true},          {"insecure", false}, {"connect-timeout", true},
-    {"quiet", false},
+    {"room", true, TALK},          {"nick", true, BOTH},          {"password", false, BOTH},
+    {"password-file", true, BOTH}, {"register", false, TALK},     {"history", true, TALK},
+    {"plain", false, TALK},        {"json", false, BOTH},         {"wait", true, TALK},
+    {"count", true, TALK},         {"tls", false, BOTH},          {"ca", true, BOTH},
+    {"cert", true, BOTH},          {"insecure", false, BOTH},     {"connect-timeout", true, BOTH},
+    {"quiet", false, TALK},        {"new-password", false, TALK}, {"new-password-file", true, BOTH},
+    {"log-out", false, TALK},      {"server", true, ADMIN},       {"store", true, ADMIN},
+    {"for", true, ADMIN},
 };
 
-static const struct flag *find_flag(const char *name, size_t length)
+static const struct flag *find_flag(const char *name, size_t length, enum use use)
 {
     for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
-        if (strlen(flags[i].name) == length && strncmp(flags[i].name, name, length) == 0) {
+        if (strlen(flags[i].name) == length && strncmp(flags[i].name, name, length) == 0 &&
+            (flags[i].use & use) != 0) {
             return &flags[i];
         }
     }
@@ -241,13 +294,14 @@ static int take_flag(struct command *command, int argc, char **argv, int *at)
 {
     const char *argument = argv[*at];
     if (strcmp(argument, "-h") == 0 || strcmp(argument, "--help") == 0) {
-        help(stdout);
+        (command->admin ? gy_chat_admin_help : help)(stdout);
         return 0;
     }
     const char *name = strcmp(argument, "-q") == 0 ? "quiet" : argument + 2;
     size_t length = strcspn(name, "=");
-    const struct flag *flag =
-        argument[1] == '-' || argument[1] == 'q' ? find_flag(name, length) : NULL;
+    const struct flag *flag = argument[1] == '-' || argument[1] == 'q'
+                                  ? find_flag(name, length, command->admin ? ADMIN : TALK)
+                                  : NULL;
     if (flag == NULL) {
         return misuse("unknown flag %s", argument);
     }
@@ -262,13 +316,36 @@ static int take_flag(struct command *command, int argc, char **argv, int *at)
     return take_valued(command, flag->name, value != NULL ? value : argv[++*at]);
 }
 
+/* By an account where one was named, else by the token of this host's server. */
+static int settle_admin(struct command *command)
+{
+    struct gy_chatter_options *client = &command->options.client;
+    int status = gy_chat_admin_check(&command->once, &command->asks_new);
+    command->once.json = command->options.json;
+    client->server = client->server != NULL ? client->server : "localhost";
+    bool account = command->nick_given || command->asks_password || client->password != NULL ||
+                   command->files.pair_count > 0;
+    if (status < 0 && !account) {
+        client->nick = GY_CHAT_SERVER_NICK;
+        client->token = command->token;
+        status = gy_chat_admin_token(command->store, command->token, sizeof command->token);
+    }
+    return status;
+}
+
 static int read_arguments(struct command *command, int argc, char **argv)
 {
     struct gy_chatter_options *client = &command->options.client;
     int status = -1;
-    for (int i = 1; i < argc && status < 0; i++) {
-        if (argv[i][0] == '-' && argv[i][1] != '\0') {
+    struct gy_chat_admin_options *once = &command->once;
+    for (int i = command->admin ? 2 : 1; i < argc && status < 0; i++) {
+        /* What follows the command is words, whatever they begin with. */
+        if (argv[i][0] == '-' && argv[i][1] != '\0' && once->word_count == 0) {
             status = take_flag(command, argc, argv, &i);
+        } else if (command->admin && once->word_count == GY_CHAT_ADMIN_WORDS_MAX) {
+            status = misuse("%s: too many words", argv[i]);
+        } else if (command->admin) {
+            once->words[once->word_count++] = argv[i];
         } else if (client->server != NULL) {
             status = misuse("%s: one server at a time", argv[i]);
         } else {
@@ -278,7 +355,9 @@ static int read_arguments(struct command *command, int argc, char **argv)
     if (status >= 0) {
         return status;
     }
-    if (client->server == NULL) {
+    if (command->admin) {
+        status = settle_admin(command);
+    } else if (client->server == NULL) {
         return misuse("%s", "no server; for example gyre chat localhost");
     }
     client->certificate = command->files.pair_count > 0 && client->password == NULL;
@@ -286,8 +365,12 @@ static int read_arguments(struct command *command, int argc, char **argv)
                           command->files.authorities != NULL)) {
         return misuse("%s", "--ca, --cert and --insecure are for --tls");
     }
-    if (command->asks_password && client->password == NULL) {
-        status = ask_password(command);
+    if (status < 0 && command->asks_password && client->password == NULL) {
+        client->password = command->password;
+        status = ask_password(command->password, "Password", client->nick, "--password-file");
+    }
+    if (status < 0 && command->asks_new && once->new_password == NULL) {
+        status = read_new_password(command);
     }
     if (status < 0 && client->registers && client->password == NULL) {
         return misuse("%s", "--register needs --password or --password-file");
@@ -333,20 +416,24 @@ static int run(struct command *command)
         fprintf(stderr, "gyre chat: %s\n", error.message);
         return error.code == GY_EINVAL ? 2 : 1;
     }
-    for (uint32_t i = 0; i < options->room_count; i++) {
+    bool once = command->admin || command->logs_out || command->once.new_password != NULL;
+    for (uint32_t i = 0; i < options->room_count && !once; i++) {
         if (gy_chatter_join(chat, options->rooms[i]) != 0) {
             gy_chatter_close(chat);
             return misuse("--room %s: a room's name has 1 to 64 bytes", options->rooms[i]);
         }
     }
-    if (panes) {
+    if (panes && !once) {
         gy_chatter_join(chat, "@");
     }
     struct sigaction action = {.sa_handler = interrupt};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    int status = panes ? gy_chat_talk_panes(options, chat, &interrupted)
-                       : gy_chat_talk_plain(options, chat, &interrupted);
+    int status =
+        command->admin ? gy_chat_admin_run(&command->once, chat, &interrupted)
+        : once  ? gy_chat_account_run(&command->once, options->client.password, chat, &interrupted)
+        : panes ? gy_chat_talk_panes(options, chat, &interrupted)
+                : gy_chat_talk_plain(options, chat, &interrupted);
     gy_chatter_close(chat);
     return interrupted ? INTERRUPTED : status;
 }
@@ -356,6 +443,7 @@ int gy_chat_talk_command(int argc, char **argv)
     static struct command command; /* its list of certificates is long */
     signal(SIGPIPE, SIG_IGN);      /* a reader that leaves is told like any other error */
     put_defaults(&command);
+    command.admin = argc > 1 && strcmp(argv[1], "admin") == 0;
     int status = read_arguments(&command, argc, argv);
     if (status < 0 && command.insecure) {
         command.files.verify = GY_TLS_VERIFY_NONE;
@@ -364,6 +452,8 @@ int gy_chat_talk_command(int argc, char **argv)
     }
     status = status < 0 ? run(&command) : status;
     explicit_bzero(command.password, sizeof command.password);
+    explicit_bzero(command.new_password, sizeof command.new_password);
+    explicit_bzero(command.token, sizeof command.token);
     gy_tls_config_close(command.config);
     gy_tls_files_close(&command.files);
     return status;

@@ -162,8 +162,15 @@ static void take_event(struct panes *panes, const struct gy_chatter_event *event
     case GY_CHATTER_ERROR:
         gy_screen_hint(panes->screen, event->text);
         break;
+    case GY_CHATTER_NOTICE:
+        snprintf(words, sizeof words, "%.64s tells everybody: %.400s", event->nick, event->text);
+        gy_screen_hint(panes->screen, words);
+        break;
     case GY_CHATTER_STATUS:
     case GY_CHATTER_INPUT:
+    case GY_CHATTER_ROOM:
+    case GY_CHATTER_REPORT:
+    case GY_CHATTER_DONE:
         break;
     }
 }

@@ -58,7 +58,7 @@ static void print_text(const char *text)
 }
 
 /* What would drive a terminal is escaped, as JSON allows for every character. */
-static void print_json_text(const char *key, const char *text)
+void gy_chat_talk_json(const char *key, const char *text)
 {
     size_t left = strlen(text);
     printf(",\"%s\":\"", key);
@@ -83,7 +83,7 @@ static void print_json(const char *type, const struct gy_chatter_event *event)
 {
     printf("{\"type\":\"%s\"", type);
     if (event->room != NULL) {
-        print_json_text("room", event->room);
+        gy_chat_talk_json("room", event->room);
     }
     if (event->id != 0) {
         printf(",\"id\":%llu", (unsigned long long)event->id);
@@ -105,10 +105,10 @@ static void print_json(const char *type, const struct gy_chatter_event *event)
         printf(",\"code\":%u", event->code);
     }
     if (event->nick != NULL) {
-        print_json_text("nick", event->nick);
+        gy_chat_talk_json("nick", event->nick);
     }
     if (event->text != NULL) {
-        print_json_text("text", event->text);
+        gy_chat_talk_json("text", event->text);
     }
     puts("}");
 }
@@ -198,9 +198,9 @@ static void note_answer(struct plain *plain, const struct gy_chatter_event *even
 
 static void take_event(struct plain *plain, const struct gy_chatter_event *event)
 {
-    static const char *const names[] = {"",    "online", "offline", "joined", "message",
-                                        "end", "member", "came",    "types",  "status",
-                                        "gap", "error",  "input"};
+    static const char *const names[] = {"",       "online", "offline", "joined", "message", "end",
+                                        "member", "came",   "types",   "status", "gap",     "error",
+                                        "input",  "notice", "room",    "report", "done"};
     bool message = event->type == GY_CHATTER_MESSAGE;
     note_answer(plain, event);
     if (message && !event->mine) {
@@ -210,6 +210,12 @@ static void take_event(struct plain *plain, const struct gy_chatter_event *event
         print_json(names[event->type], event);
     } else if (message && !event->mine) {
         print_message(event);
+    } else if (event->type == GY_CHATTER_NOTICE) {
+        fputs("* ", stdout);
+        print_text(event->nick);
+        fputs(" tells everybody: ", stdout);
+        print_text(event->text);
+        putchar('\n');
     } else if (event->type == GY_CHATTER_OFFLINE) {
         tell(plain, "%s; connecting again", event->text);
     } else if (event->type == GY_CHATTER_GAP) {

@@ -67,8 +67,12 @@ struct gy_chat_text {
 #define GY_CHAT_FIELDS_PRESENCE(F) F(U8, status) F(TEXT8, note)
 #define GY_CHAT_FIELDS_MODERATE(F)                                                                 \
     F(U32, room) F(U64, client_id) F(U8, action) F(TEXT8, nick) F(U32, seconds) F(TEXT8, reason)
-#define GY_CHAT_FIELDS_PING(F) F(TEXT8, any)
-#define GY_CHAT_FIELDS_QUIT(F) F(TEXT8, reason)
+#define GY_CHAT_FIELDS_PING(F)   F(TEXT8, any)
+#define GY_CHAT_FIELDS_QUIT(F)   F(TEXT8, reason)
+#define GY_CHAT_FIELDS_CHANGE(F) F(TEXT16, old) F(TEXT16, password)
+#define GY_CHAT_FIELDS_REVOKE(F)
+#define GY_CHAT_FIELDS_ADMIN(F)                                                                    \
+    F(U8, action) F(U32, seconds) F(U64, after) F(TEXT8, subject) F(TEXT16, text)
 #define GY_CHAT_FIELDS_WELCOME(F)                                                                  \
     F(U8, version) F(U32, features) F(U32, frame_max) F(U32, ping_ms) F(U64, now) F(TEXT8, server)
 #define GY_CHAT_FIELDS_OK(F)
@@ -92,6 +96,11 @@ struct gy_chat_text {
 #define GY_CHAT_FIELDS_ERROR(F)  F(U16, code) F(U8, fatal) F(U32, retry_ms) F(TEXT16, sentence)
 #define GY_CHAT_FIELDS_PONG(F)   F(TEXT8, any)
 #define GY_CHAT_FIELDS_PROBE(F)  F(TEXT8, any)
+#define GY_CHAT_FIELDS_REPORT(F)                                                                   \
+    F(U8, what)                                                                                    \
+    F(U8, flags)                                                                                   \
+    F(U64, number) F(U64, time) F(U64, until) F(TEXT8, name) F(TEXT8, other) F(TEXT16, text)
+#define GY_CHAT_FIELDS_NOTICE(F) F(U64, time) F(TEXT8, from) F(TEXT16, contents)
 
 #define GY_CHAT_TYPES(X)                                                                           \
     X(0x01, HELLO, hello)                                                                          \
@@ -113,6 +122,9 @@ struct gy_chat_text {
     X(0x11, MODERATE, moderate)                                                                    \
     X(0x12, PING, ping)                                                                            \
     X(0x13, QUIT, quit)                                                                            \
+    X(0x14, CHANGE, change)                                                                        \
+    X(0x15, REVOKE, revoke)                                                                        \
+    X(0x16, ADMIN, admin)                                                                          \
     X(0x41, WELCOME, welcome)                                                                      \
     X(0x42, OK, ok)                                                                                \
     X(0x43, IDENTITY, identity)                                                                    \
@@ -129,7 +141,9 @@ struct gy_chat_text {
     X(0x4e, MOVE, move)                                                                            \
     X(0x4f, ERROR, error)                                                                          \
     X(0x50, PONG, pong)                                                                            \
-    X(0x51, PROBE, probe) /* PING of the server */
+    X(0x51, PROBE, probe) /* PING of the server */                                                 \
+    X(0x52, REPORT, report)                                                                        \
+    X(0x53, NOTICE, notice)
 
 enum gy_chat_type {
 #define GY_CHAT_ENUM(number, NAME, member) GY_CHAT_##NAME = number,
@@ -210,6 +224,8 @@ enum gy_chat_kind {
 /* Values of HELLO's features. */
 #define GY_CHAT_FEATURE_TYPING   0x00000001
 #define GY_CHAT_FEATURE_PRESENCE 0x00000002
+#define GY_CHAT_FEATURE_ACCOUNT  0x00000004 /* CHANGE and REVOKE */
+#define GY_CHAT_FEATURE_ADMIN    0x00000008 /* ADMIN */
 
 #define GY_CHAT_VERSION_NOW 1
 
@@ -250,6 +266,34 @@ enum gy_chat_action {
     GY_CHAT_SLOW_MODE,
     GY_CHAT_MAKE_OWNER,
 };
+
+/* ADMIN's `action`. */
+enum gy_chat_admin {
+    GY_CHAT_ADMIN_ANNOUNCE = 1,
+    GY_CHAT_ADMIN_CONNECTIONS,
+    GY_CHAT_ADMIN_ACCOUNTS,
+    GY_CHAT_ADMIN_BANS,
+    GY_CHAT_ADMIN_END,
+    GY_CHAT_ADMIN_BAN,
+    GY_CHAT_ADMIN_UNBAN,
+    GY_CHAT_ADMIN_REVOKE,
+    GY_CHAT_ADMIN_PASSWORD,
+    GY_CHAT_ADMIN_OPERATOR,
+    GY_CHAT_ADMIN_NO_OPERATOR,
+    GY_CHAT_ADMIN_KEEP_ROOM,
+    GY_CHAT_ADMIN_DROP_ROOM,
+};
+
+/* REPORT's `what`. */
+enum gy_chat_report {
+    GY_CHAT_IS_CONNECTION = 1,
+    GY_CHAT_IS_AN_ACCOUNT,
+    GY_CHAT_IS_BAN,
+};
+
+/* REPORT's `flags`. */
+#define GY_CHAT_REPORT_ACCOUNT  0x01 /* of a connection: not a guest */
+#define GY_CHAT_REPORT_OPERATOR 0x02 /* of the server */
 
 /* CAME's `what`. */
 enum gy_chat_came {

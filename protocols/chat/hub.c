@@ -82,6 +82,9 @@ static void fill_defaults(struct gy_chat_hub_config *config)
     or_default(&config->members_max, 65536);
     or_default(&config->rooms_max, 16384);
     or_default(&config->rooms_per_member, 64);
+    or_default(&config->rooms_per_account, 256);
+    or_default(&config->rooms_per_origin, 16);
+    or_default(&config->inboxes_per_origin, 256);
     or_default(&config->asks_per_member, 256);
     or_default(&config->mark_bytes, 131072);
     or_default(&config->low_bytes, config->mark_bytes / 4);
@@ -450,6 +453,13 @@ static void request_take(struct gy_chat_hub *hub, struct gy_chat_member *member,
     case GY_CHAT_MODERATE:
         gy_chat_moderate_request(hub, member, frame);
         break;
+    case GY_CHAT_CHANGE:
+    case GY_CHAT_REVOKE:
+        gy_chat_account_request(hub, member, frame);
+        break;
+    case GY_CHAT_ADMIN:
+        gy_chat_admin_request(hub, member, frame);
+        break;
     default:
         gy_chat_hub_error(hub, member, frame->tag, GY_CHAT_UNSUPPORTED, 0,
                           "This is no request that the server serves.");
@@ -533,6 +543,11 @@ void gy_chat_hub_stored(struct gy_chat_hub *hub, struct gy_chat_job *job)
         break;
     case TASK_FIND:
         gy_chat_person_found(hub, job);
+        break;
+    case TASK_LIST:
+    case TASK_BAN:
+    case TASK_STAY:
+        gy_chat_admin_stored(hub, job);
         break;
     }
     hub->ops.job_free(job);

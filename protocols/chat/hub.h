@@ -57,6 +57,11 @@ struct gy_chat_subscription;
 /* User numbers of guests have this bit. */
 #define GY_CHAT_GUEST_BIT (UINT64_C(1) << 62)
 
+/* Whoever may read the store's files: logs in by a token that the server has made for it, is no
+ * account, and operates the server. Its nick is nobody else's. */
+#define GY_CHAT_SERVER_USER (GY_CHAT_GUEST_BIT - 1)
+#define GY_CHAT_SERVER_NICK "server"
+
 /* How a member's frames lie in its chain. */
 enum gy_chat_encoding {
     GY_CHAT_OVER_STREAM,    /* one behind the other */
@@ -118,6 +123,16 @@ struct gy_chat_check {
     char password[GY_CHAT_PASSWORD_MAX];
 };
 
+/* What an operator of a room, or of the server, did. Texts may be empty. */
+struct gy_chat_act {
+    const char *what; /* "kick", "ban", "room-drop" …: a constant */
+    struct gy_chat_text by;
+    struct gy_chat_text whom; /* a nick, an address, a room */
+    struct gy_chat_text room; /* in which; empty: on the server */
+    struct gy_chat_text reason;
+    uint32_t seconds; /* of bans and mutes; 0: until it is taken back */
+};
+
 /* What is handed in. `context` is that of gy_chat_hub_open(). */
 struct gy_chat_hub_ops {
     /* Memory, aligned for every type; NULL: there is none. All hubs have the same (a parcel is
@@ -155,10 +170,12 @@ struct gy_chat_hub_ops {
     int (*check)(void *context, struct gy_chat_check *check);
 
     /* Tokens of IDENTITY. Makes one into `token` (GY_CHAT_TOKEN_MAX bytes), and returns its bytes;
-     * 0: none. The other: 0 and whose it is, or GY_EREFUSED. `nick` is canonical in both. */
-    uint32_t (*token_make)(void *context, uint64_t user, struct gy_chat_text nick, char *token);
+     * 0: none. The other: 0 and whose it is, or GY_EREFUSED. `nick` is canonical in both; `epoch`
+     * is the account's. */
+    uint32_t (*token_make)(void *context, uint64_t user, struct gy_chat_text nick, uint32_t epoch,
+                           char *token);
     int (*token_check)(void *context, struct gy_chat_text token, struct gy_chat_text nick,
-                       uint64_t *user);
+                       uint64_t *user, uint32_t *epoch);
 
     /* The subject of the client certificate that the member's connection showed, if any. */
     bool (*certificate)(void *context, struct gy_chat_member *member, struct gy_chat_text *subject);
@@ -167,12 +184,42 @@ struct gy_chat_hub_ops {
      * NULL: nobody may. */
     bool (*operates)(void *context, uint64_t user);
 
+    /* An account has logged in that operates the server, or it does from now on, or no more. NULL:
+     * none does by its account. */
+    void (*operates_now)(void *context, uint64_t user, bool operates);
+
+    /* Bans from the server; NULL: there are none. Whether the member may not be here by that nick
+     * (canonical), and a sentence for it; what an operator wrote, made canonical (`room` has
+     * GY_CHAT_CANONICAL_MAX bytes for an address), or GY_EINVAL and `why`; what is stored now; and
+     * those there are, by place: false behind the last; its texts are valid until it is called
+     * again. */
+    bool (*banned)(void *context, struct gy_chat_member *member, struct gy_chat_text nick,
+                   char sentence[GY_CHAT_SENTENCE_MAX + 1]);
+    int (*ban_address)(void *context, struct gy_chat_text written, char *room, uint32_t *bytes,
+                       const char **why);
+    void (*ban_changed)(void *context, const struct gy_chat_ban *ban, bool lifted);
+    bool (*ban_at)(void *context, uint64_t place, struct gy_chat_ban *ban);
+
+    /* Of a member, for who operates the server: its address, as text of at most 128 bytes, and when
+     * it came (Unix time); returns the text's bytes. NULL: not known. */
+    uint32_t (*describe)(void *context, struct gy_chat_member *member, char *address,
+                         uint64_t *since_ms);
+
+    /* Somebody has moderated, or operated: for a log. NULL: there is none. */
+    void (*acted)(void *context, const struct gy_chat_act *act);
+
+    /* A number of where a member comes from, the same for all that come from there: what guests
+     * make counts for it. 0, and where it is NULL: that is not known, and counts for nobody. Below
+     * GY_CHAT_GUEST_BIT. */
+    uint64_t (*origin)(void *context, struct gy_chat_member *member);
+
     uint64_t (*random)(void *context); /* that nobody can foresee */
 };
 
 /* Who may do a thing. */
 enum gy_chat_who {
     GY_CHAT_NOBODY,
+    GY_CHAT_OPERATORS, /* the server's own: ops.operates() */
     GY_CHAT_ACCOUNTS,
     GY_CHAT_EVERYBODY,
 };
@@ -181,13 +228,25 @@ enum gy_chat_who {
 struct gy_chat_hub_config {
     uint32_t number, workers; /* of this worker; of all */
     uint8_t make_rooms;       /* enum gy_chat_who */
-    uint8_t guests;           /* enum gy_chat_who: NOBODY: LOGIN as guest is refused */
+    uint8_t guests;           /* likewise: NOBODY: LOGIN as guest is refused */
     uint8_t registering;      /* likewise: REGISTER */
 
     uint32_t members_max;      /* 65536 */
     uint32_t rooms_max;        /* 16384: owned, or with members here */
     uint32_t rooms_per_member; /* 64 */
-    uint32_t asks_per_member;  /* 256: requests under way; then its input waits */
+
+    /* Rooms that are the server's own: anybody may make them by joining, they are nobody's, and
+     * stay. The array outlives the hub. */
+    const struct gy_chat_canonical *own_rooms;
+    uint32_t own_room_count;
+
+    /* Of all workers, and of rooms that are there: those that one account has made; and those, and
+     * inboxes, of guests from one origin. What guests have made is temporary (store.h). */
+    uint32_t rooms_per_account;  /* 256 */
+    uint32_t rooms_per_origin;   /* 16 */
+    uint32_t inboxes_per_origin; /* 256 */
+
+    uint32_t asks_per_member; /* 256: requests under way; then its input waits */
 
     uint32_t mark_bytes;      /* 131072 in `out`: slow */
     uint32_t low_bytes;       /* mark_bytes / 4: no longer */

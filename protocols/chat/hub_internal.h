@@ -20,6 +20,9 @@ enum gy_chat_note_type {
     NOTE_CLAIM,    /* a nick, of its directory's worker */
     NOTE_MEMBERS,  /* goes from worker to worker; each adds its own */
     NOTE_ROOMS,    /* likewise */
+    NOTE_PEOPLE,   /* connections of a worker, for ADMIN; the next one's where there are none */
+    NOTE_KICK,     /* to the nick's worker: ends all connections of who has it */
+    NOTE_STAY,     /* to a room's owner, by name: it stays, or (`action`) it goes */
     NOTE_ANSWER,
     /* Statements, to a room's owner or the directory's worker. */
     NOTE_STATE,   /* how many members a worker has in a room, and whether it wants to hear of it */
@@ -31,6 +34,9 @@ enum gy_chat_note_type {
     NOTE_NOTICES, /* `text` is frames; `what` is the class */
     NOTE_REMOVE,  /* a user, from the room */
     NOTE_ROLE,    /* a user's role in the room */
+    /* To all workers. */
+    NOTE_END,      /* connections of the user `other`, but for the asker's; 0: of who is banned */
+    NOTE_ANNOUNCE, /* `text`, by `nick`, to everybody */
 };
 
 struct gy_chat_note {
@@ -197,8 +203,9 @@ struct gy_chat_owned {
     uint32_t standing_count, standing_capacity;
     struct gy_chat_slowed *slowed;
     uint32_t slowed_count, slowed_capacity;
-    uint32_t jobs; /* with the store */
-    bool settling; /* a standing or a setting is with the store: one at a time */
+    uint32_t jobs;  /* with the store */
+    bool settling;  /* a standing or a setting is with the store: one at a time */
+    bool temporary; /* the store is told when nobody is in it */
     uint64_t inbox_of;
     struct gy_chat_peer *peers; /* of each worker but this */
 };
@@ -273,6 +280,9 @@ enum gy_chat_task_type {
     TASK_ACCOUNT, /* of LOGIN */
     TASK_NEW_ACCOUNT,
     TASK_FIND, /* whom to TELL, or to MODERATE */
+    TASK_LIST, /* of accounts */
+    TASK_BAN,
+    TASK_STAY, /* KEEP_ROOM, DROP_ROOM */
 };
 
 struct gy_chat_task {
@@ -379,6 +389,34 @@ void gy_chat_lanes_flush(struct gy_chat_hub *hub);
 /* Does what a note asks for. */
 void gy_chat_note_take(struct gy_chat_hub *hub, const struct gy_chat_note *note);
 
+/* ---- hub_account.c ---- */
+
+/* CHANGE and REVOKE. */
+void gy_chat_account_request(struct gy_chat_hub *hub, struct gy_chat_member *member,
+                             const struct gy_chat_frame *frame);
+
+/* ADMIN's actions that change the account `canonical`. */
+void gy_chat_account_admin(struct gy_chat_hub *hub, struct gy_chat_member *member,
+                           const struct gy_chat_frame *frame,
+                           const struct gy_chat_canonical *canonical);
+
+/* ---- hub_admin.c ---- */
+
+void gy_chat_admin_request(struct gy_chat_hub *hub, struct gy_chat_member *member,
+                           const struct gy_chat_frame *frame);
+void gy_chat_admin_take(struct gy_chat_hub *hub, const struct gy_chat_note *note);
+void gy_chat_admin_stored(struct gy_chat_hub *hub, struct gy_chat_job *job);
+
+/* An answer to NOTE_PEOPLE, for its member. */
+void gy_chat_admin_answered(struct gy_chat_hub *hub, struct gy_chat_member *member,
+                            const struct gy_chat_note *answer);
+
+/* To every worker, this one included. */
+void gy_chat_to_all(struct gy_chat_hub *hub, const struct gy_chat_note *note);
+
+/* For the log. */
+void gy_chat_acted(struct gy_chat_hub *hub, const struct gy_chat_act *act);
+
 /* ---- hub_login.c ---- */
 
 void gy_chat_login_request(struct gy_chat_hub *hub, struct gy_chat_member *member,
@@ -412,6 +450,12 @@ uint32_t gy_chat_room_members(const struct gy_chat_hub *hub, const struct gy_cha
 int gy_chat_room_topic(struct gy_chat_hub *hub, struct gy_chat_room *room,
                        struct gy_chat_text topic);
 void gy_chat_rooms_flush(struct gy_chat_hub *hub);
+
+/* Everybody is put out of it, and it is not found by its name any more. The owner's. */
+void gy_chat_room_drop(struct gy_chat_hub *hub, struct gy_chat_room *room, struct gy_chat_text by);
+
+/* A dropped one of another worker, which somebody here is about to join under its old number. */
+void gy_chat_room_unnumber(struct gy_chat_hub *hub, struct gy_chat_room *room);
 
 void gy_chat_room_behind(struct gy_chat_hub *hub, struct gy_chat_room *room, uint32_t worker);
 

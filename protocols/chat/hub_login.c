@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <stdio.h>
 
-#include "protocols/chat/hub_internal.h"
+#include "protocols/chat/hub_login.h"
 
 /*
  * Who a member is. LOGIN, REGISTER and NICK are steps that each wait for somebody: the store for
@@ -11,106 +11,12 @@
 
 #define COST_OF_NOBODY 14 /* what an unknown nick's password costs to be refused */
 
-enum entering_step {
-    STEP_LOOK_UP,
-    STEP_RESERVE, /* the nick, before the account is made */
-    STEP_PASSWORD,
-    STEP_MAKE,
-    STEP_CLAIM,
-};
-
-struct gy_chat_entering {
-    struct gy_chat_check check; /* first: it comes back by it */
-    struct gy_chat_member *member;
-    uint64_t user;
-    uint64_t reserved; /* the user that the nick is claimed for meanwhile; 0: it is not */
-    uint16_t tag;
-    uint8_t type; /* of the frame */
-    uint8_t method;
-    uint8_t step;
-    bool unknown; /* there is no such account, or it has no password */
-    uint8_t nick_bytes;
-    char nick[256];
-    struct gy_chat_canonical canonical;
-    char subject[512];
-    uint16_t subject_bytes;
-};
-
 static struct gy_chat_text nick_of(const struct gy_chat_entering *entering)
 {
     return (struct gy_chat_text){entering->nick, entering->nick_bytes};
 }
 
 /* ---- the directory ---- */
-
-struct gy_chat_person *gy_chat_person_find(const struct gy_chat_hub *hub,
-                                           struct gy_chat_text canonical)
-{
-    uint64_t hash = gy_chat_hub_hash(hub, canonical);
-    for (struct gy_chat_link *link = gy_chat_table_first(&hub->persons, hash); link != NULL;
-         link = link->next) {
-        struct gy_chat_person *person = (struct gy_chat_person *)link;
-        if (link->hash == hash && person->bytes == canonical.length &&
-            memcmp(person + 1, canonical.bytes, canonical.length) == 0) {
-            return person;
-        }
-    }
-    return NULL;
-}
-
-static void person_free(struct gy_chat_hub *hub, struct gy_chat_person *person)
-{
-    gy_chat_table_remove(&hub->persons, &person->link);
-    hub->counters.persons--;
-    gy_chat_hub_return(hub, person, sizeof *person + person->bytes);
-}
-
-void gy_chat_persons_close(struct gy_chat_hub *hub)
-{
-    for (uint32_t i = 0; hub->persons.buckets != NULL && i <= hub->persons.mask; i++) {
-        while (hub->persons.buckets[i] != NULL) {
-            person_free(hub, (struct gy_chat_person *)hub->persons.buckets[i]);
-        }
-    }
-}
-
-void gy_chat_person_claim(struct gy_chat_hub *hub, const struct gy_chat_note *note)
-{
-    struct gy_chat_person *person = gy_chat_person_find(hub, note->canonical);
-    if (person == NULL) {
-        person = gy_chat_hub_memory(hub, sizeof *person + note->canonical.length);
-        if (person == NULL) {
-            gy_chat_note_refuse(hub, note, GY_CHAT_FULL, 1000,
-                                "The server has no room for more people now.");
-            return;
-        }
-        person->user = note->user;
-        person->claims = 1;
-        person->bytes = note->canonical.length;
-        memcpy(person + 1, note->canonical.bytes, person->bytes);
-        gy_chat_table_put(hub, &hub->persons, &person->link,
-                          gy_chat_hub_hash(hub, note->canonical));
-        hub->counters.persons++;
-    } else if (note->other != 0 && person->user == note->other) {
-        person->user = note->user;
-    } else if (person->user == note->user) {
-        person->claims++;
-    } else {
-        gy_chat_note_refuse(hub, note, GY_CHAT_TAKEN, 0,
-                            "Somebody who is here has this nick: choose another one.");
-        return;
-    }
-    struct gy_chat_note answer = {.what = GY_CHAT_OK};
-    gy_chat_note_answer(hub, note, &answer);
-}
-
-void gy_chat_person_release(struct gy_chat_hub *hub, const struct gy_chat_note *note)
-{
-    struct gy_chat_person *person = gy_chat_person_find(hub, note->canonical);
-    if (person != NULL && person->user == note->user && --person->claims == 0) {
-        person_free(hub, person);
-    }
-}
 
 static void release(struct gy_chat_hub *hub, struct gy_chat_text canonical, uint64_t user)
 {
@@ -120,13 +26,14 @@ static void release(struct gy_chat_hub *hub, struct gy_chat_text canonical, uint
 
 /* ---- its end ---- */
 
-static void entering_free(struct gy_chat_hub *hub, struct gy_chat_entering *entering)
+void gy_chat_entering_free(struct gy_chat_hub *hub, struct gy_chat_entering *entering)
 {
     struct gy_chat_member *member = entering->member;
     if (entering->reserved != 0) {
         release(hub, gy_chat_canonical_text(&entering->canonical), entering->reserved);
     }
     explicit_bzero(&entering->check, sizeof entering->check);
+    explicit_bzero(entering->next, sizeof entering->next);
     gy_chat_hub_return(hub, entering, sizeof *entering);
     if (member != NULL) {
         member->entering = NULL;
@@ -137,13 +44,13 @@ static void entering_free(struct gy_chat_hub *hub, struct gy_chat_entering *ente
     }
 }
 
-static void refuse(struct gy_chat_hub *hub, struct gy_chat_entering *entering,
-                   enum gy_chat_code code, uint32_t retry_ms, const char *sentence)
+void gy_chat_entering_refuse(struct gy_chat_hub *hub, struct gy_chat_entering *entering,
+                             enum gy_chat_code code, uint32_t retry_ms, const char *sentence)
 {
     if (entering->member != NULL) {
         gy_chat_hub_error(hub, entering->member, entering->tag, code, retry_ms, sentence);
     }
-    entering_free(hub, entering);
+    gy_chat_entering_free(hub, entering);
 }
 
 void gy_chat_login_abandon(struct gy_chat_hub *hub, struct gy_chat_member *member)
@@ -190,6 +97,23 @@ static void leave_inbox(struct gy_chat_hub *hub, struct gy_chat_member *member)
     }
 }
 
+void gy_chat_entering_identity(struct gy_chat_hub *hub, struct gy_chat_entering *entering)
+{
+    struct gy_chat_member *member = entering->member;
+    char token[GY_CHAT_TOKEN_MAX];
+    struct gy_chat_frame frame = {.type = GY_CHAT_IDENTITY,
+                                  .tag = entering->tag,
+                                  .body.identity = {.user = member->user,
+                                                    .kind = member->user & GY_CHAT_GUEST_BIT
+                                                                ? GY_CHAT_IS_GUEST
+                                                                : GY_CHAT_IS_ACCOUNT,
+                                                    .nick = gy_chat_member_nick(member)}};
+    frame.body.identity.token = (struct gy_chat_text){
+        token, hub->ops.token_make(hub->context, member->user, gy_chat_member_canonical(member),
+                                   entering->epoch, token)};
+    gy_chat_hub_write(hub, member, &frame);
+}
+
 static void entered(struct gy_chat_hub *hub, struct gy_chat_entering *entering)
 {
     struct gy_chat_member *member = entering->member;
@@ -201,7 +125,8 @@ static void entered(struct gy_chat_hub *hub, struct gy_chat_entering *entering)
             gy_chat_hub_return(hub, names, (size_t)nick.length + canonical.length);
         }
         entering->reserved = entering->user;
-        refuse(hub, entering, GY_CHAT_FULL, 1000, "The server has no memory for one more now.");
+        gy_chat_entering_refuse(hub, entering, GY_CHAT_FULL, 1000,
+                                "The server has no memory for one more now.");
         return;
     }
     memcpy(names, nick.bytes, nick.length);
@@ -230,25 +155,37 @@ static void entered(struct gy_chat_hub *hub, struct gy_chat_entering *entering)
     if (old != NULL) {
         tell_rooms(hub, member, (struct gy_chat_text){before, before_bytes});
     }
-    char token[GY_CHAT_TOKEN_MAX];
-    struct gy_chat_frame frame = {.type = GY_CHAT_IDENTITY,
-                                  .tag = entering->tag,
-                                  .body.identity = {.user = member->user,
-                                                    .kind = member->user & GY_CHAT_GUEST_BIT
-                                                                ? GY_CHAT_IS_GUEST
-                                                                : GY_CHAT_IS_ACCOUNT,
-                                                    .nick = gy_chat_member_nick(member)}};
-    frame.body.identity.token = (struct gy_chat_text){
-        token, hub->ops.token_make(hub->context, member->user, canonical, token)};
-    gy_chat_hub_write(hub, member, &frame);
-    entering_free(hub, entering);
+    if (entering->operates && hub->ops.operates_now != NULL) {
+        hub->ops.operates_now(hub->context, member->user, true);
+    }
+    gy_chat_entering_identity(hub, entering);
+    gy_chat_entering_free(hub, entering);
 }
 
 /* ---- steps ---- */
 
+/* Who was banned is told, and goes. Who operates the server is not shut out of it. */
+static bool is_banned(struct gy_chat_hub *hub, struct gy_chat_entering *entering, uint64_t user)
+{
+    char sentence[GY_CHAT_SENTENCE_MAX + 1];
+    struct gy_chat_member *member = entering->member;
+    bool operates =
+        entering->operates || (hub->ops.operates != NULL && hub->ops.operates(hub->context, user));
+    if (member == NULL || operates || hub->ops.banned == NULL ||
+        !hub->ops.banned(hub->context, member, gy_chat_canonical_text(&entering->canonical),
+                         sentence)) {
+        return false;
+    }
+    gy_chat_entering_refuse(hub, entering, GY_CHAT_FORBIDDEN, 0, sentence);
+    return true;
+}
+
 static void claim(struct gy_chat_hub *hub, struct gy_chat_entering *entering, uint64_t user)
 {
     struct gy_chat_text canonical = gy_chat_canonical_text(&entering->canonical);
+    if (is_banned(hub, entering, user)) {
+        return;
+    }
     const struct gy_chat_note note = {.type = NOTE_CLAIM,
                                       .worker = hub->config.number,
                                       .user = user,
@@ -260,16 +197,17 @@ static void claim(struct gy_chat_hub *hub, struct gy_chat_entering *entering, ui
     bool may = place == hub->config.number || hub->asked <= hub->config.credits;
     if (!may || gy_chat_note_send(hub, place, &note) != 0) {
         hub->asked--;
-        refuse(hub, entering, GY_CHAT_BUSY, 200,
-               "The server has too much to do: try again in a moment.");
+        gy_chat_entering_refuse(hub, entering, GY_CHAT_BUSY, 200,
+                                "The server has too much to do: try again in a moment.");
     }
 }
 
-static void look_up(struct gy_chat_hub *hub, struct gy_chat_entering *entering)
+void gy_chat_entering_look_up(struct gy_chat_hub *hub, struct gy_chat_entering *entering)
 {
     struct gy_chat_job *job = gy_chat_hub_job(hub, GY_CHAT_JOB_ACCOUNT, TASK_ACCOUNT);
     if (job == NULL) {
-        refuse(hub, entering, GY_CHAT_BUSY, 1000, "The server has no memory for it now.");
+        gy_chat_entering_refuse(hub, entering, GY_CHAT_BUSY, 1000,
+                                "The server has no memory for it now.");
         return;
     }
     struct gy_chat_task *task = job->owner;
@@ -279,7 +217,8 @@ static void look_up(struct gy_chat_hub *hub, struct gy_chat_entering *entering)
     gy_chat_hub_submit(hub, job);
 }
 
-static void ask_password(struct gy_chat_hub *hub, struct gy_chat_entering *entering, bool make)
+void gy_chat_entering_password(struct gy_chat_hub *hub, struct gy_chat_entering *entering,
+                               bool make)
 {
     entering->step = STEP_PASSWORD;
     entering->check.make = make;
@@ -287,8 +226,8 @@ static void ask_password(struct gy_chat_hub *hub, struct gy_chat_entering *enter
     hub->checks++;
     if (hub->ops.check(hub->context, &entering->check) != 0) {
         hub->checks--;
-        refuse(hub, entering, GY_CHAT_BUSY, 2000,
-               "Too many are logging in at once: try again in a moment.");
+        gy_chat_entering_refuse(hub, entering, GY_CHAT_BUSY, 2000,
+                                "Too many are logging in at once: try again in a moment.");
     }
 }
 
@@ -296,7 +235,8 @@ static void make_account(struct gy_chat_hub *hub, struct gy_chat_entering *enter
 {
     struct gy_chat_job *job = gy_chat_hub_job(hub, GY_CHAT_JOB_NEW_ACCOUNT, TASK_NEW_ACCOUNT);
     if (job == NULL) {
-        refuse(hub, entering, GY_CHAT_BUSY, 1000, "The server has no memory for it now.");
+        gy_chat_entering_refuse(hub, entering, GY_CHAT_BUSY, 1000,
+                                "The server has no memory for it now.");
         return;
     }
     struct gy_chat_task *task = job->owner;
@@ -315,6 +255,12 @@ static void make_account(struct gy_chat_hub *hub, struct gy_chat_entering *enter
 static void is_free(struct gy_chat_hub *hub, struct gy_chat_entering *entering)
 {
     struct gy_chat_member *member = entering->member;
+    if (gy_chat_text_equal(gy_chat_canonical_text(&entering->canonical),
+                           gy_chat_text_of(GY_CHAT_SERVER_NICK))) {
+        gy_chat_entering_refuse(hub, entering, GY_CHAT_TAKEN, 0,
+                                "The nick belongs to the server: choose another one.");
+        return;
+    }
     switch (entering->type) {
     case GY_CHAT_LOGIN:
         if (entering->user == 0) {
@@ -340,7 +286,7 @@ static void is_free(struct gy_chat_hub *hub, struct gy_chat_entering *entering)
     }
 }
 
-static bool has_password(const struct gy_chat_account *account)
+bool gy_chat_account_has_password(const struct gy_chat_account *account)
 {
     static const uint8_t none[sizeof account->hash];
     return memcmp(account->hash, none, sizeof none) != 0;
@@ -350,8 +296,23 @@ static void looked_up(struct gy_chat_hub *hub, struct gy_chat_entering *entering
                       const struct gy_chat_account *account)
 {
     bool login = entering->type == GY_CHAT_LOGIN;
-    if (login && entering->method == GY_CHAT_PASSWORD) {
-        entering->unknown = account == NULL || !has_password(account);
+    bool token =
+        login && entering->method == GY_CHAT_TOKEN && (entering->user & GY_CHAT_GUEST_BIT) == 0;
+    uint32_t epoch = entering->epoch;
+    entering->epoch = account != NULL ? account->epoch : 0;
+    entering->operates = account != NULL && account->operates;
+    if (gy_chat_account_takes(entering)) {
+        gy_chat_account_looked_up(hub, entering, account);
+    } else if (token) {
+        if (account == NULL || account->user != entering->user || account->epoch != epoch) {
+            gy_chat_entering_refuse(hub, entering, GY_CHAT_REFUSED, 0,
+                                    "The token is not valid any more: log in anew.");
+            return;
+        }
+        entering->step = STEP_CLAIM;
+        claim(hub, entering, entering->user);
+    } else if (login && entering->method == GY_CHAT_PASSWORD) {
+        entering->unknown = account == NULL || !gy_chat_account_has_password(account);
         entering->check.cost_log2 = COST_OF_NOBODY;
         if (!entering->unknown) {
             entering->user = account->user;
@@ -359,21 +320,23 @@ static void looked_up(struct gy_chat_hub *hub, struct gy_chat_entering *entering
             memcpy(entering->check.salt, account->salt, sizeof account->salt);
             memcpy(entering->check.hash, account->hash, sizeof account->hash);
         }
-        ask_password(hub, entering, false);
+        gy_chat_entering_password(hub, entering, false);
     } else if (login && entering->method == GY_CHAT_CERTIFICATE) {
         struct gy_chat_text subject = {entering->subject, entering->subject_bytes};
         if (account == NULL || subject.length == 0 ||
             !gy_chat_text_equal(account->certificate, subject)) {
-            refuse(hub, entering, GY_CHAT_REFUSED, 0,
-                   "This certificate does not belong to an account with this nick.");
+            gy_chat_entering_refuse(
+                hub, entering, GY_CHAT_REFUSED, 0,
+                "This certificate does not belong to an account with this nick.");
             return;
         }
         entering->user = account->user;
         entering->step = STEP_CLAIM;
         claim(hub, entering, entering->user);
     } else if (account != NULL) {
-        refuse(hub, entering, GY_CHAT_TAKEN, 0,
-               "The nick belongs to an account: log in with its password, or choose another one.");
+        gy_chat_entering_refuse(
+            hub, entering, GY_CHAT_TAKEN, 0,
+            "The nick belongs to an account: log in with its password, or choose another one.");
     } else {
         is_free(hub, entering);
     }
@@ -387,14 +350,17 @@ void gy_chat_login_stored(struct gy_chat_hub *hub, struct gy_chat_job *job)
         if (entering->step == STEP_MAKE && job->result == 0) {
             entering->reserved = entering->user; /* the account is there; nobody waits for it */
         }
-        entering_free(hub, entering);
+        gy_chat_entering_free(hub, entering);
     } else if (job->result != 0 && job->result != GY_ENOTFOUND && job->result != GY_EEXIST) {
-        refuse(hub, entering, GY_CHAT_STORAGE, 5000,
-               "Accounts can be neither read nor stored now: try again later.");
+        gy_chat_entering_refuse(hub, entering, GY_CHAT_STORAGE, 5000,
+                                "Accounts can be neither read nor stored now: try again later.");
+    } else if (entering->step == STEP_CHANGE) {
+        gy_chat_account_changed(hub, entering, job);
     } else if (entering->step == STEP_LOOK_UP) {
         looked_up(hub, entering, job->result == 0 ? &job->account : NULL);
     } else if (job->result != 0) {
-        refuse(hub, entering, GY_CHAT_TAKEN, 0, "The nick belongs to an account already.");
+        gy_chat_entering_refuse(hub, entering, GY_CHAT_TAKEN, 0,
+                                "The nick belongs to an account already.");
     } else {
         entering->step = STEP_CLAIM;
         entering->reserved = entering->user;
@@ -409,16 +375,20 @@ void gy_chat_hub_checked(struct gy_chat_hub *hub, struct gy_chat_check *check)
     gy_assert(hub->checks > 0);
     hub->checks--;
     if (entering->member == NULL) {
-        entering_free(hub, entering);
+        gy_chat_entering_free(hub, entering);
     } else if (check->result == GY_EINVAL) {
         char sentence[256];
         snprintf(sentence, sizeof sentence, "The password cannot be used: %s.",
                  check->why == NULL ? "it breaks the rules" : check->why);
-        refuse(hub, entering, GY_CHAT_NAME, 0, sentence);
+        gy_chat_entering_refuse(hub, entering, GY_CHAT_NAME, 0, sentence);
     } else if (check->result == GY_EREFUSED || (check->result == 0 && entering->unknown)) {
-        refuse(hub, entering, GY_CHAT_REFUSED, 0, "The nick or the password is wrong.");
+        gy_chat_entering_refuse(hub, entering, GY_CHAT_REFUSED, 0,
+                                "The nick or the password is wrong.");
     } else if (check->result != 0) {
-        refuse(hub, entering, GY_CHAT_BUSY, 2000, "The password could not be checked now.");
+        gy_chat_entering_refuse(hub, entering, GY_CHAT_BUSY, 2000,
+                                "The password could not be checked now.");
+    } else if (gy_chat_account_takes(entering)) {
+        gy_chat_account_checked(hub, entering);
     } else if (check->make) {
         make_account(hub, entering);
     } else {
@@ -436,13 +406,14 @@ void gy_chat_login_claimed(struct gy_chat_hub *hub, const struct gy_chat_note *a
             answer->text.length < GY_CHAT_SENTENCE_MAX ? answer->text.length : GY_CHAT_SENTENCE_MAX;
         memcpy(sentence, answer->text.bytes, length);
         sentence[length] = 0;
-        refuse(hub, entering, (enum gy_chat_code)answer->code, answer->seconds, sentence);
+        gy_chat_entering_refuse(hub, entering, (enum gy_chat_code)answer->code, answer->seconds,
+                                sentence);
     } else if (entering->step == STEP_RESERVE) {
         entering->reserved = entering->user;
         if (entering->member == NULL) {
-            entering_free(hub, entering);
+            gy_chat_entering_free(hub, entering);
         } else {
-            ask_password(hub, entering, true);
+            gy_chat_entering_password(hub, entering, true);
         }
     } else {
         entered(hub, entering);
@@ -509,24 +480,42 @@ static void begin(struct gy_chat_hub *hub, struct gy_chat_entering *entering,
         take_certificate(hub, entering);
     } else if (entering->method == GY_CHAT_TOKEN) {
         struct gy_chat_text canonical = gy_chat_canonical_text(&entering->canonical);
-        if (hub->ops.token_check(hub->context, secret, canonical, &entering->user) != 0) {
-            refuse(hub, entering, GY_CHAT_REFUSED, 0,
-                   "The token is not valid any more: log in anew.");
+        if (hub->ops.token_check(hub->context, secret, canonical, &entering->user,
+                                 &entering->epoch) != 0) {
+            gy_chat_entering_refuse(hub, entering, GY_CHAT_REFUSED, 0,
+                                    "The token is not valid any more: log in anew.");
             return;
         }
-        if (!(entering->user & GY_CHAT_GUEST_BIT)) {
-            entering->step = STEP_CLAIM;
-            claim(hub, entering, entering->user);
+        if (entering->user == GY_CHAT_SERVER_USER) {
+            entered(hub, entering); /* its nick is claimed for nobody */
             return;
         }
     } else if (secret.length > GY_CHAT_PASSWORD_MAX) {
-        refuse(hub, entering, GY_CHAT_TOO_BIG, 0, "The password is too long.");
+        gy_chat_entering_refuse(hub, entering, GY_CHAT_TOO_BIG, 0, "The password is too long.");
         return;
     } else if (secret.length > 0) {
         entering->check.password_bytes = (uint16_t)secret.length;
         memcpy(entering->check.password, secret.bytes, secret.length);
     }
-    look_up(hub, entering);
+    gy_chat_entering_look_up(hub, entering);
+}
+
+struct gy_chat_entering *gy_chat_entering_make(struct gy_chat_hub *hub,
+                                               struct gy_chat_member *member,
+                                               const struct gy_chat_frame *frame)
+{
+    struct gy_chat_entering *entering = gy_chat_hub_memory(hub, sizeof *entering);
+    gy_assert(member->entering == NULL);
+    if (entering == NULL) {
+        gy_chat_hub_error(hub, member, frame->tag, GY_CHAT_BUSY, 1000,
+                          "The server has no memory for it now.");
+        return NULL;
+    }
+    entering->member = member;
+    entering->type = frame->type;
+    entering->tag = frame->tag;
+    member->entering = entering;
+    return entering;
 }
 
 void gy_chat_login_request(struct gy_chat_hub *hub, struct gy_chat_member *member,
@@ -538,16 +527,10 @@ void gy_chat_login_request(struct gy_chat_hub *hub, struct gy_chat_member *membe
         gy_chat_hub_error(hub, member, frame->tag, code, 0, why);
         return;
     }
-    struct gy_chat_entering *entering = gy_chat_hub_memory(hub, sizeof *entering);
+    struct gy_chat_entering *entering = gy_chat_entering_make(hub, member, frame);
     if (entering == NULL) {
-        gy_chat_hub_error(hub, member, frame->tag, GY_CHAT_BUSY, 1000,
-                          "The server has no memory for it now.");
         return;
     }
-    entering->member = member;
-    entering->type = frame->type;
-    entering->tag = frame->tag;
-    member->entering = entering;
     struct gy_chat_text nick = nick_in(frame);
     struct gy_chat_text subject;
     bool certified = frame->type == GY_CHAT_LOGIN &&
@@ -558,64 +541,10 @@ void gy_chat_login_request(struct gy_chat_hub *hub, struct gy_chat_member *membe
     if (gy_chat_nick_check(nick, &entering->canonical, &why) != 0) {
         char sentence[256];
         snprintf(sentence, sizeof sentence, "The nick cannot be used: %s.", why);
-        refuse(hub, entering, GY_CHAT_NAME, 0, sentence);
+        gy_chat_entering_refuse(hub, entering, GY_CHAT_NAME, 0, sentence);
         return;
     }
     entering->nick_bytes = (uint8_t)nick.length;
     memcpy(entering->nick, nick.bytes, nick.length);
     begin(hub, entering, frame);
-}
-
-/* ---- whom a nick means ---- */
-
-static void pass_on(struct gy_chat_hub *hub, const struct gy_chat_note *note, uint64_t user)
-{
-    struct gy_chat_note next = *note;
-    next.other = user;
-    uint32_t worker = note->count;
-    char inbox[32];
-    if (note->type == NOTE_TELL) {
-        next.type = NOTE_SAY;
-        next.flag = true;
-        next.name = (struct gy_chat_text){
-            inbox, (uint32_t)snprintf(inbox, sizeof inbox, "@%llu", (unsigned long long)user)};
-        worker = gy_chat_hub_place(hub, next.name);
-    } else {
-        next.flag = true;
-    }
-    if (gy_chat_note_send(hub, worker, &next) != 0) {
-        gy_chat_note_refuse(hub, note, GY_CHAT_BUSY, 200,
-                            "The server has too much to do: try again in a moment.");
-    }
-}
-
-void gy_chat_person_look_up(struct gy_chat_hub *hub, const struct gy_chat_note *note)
-{
-    struct gy_chat_person *person = gy_chat_person_find(hub, note->canonical);
-    if (person != NULL) {
-        pass_on(hub, note, person->user);
-        return;
-    }
-    struct gy_chat_job *job = gy_chat_hub_job(hub, GY_CHAT_JOB_ACCOUNT, TASK_FIND);
-    struct gy_chat_task *task = job == NULL ? NULL : job->owner;
-    if (job == NULL || gy_chat_note_into(hub, job, &task->note, note) != 0) {
-        hub->ops.job_free(job);
-        gy_chat_note_refuse(hub, note, GY_CHAT_BUSY, 1000, "The server has no memory for it now.");
-        return;
-    }
-    job->account.canonical = task->note.canonical;
-    gy_chat_hub_submit(hub, job);
-}
-
-void gy_chat_person_found(struct gy_chat_hub *hub, struct gy_chat_job *job)
-{
-    struct gy_chat_task *task = job->owner;
-    if (job->result == 0) {
-        pass_on(hub, &task->note, job->account.user);
-    } else if (job->result == GY_ENOTFOUND) {
-        gy_chat_note_refuse(hub, &task->note, GY_CHAT_ABSENT, 0, "There is nobody with this nick.");
-    } else {
-        gy_chat_note_refuse(hub, &task->note, GY_CHAT_STORAGE, 5000,
-                            "Accounts cannot be read now: try again later.");
-    }
 }

@@ -96,7 +96,7 @@ static struct gy_chat_parcel *parcel_with_room(struct gy_chat_hub *hub, struct g
 
 static bool may_be_refused(enum gy_chat_note_type type)
 {
-    return type <= NOTE_ROOMS || type == NOTE_SAID || type == NOTE_NOTICES || type == NOTE_HERE;
+    return type < NOTE_ANSWER || type == NOTE_SAID || type == NOTE_NOTICES || type == NOTE_HERE;
 }
 
 int gy_chat_note_send(struct gy_chat_hub *hub, uint32_t worker, const struct gy_chat_note *note)
@@ -242,7 +242,11 @@ static void answered_plainly(struct gy_chat_hub *hub, struct gy_chat_member *mem
         frame.body.error.sentence = answer->text;
         break;
     case GY_CHAT_END:
-        gy_chat_page_answered(hub, member, answer);
+        if (answer->kind == NOTE_PEOPLE) {
+            gy_chat_admin_answered(hub, member, answer);
+        } else {
+            gy_chat_page_answered(hub, member, answer);
+        }
         return;
     default:
         gy_assert(answer->what == GY_CHAT_OK);
@@ -324,6 +328,13 @@ void gy_chat_note_take(struct gy_chat_hub *hub, const struct gy_chat_note *note)
         break;
     case NOTE_ROLE:
         gy_chat_role_take(hub, note);
+        break;
+    case NOTE_PEOPLE:
+    case NOTE_KICK:
+    case NOTE_STAY:
+    case NOTE_END:
+    case NOTE_ANNOUNCE:
+        gy_chat_admin_take(hub, note);
         break;
     }
 }

@@ -118,12 +118,26 @@ static bool is_unused(const struct gy_chat_hub *hub, const struct gy_chat_room *
     return true;
 }
 
+/* A temporary room is closed. Who joins it later opens it anew, by a job behind this one. When it
+ * fails, the room stays until it was closed another time, or the server begins again. */
+static void tell_store(struct gy_chat_hub *hub, const struct gy_chat_room *room)
+{
+    struct gy_chat_job *job = gy_chat_hub_job(hub, GY_CHAT_JOB_CLOSE_ROOM, TASK_FORGET);
+    if (job != NULL) {
+        job->room = room->number;
+        gy_chat_hub_submit(hub, job);
+    }
+}
+
 static void put_away(struct gy_chat_hub *hub)
 {
     struct gy_chat_room *room = TAILQ_FIRST(&hub->idle);
     TAILQ_REMOVE(&hub->idle, room, idle_entry);
     room->idle = false;
     if (is_unused(hub, room)) {
+        if (room->owned->temporary) {
+            tell_store(hub, room);
+        }
         gy_chat_room_free(hub, room);
     }
 }
@@ -260,6 +274,35 @@ void gy_chat_room_left(struct gy_chat_hub *hub, struct gy_chat_room *room)
     room->idle = true;
     room->idle_ms = hub->now_ms;
     TAILQ_INSERT_TAIL(&hub->idle, room, idle_entry);
+}
+
+void gy_chat_room_unnumber(struct gy_chat_hub *hub, struct gy_chat_room *room)
+{
+    gy_assert(room->owned == NULL && room->count == 0 && room->number != 0);
+    const struct gy_chat_note note = {
+        .type = NOTE_STATE, .worker = hub->config.number, .room = room->number};
+    gy_chat_note_send(hub, room->owner, &note);
+    gy_chat_table_remove(&hub->rooms_by_number, &room->by_number);
+    room->number = 0;
+    room->told = 0;
+    room->fed = false;
+}
+
+void gy_chat_room_drop(struct gy_chat_hub *hub, struct gy_chat_room *room, struct gy_chat_text by)
+{
+    const struct gy_chat_note remove = {.type = NOTE_REMOVE, .room = room->number, .nick = by};
+    gy_chat_table_remove(&hub->rooms_by_name, &room->by_name);
+    room->name[0] = '\1'; /* which no name has */
+    gy_chat_table_put(hub, &hub->rooms_by_name, &room->by_name,
+                      gy_chat_hub_hash(hub, (struct gy_chat_text){room->name, room->name_bytes}));
+    for (uint32_t i = 0; i < hub->config.workers; i++) {
+        if (room->owned->peers[i].subscribed) {
+            gy_chat_note_send(hub, i, &remove);
+        }
+        room->owned->peers[i].subscribed = false;
+        room->owned->peers[i].members = 0;
+    }
+    gy_chat_note_take(hub, &remove);
 }
 
 /* Workers that were left behind are told how far the room is, as soon as they take notes again. */

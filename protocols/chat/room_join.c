@@ -25,10 +25,46 @@ static int name_of(struct gy_chat_hub *hub, struct gy_chat_member *member,
     return 0;
 }
 
-static bool may_make(const struct gy_chat_hub *hub, const struct gy_chat_member *member)
+static bool is_guest(uint64_t user)
 {
-    return hub->config.make_rooms == GY_CHAT_EVERYBODY ||
-           (hub->config.make_rooms == GY_CHAT_ACCOUNTS && !(member->user & GY_CHAT_GUEST_BIT));
+    return (user & GY_CHAT_GUEST_BIT) != 0;
+}
+
+static bool is_inbox(struct gy_chat_text name)
+{
+    return name.bytes[0] == '@';
+}
+
+static bool is_own_room(const struct gy_chat_hub *hub, struct gy_chat_text name)
+{
+    for (uint32_t i = 0; i < hub->config.own_room_count; i++) {
+        if (gy_chat_text_equal(gy_chat_canonical_text(&hub->config.own_rooms[i]), name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool may_make(const struct gy_chat_hub *hub, const struct gy_chat_member *member,
+                     struct gy_chat_text name)
+{
+    switch ((enum gy_chat_who)hub->config.make_rooms) {
+    case GY_CHAT_EVERYBODY:
+        return true;
+    case GY_CHAT_ACCOUNTS:
+        if (!is_guest(member->user)) {
+            return true;
+        }
+        break;
+    case GY_CHAT_OPERATORS:
+        if (hub->ops.operates != NULL && hub->ops.operates(hub->context, member->user)) {
+            return true;
+        }
+        break;
+    case GY_CHAT_NOBODY:
+        break;
+    }
+    return is_inbox(name) || is_own_room(hub, name);
 }
 
 void gy_chat_join_request(struct gy_chat_hub *hub, struct gy_chat_member *member,
@@ -71,9 +107,12 @@ void gy_chat_join_request(struct gy_chat_hub *hub, struct gy_chat_member *member
         .type = NOTE_JOIN,
         .tag = frame->tag,
         .action = frame->body.join.policy,
-        .flag = canonical.bytes[0] == '@' || may_make(hub, member),
+        .flag = may_make(hub, member, name),
         .count = frame->body.join.history,
         .user = member->user,
+        .other = is_guest(member->user) && hub->ops.origin != NULL
+                     ? hub->ops.origin(hub->context, member)
+                     : 0,
         .target = frame->body.join.since,
         .nick = gy_chat_member_nick(member),
         .name = name,
@@ -213,6 +252,34 @@ void gy_chat_leave_request(struct gy_chat_hub *hub, struct gy_chat_member *membe
 
 /* ---- the owner ---- */
 
+/* Inboxes are counted apart from rooms. */
+#define INBOX_BIT (GY_CHAT_GUEST_BIT >> 1)
+
+/* Whose the room will be, and how long it stays, where the note makes it. */
+static void plan_room(const struct gy_chat_hub *hub, const struct gy_chat_note *note,
+                      struct gy_chat_job *job)
+{
+    const struct gy_chat_hub_config *config = &hub->config;
+    if (note->type == NOTE_SAY) { /* the inbox of somebody who is told something */
+        job->made_by = note->other;
+        job->temporary = is_guest(note->other);
+        return;
+    }
+    bool inbox = is_inbox(note->name);
+    if (!inbox && is_own_room(hub, note->name)) {
+        return;
+    }
+    job->made_by = note->user;
+    job->temporary = is_guest(note->user);
+    if (job->temporary && note->other != 0) {
+        job->maker = GY_CHAT_GUEST_BIT | (inbox ? INBOX_BIT : 0) | (note->other & (INBOX_BIT - 1));
+        job->maker_most = inbox ? config->inboxes_per_origin : config->rooms_per_origin;
+    } else if (!job->temporary && !inbox) {
+        job->maker = note->user;
+        job->maker_most = config->rooms_per_account;
+    }
+}
+
 static void open_room(struct gy_chat_hub *hub, struct gy_chat_room *room,
                       const struct gy_chat_note *note, bool make)
 {
@@ -231,7 +298,7 @@ static void open_room(struct gy_chat_hub *hub, struct gy_chat_room *room,
     task->owned = room;
     job->name = (struct gy_chat_text){room->name, room->name_bytes};
     job->make = make;
-    job->made_by = note->type == NOTE_SAY ? note->other : note->user;
+    plan_room(hub, note, job);
     room->owned->jobs++;
     gy_chat_hub_submit(hub, job);
 }
@@ -285,14 +352,34 @@ static void opened_well(struct gy_chat_hub *hub, struct gy_chat_room *room,
     gy_chat_room_topic(hub, room, job->topic);
     gy_chat_standings_load(hub, room, job->standings, job->standing_count);
     bool inbox = room->name[0] == '@';
+    room->owned->temporary = job->temporary;
     if (inbox) {
         for (uint32_t i = 1; i < room->name_bytes; i++) {
             room->owned->inbox_of = room->owned->inbox_of * 10 + (uint64_t)(room->name[i] - '0');
         }
     }
-    if (job->was_made && !inbox && gy_chat_standing_of(room, job->made_by) == NULL) {
+    if (job->was_made && !inbox && job->made_by != 0 &&
+        gy_chat_standing_of(room, job->made_by) == NULL) {
         const struct gy_chat_standing owner = {.user = job->made_by, .role = GY_CHAT_ROLE_OWNER};
         gy_chat_standings_load(hub, room, &owner, 1);
+    }
+}
+
+static void refuse_waiting(struct gy_chat_hub *hub, const struct gy_chat_note *note, int result)
+{
+    if (result == GY_ENOTFOUND) {
+        gy_chat_note_refuse(hub, note, GY_CHAT_ABSENT, 0,
+                            "There is no such room, and you may not make one.");
+    } else if (result == GY_ELIMIT && is_guest(note->user)) {
+        gy_chat_note_refuse(hub, note, GY_CHAT_FULL, 0,
+                            "Guests from your address have made as many rooms as they may: wait "
+                            "until one is gone, or log in to an account.");
+    } else if (result == GY_ELIMIT) {
+        gy_chat_note_refuse(hub, note, GY_CHAT_FULL, 0,
+                            "You have made as many rooms as an account may.");
+    } else {
+        gy_chat_note_refuse(hub, note, GY_CHAT_STORAGE, 5000,
+                            "The room cannot be read now: try again later.");
     }
 }
 
@@ -308,18 +395,17 @@ void gy_chat_room_opened(struct gy_chat_hub *hub, struct gy_chat_job *job)
     owned->waiting_head = NULL;
     owned->waiting = 0;
     owned->jobs++; /* the room stays while those who waited are served */
-    while (waiting != NULL) {
+    for (bool first = true; waiting != NULL; first = false) {
         struct gy_chat_waiting *next = waiting->next;
         const struct gy_chat_note *note = &waiting->note;
+        /* What the first one may not, or may no more, another one may. */
+        bool others = note->flag && !first &&
+                      (job->result == GY_ELIMIT || (job->result == GY_ENOTFOUND && !job->make));
         owned->jobs--;
-        if (job->result == 0 || (job->result == GY_ENOTFOUND && note->flag && !job->make)) {
+        if (job->result == 0 || others) {
             gy_chat_note_take(hub, note);
-        } else if (job->result == GY_ENOTFOUND) {
-            gy_chat_note_refuse(hub, note, GY_CHAT_ABSENT, 0,
-                                "There is no such room, and you may not make one.");
         } else {
-            gy_chat_note_refuse(hub, note, GY_CHAT_STORAGE, 5000,
-                                "The room cannot be read now: try again later.");
+            refuse_waiting(hub, note, job->result);
         }
         owned->jobs++;
         gy_chat_note_drop(hub, waiting);

@@ -345,6 +345,29 @@ static void step_back(struct gy_chat_hub *hub, struct gy_chat_room *room, uint64
     gy_chat_hub_submit(hub, job);
 }
 
+static void note_act(struct gy_chat_hub *hub, const struct gy_chat_room *room,
+                     const struct gy_chat_note *note)
+{
+    static const char *const names[] = {
+        [GY_CHAT_KICK] = "kick",
+        [GY_CHAT_BAN] = "ban",
+        [GY_CHAT_UNBAN] = "unban",
+        [GY_CHAT_MUTE] = "mute",
+        [GY_CHAT_UNMUTE] = "unmute",
+        [GY_CHAT_MAKE_OPERATOR] = "make-operator",
+        [GY_CHAT_MAKE_MEMBER] = "make-member",
+        [GY_CHAT_SLOW_MODE] = "slow-mode",
+        [GY_CHAT_MAKE_OWNER] = "make-owner",
+    };
+    const struct gy_chat_act act = {.what = names[note->action],
+                                    .by = note->nick,
+                                    .whom = note->name,
+                                    .room = {room->name, room->name_bytes},
+                                    .reason = note->text,
+                                    .seconds = note->seconds};
+    gy_chat_acted(hub, &act);
+}
+
 /* What was stored takes effect, and is said. */
 static void settled(struct gy_chat_hub *hub, struct gy_chat_room *room,
                     const struct gy_chat_note *note, const struct gy_chat_standing *standing)
@@ -354,6 +377,7 @@ static void settled(struct gy_chat_hub *hub, struct gy_chat_room *room,
     said.kind = GY_CHAT_TOPIC_SET;
     if (note->type == NOTE_MODERATE) {
         said.kind = GY_CHAT_MODERATED;
+        note_act(hub, room, note);
         said.text = sentence_of(note, sentence, sizeof sentence);
     }
     if (standing != NULL) {
@@ -493,10 +517,11 @@ void gy_chat_remove_take(struct gy_chat_hub *hub, const struct gy_chat_note *not
     if (room == NULL) {
         return;
     }
+    bool all = note->other == 0; /* the room was dropped */
     for (uint32_t i = room->count; i > 0; i--) {
         struct gy_chat_subscription *subscription = room->list[i - 1];
         struct gy_chat_member *member = subscription->member;
-        if (member->user != note->other) {
+        if (!all && member->user != note->other) {
             continue;
         }
         struct gy_chat_frame came = {.type = GY_CHAT_CAME,
@@ -506,6 +531,10 @@ void gy_chat_remove_take(struct gy_chat_hub *hub, const struct gy_chat_note *not
                                                    .other = note->nick}};
         gy_chat_unsubscribe(hub, subscription);
         gy_chat_hub_write(hub, member, &came);
+    }
+    if (all && room->owned == NULL && room->joining > 0) {
+        gy_chat_room_unnumber(hub, room);
+        return;
     }
     gy_chat_room_left(hub, room);
 }

@@ -33,7 +33,8 @@ void gy_chat_env_init(struct gy_chat_env *env, struct gy_bump *bump, struct gy_s
         .bump = bump,
         .links = links,
         .limits = gy_chat_limits_default,
-        .features = GY_CHAT_FEATURE_TYPING | GY_CHAT_FEATURE_PRESENCE,
+        .features = GY_CHAT_FEATURE_TYPING | GY_CHAT_FEATURE_PRESENCE | GY_CHAT_FEATURE_ACCOUNT |
+                    GY_CHAT_FEATURE_ADMIN,
         .name = gy_chat_text_of("gyre"),
         .lobby = gy_chat_text_of("lobby"),
         .book_policy = GY_CHAT_DROP_OLDEST,
@@ -132,9 +133,13 @@ uint64_t gy_chat_rate(struct gy_chat_session *session, uint32_t bytes, uint64_t 
     uint64_t wait = rate_wait(session->requests_ns, each, each * burst, now_ns);
     uint64_t bytes_wait =
         rate_wait(session->bytes_ns, per_byte * bytes, per_byte * bytes_burst, now_ns);
-    if (wait > 0 || bytes_wait > 0) {
+    wait = wait > bytes_wait ? wait : bytes_wait;
+    if (wait == 0 && session->env->take != NULL && session->state != FRESH) {
+        wait = session->env->take(session->env->take_context, session, now_ns);
+    }
+    if (wait > 0) {
         session->env->counters.too_fast++;
-        return wait > bytes_wait ? wait : bytes_wait;
+        return wait;
     }
     session->requests_ns = (session->requests_ns > now_ns ? session->requests_ns : now_ns) + each;
     session->bytes_ns =
@@ -388,7 +393,8 @@ static int take_request(const struct reading *reading, const struct gy_chat_fram
     if (breach.sentence != NULL) {
         return refuse(reading, frame, breach.code, breach.sentence);
     }
-    if (begins || frame->type == GY_CHAT_NICK) {
+    if (begins || frame->type == GY_CHAT_NICK || frame->type == GY_CHAT_CHANGE ||
+        frame->type == GY_CHAT_REVOKE) {
         gy_chat_hold_for(session, frame->tag);
     }
     if (frame->type == GY_CHAT_QUIT) {
@@ -430,7 +436,7 @@ static int take_frame(const struct reading *reading, const struct gy_chat_frame 
         session->taken = frame->bytes;
         return GO_ON;
     default:
-        if (frame->type > GY_CHAT_QUIT) {
+        if (frame->type > GY_CHAT_ADMIN) {
             env->counters.malformed++;
             gy_chat_session_end(session, GY_CHAT_MALFORMED, 0, "%s is a frame of servers",
                                 gy_chat_type_name(frame->type));

@@ -82,6 +82,8 @@ struct gy_chat_counters {
     uint64_t output_full; /* writes refused at output_max */
 };
 
+struct gy_chat_session;
+
 /* What the sessions of one worker share. */
 struct gy_chat_env {
     struct gy_bump *bump;
@@ -93,6 +95,12 @@ struct gy_chat_env {
     struct gy_chat_text name;  /* the server's, in WELCOME; at most 255 bytes */
     struct gy_chat_text lobby; /* the room of the book's clients */
     uint8_t book_policy;       /* their enum gy_chat_policy; GY_CHAT_DROP_OLDEST by default */
+
+    /* What sessions share: takes one request, which is no HELLO, from the rates of whoever is
+     * behind this one. 0; or
+     * how long until it may be (ns), and then takes nothing. NULL: there are none. */
+    uint64_t (*take)(void *context, struct gy_chat_session *session, uint64_t now_ns);
+    void *take_context;
     uint8_t scratch[GY_CHAT_FRAME_MAX + 4];
 };
 
@@ -138,7 +146,7 @@ void gy_chat_session_init(struct gy_chat_session *session, struct gy_chat_env *e
 /*
  * Reads from `in` up to the next request.
  *
- * 1: `request` is one (its types are 0x02 to 0x13 but PING; after QUIT the session is over). It is
+ * 1: `request` is one (its types are 0x02 to 0x16 but PING; after QUIT the session is over). It is
  * valid until the next call with any session of the env or until `in` is touched; it is dropped
  * from `in` by the next call with this session.
  * 0: more bytes are needed, or the session is over (then whatever comes is dropped unread).

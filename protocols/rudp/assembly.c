@@ -63,10 +63,45 @@ static void grant(struct gy_rudp_conn *conn)
     }
 }
 
-void gy_rudp_consumed(struct gy_rudp_conn *conn, uint64_t bytes)
+static void grant_channel(struct gy_rudp_conn *conn, struct gy_rudp_channel *channel)
+{
+    uint64_t window = conn->config.channel_window_bytes;
+    gy_assert(channel->consumed <= channel->received);
+    if (channel->consumed + window - channel->granted >= window / 4) {
+        channel->granted = channel->consumed + window;
+        list_remove(&channel->granting);
+        list_add(&conn->granting, &channel->granting);
+    }
+}
+
+void gy_rudp_grants_lost(struct gy_rudp_conn *conn, uint64_t number)
+{
+    for (uint32_t i = 0; i < conn->config.channels; i++) {
+        struct gy_rudp_channel *channel = &conn->channels[i];
+        if (channel->grant_number == number &&
+            channel->granted > conn->config.channel_window_bytes) {
+            list_remove(&channel->granting);
+            list_add(&conn->granting, &channel->granting);
+        }
+    }
+}
+
+/* The connection needs no memory for them any more: they are the reader's, or nobody's. */
+static void leave(struct gy_rudp_conn *conn, uint64_t bytes)
 {
     conn->consumed += bytes;
     grant(conn);
+}
+
+void gy_rudp_consumed(struct gy_rudp_conn *conn, uint8_t channel, uint64_t bytes)
+{
+    gy_assert(channel < conn->config.channels);
+    if (has_channel_credit(conn)) {
+        conn->channels[channel].consumed += bytes;
+        grant_channel(conn, &conn->channels[channel]);
+    } else {
+        leave(conn, bytes);
+    }
 }
 
 static void deliver(struct gy_rudp_conn *conn, uint8_t channel, enum gy_rudp_guarantee guarantee,
@@ -76,8 +111,14 @@ static void deliver(struct gy_rudp_conn *conn, uint8_t channel, enum gy_rudp_gua
     conn->channels[channel].stats.delivered++;
     conn->channels[channel].stats.delivered_bytes += length;
     bool now = conn->env.received(conn, channel, guarantee, data, length);
-    if (now && is_reliable(guarantee)) {
-        gy_rudp_consumed(conn, length);
+    if (!is_reliable(guarantee)) {
+        return;
+    }
+    if (has_channel_credit(conn)) {
+        leave(conn, length);
+    }
+    if (now) {
+        gy_rudp_consumed(conn, channel, length);
     }
 }
 
@@ -204,14 +245,22 @@ static void assembly_add(struct gy_rudp_conn *conn, struct gy_rudp_assembly *ass
     }
 }
 
-/* Counts a reliable message that was not known yet. */
-static bool count(struct gy_rudp_conn *conn, uint64_t total, uint64_t now_ns)
+static bool is_too_much(const struct gy_rudp_conn *conn, uint8_t channel, uint64_t total)
 {
-    if (total > conn->config.message_max || conn->received + total > conn->granted) {
+    const struct gy_rudp_channel *at = &conn->channels[channel];
+    return total > conn->config.message_max || conn->received + total > conn->granted ||
+           (has_channel_credit(conn) && at->received + total > at->granted);
+}
+
+/* Counts a reliable message that was not known yet. */
+static bool count(struct gy_rudp_conn *conn, uint8_t channel, uint64_t total, uint64_t now_ns)
+{
+    if (is_too_much(conn, channel, total)) {
         gy_rudp_fail(conn, GY_RUDP_CLOSE_FLOW, "more than the window allows", now_ns);
         return false;
     }
     conn->received += total;
+    conn->channels[channel].received += total;
     return true;
 }
 
@@ -233,7 +282,7 @@ static bool take_reliable(struct gy_rudp_conn *conn, const struct gy_rudp_frame 
         conn->assemblies.used > 0 ? *slot_of(conn, channel, guarantee, id) : NULL;
     bool whole = frame->message.length == frame->message.total;
     if (assembly == NULL && whole && (guarantee == GY_RUDP_UNORDERED || id == window->base)) {
-        if (count(conn, frame->message.total, now_ns)) {
+        if (count(conn, channel, frame->message.total, now_ns)) {
             window_mark(window, id);
             deliver(conn, channel, guarantee, frame->message.data, frame->message.length);
             if (guarantee == GY_RUDP_ORDERED) {
@@ -243,15 +292,14 @@ static bool take_reliable(struct gy_rudp_conn *conn, const struct gy_rudp_frame 
         return true;
     }
     if (assembly == NULL) {
-        if (conn->received + frame->message.total > conn->granted ||
-            frame->message.total > conn->config.message_max) {
-            return count(conn, frame->message.total, now_ns);
+        if (is_too_much(conn, channel, frame->message.total)) {
+            return count(conn, channel, frame->message.total, now_ns);
         }
         assembly = assembly_begin(conn, frame);
         if (assembly == NULL) {
             return false;
         }
-        count(conn, frame->message.total, now_ns);
+        count(conn, channel, frame->message.total, now_ns);
     }
     assembly_add(conn, assembly, frame);
     return true;
@@ -321,11 +369,14 @@ void gy_rudp_skip_take(struct gy_rudp_conn *conn, const struct gy_rudp_frame *fr
         }
         total = (*slot)->total;
         assembly_free(conn, slot);
-    } else if (!count(conn, total, now_ns)) {
+    } else if (!count(conn, frame->skip.channel, total, now_ns)) {
         return;
     }
     window_mark(window, id);
-    gy_rudp_consumed(conn, total);
+    if (has_channel_credit(conn)) {
+        leave(conn, total);
+    }
+    gy_rudp_consumed(conn, frame->skip.channel, total);
     if (frame->skip.guarantee == GY_RUDP_ORDERED) {
         drain(conn, frame->skip.channel);
     }

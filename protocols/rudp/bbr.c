@@ -103,9 +103,9 @@ static void check_startup(struct gy_rudp_congestion *at)
 {
     struct gy_rudp_bbr *bbr = &at->bbr;
     uint64_t flown = max64(bbr->inflight_latest, 1) + bbr->round_lost;
-    if (!bbr->full && bbr->loss_round_start && bbr->loss_in_round &&
-        bbr->round_lost_packets >= LOSS_PACKETS &&
-        gy_rudp_bbr_too_high(at, bbr->round_lost, flown)) {
+    bool high = bbr->marked_in_round || (bbr->round_lost_packets >= LOSS_PACKETS &&
+                                         gy_rudp_bbr_too_high(at, bbr->round_lost, flown));
+    if (!bbr->full && bbr->loss_round_start && bbr->loss_in_round && high) {
         bbr->full = true;
         bbr->inflight_long = max64(gy_rudp_bbr_product(at, bbr->bandwidth_max, 1),
                                    max64(bbr->inflight_latest, window_min(at)));
@@ -160,7 +160,7 @@ static void adapt_long_term(struct gy_rudp_congestion *at)
             bbr->bandwidths[bbr->cycles & 1] = 0;
         }
     }
-    if (bbr->inflight_long == NONE ||
+    if (bbr->inflight_long == NONE || bbr->marked_in_round ||
         gy_rudp_bbr_too_high(at, bbr->sample.lost, bbr->sample.in_flight)) {
         return;
     }
@@ -459,6 +459,31 @@ static void bbr_lost(struct gy_rudp_congestion *at, uint64_t sent_ns, uint64_t n
     (void)at, (void)sent_ns, (void)now_ns;
 }
 
+/* As much loss as means congestion: the draft leaves marks of this kind open, and RFC 3168 §5 asks
+ * for the answer that a lost packet would have had. */
+static void bbr_marked(struct gy_rudp_congestion *at, uint64_t sent_ns, uint64_t now_ns)
+{
+    struct gy_rudp_bbr *bbr = &at->bbr;
+    (void)sent_ns;
+    if (!bbr->loss_in_round) {
+        bbr->loss_in_round = true;
+        bbr->loss_round_delivered = bbr->delivered;
+        bbr->undo.valid = false;
+    }
+    bbr->marked_in_round = true;
+    if (!bbr->probe_samples) {
+        return;
+    }
+    bbr->probe_samples = false;
+    if (bbr->sample.any && !bbr->sample.app_limited) {
+        bbr->inflight_long = max64(bbr->sample.in_flight,
+                                   (uint64_t)(BETA * (double)gy_rudp_bbr_target_inflight(at)));
+    }
+    if (bbr->state == GY_RUDP_BBR_UP) {
+        start_down(at, now_ns);
+    }
+}
+
 static void bbr_persistent(struct gy_rudp_congestion *at)
 {
     at->window_bytes = window_min(at); /* and up again with every acknowledgement */
@@ -479,6 +504,7 @@ static const struct gy_rudp_congestion_ops bbr_ops = {
     .name = "bbr",
     .acked = bbr_acked,
     .lost = bbr_lost,
+    .marked = bbr_marked,
     .persistent = bbr_persistent,
     .spurious = bbr_spurious,
     .sent = bbr_sent,

@@ -81,6 +81,7 @@ struct gy_rudp_bbr {
     uint64_t loss_round_delivered, round_lost, round_lost_packets;
     uint64_t round_rtt_ns, queue_rtt_ns; /* shortest of this round, of the last */
     bool loss_round_start, loss_in_round;
+    bool marked_in_round; /* the path has marked: there is a queue, whatever is lost */
 
     /* Probing. */
     uint64_t cycle_ns, probe_wait_ns, rounds_since_probe;

@@ -71,7 +71,7 @@ void gy_rudp_bbr_bounds_reset(struct gy_rudp_bbr *bbr)
 
 void gy_rudp_bbr_signals_reset(struct gy_rudp_bbr *bbr)
 {
-    bbr->loss_in_round = false;
+    bbr->loss_in_round = bbr->marked_in_round = false;
     bbr->round_lost = bbr->round_lost_packets = 0;
     bbr->bandwidth_latest = 0;
     bbr->inflight_latest = 0;
@@ -120,7 +120,8 @@ void gy_rudp_bbr_adapt_short_term(struct gy_rudp_congestion *at)
     bool probing = bbr->state == GY_RUDP_BBR_STARTUP || bbr->state == GY_RUDP_BBR_REFILL ||
                    bbr->state == GY_RUDP_BBR_UP;
     uint64_t flown = max64(bbr->inflight_latest, 1) + bbr->round_lost;
-    if (probing || !bbr->loss_in_round || !gy_rudp_bbr_too_high(at, bbr->round_lost, flown)) {
+    bool high = bbr->marked_in_round || gy_rudp_bbr_too_high(at, bbr->round_lost, flown);
+    if (probing || !bbr->loss_in_round || !high) {
         return;
     }
     if (bbr->bandwidth_short == DBL_MAX) {

@@ -180,6 +180,23 @@ static bool has_place(const struct gy_rudp_conn *conn, const struct gy_rudp_chan
     return conn->ahead < most || own < most / 16 + 1;
 }
 
+static bool credit_take(struct gy_rudp_conn *conn, struct gy_rudp_channel *channel, uint32_t length)
+{
+    uint64_t limit = channel->credit > conn->theirs.channel_window ? channel->credit
+                                                                   : conn->theirs.channel_window;
+    if (channel->credit_used + length > limit && limit != 0) {
+        gy_rudp_blocked(conn, channel, limit);
+        return false;
+    }
+    if (conn->credit_used + length > conn->credit) {
+        gy_rudp_blocked(conn, NULL, conn->credit);
+        return false;
+    }
+    conn->credit_used += length;
+    channel->credit_used += length;
+    return true;
+}
+
 /* Gives a message its number. false: it may not begin yet. */
 static bool begin(struct gy_rudp_conn *conn, struct gy_rudp_channel *channel,
                   struct gy_rudp_message *message)
@@ -188,11 +205,10 @@ static bool begin(struct gy_rudp_conn *conn, struct gy_rudp_channel *channel,
     if (is_reliable(message->guarantee)) {
         if (*next >= channel->out[message->guarantee - GY_RUDP_UNORDERED].base +
                          GY_RUDP_WINDOW_MESSAGES ||
-            conn->credit_used + message->length > conn->credit ||
-            (message->guarantee == GY_RUDP_ORDERED && !has_place(conn, channel))) {
+            (message->guarantee == GY_RUDP_ORDERED && !has_place(conn, channel)) ||
+            !credit_take(conn, channel, message->length)) {
             return false;
         }
-        conn->credit_used += message->length;
         conn->ahead += message->guarantee == GY_RUDP_ORDERED;
     }
     message->begun = true;
@@ -314,12 +330,61 @@ void gy_rudp_put_messages(struct gy_rudp_conn *conn, struct build *build)
     }
 }
 
+void gy_rudp_put_grants(struct gy_rudp_conn *conn, struct build *build)
+{
+    while (!list_empty(&conn->granting) && build->grant_count < sizeof build->grants) {
+        struct gy_rudp_channel *channel =
+            CONTAINER(conn->granting.next, struct gy_rudp_channel, granting);
+        struct gy_rudp_frame frame = {.type = GY_RUDP_FRAME_CHANNEL_CREDIT};
+        frame.of_channel.channel = (uint8_t)(channel - conn->channels);
+        frame.of_channel.credit = channel->granted;
+        if (!gy_rudp_put(build, &frame)) {
+            return;
+        }
+        list_remove(&channel->granting);
+        build->grants[build->grant_count++] = frame.of_channel.channel;
+    }
+}
+
+void gy_rudp_put_blocked(struct gy_rudp_conn *conn, struct build *build)
+{
+    struct gy_rudp_frame frame = {.type = GY_RUDP_FRAME_BLOCKED, .credit = conn->blocked_at};
+    if (conn->blocked_due && gy_rudp_put(build, &frame)) {
+        conn->blocked_due = false;
+        conn->stats.blocked++;
+        build->blocked = true;
+    }
+    while (!list_empty(&conn->blocked)) {
+        struct gy_rudp_channel *channel =
+            CONTAINER(conn->blocked.next, struct gy_rudp_channel, blocked);
+        frame.type = GY_RUDP_FRAME_CHANNEL_BLOCKED;
+        frame.of_channel.channel = (uint8_t)(channel - conn->channels);
+        frame.of_channel.credit = channel->blocked_at;
+        if (!gy_rudp_put(build, &frame)) {
+            return;
+        }
+        list_remove(&channel->blocked);
+        channel->stats.blocked++;
+        conn->stats.blocked++;
+        build->blocked = true;
+    }
+}
+
 bool gy_rudp_put_ack(struct gy_rudp_conn *conn, struct build *build, uint64_t now_ns)
 {
-    struct gy_rudp_frame frame = {.type = GY_RUDP_FRAME_ACK};
+    struct gy_rudp_frame frame; /* large: only what is read is written */
+    frame.type = GY_RUDP_FRAME_ACK;
     frame.ack.delay_us = (now_ns - conn->largest_ns) / 1000;
     frame.ack.count = conn->seen_count;
     memcpy(frame.ack.ranges, conn->seen, conn->seen_count * sizeof conn->seen[0]);
+    const uint64_t *in = conn->ecn.in;
+    frame.ack.counted = (conn->theirs.features & GY_RUDP_FEATURE_ECN) != 0 &&
+                        (in[GY_RUDP_ECT0] | in[GY_RUDP_ECT1] | in[GY_RUDP_CE]) != 0;
+    if (frame.ack.counted) {
+        frame.ack.ect0 = in[GY_RUDP_ECT0];
+        frame.ack.ect1 = in[GY_RUDP_ECT1];
+        frame.ack.ce = in[GY_RUDP_CE];
+    }
     return gy_rudp_put(build, &frame);
 }
 

@@ -12,7 +12,11 @@ struct build {
     struct gy_writer writer;
     struct gy_rudp_piece *pieces, **tail; /* in their order */
     bool ack, eliciting, credit, done, full, probing;
-    bool fec, trial; /* carries what a REPAIR is to cover; is as long as may be possible */
+    bool fec, trial;   /* carries what a REPAIR is to cover; is as long as may be possible */
+    bool elsewhere;    /* goes to another address, without a mark */
+    bool blocked;      /* says that there is no credit */
+    uint8_t grants[8]; /* channels whose credit it says */
+    uint8_t grant_count;
     /* The message written last, if nothing follows it: to be written again without its length. */
     struct gy_rudp_piece *last;
     struct gy_writer before_last;
@@ -37,6 +41,10 @@ void gy_rudp_put_messages(struct gy_rudp_conn *conn, struct build *build);
 /* Of one channel what may be taken twice, whole, as long as nothing else is before it. */
 void gy_rudp_put_early(struct gy_rudp_conn *conn, struct build *build,
                        struct gy_rudp_channel *channel);
+
+/* Credit of channels, of as many as fit; that there is none, where messages wait for it. */
+void gy_rudp_put_grants(struct gy_rudp_conn *conn, struct build *build);
+void gy_rudp_put_blocked(struct gy_rudp_conn *conn, struct build *build);
 
 /* false: it does not fit. */
 bool gy_rudp_put_ack(struct gy_rudp_conn *conn, struct build *build, uint64_t now_ns);

@@ -6,8 +6,9 @@
 
 #include "core/error.h"
 
-#define CUBIC_C    0.4 /* RFC 9438 §5 */
-#define CUBIC_BETA 0.7 /* §4.6 */
+#define CUBIC_C        0.4  /* RFC 9438 §5 */
+#define CUBIC_BETA     0.7  /* §4.6 */
+#define CUBIC_BETA_ECN 0.85 /* RFC 8511 §3.1 */
 
 static uint64_t window_min(const struct gy_rudp_congestion *at)
 {
@@ -68,10 +69,11 @@ static void cubic_acked(struct gy_rudp_congestion *at, uint64_t bytes, uint64_t 
     }
 }
 
-static void cubic_lost(struct gy_rudp_congestion *at, uint64_t sent_ns, uint64_t now_ns)
+static bool cubic_reduce(struct gy_rudp_congestion *at, uint64_t sent_ns, double beta,
+                         uint64_t now_ns)
 {
     if (at->recovery_ns != 0 && sent_ns <= at->recovery_ns) {
-        return; /* one reduction for a round trip */
+        return false; /* one reduction for a round trip */
     }
     double window = (double)at->window_bytes / at->datagram_bytes;
     at->before.window_bytes = at->window_bytes;
@@ -84,12 +86,27 @@ static void cubic_lost(struct gy_rudp_congestion *at, uint64_t sent_ns, uint64_t
     at->recovery_ns = now_ns;
     /* Fast convergence, §4.7. */
     at->w_max = window < at->w_max ? window * (1 + CUBIC_BETA) / 2 : window;
-    at->window_bytes = (uint64_t)((double)at->window_bytes * CUBIC_BETA);
+    at->window_bytes = (uint64_t)((double)at->window_bytes * beta);
     if (at->window_bytes < window_min(at)) {
         at->window_bytes = window_min(at);
     }
     at->threshold = at->window_bytes;
     at->epoch_ns = 0;
+    return true;
+}
+
+static void cubic_lost(struct gy_rudp_congestion *at, uint64_t sent_ns, uint64_t now_ns)
+{
+    cubic_reduce(at, sent_ns, CUBIC_BETA, now_ns);
+}
+
+/* A queue that marks is short: a smaller step is enough (RFC 8511). It is no mistake that a late
+ * packet could show. */
+static void cubic_marked(struct gy_rudp_congestion *at, uint64_t sent_ns, uint64_t now_ns)
+{
+    if (cubic_reduce(at, sent_ns, CUBIC_BETA_ECN, now_ns)) {
+        at->before.valid = false;
+    }
 }
 
 static void cubic_persistent(struct gy_rudp_congestion *at)
@@ -120,6 +137,7 @@ static const struct gy_rudp_congestion_ops cubic = {
     .name = "cubic",
     .acked = cubic_acked,
     .lost = cubic_lost,
+    .marked = cubic_marked,
     .persistent = cubic_persistent,
     .spurious = cubic_spurious,
 };
@@ -159,6 +177,7 @@ static const struct gy_rudp_congestion_ops fixed = {
     .name = "fixed",
     .acked = fixed_acked,
     .lost = fixed_lost,
+    .marked = fixed_lost,
     .persistent = fixed_persistent,
     .spurious = fixed_spurious,
 };

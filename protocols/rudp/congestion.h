@@ -31,6 +31,9 @@ struct gy_rudp_congestion_ops {
     void (*lost)(struct gy_rudp_congestion *at, uint64_t sent_ns, uint64_t now_ns);
     /* Nothing got through for long (RFC 9002 §7.6). */
     void (*persistent)(struct gy_rudp_congestion *at);
+    /* The path says that there is a queue (CE, RFC 3168): the last packet that is now known to have
+     * come with that mark was sent at `sent_ns` or before. One call for all of them. */
+    void (*marked)(struct gy_rudp_congestion *at, uint64_t sent_ns, uint64_t now_ns);
     /* A packet that was taken for lost and was sent at `sent_ns` has arrived after all. */
     void (*spurious)(struct gy_rudp_congestion *at, uint64_t sent_ns);
 

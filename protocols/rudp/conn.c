@@ -68,6 +68,11 @@ static bool config_valid(const struct gy_rudp_config *config)
            config->datagram_max <= 65527 && config->fec_packets <= GY_RUDP_FEC_PACKETS_MAX &&
            config->message_max <= GY_RUDP_MESSAGE_LIMIT &&
            config->message_max <= config->window_bytes - config->window_bytes / 4 &&
+           (config->channel_window_bytes == 0 ||
+            (config->channel_window_bytes >= 4096 &&
+             config->channel_window_bytes <= UINT64_C(1) << 32 &&
+             config->message_max <=
+                 config->channel_window_bytes - config->channel_window_bytes / 4)) &&
            config->seal != NULL && config->seal->tag_bytes <= 16;
 }
 
@@ -120,12 +125,17 @@ static int init(struct gy_rudp_conn *conn, const struct gy_rudp_config *config, 
     list_init(&conn->due);
     list_init(&conn->finished);
     list_init(&conn->passing);
+    list_init(&conn->blocked);
+    list_init(&conn->granting);
     for (unsigned i = 0; i < GY_RUDP_PRIORITIES; i++) {
         list_init(&conn->active[i]);
     }
     for (uint32_t i = 0; i < config->channels; i++) {
         list_init(&conn->channels[i].queue);
         list_init(&conn->channels[i].active);
+        list_init(&conn->channels[i].blocked);
+        list_init(&conn->channels[i].granting);
+        conn->channels[i].granted = config->channel_window_bytes;
         for (unsigned k = 0; k < 2; k++) {
             conn->channels[i].in[k].bits = bits;
             conn->channels[i].out[k].bits = bits + WINDOW_BYTES / 8;
@@ -395,6 +405,8 @@ void gy_rudp_own_parameters(const struct gy_rudp_config *config, struct gy_rudp_
         .idle_timeout_ms = config->idle_timeout_ns / MS,
         .datagram_max = 65527,
         .ahead = config->assemblies / 2,
+        .channel_window = config->channel_window_bytes,
+        .features = GY_RUDP_FEATURE_CHANNELS | (config->ecn ? GY_RUDP_FEATURE_ECN : 0),
     };
 }
 
@@ -420,6 +432,7 @@ static size_t output_long(struct gy_rudp_conn *conn, enum gy_rudp_packet_type ty
     }
     int bytes = gy_rudp_long_write(&packet, out, room);
     gy_assert(bytes > 0);
+    conn->ecn.mark = GY_RUDP_NOT_ECT;
     conn->spoken_ns = now_ns;
     conn->stats.packets_sent++;
     conn->stats.bytes_sent += (uint64_t)bytes;

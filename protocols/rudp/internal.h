@@ -75,8 +75,11 @@ struct gy_rudp_packet {
     uint32_t bytes;
     enum packet_state state;
     bool limited, credit, done;
-    bool trial;     /* of a longer datagram */
-    bool recovered; /* lost, says the peer, and brought back by a REPAIR */
+    bool channel_credit, blocked; /* carries such frames */
+    bool trial;                   /* of a longer datagram */
+    bool recovered;               /* lost, says the peer, and brought back by a REPAIR */
+    bool covered;                 /* by a REPAIR: may be acknowledged without having arrived */
+    uint8_t ecn;                  /* enum gy_rudp_ecn_mark */
     enum gy_rudp_level level;
     uint64_t acks; /* the largest number it acknowledged; UINT64_MAX: none */
     struct gy_rudp_piece *pieces;
@@ -103,7 +106,21 @@ struct gy_rudp_channel {
     uint64_t next_id[4];
     struct gy_rudp_window out[2], in[2]; /* UNORDERED, ORDERED */
     uint64_t newest;                     /* sequenced: the lowest id still wanted */
+    /* Bytes of reliable messages, as those of the connection. `credit` is what the peer has said
+     * beyond its parameters. */
+    uint64_t credit, credit_used, blocked_at;
+    uint64_t received, consumed, granted;
+    uint64_t grant_number;                 /* of the packet that says `granted` */
+    struct gy_rudp_link blocked, granting; /* in the connection's lists */
 };
+
+/* Whether what a channel's reader holds counts against the channel, and no longer against the
+ * connection. */
+static inline bool has_channel_credit(const struct gy_rudp_conn *conn)
+{
+    return conn->config.channel_window_bytes != 0 &&
+           (conn->theirs.features & GY_RUDP_FEATURE_CHANNELS) != 0;
+}
 
 struct gy_rudp_assembly {
     struct gy_rudp_assembly *next;
@@ -255,6 +272,15 @@ void gy_rudp_message_end(struct gy_rudp_conn *conn, struct gy_rudp_message *mess
 void gy_rudp_message_doom(struct gy_rudp_conn *conn, struct gy_rudp_message *message,
                           enum gy_rudp_result result);
 void gy_rudp_channel_settle(struct gy_rudp_conn *conn, struct gy_rudp_channel *channel);
+/* A message waits for credit beyond `limit` of that channel, or, NULL, of the connection: the peer
+ * is told once, for each limit. */
+void gy_rudp_blocked(struct gy_rudp_conn *conn, struct gy_rudp_channel *channel, uint64_t limit);
+/* A packet that said so is lost. */
+void gy_rudp_blocked_lost(struct gy_rudp_conn *conn);
+void gy_rudp_blocked_take(struct gy_rudp_conn *conn, const struct gy_rudp_frame *frame,
+                          uint64_t now_ns);
+void gy_rudp_channel_credit_take(struct gy_rudp_conn *conn, const struct gy_rudp_frame *frame,
+                                 uint64_t now_ns);
 
 /* assembly.c */
 /* false: there is no room for it; what carried it is to be treated as lost. Taking the same part of
@@ -264,6 +290,8 @@ bool gy_rudp_message_take(struct gy_rudp_conn *conn, const struct gy_rudp_frame 
 void gy_rudp_skip_take(struct gy_rudp_conn *conn, const struct gy_rudp_frame *frame,
                        uint64_t now_ns);
 void gy_rudp_assemblies_free(struct gy_rudp_conn *conn);
+/* A packet that carried credit of channels is lost. */
+void gy_rudp_grants_lost(struct gy_rudp_conn *conn, uint64_t number);
 
 /* fec.c */
 #define FEC_OVERHEAD 18 /* of a REPAIR: so much shorter are the packets that it covers */
@@ -293,6 +321,22 @@ void gy_rudp_mtu_acked(struct gy_rudp_conn *conn, uint32_t bytes, bool trial, ui
 void gy_rudp_mtu_lost(struct gy_rudp_conn *conn, uint32_t bytes, bool trial, uint64_t now_ns);
 /* Nothing was heard for one more probe timeout. */
 void gy_rudp_mtu_silent(struct gy_rudp_conn *conn, uint64_t now_ns);
+
+/* ecn.c */
+/* The mark of the next packet, which is counted; `covered` by a REPAIR. */
+uint8_t gy_rudp_ecn_next(struct gy_rudp_conn *conn, uint64_t number, bool covered);
+/* The path is another one: it is tested. */
+void gy_rudp_ecn_begin(struct gy_rudp_conn *conn);
+/* A packet was taken that had that mark. */
+void gy_rudp_ecn_taken(struct gy_rudp_conn *conn, uint8_t mark);
+/* A marked packet is acknowledged, lost; then the acknowledgement as a whole, `newest`: it raises
+ * the largest number. */
+void gy_rudp_ecn_acked(struct gy_rudp_conn *conn, const struct gy_rudp_packet *packet);
+void gy_rudp_ecn_lost(struct gy_rudp_conn *conn);
+void gy_rudp_ecn_ack(struct gy_rudp_conn *conn, const struct gy_rudp_ack *ack, bool newest,
+                     uint64_t now_ns);
+/* Nothing was heard for one more probe timeout. */
+void gy_rudp_ecn_silent(struct gy_rudp_conn *conn);
 
 /* output.c */
 /* Whether the ring of packets has room for one more, be it a mere acknowledgement. */

@@ -61,6 +61,66 @@ void gy_rudp_channel_settle(struct gy_rudp_conn *conn, struct gy_rudp_channel *c
     }
 }
 
+/* ---- credit ---- */
+
+void gy_rudp_blocked(struct gy_rudp_conn *conn, struct gy_rudp_channel *channel, uint64_t limit)
+{
+    if ((conn->theirs.features & GY_RUDP_FEATURE_CHANNELS) == 0) {
+        return;
+    }
+    if (channel == NULL && conn->blocked_at != limit) {
+        conn->blocked_at = limit;
+        conn->blocked_due = true;
+    } else if (channel != NULL && channel->blocked_at != limit) {
+        channel->blocked_at = limit;
+        list_remove(&channel->blocked);
+        list_add(&conn->blocked, &channel->blocked);
+    }
+}
+
+void gy_rudp_blocked_lost(struct gy_rudp_conn *conn)
+{
+    conn->blocked_at = 0;
+    conn->blocked_due = false;
+    for (uint32_t i = 0; i < conn->config.channels; i++) {
+        conn->channels[i].blocked_at = 0;
+        list_remove(&conn->channels[i].blocked);
+    }
+}
+
+static struct gy_rudp_channel *named(struct gy_rudp_conn *conn, const struct gy_rudp_frame *frame,
+                                     uint64_t now_ns)
+{
+    if (frame->of_channel.channel >= conn->config.channels) {
+        gy_rudp_fail(conn, GY_RUDP_CLOSE_PROTOCOL, "no such channel", now_ns);
+        return NULL;
+    }
+    return &conn->channels[frame->of_channel.channel];
+}
+
+void gy_rudp_blocked_take(struct gy_rudp_conn *conn, const struct gy_rudp_frame *frame,
+                          uint64_t now_ns)
+{
+    conn->stats.blocked_received++;
+    if (frame->type == GY_RUDP_FRAME_CHANNEL_BLOCKED) {
+        struct gy_rudp_channel *channel = named(conn, frame, now_ns);
+        if (channel != NULL) {
+            channel->stats.blocked_received++;
+        }
+    }
+}
+
+void gy_rudp_channel_credit_take(struct gy_rudp_conn *conn, const struct gy_rudp_frame *frame,
+                                 uint64_t now_ns)
+{
+    struct gy_rudp_channel *channel = named(conn, frame, now_ns);
+    if (channel != NULL && frame->of_channel.credit > channel->credit) {
+        channel->credit = frame->of_channel.credit;
+    }
+}
+
+/* ---- channels ---- */
+
 void gy_rudp_channel_priority(struct gy_rudp_conn *conn, uint8_t number, unsigned priority)
 {
     gy_assert(number < conn->config.channels && priority < GY_RUDP_PRIORITIES);

@@ -64,24 +64,65 @@ static uint64_t number_take(struct gy_rudp_conn *conn)
 }
 
 static size_t header(struct gy_rudp_conn *conn, enum gy_rudp_level level, uint8_t *out,
-                     uint64_t number, unsigned *bytes)
+                     uint64_t number)
 {
     uint8_t phase =
         level == GY_RUDP_APPLICATION && (conn->key_out & 1) != 0 ? GY_RUDP_KEY_PHASE : 0;
-    *bytes = gy_rudp_number_bytes(number, conn->largest_acked);
+    unsigned bytes = gy_rudp_number_bytes(number, conn->largest_acked);
     struct gy_writer writer = gy_writer_on(out, 16);
-    gy_writer_u8(&writer, (uint8_t)(0x40 | level << 4 | phase | (*bytes - 1)));
+    gy_writer_u8(&writer, (uint8_t)(0x40 | level << 4 | phase | (bytes - 1)));
     gy_writer_bytes(&writer, conn->peer.bytes, conn->peer.length);
-    for (unsigned i = *bytes; i-- > 0;) {
+    for (unsigned i = bytes; i-- > 0;) {
         gy_writer_u8(&writer, (uint8_t)(number >> (8 * i)));
     }
     return gy_writer_length(&writer);
 }
 
+/* Seals the frames behind their header, and protects that; the packet's length. */
+static size_t protect(struct gy_rudp_conn *conn, uint64_t number, uint8_t *out, size_t head_bytes,
+                      size_t body)
+{
+    const struct gy_rudp_seal *seal = conn->config.seal;
+    unsigned number_bytes = (out[0] & 3u) + 1;
+    enum gy_rudp_level level = gy_rudp_level_of(out[0]);
+    seal->seal(seal->keys, number, out, head_bytes, out + head_bytes, body);
+    if (seal->mask != NULL) {
+        uint8_t mask[5];
+        uint8_t *at = out + head_bytes - number_bytes;
+        bool masked = seal->mask(seal->keys, level, true, at + 4, mask);
+        gy_assert(masked);
+        out[0] ^= mask[0] & 0x0f;
+        for (unsigned i = 0; i < number_bytes; i++) {
+            at[i] ^= mask[1 + i];
+        }
+    }
+    return head_bytes + body + seal->tag_bytes;
+}
+
+/* An eliciting packet is on its way. */
+static void fly(struct gy_rudp_conn *conn, const struct build *build, struct gy_rudp_packet *packet,
+                uint64_t now_ns)
+{
+    conn->in_flight += packet->bytes;
+    conn->eliciting++;
+    gy_assert(build->pieces == NULL || build->probing ||
+              conn->in_flight <= conn->congestion.window_bytes);
+    conn->eliciting_ns = now_ns;
+    packet->limited = conn->in_flight >= conn->congestion.window_bytes / 2;
+    if (conn->in_flight > conn->stats.in_flight_max) {
+        conn->stats.in_flight_max = conn->in_flight;
+    }
+    conn->probes -= conn->probes > 0;
+    if (conn->congestion.ops->sent != NULL) {
+        conn->congestion.ops->sent(&conn->congestion, flight_at(conn, packet->number),
+                                   packet->bytes, conn->in_flight, now_ns);
+    }
+    pace(conn, packet->bytes, now_ns);
+}
+
 /* Records what was built, seals it behind its header. The frames begin 16 bytes into `out`. */
 static size_t finish(struct gy_rudp_conn *conn, struct build *build, uint8_t *out, uint64_t now_ns)
 {
-    const struct gy_rudp_seal *seal = conn->config.seal;
     while (gy_writer_length(&build->writer) < 4) {
         gy_writer_u8(&build->writer, GY_RUDP_FRAME_PADDING);
         build->last = NULL;
@@ -96,26 +137,18 @@ static size_t finish(struct gy_rudp_conn *conn, struct build *build, uint8_t *ou
     }
     size_t body = gy_writer_length(&build->writer);
     uint64_t number = number_take(conn);
-    unsigned number_bytes;
     uint8_t head[16];
-    size_t head_bytes = header(conn, build->level, head, number, &number_bytes);
+    size_t head_bytes = header(conn, build->level, head, number);
     uint8_t *start = build->writer.start;
     if (build->fec) {
         gy_rudp_fec_sent(conn, number, start, body, now_ns);
     }
     memmove(out + head_bytes, start, body);
     memcpy(out, head, head_bytes);
-    seal->seal(seal->keys, number, out, head_bytes, out + head_bytes, body);
-    size_t bytes = head_bytes + body + seal->tag_bytes;
-    if (seal->mask != NULL) {
-        uint8_t mask[5];
-        uint8_t *at = out + head_bytes - number_bytes;
-        bool masked = seal->mask(seal->keys, build->level, true, at + 4, mask);
-        gy_assert(masked);
-        out[0] ^= mask[0] & 0x0f;
-        for (unsigned i = 0; i < number_bytes; i++) {
-            at[i] ^= mask[1 + i];
-        }
+    size_t bytes = protect(conn, number, out, head_bytes, body);
+    conn->ecn.mark = build->elsewhere ? 0 : gy_rudp_ecn_next(conn, number, build->fec);
+    for (unsigned i = 0; i < build->grant_count; i++) {
+        conn->channels[build->grants[i]].grant_number = number;
     }
     struct gy_rudp_packet *packet = packet_at(conn, number);
     gy_assert(number < conn->config.packets || packet->pieces == NULL);
@@ -127,27 +160,17 @@ static size_t finish(struct gy_rudp_conn *conn, struct build *build, uint8_t *ou
         .state = build->eliciting ? PACKET_FLYING : PACKET_DONE,
         .credit = build->credit,
         .done = build->done,
+        .channel_credit = build->grant_count > 0,
+        .blocked = build->blocked,
         .level = build->level,
         .trial = build->trial,
+        .covered = build->fec,
+        .ecn = conn->ecn.mark,
         .acks = build->ack ? conn->seen[0].high : UINT64_MAX,
         .pieces = build->pieces,
     };
     if (build->eliciting) {
-        conn->in_flight += bytes;
-        conn->eliciting++;
-        gy_assert(build->pieces == NULL || build->probing ||
-                  conn->in_flight <= conn->congestion.window_bytes);
-        conn->eliciting_ns = now_ns;
-        packet->limited = conn->in_flight >= conn->congestion.window_bytes / 2;
-        if (conn->in_flight > conn->stats.in_flight_max) {
-            conn->stats.in_flight_max = conn->in_flight;
-        }
-        conn->probes -= conn->probes > 0;
-        if (conn->congestion.ops->sent != NULL) {
-            conn->congestion.ops->sent(&conn->congestion, flight_at(conn, number), bytes,
-                                       conn->in_flight, now_ns);
-        }
-        pace(conn, bytes, now_ns);
+        fly(conn, build, packet, now_ns);
     }
     gy_rudp_recovery_advance(conn); /* over mere acknowledgements, which nobody acknowledges */
     conn->spoken_ns = now_ns;
@@ -255,6 +278,7 @@ size_t gy_rudp_output_challenge(struct gy_rudp_conn *conn, uint8_t *out, uint64_
         return 0;
     }
     build_begin(conn, &build, GY_RUDP_APPLICATION, out, conn->config.datagram_bytes);
+    build.elsewhere = true;
     gy_rudp_put(&build, &frame);
     return finish(conn, &build, out, now_ns);
 }
@@ -288,6 +312,9 @@ static void put_application(struct gy_rudp_conn *conn, struct build *build, bool
         build->credit = gy_rudp_put(build, &frame);
         conn->grant_due = !build->credit;
     }
+    if (room && !list_empty(&conn->granting)) {
+        gy_rudp_put_grants(conn, build);
+    }
     if (conn->done_due && room) {
         struct gy_rudp_frame frame = {.type = GY_RUDP_FRAME_DONE};
         build->done = gy_rudp_put(build, &frame);
@@ -304,6 +331,9 @@ static void put_application(struct gy_rudp_conn *conn, struct build *build, bool
         }
         if (!build->full) {
             gy_rudp_put_messages(conn, build);
+            if (conn->blocked_due || !list_empty(&conn->blocked)) {
+                gy_rudp_put_blocked(conn, build);
+            }
         }
         if (!build->full && conn->congestion.ops->idle != NULL) {
             conn->congestion.ops->idle(&conn->congestion, conn->in_flight);
@@ -320,7 +350,8 @@ size_t gy_rudp_output_frames(struct gy_rudp_conn *conn, uint8_t *out, uint64_t n
         return 0;
     }
     bool may = may_send(conn, now_ns);
-    if (!may && !ack_due && !conn->grant_due && !conn->response_due && !conn->done_due) {
+    if (!may && !ack_due && !conn->grant_due && list_empty(&conn->granting) &&
+        !conn->response_due && !conn->done_due) {
         return 0;
     }
     enum gy_rudp_level level = level_now(conn, ack_due);

@@ -72,6 +72,9 @@ bool gy_rudp_moved(struct gy_rudp_conn *conn)
 {
     bool proved = conn->path_proved;
     conn->path_proved = false;
+    if (proved) {
+        gy_rudp_ecn_begin(conn);
+    }
     return proved;
 }
 

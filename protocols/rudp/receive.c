@@ -73,6 +73,11 @@ void gy_rudp_seen_forget(struct gy_rudp_conn *conn, uint64_t number)
 
 static void receive_early(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes, uint64_t now_ns);
 
+struct from {
+    uint64_t where;
+    uint8_t mark;
+};
+
 static uint32_t version_of(const struct gy_rudp_conn *conn)
 {
     return is_sealed(conn) ? GY_RUDP_VERSION : GY_RUDP_VERSION_PLAIN;
@@ -277,6 +282,13 @@ static bool take_frame(struct gy_rudp_conn *conn, enum gy_rudp_level level,
     case GY_RUDP_FRAME_CREDIT:
         conn->credit = frame->credit > conn->credit ? frame->credit : conn->credit;
         return true;
+    case GY_RUDP_FRAME_CHANNEL_CREDIT:
+        gy_rudp_channel_credit_take(conn, frame, now_ns);
+        return true;
+    case GY_RUDP_FRAME_BLOCKED:
+    case GY_RUDP_FRAME_CHANNEL_BLOCKED:
+        gy_rudp_blocked_take(conn, frame, now_ns);
+        return true;
     case GY_RUDP_FRAME_SKIP:
         gy_rudp_skip_take(conn, frame, now_ns);
         return true;
@@ -353,8 +365,8 @@ static void receive_closing(struct gy_rudp_conn *conn, struct gy_reader frames, 
     conn->close_due |= (conn->close_asked & (conn->close_asked - 1)) == 0;
 }
 
-/* `where`: the address it came from, 0 for the connection's. */
-static void receive_short(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes, uint64_t where,
+/* `from`: the address it came from, 0 for the connection's, and the mark it has. */
+static void receive_short(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes, struct from from,
                           uint64_t now_ns)
 {
     uint64_t number;
@@ -395,11 +407,12 @@ static void receive_short(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes
         conn->ack_now = conn->ack_pending > 0;
         return;
     }
-    if (where != 0 && conn->state == GY_RUDP_OPEN &&
+    if (from.where != 0 && conn->state == GY_RUDP_OPEN &&
         (conn->seen_count == 0 || number > conn->seen[0].high)) {
-        gy_rudp_path_seen(conn, where, bytes);
+        gy_rudp_path_seen(conn, from.where, bytes);
     }
     note_received(conn, number, eliciting, now_ns);
+    gy_rudp_ecn_taken(conn, from.mark);
     event(conn, GY_RUDP_EVENT_RECEIVED, number, bytes, now_ns);
     if (conn->kept != NULL && level == GY_RUDP_APPLICATION) {
         gy_rudp_fec_keep(conn, number, frames.at, gy_reader_left(&frames), now_ns);
@@ -422,7 +435,8 @@ static bool early_fits(const struct gy_rudp_conn *conn, struct gy_reader frames)
         bytes += frame.message.length;
         if (frame.message.length != frame.message.total ||
             frame.message.channel >= conn->config.channels ||
-            frame.message.length > conn->config.message_max || bytes > conn->granted) {
+            frame.message.length > conn->config.message_max || bytes > conn->granted ||
+            (has_channel_credit(conn) && bytes > conn->config.channel_window_bytes)) {
             return false;
         }
     }
@@ -481,7 +495,7 @@ bool gy_rudp_recover(struct gy_rudp_conn *conn, uint64_t number, const uint8_t *
     return true;
 }
 
-static void receive(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes, uint64_t where,
+static void receive(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes, struct from from,
                     uint64_t now_ns)
 {
     struct gy_rudp_long packet;
@@ -504,19 +518,27 @@ static void receive(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes, uint
         conn->stats.dropped++;
         return;
     }
-    receive_short(conn, data, bytes, where, now_ns);
+    receive_short(conn, data, bytes, from, now_ns);
 }
 
 void gy_rudp_receive(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes, uint64_t now_ns)
 {
-    receive(conn, data, bytes, 0, now_ns);
+    receive(conn, data, bytes, (struct from){0}, now_ns);
 }
 
-bool gy_rudp_receive_elsewhere(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes,
+void gy_rudp_receive_marked(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes, uint8_t mark,
+                            uint64_t now_ns)
+{
+    gy_assert(mark <= GY_RUDP_CE);
+    receive(conn, data, bytes, (struct from){.mark = mark}, now_ns);
+}
+
+bool gy_rudp_receive_elsewhere(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes, uint8_t mark,
                                uint64_t where, uint64_t now_ns)
 {
-    gy_assert(where != 0);
+    gy_assert(where != 0 && mark <= GY_RUDP_CE);
     uint64_t proof = conn->path_proof;
-    receive(conn, data, bytes, conn->client ? 0 : where, now_ns);
+    struct from from = {.where = conn->client ? 0 : where, .mark = mark};
+    receive(conn, data, bytes, from, now_ns);
     return conn->path_due && conn->path_where == where && conn->path_proof != proof;
 }

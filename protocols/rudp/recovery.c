@@ -76,6 +76,7 @@ static void packet_acked(struct gy_rudp_conn *conn, struct gy_rudp_packet *packe
             &conn->congestion, flight_at(conn, packet->number), packet->bytes, now_ns);
     }
     conn->done_acked |= packet->done;
+    gy_rudp_ecn_acked(conn, packet);
     if (packet->acks != UINT64_MAX) {
         gy_rudp_seen_forget(conn, packet->acks);
     }
@@ -100,7 +101,16 @@ static void packet_lost(struct gy_rudp_conn *conn, struct gy_rudp_packet *packet
     conn->lost_high = max64(conn->lost_high, packet->number);
     conn->stats.lost++;
     event(conn, GY_RUDP_EVENT_LOST, packet->number, packet->bytes, now_ns);
+    if (packet->ecn != GY_RUDP_NOT_ECT) {
+        gy_rudp_ecn_lost(conn);
+    }
     conn->grant_due |= packet->credit;
+    if (packet->channel_credit) {
+        gy_rudp_grants_lost(conn, packet->number);
+    }
+    if (packet->blocked) {
+        gy_rudp_blocked_lost(conn);
+    }
     conn->done_due |= packet->done;
     struct gy_rudp_piece *piece = packet->pieces;
     packet->pieces = NULL;
@@ -179,6 +189,7 @@ static void packet_spurious(struct gy_rudp_conn *conn, struct gy_rudp_packet *pa
 {
     uint64_t distance = conn->largest_acked - packet->number + 1;
     packet->state = PACKET_DONE;
+    gy_rudp_ecn_acked(conn, packet);
     conn->stats.spurious += !packet->recovered;
     if (distance > conn->reordering) {
         conn->reordering = distance < THRESHOLD_MAX ? (uint32_t)distance : THRESHOLD_MAX;
@@ -210,6 +221,7 @@ int gy_rudp_acked(struct gy_rudp_conn *conn, const struct gy_rudp_ack *ack, uint
     if (largest >= conn->number) {
         return GY_EPROTO;
     }
+    bool newest = conn->largest_acked == UINT64_MAX || largest > conn->largest_acked;
     conn->largest_acked =
         conn->largest_acked == UINT64_MAX ? largest : max64(conn->largest_acked, largest);
     for (uint32_t i = 0; i < ack->count; i++) {
@@ -238,6 +250,7 @@ int gy_rudp_acked(struct gy_rudp_conn *conn, const struct gy_rudp_ack *ack, uint
         }
     }
     conn->pto_count = 0; /* even without news: the peer hears us, but may have no room */
+    gy_rudp_ecn_ack(conn, ack, newest, now_ns);
     if (any) {
         detect_loss(conn, now_ns);
     }
@@ -285,6 +298,7 @@ static void probe(struct gy_rudp_conn *conn, uint64_t now_ns)
 {
     conn->pto_count++;
     gy_rudp_mtu_silent(conn, now_ns);
+    gy_rudp_ecn_silent(conn);
     conn->probes = 2;
     conn->stats.probes++;
     /* Until it has that, the client acknowledges in a way that we cannot read any more. */

@@ -87,7 +87,8 @@ struct gy_rudp_event {
 /* What a connection tells, and where it gets memory for messages that arrive in pieces. */
 struct gy_rudp_env {
     /* A message. true: its bytes are consumed; false: they will be, and until then they count
-     * against the window: gy_rudp_consumed(). Unreliable ones do not count. */
+     * against the channel's window, or the connection's: gy_rudp_consumed(). Unreliable ones do not
+     * count. */
     bool (*received)(struct gy_rudp_conn *conn, uint8_t channel, enum gy_rudp_guarantee guarantee,
                      const uint8_t *data, size_t length);
     /* `bytes` of memory, or NULL. Never more at once than gy_rudp_reassembly_bytes(). NULL: the
@@ -100,14 +101,19 @@ struct gy_rudp_env {
 };
 
 struct gy_rudp_config {
-    uint32_t datagram_bytes;  /* of the longest datagram sent at first: 1200 to 65527 */
-    uint32_t datagram_max;    /* longer ones are tried up to that (RFC 8899); 0: none */
-    uint32_t channels;        /* 1 to 256 */
-    uint32_t packets;         /* sent ones kept at once: a power of two, 64 or more */
-    uint32_t pieces;          /* of messages in flight or to be repeated */
-    uint32_t assemblies;      /* messages that arrive in pieces or too early, 8 or more */
-    uint64_t window_bytes;    /* of reliable messages begun and not consumed */
-    uint64_t message_max;     /* at most 3/4 of the window, and GY_RUDP_MESSAGE_LIMIT */
+    uint32_t datagram_bytes; /* of the longest datagram sent at first: 1200 to 65527 */
+    uint32_t datagram_max;   /* longer ones are tried up to that (RFC 8899); 0: none */
+    uint32_t channels;       /* 1 to 256 */
+    uint32_t packets;        /* sent ones kept at once: a power of two, 64 or more */
+    uint32_t pieces;         /* of messages in flight or to be repeated */
+    uint32_t assemblies;     /* messages that arrive in pieces or too early, 8 or more */
+    uint64_t window_bytes; /* of reliable messages begun and not consumed; with channel_window_bytes
+                            * begun and not received */
+    /* Of one channel's reliable messages begun and not consumed: as much as its reader may hold, so
+     * that all readers together hold `channels` times that at most, and one that does not read
+     * keeps no other channel waiting. 0: they all share window_bytes. */
+    uint64_t channel_window_bytes;
+    uint64_t message_max;     /* at most 3/4 of either window, and GY_RUDP_MESSAGE_LIMIT */
     uint64_t idle_timeout_ns; /* 0: none; the smaller of the two ends' holds */
     uint64_t keepalive_ns;    /* a PING after so long a silence; 0: never */
     uint64_t handshake_timeout_ns;
@@ -121,6 +127,8 @@ struct gy_rudp_config {
     /* Of this connection alone, if it has keys. With a handshake the connection is encrypted. */
     const struct gy_rudp_seal *seal;
     uint64_t key_packets; /* sent before the keys change; 0: 2^21 */
+    bool ecn; /* datagrams are sent with the mark that gy_rudp_ecn() says, and those that arrive
+               * are given to gy_rudp_receive_marked() */
     /* The client's: what the server said in the connection that this one resumes, for 0-RTT;
      * `channels` 0: nothing is sent early. */
     struct gy_rudp_parameters remembered;
@@ -166,11 +174,19 @@ struct gy_rudp_stats {
     uint64_t mtu_probes, black_holes;
     uint64_t recovered;      /* the peer's packets that REPAIRs brought back */
     uint64_t recovered_sent; /* ours, as the peer says */
+    uint64_t ecn_sent;       /* packets sent with a mark */
+    uint64_t ecn_received;   /* packets that came with CE */
+    uint64_t ecn_reported;   /* ours that came to the peer with CE, as it says */
+    /* Why a path goes without: marks do not arrive or are changed; packets with marks are lost;
+     * the peer says what cannot be. */
+    uint64_t ecn_bleached, ecn_lost, ecn_lies;
+    uint64_t blocked, blocked_received; /* BLOCKED and CHANNEL_BLOCKED: sent, received */
 };
 
 struct gy_rudp_channel_stats {
     uint64_t sent, sent_bytes;           /* messages wholly sent at least once */
     uint64_t delivered, delivered_bytes; /* messages received */
+    uint64_t blocked, blocked_received;  /* CHANNEL_BLOCKED: sent, received */
 };
 
 struct gy_rudp_channel;
@@ -210,11 +226,15 @@ int gy_rudp_accept(struct gy_rudp_conn *conn, const struct gy_rudp_config *confi
 /* A datagram, which is changed. Whatever it holds is dealt with and counted. */
 void gy_rudp_receive(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes, uint64_t now_ns);
 
+/* The same, with config.ecn: `mark` is the ECN field that it came with (enum gy_rudp_ecn_mark). */
+void gy_rudp_receive_marked(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes, uint8_t mark,
+                            uint64_t now_ns);
+
 /* The same, of a server's connection and a datagram that came from another address than the
  * connection's; `where` is any number, not 0, that tells addresses apart. true: the peer seems to
  * be there now, and the owner is to remember that address, for what gy_rudp_output_elsewhere() will
  * have. Until gy_rudp_moved() says so, all else goes to the old one. */
-bool gy_rudp_receive_elsewhere(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes,
+bool gy_rudp_receive_elsewhere(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes, uint8_t mark,
                                uint64_t where, uint64_t now_ns);
 
 /* As gy_rudp_output(), for the address that the last gy_rudp_receive_elsewhere() that returned true
@@ -234,6 +254,10 @@ void gy_rudp_expire(struct gy_rudp_conn *conn, uint64_t now_ns);
 
 /* The next datagram to send now: its bytes, or 0. `room` is gy_rudp_room() or more. */
 size_t gy_rudp_output(struct gy_rudp_conn *conn, void *out, size_t room, uint64_t now_ns);
+
+/* With config.ecn: the ECN field to send that datagram with (enum gy_rudp_ecn_mark). What
+ * gy_rudp_output_elsewhere() writes goes without a mark. */
+uint8_t gy_rudp_ecn(const struct gy_rudp_conn *conn);
 
 /* 0, or GY_EINVAL (channel or guarantee), GY_ELIMIT (longer than the peer takes), GY_ECLOSED. May
  * be called before the connection is open; what the peer does not take is then REFUSED when it
@@ -263,7 +287,8 @@ void gy_rudp_channel_stats(const struct gy_rudp_conn *conn, uint8_t channel,
 /* The next message that is done with, or NULL. */
 struct gy_rudp_message *gy_rudp_finished(struct gy_rudp_conn *conn);
 
-void gy_rudp_consumed(struct gy_rudp_conn *conn, uint64_t bytes);
+/* Of reliable messages that came on that channel, and of which `received` said false. */
+void gy_rudp_consumed(struct gy_rudp_conn *conn, uint8_t channel, uint64_t bytes);
 
 /* Encrypted: new keys with the next packet, or as soon as the peer has those there are. They change
  * by themselves after config.key_packets packets. */

@@ -39,6 +39,28 @@ struct gy_rudp_mtu {
     uint64_t at_ns; /* not before */
 };
 
+enum gy_rudp_ecn_state {
+    GY_RUDP_ECN_OFF,     /* not yet, or one of the two ends does not see marks */
+    GY_RUDP_ECN_TESTING, /* packets are marked to see what the path makes of it */
+    GY_RUDP_ECN_WAITING, /* enough of them; nothing is marked before one is acknowledged */
+    GY_RUDP_ECN_CAPABLE,
+    GY_RUDP_ECN_PAUSED, /* nothing was heard: without marks until something is, then tested again */
+    GY_RUDP_ECN_FAILED, /* on this path */
+};
+
+/* Explicit congestion notification; see ecn.c. */
+struct gy_rudp_ecn {
+    enum gy_rudp_ecn_state state;
+    uint8_t mark;                           /* enum gy_rudp_ecn_mark of what was written last */
+    uint32_t tests, test_sent, test_lost;   /* of this path; packets of this test */
+    uint64_t first;                         /* packets from that number on are of this path */
+    uint64_t check_number;                  /* which one is sent with a CE of our own */
+    uint64_t sent;                          /* packets with a mark */
+    uint64_t ect0, ce;                      /* as the peer has said */
+    uint64_t acked, acked_checks, acked_ns; /* by the acknowledgement that is being read */
+    uint64_t in[4];                         /* packets taken, by enum gy_rudp_ecn_mark */
+};
+
 #define GY_RUDP_RECOVERED_MAX 8
 
 struct gy_rudp_conn {
@@ -104,6 +126,9 @@ struct gy_rudp_conn {
     struct gy_rudp_channel *channels;
     struct gy_rudp_link active[GY_RUDP_PRIORITIES];
     uint64_t credit, credit_used;
+    uint64_t blocked_at; /* the credit that the peer was told to be used up; 0: none */
+    bool blocked_due;
+    struct gy_rudp_link blocked; /* channels, of which it is to be told */
     uint64_t ahead; /* ordered messages begun, less those that all before are done with too */
 
     /* Forward error correction: what we send, and what has arrived lately (NULL: the peer sends no
@@ -128,6 +153,7 @@ struct gy_rudp_conn {
     struct gy_rudp_range seen[GY_RUDP_RANGES_MAX]; /* highest first */
     uint32_t seen_count;
     uint64_t seen_floor; /* lower numbers are not looked at any more */
+    struct gy_rudp_ecn ecn;
     uint64_t largest_ns;
     uint32_t ack_pending; /* packets */
     bool ack_now;
@@ -140,6 +166,7 @@ struct gy_rudp_conn {
     uint64_t passing_bytes;
     uint64_t received, consumed, granted; /* bytes of reliable messages */
     bool grant_due;
+    struct gy_rudp_link granting; /* channels, whose credit is to be sent */
 };
 
 #endif

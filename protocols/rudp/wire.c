@@ -97,7 +97,9 @@ static bool parameters_valid(const struct gy_rudp_parameters *at)
 {
     return at->channels >= 1 && at->channels <= 256 && at->datagram_max >= GY_RUDP_HELLO_BYTES &&
            at->message_max <= GY_RUDP_MESSAGE_LIMIT &&
-           at->message_max <= at->window - at->window / 4;
+           at->message_max <= at->window - at->window / 4 &&
+           (at->channel_window == 0 ||
+            at->message_max <= at->channel_window - at->channel_window / 4);
 }
 
 static void parameters_read(struct gy_reader *reader, struct gy_rudp_parameters *at)
@@ -107,7 +109,10 @@ static void parameters_read(struct gy_reader *reader, struct gy_rudp_parameters 
     at->channels = gy_rudp_varint_read(reader);
     at->idle_timeout_ms = gy_rudp_varint_read(reader);
     at->datagram_max = gy_rudp_varint_read(reader);
+    /* Who speaks an older kind of this version says less. */
     at->ahead = gy_reader_left(reader) > 0 ? gy_rudp_varint_read(reader) : 0;
+    at->channel_window = gy_reader_left(reader) > 0 ? gy_rudp_varint_read(reader) : 0;
+    at->features = gy_reader_left(reader) > 0 ? gy_rudp_varint_read(reader) : 0;
     if (!parameters_valid(at)) {
         reader->failed = true;
     }
@@ -184,6 +189,8 @@ static void parameters_write(struct gy_writer *writer, const struct gy_rudp_para
     gy_rudp_varint_write(writer, at->idle_timeout_ms);
     gy_rudp_varint_write(writer, at->datagram_max);
     gy_rudp_varint_write(writer, at->ahead);
+    gy_rudp_varint_write(writer, at->channel_window);
+    gy_rudp_varint_write(writer, at->features);
 }
 
 size_t gy_rudp_claims_write(const struct gy_rudp_claims *claims, uint8_t out[GY_RUDP_CLAIMS_MAX])
@@ -269,7 +276,7 @@ int gy_rudp_long_write(const struct gy_rudp_long *packet, void *out, size_t room
     return writer.failed ? GY_ENOBUFS : (int)gy_writer_length(&writer);
 }
 
-static int ack_read(struct gy_reader *reader, struct gy_rudp_ack *ack)
+static int ack_read(struct gy_reader *reader, bool counted, struct gy_rudp_ack *ack)
 {
     uint64_t high = gy_rudp_varint_read(reader);
     ack->delay_us = gy_rudp_varint_read(reader);
@@ -289,7 +296,14 @@ static int ack_read(struct gy_reader *reader, struct gy_rudp_ack *ack)
         ack->ranges[i] = (struct gy_rudp_range){high - length, high};
         high -= length;
     }
-    return 1;
+    ack->counted = counted;
+    ack->ect0 = ack->ect1 = ack->ce = 0;
+    if (counted) {
+        ack->ect0 = gy_rudp_varint_read(reader);
+        ack->ect1 = gy_rudp_varint_read(reader);
+        ack->ce = gy_rudp_varint_read(reader);
+    }
+    return reader->failed ? GY_EPROTO : 1;
 }
 
 static int message_read(struct gy_reader *reader, uint8_t type, struct gy_rudp_frame *frame)
@@ -364,14 +378,23 @@ int gy_rudp_frame_read(struct gy_reader *reader, struct gy_rudp_frame *frame)
     case GY_RUDP_FRAME_DONE:
         return 1;
     case GY_RUDP_FRAME_ACK:
-        return ack_read(reader, &frame->ack);
+        return ack_read(reader, false, &frame->ack);
+    case GY_RUDP_FRAME_ACK_ECN:
+        frame->type = GY_RUDP_FRAME_ACK;
+        return ack_read(reader, true, &frame->ack);
     case GY_RUDP_FRAME_CLOSE:
         frame->close.code = gy_rudp_varint_read(reader);
         frame->close.reason_bytes = gy_reader_u8(reader);
         frame->close.reason = gy_reader_bytes(reader, frame->close.reason_bytes);
         return reader->failed || frame->close.reason_bytes > GY_RUDP_REASON_MAX ? GY_EPROTO : 1;
     case GY_RUDP_FRAME_CREDIT:
+    case GY_RUDP_FRAME_BLOCKED:
         frame->credit = gy_rudp_varint_read(reader);
+        return reader->failed ? GY_EPROTO : 1;
+    case GY_RUDP_FRAME_CHANNEL_CREDIT:
+    case GY_RUDP_FRAME_CHANNEL_BLOCKED:
+        frame->of_channel.channel = gy_reader_u8(reader);
+        frame->of_channel.credit = gy_rudp_varint_read(reader);
         return reader->failed ? GY_EPROTO : 1;
     case GY_RUDP_FRAME_SKIP:
         return skip_read(reader, frame);
@@ -408,6 +431,11 @@ static void ack_write(struct gy_writer *writer, const struct gy_rudp_ack *ack)
             gy_rudp_varint_write(writer, ack->ranges[i - 1].low - ack->ranges[i].high - 2);
         }
         gy_rudp_varint_write(writer, ack->ranges[i].high - ack->ranges[i].low);
+    }
+    if (ack->counted) {
+        gy_rudp_varint_write(writer, ack->ect0);
+        gy_rudp_varint_write(writer, ack->ect1);
+        gy_rudp_varint_write(writer, ack->ce);
     }
 }
 
@@ -459,7 +487,7 @@ bool gy_rudp_frame_write(struct gy_writer *writer, const struct gy_rudp_frame *f
         message_write(writer, frame, last);
         break;
     case GY_RUDP_FRAME_ACK:
-        gy_writer_u8(writer, GY_RUDP_FRAME_ACK);
+        gy_writer_u8(writer, frame->ack.counted ? GY_RUDP_FRAME_ACK_ECN : GY_RUDP_FRAME_ACK);
         ack_write(writer, &frame->ack);
         break;
     case GY_RUDP_FRAME_CLOSE:
@@ -470,8 +498,15 @@ bool gy_rudp_frame_write(struct gy_writer *writer, const struct gy_rudp_frame *f
         gy_writer_bytes(writer, frame->close.reason, frame->close.reason_bytes);
         break;
     case GY_RUDP_FRAME_CREDIT:
-        gy_writer_u8(writer, GY_RUDP_FRAME_CREDIT);
+    case GY_RUDP_FRAME_BLOCKED:
+        gy_writer_u8(writer, (uint8_t)frame->type);
         gy_rudp_varint_write(writer, frame->credit);
+        break;
+    case GY_RUDP_FRAME_CHANNEL_CREDIT:
+    case GY_RUDP_FRAME_CHANNEL_BLOCKED:
+        gy_writer_u8(writer, (uint8_t)frame->type);
+        gy_writer_u8(writer, frame->of_channel.channel);
+        gy_rudp_varint_write(writer, frame->of_channel.credit);
         break;
     case GY_RUDP_FRAME_SKIP:
         gy_writer_u8(writer, GY_RUDP_FRAME_SKIP);

@@ -59,6 +59,23 @@ struct gy_rudp_parameters {
     uint64_t idle_timeout_ms; /* 0: none */
     uint64_t datagram_max;    /* longest datagram accepted, bytes */
     uint64_t ahead; /* ordered messages that may be begun and not done with; 0: not said */
+    /* Bytes of reliable messages of one channel that the peer may begin at first; 0: channels have
+     * no credit of their own. */
+    uint64_t channel_window;
+    uint64_t features; /* GY_RUDP_FEATURE_…; bits that are not known mean nothing */
+};
+
+/* Sees the ECN field of what arrives, and takes and says what was seen (RFC 9000 §13.4). */
+#define GY_RUDP_FEATURE_ECN 0x01u
+/* Knows the frames of the credit of channels. */
+#define GY_RUDP_FEATURE_CHANNELS 0x02u
+
+/* The ECN field of a datagram, RFC 3168 §5. */
+enum gy_rudp_ecn_mark {
+    GY_RUDP_NOT_ECT,
+    GY_RUDP_ECT1,
+    GY_RUDP_ECT0,
+    GY_RUDP_CE,
 };
 
 struct gy_rudp_long {
@@ -102,8 +119,12 @@ enum gy_rudp_frame_type {
     GY_RUDP_FRAME_RESPONSE = 0x07,
     GY_RUDP_FRAME_CRYPTO = 0x08,
     GY_RUDP_FRAME_DONE = 0x09,
+    GY_RUDP_FRAME_ACK_ECN = 0x0a, /* read as an ACK that has counts */
+    GY_RUDP_FRAME_CHANNEL_CREDIT = 0x0b,
     GY_RUDP_FRAME_REPAIR = 0x0c,
     GY_RUDP_FRAME_RECOVERED = 0x0d,
+    GY_RUDP_FRAME_BLOCKED = 0x0e,
+    GY_RUDP_FRAME_CHANNEL_BLOCKED = 0x0f,
     GY_RUDP_FRAME_MESSAGE = 0x10, /* to 0x1f */
 };
 #define GY_RUDP_MESSAGE_PART 0x04 /* total length and offset are there */
@@ -124,6 +145,8 @@ struct gy_rudp_range {
 struct gy_rudp_ack {
     uint64_t delay_us;
     uint32_t count;
+    bool counted;            /* what follows is there */
+    uint64_t ect0, ect1, ce; /* packets taken with that mark since the connection began */
     struct gy_rudp_range ranges[GY_RUDP_RANGES_MAX]; /* highest first, a gap between any two */
 };
 
@@ -136,8 +159,12 @@ struct gy_rudp_frame {
             const uint8_t *reason;
             size_t reason_bytes;
         } close;
-        uint64_t credit;    /* bytes of reliable messages since the beginning */
-        uint64_t recovered; /* a packet's number */
+        uint64_t credit; /* CREDIT and BLOCKED: bytes of reliable messages since the beginning */
+        struct {
+            uint8_t channel;
+            uint64_t credit; /* of that channel */
+        } of_channel;        /* CHANNEL_CREDIT and CHANNEL_BLOCKED */
+        uint64_t recovered;  /* a packet's number */
         struct {
             uint64_t first;   /* number of the first packet covered */
             uint32_t mask;    /* bit i: first + 1 + i is covered too */
@@ -205,7 +232,7 @@ struct gy_rudp_claims {
     struct gy_rudp_parameters parameters;
 };
 
-#define GY_RUDP_CLAIMS_MAX 96
+#define GY_RUDP_CLAIMS_MAX 128
 
 size_t gy_rudp_claims_write(const struct gy_rudp_claims *claims, uint8_t out[GY_RUDP_CLAIMS_MAX]);
 int gy_rudp_claims_read(const uint8_t *data, size_t bytes, struct gy_rudp_claims *claims);

@@ -14,7 +14,7 @@
 #define SCRYPT_P    1
 #define HASH_BYTES  32
 #define SALT_BYTES  16
-#define PLAIN_BYTES 16 /* of a token: user, until */
+#define PLAIN_BYTES 24 /* of a token: user, until, epoch */
 
 /* In a time that does not depend on what they are. */
 static bool equal(const uint8_t *a, const uint8_t *b, size_t bytes)
@@ -99,7 +99,7 @@ static uint64_t get_number(const uint8_t *from)
 static void seal(const uint8_t secret[32], const uint8_t plain[PLAIN_BYTES],
                  struct gy_chat_text nick, uint8_t mac[HASH_BYTES])
 {
-    static const char purpose[] = "gyre chat token 1";
+    static const char purpose[] = "gyre chat token 2";
     Hmac hmac;
     int error = wc_HmacInit(&hmac, NULL, INVALID_DEVID);
     error = error == 0 ? wc_HmacSetKey(&hmac, WC_SHA256, secret, 32) : error;
@@ -112,12 +112,13 @@ static void seal(const uint8_t secret[32], const uint8_t plain[PLAIN_BYTES],
 }
 
 uint32_t gy_chat_token_write(const uint8_t secret[32], uint64_t user, struct gy_chat_text nick,
-                             uint64_t until_ms, char *token)
+                             uint32_t epoch, uint64_t until_ms, char *token)
 {
     static const char digits[] = "0123456789abcdef";
     uint8_t bytes[PLAIN_BYTES + HASH_BYTES];
     put_number(bytes, user);
     put_number(bytes + 8, until_ms);
+    put_number(bytes + 16, epoch);
     seal(secret, bytes, nick, bytes + PLAIN_BYTES);
     for (size_t i = 0; i < sizeof bytes; i++) {
         token[2 * i] = digits[bytes[i] >> 4];
@@ -133,7 +134,7 @@ static int digit_of(char c)
 }
 
 int gy_chat_token_read(const uint8_t secret[32], struct gy_chat_text token,
-                       struct gy_chat_text nick, uint64_t now_ms, uint64_t *user)
+                       struct gy_chat_text nick, uint64_t now_ms, uint64_t *user, uint32_t *epoch)
 {
     uint8_t bytes[PLAIN_BYTES + HASH_BYTES];
     uint8_t mac[HASH_BYTES];
@@ -153,5 +154,22 @@ int gy_chat_token_read(const uint8_t secret[32], struct gy_chat_text token,
         return GY_EREFUSED;
     }
     *user = get_number(bytes);
+    *epoch = (uint32_t)get_number(bytes + 16);
     return 0;
+}
+
+void gy_chat_key_derive(const uint8_t secret[32], const char *purpose, uint8_t *key, uint32_t bytes)
+{
+    uint8_t mac[HASH_BYTES];
+    Hmac hmac;
+    gy_assert(bytes <= sizeof mac);
+    int error = wc_HmacInit(&hmac, NULL, INVALID_DEVID);
+    error = error == 0 ? wc_HmacSetKey(&hmac, WC_SHA256, secret, 32) : error;
+    error = error == 0 ? wc_HmacUpdate(&hmac, (const byte *)purpose, (word32)strlen(purpose) + 1)
+                       : error;
+    error = error == 0 ? wc_HmacFinal(&hmac, mac) : error;
+    gy_assert(error == 0); /* it can fail by its arguments alone */
+    wc_HmacFree(&hmac);
+    memcpy(key, mac, bytes);
+    wipe(mac, sizeof mac);
 }

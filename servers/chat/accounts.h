@@ -25,14 +25,18 @@
 void gy_chat_password_run(struct gy_chat_check *check, uint8_t cost_log2);
 
 /* Bytes of a token's text. */
-#define GY_CHAT_TOKEN_BYTES 96
+#define GY_CHAT_TOKEN_BYTES 112
 
 /* Writes a token for the nick (canonical) of a user; returns GY_CHAT_TOKEN_BYTES. */
 uint32_t gy_chat_token_write(const uint8_t secret[32], uint64_t user, struct gy_chat_text nick,
-                             uint64_t until_ms, char *token);
+                             uint32_t epoch, uint64_t until_ms, char *token);
 
-/* 0 and whose it is; GY_EREFUSED: it is none of that nick's, or too old. */
+/* 0, whose it is, and of which epoch; GY_EREFUSED: it is none of that nick's, or too old. */
 int gy_chat_token_read(const uint8_t secret[32], struct gy_chat_text token,
-                       struct gy_chat_text nick, uint64_t now_ms, uint64_t *user);
+                       struct gy_chat_text nick, uint64_t now_ms, uint64_t *user, uint32_t *epoch);
+
+/* A key for another purpose, of at most 32 bytes. */
+void gy_chat_key_derive(const uint8_t secret[32], const char *purpose, uint8_t *key,
+                        uint32_t bytes);
 
 #endif

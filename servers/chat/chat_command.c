@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "servers/chat/chat_command.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "clients/chat/place.h"
 #include "clients/chat/talk.h"
 #include "core/address.h"
 #include "servers/chat/chat_kind.h"
@@ -12,27 +14,28 @@
 
 static void serve_help(FILE *out)
 {
-    fprintf(out,
-            "Usage: gyre chat serve [FLAGS]\n"
-            "A chat server: for programs over TCP and TLS, for browsers over WebSocket.\n\n"
-            "  gyre chat serve                                on " GY_CHAT_ADDRESS "\n"
-            "  gyre chat serve --web 127.0.0.1:7280           with a page for browsers\n"
-            "  gyre chat serve --store /var/lib/gyre/chat.db --tls cert.pem --web-tls :443\n\n"
-            "  --store FILE            where everything is kept (default: " GY_CHAT_STORE
-            "); memory:\n"
-            "                          nowhere, it is gone when the server ends\n"
-            "  --web ADDRESS           the page and its WebSocket; may be repeated\n"
-            "  --web-tls ADDRESS       likewise, over https\n"
-            "  --listen-tls ADDRESS    the native protocol over TLS; may be repeated\n"
-            "  --tls FILE[,KEY]        the certificate of both (see `gyre cert`)\n"
-            "  --origin ORIGIN         pages of elsewhere that may connect, or any\n"
-            "  --lobby ROOM            the room of the book's clients (default: lobby)\n"
-            "  --name NAME             what the server calls itself (default: gyre)\n"
-            "  --operator NICK         an account that may do all in every room; may be repeated\n"
-            "  --no-guests             only who has an account\n"
-            "  --no-registering        no new accounts\n"
-            "%s%s",
-            gy_plan_flags_help, gy_serve_flags_help);
+    fprintf(
+        out,
+        "Usage: gyre chat serve [FLAGS]\n"
+        "A chat server: for programs over TCP and TLS, for browsers over WebSocket.\n\n"
+        "  gyre chat serve                                on " GY_CHAT_ADDRESS "\n"
+        "  gyre chat serve --web 127.0.0.1:7280           with a page for browsers\n"
+        "  gyre chat serve --store /var/lib/gyre/chat.db --tls cert.pem --web-tls :443\n\n"
+        "  --store FILE            where everything is kept (default: gyre/chat.db in\n"
+        "                          $XDG_STATE_HOME or ~/.local/state; root: in /var/lib); memory:\n"
+        "                          nowhere, it is gone when the server ends\n"
+        "  --web ADDRESS           the page and its WebSocket; may be repeated\n"
+        "  --web-tls ADDRESS       likewise, over https\n"
+        "  --listen-tls ADDRESS    the native protocol over TLS; may be repeated\n"
+        "  --tls FILE[,KEY]        the certificate of both (see `gyre cert`)\n"
+        "  --origin ORIGIN         pages of elsewhere that may connect, or any\n"
+        "  --lobby ROOM            the room of the book's clients (default: lobby)\n"
+        "  --name NAME             what the server calls itself (default: gyre)\n"
+        "  --operator NICK         an account that may do all in every room; may be repeated\n"
+        "  --no-guests             only who has an account\n"
+        "  --no-registering        no new accounts\n"
+        "%s%s",
+        gy_plan_flags_help, gy_serve_flags_help);
 }
 
 /* The value of a flag, if that is what argv[*index] is: "--name=VALUE" or "--name VALUE". NULL: it
@@ -140,7 +143,7 @@ static int read_flags(struct gy_plan_flags *flags, struct gy_chat_flags *chat, i
 static void listening(void *context, const struct gy_serve_place *places, uint32_t count,
                       uint32_t workers)
 {
-    (void)context;
+    const struct gy_plan_flags *flags = context;
     for (uint32_t i = 0; i < count; i++) {
         bool web = strstr(places[i].server, "-web") != NULL;
         const char *before = !web ? "" : places[i].secure ? "https://" : "http://";
@@ -148,7 +151,34 @@ static void listening(void *context, const struct gy_serve_place *places, uint32
                !web && places[i].secure ? " (TLS)" : "", before, places[i].address, web ? "/" : "",
                workers, workers == 1 ? "" : "s");
     }
+    if (strcmp(flags->chat->store, "memory") == 0) {
+        printf("gyre chat: nothing is kept\n");
+    } else {
+        printf("gyre chat: what is said is kept in %s\n", flags->chat->store);
+    }
     fflush(stdout);
+}
+
+/* Where the store is when nobody said, and its folder. -1: go on; otherwise the exit status. */
+static int settle_store(struct gy_chat_flags *chat, bool check)
+{
+    static char place[PATH_MAX];
+    if (chat->store != NULL) {
+        return -1;
+    }
+    int code = gy_chat_store_place(place, sizeof place);
+    if (code == 0 && !check) {
+        code = gy_chat_store_folders(place);
+    }
+    if (code != 0) {
+        fprintf(stderr,
+                "gyre chat serve: making the folder of the store %s: %s; say --store FILE, or "
+                "--store memory\n",
+                place, gy_error_text(code));
+        return 1;
+    }
+    chat->store = place;
+    return -1;
 }
 
 static int serve_main(int argc, char **argv)
@@ -156,6 +186,7 @@ static int serve_main(int argc, char **argv)
     static struct gy_chat_flags chat; /* SIGHUP reads them again */
     struct gy_plan_flags flags = {.chat = &chat};
     int status = read_flags(&flags, &chat, argc, argv);
+    status = status < 0 ? settle_store(&chat, flags.check) : status;
     if (status >= 0) {
         return status;
     }
@@ -163,7 +194,7 @@ static int serve_main(int argc, char **argv)
         return gy_plan_check(&flags);
     }
     struct gy_serve_hooks hooks = {
-        .listening = listening, .make = gy_plan_make, .make_context = &flags};
+        .listening = listening, .context = &flags, .make = gy_plan_make, .make_context = &flags};
     return gy_serve(&hooks);
 }
 

@@ -149,7 +149,7 @@ int chat_connection_read(struct chat_connection *connection, struct gy_chain *in
     }
     while (code == 0 &&
            (code = gy_chat_session_read(session, in, own->worker->now_ns, &frame)) > 0) {
-        code = request(connection, &frame);
+        code = chat_rates_admit(connection, &frame) ? request(connection, &frame) : 0;
         if (code == GY_EAGAIN) {
             keep(connection, &frame);
         }

@@ -2,10 +2,12 @@
 
 /* What a hub is given: memory, the store, other workers, connections, passwords. */
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
+#include "core/log.h"
 #include "core/tls.h"
 #include "servers/chat/chat_internal.h"
 #include "servers/chat/job.h"
@@ -172,7 +174,8 @@ static int hub_check(void *context, struct gy_chat_check *check)
 
 /* ---- tokens ---- */
 
-static uint32_t hub_token_make(void *context, uint64_t user, struct gy_chat_text nick, char *token)
+static uint32_t hub_token_make(void *context, uint64_t user, struct gy_chat_text nick,
+                               uint32_t epoch, char *token)
 {
     const struct gy_chat_worker *own = context;
     struct gy_chat_server *server = own->server;
@@ -186,16 +189,16 @@ static uint32_t hub_token_make(void *context, uint64_t user, struct gy_chat_text
     if (server->token_ms == 0) {
         return 0;
     }
-    return gy_chat_token_write(gy_chat_store_secret(server->opened), user, nick,
+    return gy_chat_token_write(gy_chat_store_secret(server->opened), user, nick, epoch,
                                own->env.wall_ms + server->token_ms, token);
 }
 
 static int hub_token_check(void *context, struct gy_chat_text token, struct gy_chat_text nick,
-                           uint64_t *user)
+                           uint64_t *user, uint32_t *epoch)
 {
     const struct gy_chat_worker *own = context;
     return gy_chat_token_read(gy_chat_store_secret(own->server->opened), token, nick,
-                              own->env.wall_ms, user);
+                              own->env.wall_ms, user, epoch);
 }
 
 static bool hub_operates(void *context, uint64_t user)
@@ -207,7 +210,110 @@ static bool hub_operates(void *context, uint64_t user)
             return user != 0;
         }
     }
-    return false;
+    for (uint32_t i = 0; i < GY_CHAT_OPERATORS_MAX; i++) {
+        if (atomic_load_explicit(&server->made_operators[i], memory_order_relaxed) == user) {
+            return user != 0;
+        }
+    }
+    return user == GY_CHAT_SERVER_USER;
+}
+
+/* Those whose accounts say so; beside those that the configuration names. */
+static void hub_operates_now(void *context, uint64_t user, bool operates)
+{
+    const struct gy_chat_worker *own = context;
+    struct gy_chat_server *server = own->server;
+    for (uint32_t i = 0; i < GY_CHAT_OPERATORS_MAX; i++) {
+        uint64_t there = user;
+        if (atomic_load(&server->made_operators[i]) == user && operates) {
+            return;
+        }
+        atomic_compare_exchange_strong(&server->made_operators[i], &there, 0);
+    }
+    for (uint32_t i = 0; i < GY_CHAT_OPERATORS_MAX && operates; i++) {
+        uint64_t none = 0;
+        if (atomic_compare_exchange_strong(&server->made_operators[i], &none, user)) {
+            return;
+        }
+    }
+}
+
+/* ---- bans ---- */
+
+static bool hub_banned(void *context, struct gy_chat_member *member, struct gy_chat_text nick,
+                       char sentence[GY_CHAT_SENTENCE_MAX + 1])
+{
+    const struct gy_chat_worker *own = context;
+    struct gy_chat_ban_peer peer;
+    chat_peer(connection_of(member), &peer);
+    return gy_chat_bans_match(gy_chat_store_bans(own->server->opened), nick, &peer,
+                              own->env.wall_ms, sentence);
+}
+
+static int hub_ban_address(void *context, struct gy_chat_text written, char *room, uint32_t *bytes,
+                           const char **why)
+{
+    _Static_assert(GY_CHAT_CANONICAL_MAX >= GY_CHAT_BAN_ADDRESS_BYTES, "it has room");
+    int length = gy_chat_ban_network(written, room, why);
+    (void)context;
+    *bytes = length > 0 ? (uint32_t)length : 0;
+    return length > 0 ? 0 : GY_EINVAL;
+}
+
+static void hub_ban_changed(void *context, const struct gy_chat_ban *ban, bool lifted)
+{
+    const struct gy_chat_worker *own = context;
+    struct gy_chat_bans *bans = gy_chat_store_bans(own->server->opened);
+    int code = lifted ? gy_chat_bans_lift(bans, ban) : gy_chat_bans_put(bans, ban);
+    if (code != 0 && code != GY_ENOTFOUND) {
+        gy_log(GY_LOG_ERROR, "chat", "a ban of %.*s holds from the next start on: %s",
+               (int)ban->subject.length, ban->subject.bytes, gy_error_text(code));
+    }
+}
+
+static bool hub_ban_at(void *context, uint64_t place, struct gy_chat_ban *ban)
+{
+    struct gy_chat_worker *own = context;
+    return gy_chat_bans_at(gy_chat_store_bans(own->server->opened), place, ban, own->ban_texts);
+}
+
+/* ---- for who operates the server ---- */
+
+static uint32_t hub_describe(void *context, struct gy_chat_member *member, char *address,
+                             uint64_t *since_ms)
+{
+    const struct gy_chat_worker *own = context;
+    struct chat_connection *connection = connection_of(member);
+    uint64_t age_ns = own->worker->now_ns - connection->session.opened_ns;
+    *since_ms = own->env.wall_ms - age_ns / 1000000;
+    return chat_address(connection, address);
+}
+
+static const char *text_for(struct gy_chat_text text, char *room, size_t bytes)
+{
+    snprintf(room, bytes, "%.*s", (int)text.length, text.bytes);
+    return room;
+}
+
+static void hub_acted(void *context, const struct gy_chat_act *act)
+{
+    char by[256], whom[256], room[256], reason[256];
+    const struct gy_chat_worker *own = context;
+    uint64_t until_s = act->seconds > 0 ? own->env.wall_ms / 1000 + act->seconds : 0;
+    gy_log_with(GY_LOG_INFO, "chat",
+                gy_fields(gy_text("act", act->what),
+                          gy_text("by", text_for(act->by, by, sizeof by)),
+                          gy_text("whom", text_for(act->whom, whom, sizeof whom)),
+                          gy_text("room", text_for(act->room, room, sizeof room)),
+                          gy_text("reason", text_for(act->reason, reason, sizeof reason)),
+                          gy_number("until", (int64_t)until_s)),
+                "moderated");
+}
+
+static uint64_t hub_origin(void *context, struct gy_chat_member *member)
+{
+    (void)context;
+    return chat_origin(connection_of(member));
 }
 
 static uint64_t hub_random(void *context)
@@ -235,5 +341,13 @@ const struct gy_chat_hub_ops chat_hub_ops = {
     .token_check = hub_token_check,
     .certificate = hub_certificate,
     .operates = hub_operates,
+    .operates_now = hub_operates_now,
+    .banned = hub_banned,
+    .ban_address = hub_ban_address,
+    .ban_changed = hub_ban_changed,
+    .ban_at = hub_ban_at,
+    .describe = hub_describe,
+    .acted = hub_acted,
+    .origin = hub_origin,
     .random = hub_random,
 };

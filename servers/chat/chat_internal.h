@@ -15,7 +15,8 @@ struct chat_connection {
     struct gy_websocket_connection *socket; /* NULL: a stream */
     struct chat_connection *next, **link;   /* of the worker's */
     struct chat_connection *next_again;
-    uint8_t *kept; /* a request that the hub did not take; `kept_bytes` of it */
+    uint64_t origin; /* chat_origin(); 0: not asked for yet */
+    uint8_t *kept;   /* a request that the hub did not take; `kept_bytes` of it */
     uint32_t kept_bytes;
     bool attached : 1;
     bool running : 1;
@@ -45,6 +46,7 @@ struct gy_chat_worker {
     uint32_t open[2];  /* connections: streams, WebSockets */
     uint32_t attached; /* of them, members of the hub */
     uint64_t checked, checks_refused;
+    char ban_texts[1024];
     bool ready; /* the store is */
     bool draining;
     bool drained; /* it needs nothing of others */
@@ -74,6 +76,26 @@ void chat_connection_detach(struct chat_connection *connection);
 
 /* Drains the worker, if that has not begun. */
 void chat_drain(struct gy_chat_worker *own);
+
+/* ---- chat_rates.c ---- */
+
+/* A number of the connection's address (IPv6: of its network of 64 bits), the same as long as the
+ * store is; once the store is ready. 0: the address is not known. */
+uint64_t chat_origin(struct chat_connection *connection);
+
+/* Its address: bytes, and text (of at most 128 bytes; returns how many). */
+void chat_peer(struct chat_connection *connection, struct gy_chat_ban_peer *peer);
+uint32_t chat_address(struct chat_connection *connection, char *text);
+
+/* For gy_chat_server_open(): 0 or GY_ENOMEM. */
+int chat_rates_open(struct gy_chat_server *server, struct gy_error *error);
+
+/* The env's `take`. */
+uint64_t chat_rates_take(void *context, struct gy_chat_session *session, uint64_t now_ns);
+
+/* Whether a LOGIN or REGISTER may be done, as far as the address is concerned. False: it was
+ * refused, and the client was told. */
+bool chat_rates_admit(struct chat_connection *connection, const struct gy_chat_frame *frame);
 
 /* ---- chat_websocket.c ---- */
 

@@ -9,7 +9,6 @@
 #define GY_CHAT_FLAG_ADDRESSES_MAX 16
 #define GY_CHAT_ADDRESS            "127.0.0.1:7200" /* where nobody said */
 #define GY_CHAT_TLS_ADDRESS        "127.0.0.1:7201"
-#define GY_CHAT_STORE              "chat.db"
 
 struct gy_chat_flag_list {
     const char *items[GY_CHAT_FLAG_ADDRESSES_MAX];
@@ -18,7 +17,7 @@ struct gy_chat_flag_list {
 
 /* What the command line said. */
 struct gy_chat_flags {
-    const char *store;                      /* --store FILE, or "memory"; NULL: GY_CHAT_STORE */
+    const char *store;                      /* a file, or "memory" */
     const char *lobby;                      /* --lobby; NULL: the usual one */
     const char *name;                       /* --name; likewise */
     const char *tls;                        /* --tls FILE[,KEY]; NULL: not given */

@@ -13,6 +13,9 @@
 
 #define TICK_MS       1000
 #define DRAIN_TICK_MS 10
+
+/* Inboxes of guests from one address, for each room that they may make. */
+#define INBOXES_PER_ROOM 16
 #define ROUNDS_MAX                                                                                 \
     64 /* of one turn's end: answers that are there at once lead to new questions                  \
         */
@@ -37,6 +40,9 @@ void gy_chat_server_defaults(struct gy_chat_server *server)
     server->cost_log2 = GY_CHAT_COST_USUAL;
     server->token_ms = GY_CHAT_TOKEN_MS;
     server->move_ms = GY_CHAT_MOVE_MS;
+    server->address_rate = (struct gy_chat_rate){100, 300, false};
+    server->account_rate = (struct gy_chat_rate){40, 120, false};
+    server->registrations = 10;
 }
 
 int gy_chat_server_open(struct gy_chat_server *server, uint32_t workers,
@@ -48,14 +54,38 @@ int gy_chat_server_open(struct gy_chat_server *server, uint32_t workers,
     }
     server->counts = counts;
     server->hub.workers = workers;
+    server->hub.own_rooms = server->rooms;
+    server->hub.inboxes_per_origin = server->hub.rooms_per_origin * INBOXES_PER_ROOM;
     server->store.workers = workers;
-    return gy_chat_store_make(&server->opened, &server->store, error);
+    int code = gy_chat_server_room(server, server->lobby, error);
+    server->hub.own_room_count = server->room_count;
+    code = code == 0 ? chat_rates_open(server, error) : code;
+    return code == 0 ? gy_chat_store_make(&server->opened, &server->store, error) : code;
 }
 
 void gy_chat_server_close(struct gy_chat_server *server)
 {
     gy_chat_store_free(server->opened);
     server->opened = NULL;
+    free(server->meter);
+    server->meter = NULL;
+}
+
+int gy_chat_server_room(struct gy_chat_server *server, const char *name, struct gy_error *error)
+{
+    struct gy_chat_text text = {name, (uint32_t)strlen(name)};
+    const char *why = NULL;
+    if (server->room_count == GY_CHAT_OWN_ROOMS_MAX) {
+        return gy_error_set(error, GY_ELIMIT,
+                            "a server has %d rooms of its own at most, its lobby "
+                            "included",
+                            GY_CHAT_OWN_ROOMS_MAX);
+    }
+    if (gy_chat_room_check(text, &server->rooms[server->room_count], &why) != 0) {
+        return gy_error_set(error, GY_EINVAL, "%.64s can be no room: %s", name, why);
+    }
+    server->room_count++;
+    return 0;
 }
 
 int gy_chat_server_operator(struct gy_chat_server *server, const char *nick, struct gy_error *error)
@@ -357,6 +387,9 @@ static int open_worker(struct gy_chat_worker *own, struct gy_error *error)
     own->env.limits = server->limits;
     own->env.name = (struct gy_chat_text){server->name, (uint32_t)strlen(server->name)};
     own->env.lobby = (struct gy_chat_text){server->lobby, (uint32_t)strlen(server->lobby)};
+    bool limited = server->address_rate.per_s > 0 || server->account_rate.per_s > 0;
+    own->env.take = limited ? chat_rates_take : NULL;
+    own->env.take_context = own;
     int code =
         gy_chat_hub_open(&own->hub, &config, &chat_hub_ops, own, &worker->bump, &worker->links);
     code = code == 0 ? chat_checks_open(own) : code;

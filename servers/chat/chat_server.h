@@ -17,6 +17,7 @@
 #include "../../core/helper.h"
 #include "../../core/metrics.h"
 #include "../../protocols/chat/hub.h"
+#include "../../protocols/chat/meter.h"
 #include "../../protocols/chat/session.h"
 #include "../http/websocket.h"
 #include "accounts.h"
@@ -28,6 +29,8 @@
 #define GY_CHAT_TOKEN_MS      UINT64_C(2592000000)
 #define GY_CHAT_MOVE_MS       1000
 #define GY_CHAT_OPERATORS_MAX 64
+#define GY_CHAT_OWN_ROOMS_MAX 64
+#define GY_CHAT_LOGIN_COST    5 /* requests of an address that a LOGIN or REGISTER is counted as */
 #define GY_CHAT_PATH          "/chat"
 #define GY_CHAT_SUBPROTOCOL   "gyre-chat-1"
 
@@ -99,6 +102,12 @@ extern const struct gy_metric_description gy_chat_rows[GY_CHAT_ROWS];
 
 struct gy_chat_worker;
 
+/* Requests of somebody, over all connections. */
+struct gy_chat_rate {
+    uint32_t per_s, burst; /* 0: any number */
+    bool given;            /* else it is that of connections that matters, if they have one */
+};
+
 /* Zero it, gy_chat_server_defaults(), change what is to be changed, gy_chat_server_open(), serve,
  * gy_chat_server_close(). Read-only while workers run, but for what is atomic. */
 struct gy_chat_server {
@@ -114,15 +123,23 @@ struct gy_chat_server {
     uint32_t connections; /* of one worker; 0: as many as it can have */
     struct gy_chat_canonical operators[GY_CHAT_OPERATORS_MAX]; /* accounts that own every room */
     uint32_t operator_count;
+    struct gy_chat_rate address_rate; /* of guests, and of who has not logged in */
+    struct gy_chat_rate account_rate;
+    uint32_t registrations; /* of one address in an hour; 0: any number */
+    struct gy_chat_canonical rooms[GY_CHAT_OWN_ROOMS_MAX]; /* its own; and the lobby */
+    uint32_t room_count;
 
     /* From here on it is its own. */
     struct gy_chat_store *opened;
+    struct gy_chat_meter *meter;
+    struct gy_siphash_key meter_key;
     struct gy_chat_counts *counts;
     _Atomic uint32_t drained; /* workers that need nothing of others any more */
     struct gy_chat_worker *workers[GY_CHAT_WORKERS_MAX];
     _Atomic uint32_t joined[GY_CHAT_WORKERS_MAX]; /* it takes parcels */
     _Atomic uint64_t
         operator_users[GY_CHAT_OPERATORS_MAX]; /* once they have logged in; 0: not yet */
+    _Atomic uint64_t made_operators[GY_CHAT_OPERATORS_MAX]; /* by ADMIN: likewise */
 };
 
 void gy_chat_server_defaults(struct gy_chat_server *server);
@@ -135,6 +152,9 @@ void gy_chat_server_close(struct gy_chat_server *server);
 /* Adds an operator, by nick. 0; GY_EINVAL with a sentence; GY_ELIMIT. */
 int gy_chat_server_operator(struct gy_chat_server *server, const char *nick,
                             struct gy_error *error);
+
+/* Adds a room of its own. Errors likewise. */
+int gy_chat_server_room(struct gy_chat_server *server, const char *name, struct gy_error *error);
 
 /* Once for each listener of each worker, whatever it carries. */
 int gy_chat_worker_open(struct gy_chat_server *server, struct gy_worker *worker,

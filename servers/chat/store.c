@@ -5,17 +5,23 @@
 #include "servers/chat/store.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "clients/chat/place.h"
 #include "core/log.h"
+#include "servers/chat/accounts.h"
 #include "servers/chat/job.h"
 
 #define BATCH_MAX     4096                     /* jobs of one transaction */
@@ -48,6 +54,7 @@ struct gy_chat_store {
     struct gy_chat_store_options options;
     struct gy_chat_memory *memory;
     struct gy_chat_db *db;
+    struct gy_chat_bans *bans;
     uint8_t secret[GY_CHAT_SECRET_BYTES];
     struct gy_chat_store_counts counts;
     struct gy_bell bell;
@@ -99,6 +106,38 @@ static bool tell(struct desk *desk, uint32_t kind, struct gy_chat_job *jobs)
     return gy_worker_post_inlet(desk->user.worker, &desk->inlet, &message) == 0;
 }
 
+/*
+ * A token for whoever may read the store's folder, beside the store: by it `gyre chat admin` logs
+ * in on this host. It is sealed with the store's key, so that it says no more than the store does,
+ * and has the store's rights.
+ */
+static void write_operator(const struct gy_chat_store *store)
+{
+    static const struct gy_chat_text nick = {GY_CHAT_SERVER_NICK, sizeof GY_CHAT_SERVER_NICK - 1};
+    char path[PATH_MAX], next[PATH_MAX];
+    char token[GY_CHAT_TOKEN_BYTES + 1];
+    if (snprintf(path, sizeof path, "%s" GY_CHAT_OPERATOR_SUFFIX, store->options.path) >=
+            (int)sizeof path ||
+        snprintf(next, sizeof next, "%s.new", path) >= (int)sizeof next) {
+        return;
+    }
+    gy_chat_token_write(store->secret, GY_CHAT_SERVER_USER, nick, 0, INT64_MAX, token);
+    token[GY_CHAT_TOKEN_BYTES] = '\n';
+    unlink(next);
+    int file = open(next, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR);
+    bool written = file >= 0 && write(file, token, sizeof token) == (ssize_t)sizeof token;
+    if (file >= 0) {
+        close(file);
+    }
+    if (!written || rename(next, path) != 0) {
+        gy_log(GY_LOG_WARN, "chat",
+               "%s cannot be written (%s): only operators with an account can administer the chat",
+               path, strerror(errno));
+        unlink(next);
+    }
+    explicit_bzero(token, sizeof token);
+}
+
 /* Opens the file, unless another process has it still. 0, GY_EAGAIN or another error. */
 static int open_file(struct gy_chat_store *store, struct gy_error *error)
 {
@@ -107,6 +146,8 @@ static int open_file(struct gy_chat_store *store, struct gy_error *error)
     int code = gy_chat_db_open(&store->db, &options, error);
     if (code == 0) {
         gy_chat_db_secret(store->db, store->secret);
+        gy_chat_db_bans(store->db, store->bans);
+        write_operator(store);
     }
     return code;
 }
@@ -263,6 +304,8 @@ static void *run(void *context)
             sleep_until(store, due_ms);
         }
     }
+    gy_chat_db_close(store->db); /* here: the file is of the descriptors that this thread knows */
+    store->db = NULL;
     return NULL;
 }
 
@@ -428,6 +471,11 @@ bool gy_chat_store_collect(struct gy_chat_store *store, struct gy_worker *worker
     return any;
 }
 
+struct gy_chat_bans *gy_chat_store_bans(const struct gy_chat_store *store)
+{
+    return store->bans;
+}
+
 const uint8_t *gy_chat_store_secret(const struct gy_chat_store *store)
 {
     return store->secret;
@@ -486,6 +534,8 @@ int gy_chat_store_make(struct gy_chat_store **made, const struct gy_chat_store_o
     gy_bell_init(&store->bell);
     pthread_mutex_init(&store->lock, NULL);
     int code = store->wake < 0 ? gy_error_from_errno(errno) : make_desks(store);
+    store->bans = gy_chat_bans_make();
+    code = code == 0 && store->bans == NULL ? GY_ENOMEM : code;
     if (code == 0 && options->path == NULL) {
         store->memory = gy_chat_memory_make(&options->retention);
         bool random =
@@ -517,6 +567,7 @@ void gy_chat_store_free(struct gy_chat_store *store)
         free(desk->answer_messages);
     }
     gy_chat_memory_free(store->memory);
+    gy_chat_bans_free(store->bans);
     gy_chat_db_close(store->db);
     if (store->wake >= 0) {
         close(store->wake);

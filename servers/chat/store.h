@@ -19,6 +19,7 @@
 #include <stdatomic.h>
 
 #include "../../core/worker.h"
+#include "bans.h"
 #include "store_db.h"
 
 struct gy_chat_store;
@@ -83,6 +84,9 @@ bool gy_chat_store_collect(struct gy_chat_store *store, struct gy_worker *worker
 
 /* Once it is ready: the key that tokens are made with. */
 const uint8_t *gy_chat_store_secret(const struct gy_chat_store *store);
+
+/* Likewise: who is banned; the store has read them, and who changes them changes the store. */
+struct gy_chat_bans *gy_chat_store_bans(const struct gy_chat_store *store);
 
 const struct gy_chat_store_counts *gy_chat_store_counts(const struct gy_chat_store *store);
 

@@ -47,6 +47,22 @@ static const char *const migrations[] = {
     /* Edits are found by what they edit; accounts may log in with a certificate. */
     "CREATE INDEX by_target ON messages (room, target) WHERE target != 0;"
     "ALTER TABLE accounts ADD COLUMN certificate TEXT NOT NULL DEFAULT '';",
+
+    /* Rooms count for who made them, and those of guests go when nobody was in them for a while
+     * (`empty_ms`: since when; 0: somebody is); so do the inboxes that guests have left. Tokens are
+     * of an account's `epoch`: the next one makes them void. */
+    "ALTER TABLE rooms ADD COLUMN maker INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE rooms ADD COLUMN temporary INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE rooms ADD COLUMN empty_ms INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX by_maker ON rooms (maker) WHERE maker != 0;"
+    "CREATE INDEX by_empty ON rooms (empty_ms) WHERE temporary != 0;"
+    "UPDATE rooms SET temporary = 1 WHERE name GLOB '@*' AND "
+    "CAST(substr(name, 2) AS INTEGER) >= 4611686018427387904;"
+    "ALTER TABLE accounts ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE accounts ADD COLUMN operator INTEGER NOT NULL DEFAULT 0;"
+    "CREATE TABLE bans (kind INTEGER NOT NULL, subject TEXT NOT NULL, until_ms INTEGER NOT NULL, "
+    "made_ms INTEGER NOT NULL, made_by TEXT NOT NULL, reason TEXT NOT NULL, "
+    "PRIMARY KEY (kind, subject)) WITHOUT ROWID;",
 };
 _Static_assert(sizeof migrations / sizeof migrations[0] == GY_CHAT_DB_VERSION, "one each");
 
@@ -195,6 +211,12 @@ static int set_up(struct gy_chat_db *db, struct gy_error *error)
         code = execute(db, settings[i]);
     }
     code = code == 0 ? migrate(db, error) : code;
+    /* Nobody is anywhere when a server begins. Where that cannot be written now, it is next time.
+     */
+    if (code == 0) {
+        execute(db, "UPDATE rooms SET empty_ms = CAST(strftime('%s', 'now') AS INTEGER) * 1000 "
+                    "WHERE temporary != 0 AND empty_ms = 0");
+    }
     return code == 0 ? read_secret(db) : code;
 }
 

@@ -24,7 +24,14 @@ struct gy_chat_retention {
     uint64_t count;
     uint64_t bytes;     /* of contents and senders' names */
     uint64_t client_ms; /* how long client ids are compared; 0: GY_CHAT_CLIENT_MS */
+    uint64_t
+        inbox_count; /* of an inbox, instead of `count` where it is less; 0: GY_CHAT_INBOX_COUNT */
+    uint64_t temporary_ms; /* how long nobody is in a temporary room until it goes; 0:
+                              GY_CHAT_TEMPORARY_MS */
 };
+
+#define GY_CHAT_INBOX_COUNT  1000
+#define GY_CHAT_TEMPORARY_MS UINT64_C(3600000) /* an hour */
 
 #define GY_CHAT_CLIENT_MS    UINT64_C(2592000000) /* 30 days */
 #define GY_CHAT_SECRET_BYTES 32
@@ -34,7 +41,7 @@ struct gy_chat_retention {
 #define GY_CHAT_READ_BYTES (256u << 10)
 
 /* user_version of the databases that this program writes. Older ones are brought up to it. */
-#define GY_CHAT_DB_VERSION 2
+#define GY_CHAT_DB_VERSION 3
 
 struct gy_chat_db_options {
     const char *path;
@@ -63,6 +70,10 @@ bool gy_chat_db_prune(struct gy_chat_db *db, uint64_t now_ms);
 
 /* A random key that lies in the database since it was made: tokens are sealed with it. */
 void gy_chat_db_secret(const struct gy_chat_db *db, uint8_t secret[GY_CHAT_SECRET_BYTES]);
+
+/* Puts all bans that are stored into `bans`. 0 or a GY_E… code. */
+struct gy_chat_bans;
+int gy_chat_db_bans(struct gy_chat_db *db, struct gy_chat_bans *bans);
 
 /* What SQLite said last, for the log. */
 const char *gy_chat_db_reason(struct gy_chat_db *db);

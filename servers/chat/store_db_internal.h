@@ -14,12 +14,19 @@
     X(BEGIN_READ, "BEGIN")                                                                         \
     X(COMMIT, "COMMIT")                                                                            \
     X(ROLLBACK, "ROLLBACK")                                                                        \
-    X(ROOM_BY_NAME, "SELECT number, topic, slow_ms, last_id FROM rooms WHERE name = ?1")           \
+    X(ROOM_BY_NAME,                                                                                \
+      "SELECT number, topic, slow_ms, last_id, temporary, empty_ms FROM rooms WHERE name = ?1")    \
     X(ROOM_LAST, "SELECT last_id FROM rooms WHERE number = ?1")                                    \
-    X(ROOM_MAKE, "INSERT INTO rooms (name, made_ms) VALUES (?1, ?2)")                              \
+    X(ROOM_MAKE, "INSERT INTO rooms (name, made_ms, maker, temporary) VALUES (?1, ?2, ?3, ?4)")    \
+    X(ROOM_MAKERS, "SELECT count(*) FROM rooms WHERE maker = ?1 AND maker != 0")                   \
+    X(ROOM_EMPTY, "UPDATE rooms SET empty_ms = ?2 WHERE number = ?1 AND temporary != 0")           \
+    X(ROOM_GONE, "SELECT number, last_id FROM rooms WHERE temporary != 0 AND empty_ms != 0 AND "   \
+                 "empty_ms < ?1 ORDER BY empty_ms LIMIT 1")                                        \
+    X(ROOM_DROP, "DELETE FROM rooms WHERE number = ?1")                                            \
     X(ROOM_SETTINGS, "UPDATE rooms SET topic = ?2, slow_ms = ?3 WHERE number = ?1")                \
     X(ROOM_KEEP_LAST, "UPDATE rooms SET last_id = ?2 WHERE number = ?1 AND last_id < ?2")          \
-    X(ROOM_NEXT, "SELECT number, last_id FROM rooms WHERE number > ?1 ORDER BY number LIMIT 1")    \
+    X(ROOM_NEXT,                                                                                   \
+      "SELECT number, name GLOB '@*' FROM rooms WHERE number > ?1 ORDER BY number LIMIT 1")        \
     X(ROOM_LIST, "SELECT number, name, topic, last_id FROM rooms WHERE name > ?1 AND name >= ?2 "  \
                  "ORDER BY name")                                                                  \
     X(FIRST, "SELECT id, time_ms, total, bytes FROM messages WHERE room = ?1 ORDER BY id LIMIT 1") \
@@ -52,8 +59,25 @@
       "INSERT OR REPLACE INTO standings (room, user, role, banned, muted, banned_until_ms, "       \
       "muted_until_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")                                       \
     X(STANDING_DROP, "DELETE FROM standings WHERE room = ?1 AND user = ?2")                        \
-    X(ACCOUNT,                                                                                     \
-      "SELECT user, nick, salt, hash, cost, certificate FROM accounts WHERE canonical = ?1")       \
+    X(STANDINGS_DROP, "DELETE FROM standings WHERE room = ?1")                                     \
+    X(ROOM_KEEP, "UPDATE rooms SET temporary = 0, empty_ms = 0, maker = 0 WHERE number = ?1")      \
+    X(ROOM_AWAY, "UPDATE rooms SET name = '@-' || number, temporary = 1, empty_ms = 1, maker = 0 " \
+                 "WHERE number = ?1")                                                              \
+    X(ACCOUNT, "SELECT user, nick, salt, hash, cost, certificate, epoch, operator FROM accounts "  \
+               "WHERE canonical = ?1")                                                             \
+    X(ACCOUNT_PASSWORD,                                                                            \
+      "UPDATE accounts SET salt = ?2, hash = ?3, cost = ?4 WHERE canonical = ?1")                  \
+    X(ACCOUNT_EPOCH, "UPDATE accounts SET epoch = epoch + 1 WHERE canonical = ?1")                 \
+    X(ACCOUNT_OPERATES, "UPDATE accounts SET operator = ?2 WHERE canonical = ?1")                  \
+    X(ACCOUNTS,                                                                                    \
+      "SELECT user, nick, canonical, operator, made_ms FROM accounts WHERE canonical > ?1 "        \
+      "ORDER BY canonical LIMIT ?2")                                                               \
+    X(BANS, "SELECT kind, subject, until_ms, made_ms, made_by, reason FROM bans")                  \
+    X(BAN_COUNT, "SELECT count(*) FROM bans")                                                      \
+    X(BAN_PUT, "INSERT OR REPLACE INTO bans (kind, subject, until_ms, made_ms, made_by, reason) "  \
+               "VALUES (?1, ?2, ?3, ?4, ?5, ?6)")                                                  \
+    X(BAN_DROP, "DELETE FROM bans WHERE kind = ?1 AND subject = ?2")                               \
+    X(BANS_PAST, "DELETE FROM bans WHERE until_ms != 0 AND until_ms < ?1")                         \
     X(ACCOUNT_ADD,                                                                                 \
       "INSERT INTO accounts (nick, canonical, salt, hash, cost, certificate, made_ms) "            \
       "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (canonical) DO NOTHING")
@@ -89,6 +113,24 @@ void db_roll_back(struct gy_chat_db *db);
 
 /* One step of a statement that gives rows: 1: a row; 0: none; or a GY_E… code. */
 int db_step(struct gy_chat_db *db, sqlite3_stmt *statement);
+
+/* ---- store_jobs.c ---- */
+
+void db_bind_text(sqlite3_stmt *statement, int place, struct gy_chat_text text);
+int db_take_text(struct gy_chat_job *job, sqlite3_stmt *statement, int column,
+                 struct gy_chat_text *text);
+
+/* Room for the entries of an answer. */
+int db_entries_for(struct gy_chat_job *job);
+
+/* ---- store_accounts.c ---- */
+
+int db_account(struct gy_chat_db *db, struct gy_chat_job *job);
+int db_new_account(struct gy_chat_db *db, struct gy_chat_job *job);
+int db_change_account(struct gy_chat_db *db, struct gy_chat_job *job);
+int db_accounts(struct gy_chat_db *db, struct gy_chat_job *job);
+int db_ban(struct gy_chat_db *db, const struct gy_chat_job *job);
+int db_unban(struct gy_chat_db *db, const struct gy_chat_job *job);
 
 /* What pruning and reading need to know of a message. */
 struct mark {

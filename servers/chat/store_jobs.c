@@ -8,18 +8,16 @@
 #include "servers/chat/store_db_internal.h"
 
 #define STANDINGS_MAX 65536u
-#define SALT_BYTES    16
-#define HASH_BYTES    32
 
-static void bind_text(sqlite3_stmt *statement, int place, struct gy_chat_text text)
+void db_bind_text(sqlite3_stmt *statement, int place, struct gy_chat_text text)
 {
     /* An empty text is not NULL. */
     sqlite3_bind_text(statement, place, text.length > 0 ? text.bytes : "", (int)text.length,
                       SQLITE_STATIC);
 }
 
-static int take_text(struct gy_chat_job *job, sqlite3_stmt *statement, int column,
-                     struct gy_chat_text *text)
+int db_take_text(struct gy_chat_job *job, sqlite3_stmt *statement, int column,
+                 struct gy_chat_text *text)
 {
     const unsigned char *bytes = sqlite3_column_text(statement, column);
     int length = sqlite3_column_bytes(statement, column);
@@ -116,15 +114,32 @@ static int do_standings(struct gy_chat_db *db, const struct gy_chat_job *job)
     return code;
 }
 
+/* GY_ELIMIT when its maker has as many rooms as it may have. */
+static int count_rooms(struct gy_chat_db *db, const struct gy_chat_job *job)
+{
+    sqlite3_stmt *statement = job->maker != 0 ? db_take(db, STATEMENT_ROOM_MAKERS) : NULL;
+    if (statement == NULL) {
+        return job->maker != 0 ? GY_EIO : 0;
+    }
+    sqlite3_bind_int64(statement, 1, (int64_t)job->maker);
+    int code = db_step(db, statement);
+    int64_t count = code == 1 ? sqlite3_column_int64(statement, 0) : 0;
+    sqlite3_reset(statement);
+    return code < 0 ? code : count >= job->maker_most ? GY_ELIMIT : 0;
+}
+
 static int make_room(struct gy_chat_db *db, struct gy_chat_job *job)
 {
     sqlite3_stmt *statement = db_take(db, STATEMENT_ROOM_MAKE);
-    if (statement == NULL) {
-        return GY_EIO;
+    int code = statement != NULL ? count_rooms(db, job) : GY_EIO;
+    if (code != 0) {
+        return code;
     }
-    bind_text(statement, 1, job->name);
+    db_bind_text(statement, 1, job->name);
     sqlite3_bind_int64(statement, 2, (int64_t)job->now_ms);
-    int code = db_finish(db, statement);
+    sqlite3_bind_int64(statement, 3, (int64_t)job->maker);
+    sqlite3_bind_int(statement, 4, job->temporary);
+    code = db_finish(db, statement);
     int64_t number = sqlite3_last_insert_rowid(db->sqlite);
     if (code != 0 || number > UINT32_MAX) {
         return code != 0 ? code : GY_EIO;
@@ -138,10 +153,23 @@ static int make_room(struct gy_chat_db *db, struct gy_chat_job *job)
     return code;
 }
 
+/* Since when nobody is in a temporary room; 0: somebody is. */
+static int set_empty(struct gy_chat_db *db, const struct gy_chat_job *job, uint64_t empty_ms)
+{
+    sqlite3_stmt *statement = db_take(db, STATEMENT_ROOM_EMPTY);
+    if (statement == NULL) {
+        return GY_EIO;
+    }
+    sqlite3_bind_int64(statement, 1, job->room);
+    sqlite3_bind_int64(statement, 2, (int64_t)empty_ms);
+    return db_finish(db, statement);
+}
+
 static int do_open_room(struct gy_chat_db *db, struct gy_chat_job *job)
 {
     sqlite3_stmt *statement = db_take(db, STATEMENT_ROOM_BY_NAME);
     int64_t last_id = 0;
+    bool was_empty = false;
     if (statement == NULL) {
         return GY_EIO;
     }
@@ -149,18 +177,23 @@ static int do_open_room(struct gy_chat_db *db, struct gy_chat_job *job)
     job->slow_ms = 0;
     job->topic = (struct gy_chat_text){"", 0};
     job->standing_count = 0;
-    bind_text(statement, 1, job->name);
+    db_bind_text(statement, 1, job->name);
     int code = db_step(db, statement);
     bool found = code == 1;
     if (found) {
         job->room = (uint32_t)sqlite3_column_int64(statement, 0);
         job->slow_ms = (uint32_t)sqlite3_column_int64(statement, 2);
         last_id = sqlite3_column_int64(statement, 3);
-        code = take_text(job, statement, 1, &job->topic);
+        job->temporary = sqlite3_column_int(statement, 4) != 0;
+        was_empty = job->temporary && sqlite3_column_int64(statement, 5) != 0;
+        code = db_take_text(job, statement, 1, &job->topic);
     }
     sqlite3_reset(statement);
     if (code == 0 && !found) {
         code = job->make ? make_room(db, job) : GY_ENOTFOUND;
+    }
+    if (code == 0 && was_empty) {
+        code = set_empty(db, job, 0); /* else it would go while somebody is in it */
     }
     code = code == 0 ? room_span(db, job, last_id) : code;
     return code == 0 ? take_standings(db, job) : code;
@@ -173,10 +206,21 @@ static int do_settings(struct gy_chat_db *db, struct gy_chat_job *job)
         return GY_EIO;
     }
     sqlite3_bind_int64(statement, 1, job->room);
-    bind_text(statement, 2, job->topic);
+    db_bind_text(statement, 2, job->topic);
     sqlite3_bind_int64(statement, 3, job->slow_ms);
     int code = db_finish(db, statement);
     return code == 0 && sqlite3_changes(db->sqlite) == 0 ? GY_ENOTFOUND : code;
+}
+
+/* A statement with the room's number alone. */
+static int of_room(struct gy_chat_db *db, enum statement number, const struct gy_chat_job *job)
+{
+    sqlite3_stmt *statement = db_take(db, number);
+    if (statement == NULL) {
+        return GY_EIO;
+    }
+    sqlite3_bind_int64(statement, 1, job->room);
+    return db_finish(db, statement);
 }
 
 static bool begins_with(const char *name, uint32_t length, struct gy_chat_text prefix)
@@ -184,7 +228,7 @@ static bool begins_with(const char *name, uint32_t length, struct gy_chat_text p
     return length >= prefix.length && memcmp(name, prefix.bytes, prefix.length) == 0;
 }
 
-static int entries_for(struct gy_chat_job *job)
+int db_entries_for(struct gy_chat_job *job)
 {
     if (job->entries == NULL) {
         job->entries = gy_chat_job_take(job, (job->entries_max + 1) * sizeof *job->entries);
@@ -197,13 +241,13 @@ static int entries_for(struct gy_chat_job *job)
 static int do_rooms(struct gy_chat_db *db, struct gy_chat_job *job)
 {
     sqlite3_stmt *statement = db_take(db, STATEMENT_ROOM_LIST);
-    int code = statement != NULL ? entries_for(job) : GY_EIO;
+    int code = statement != NULL ? db_entries_for(job) : GY_EIO;
     if (code != 0) {
         return code;
     }
     bool inboxes = job->prefix.length > 0 && job->prefix.bytes[0] == '@';
-    bind_text(statement, 1, job->name);
-    bind_text(statement, 2, job->prefix);
+    db_bind_text(statement, 1, job->name);
+    db_bind_text(statement, 2, job->prefix);
     while ((code = db_step(db, statement)) == 1) {
         const char *name = (const char *)sqlite3_column_text(statement, 1);
         uint32_t length = (uint32_t)sqlite3_column_bytes(statement, 1);
@@ -229,8 +273,8 @@ static int do_rooms(struct gy_chat_db *db, struct gy_chat_job *job)
         struct gy_chat_entry *entry = &job->entries[job->entry_count];
         *entry = (struct gy_chat_entry){.target = (uint64_t)sqlite3_column_int64(statement, 0),
                                         .id = (uint64_t)sqlite3_column_int64(statement, 3)};
-        code = take_text(job, statement, 1, &entry->from);
-        code = code == 0 ? take_text(job, statement, 2, &entry->contents) : code;
+        code = db_take_text(job, statement, 1, &entry->from);
+        code = code == 0 ? db_take_text(job, statement, 2, &entry->contents) : code;
         if (code != 0) {
             break;
         }
@@ -312,8 +356,8 @@ static int add(struct gy_chat_db *db, uint32_t room, struct gy_chat_entry *entry
     sqlite3_bind_int64(statement, 5, id_of(entry->target));
     sqlite3_bind_int64(statement, 6, (int64_t)entry->user);
     sqlite3_bind_int64(statement, 7, (int64_t)entry->client_id);
-    bind_text(statement, 8, entry->from);
-    bind_text(statement, 9, entry->contents);
+    db_bind_text(statement, 8, entry->from);
+    db_bind_text(statement, 9, entry->contents);
     sqlite3_bind_int64(statement, 10, bytes);
     sqlite3_bind_int64(statement, 11, last->total + bytes);
     int code = db_finish(db, statement);
@@ -375,8 +419,8 @@ static int take_entry(struct gy_chat_job *job, sqlite3_stmt *statement, uint32_t
         .user = (uint64_t)sqlite3_column_int64(statement, 4),
         .client_id = (uint64_t)sqlite3_column_int64(statement, 5),
     };
-    int code = take_text(job, statement, 6, &entry->from);
-    code = code == 0 ? take_text(job, statement, 7, &entry->contents) : code;
+    int code = db_take_text(job, statement, 6, &entry->from);
+    code = code == 0 ? db_take_text(job, statement, 7, &entry->contents) : code;
     *bytes += entry->from.length + entry->contents.length;
     job->entry_count += code == 0;
     return code;
@@ -388,7 +432,7 @@ static int do_read(struct gy_chat_db *db, struct gy_chat_job *job)
     int64_t point = id_of(job->point);
     int64_t last_id = 0;
     uint32_t bytes = 0;
-    int code = entries_for(job);
+    int code = db_entries_for(job);
     code = code == 0 ? room_last(db, job->room, &last_id) : code;
     code = code == 0 ? room_span(db, job, last_id) : code;
     if (code == 0 && job->by == 1) {
@@ -421,57 +465,6 @@ static int do_read(struct gy_chat_db *db, struct gy_chat_job *job)
     return code < 0 ? code : 0;
 }
 
-/* ---- accounts ---- */
-
-static int do_account(struct gy_chat_db *db, struct gy_chat_job *job)
-{
-    struct gy_chat_account *account = &job->account;
-    sqlite3_stmt *statement = db_take(db, STATEMENT_ACCOUNT);
-    if (statement == NULL) {
-        return GY_EIO;
-    }
-    bind_text(statement, 1, account->canonical);
-    int code = db_step(db, statement);
-    if (code == 1) {
-        bool whole = sqlite3_column_bytes(statement, 2) == SALT_BYTES &&
-                     sqlite3_column_bytes(statement, 3) == HASH_BYTES;
-        account->user = (uint64_t)sqlite3_column_int64(statement, 0);
-        account->cost_log2 = (uint8_t)sqlite3_column_int(statement, 4);
-        if (whole) {
-            memcpy(account->salt, sqlite3_column_blob(statement, 2), SALT_BYTES);
-            memcpy(account->hash, sqlite3_column_blob(statement, 3), HASH_BYTES);
-        }
-        code = whole ? take_text(job, statement, 1, &account->nick) : GY_EIO;
-        code = code == 0 ? take_text(job, statement, 5, &account->certificate) : code;
-    } else if (code == 0) {
-        code = GY_ENOTFOUND;
-    }
-    sqlite3_reset(statement);
-    return code;
-}
-
-static int do_new_account(struct gy_chat_db *db, struct gy_chat_job *job)
-{
-    struct gy_chat_account *account = &job->account;
-    sqlite3_stmt *statement = db_take(db, STATEMENT_ACCOUNT_ADD);
-    if (statement == NULL) {
-        return GY_EIO;
-    }
-    bind_text(statement, 1, account->nick);
-    bind_text(statement, 2, account->canonical);
-    sqlite3_bind_blob(statement, 3, account->salt, SALT_BYTES, SQLITE_STATIC);
-    sqlite3_bind_blob(statement, 4, account->hash, HASH_BYTES, SQLITE_STATIC);
-    sqlite3_bind_int(statement, 5, account->cost_log2);
-    bind_text(statement, 6, account->certificate);
-    sqlite3_bind_int64(statement, 7, (int64_t)job->now_ms);
-    int code = db_finish(db, statement);
-    if (code == 0 && sqlite3_changes(db->sqlite) == 0) {
-        return GY_EEXIST;
-    }
-    account->user = (uint64_t)sqlite3_last_insert_rowid(db->sqlite);
-    return code;
-}
-
 /* ---- transactions ---- */
 
 static int do_job(struct gy_chat_db *db, struct gy_chat_job *job)
@@ -490,24 +483,39 @@ static int do_job(struct gy_chat_db *db, struct gy_chat_job *job)
     case GY_CHAT_JOB_ROOMS:
         return do_rooms(db, job);
     case GY_CHAT_JOB_ACCOUNT:
-        return do_account(db, job);
+        return db_account(db, job);
     case GY_CHAT_JOB_NEW_ACCOUNT:
-        return do_new_account(db, job);
+        return db_new_account(db, job);
+    case GY_CHAT_JOB_CLOSE_ROOM:
+        return set_empty(db, job, job->now_ms > 0 ? job->now_ms : 1);
+    case GY_CHAT_JOB_KEEP_ROOM:
+        return of_room(db, STATEMENT_ROOM_KEEP, job);
+    case GY_CHAT_JOB_DROP_ROOM:
+        return of_room(db, STATEMENT_ROOM_AWAY, job);
+    case GY_CHAT_JOB_CHANGE_ACCOUNT:
+        return db_change_account(db, job);
+    case GY_CHAT_JOB_ACCOUNTS:
+        return db_accounts(db, job);
+    case GY_CHAT_JOB_BAN:
+        return db_ban(db, job);
+    case GY_CHAT_JOB_UNBAN:
+        return db_unban(db, job);
     }
     return GY_ENOTSUP;
 }
 
 static bool writes(const struct gy_chat_job *job)
 {
-    return job->type == GY_CHAT_JOB_APPEND || job->type == GY_CHAT_JOB_STANDING ||
-           job->type == GY_CHAT_JOB_SETTINGS || job->type == GY_CHAT_JOB_NEW_ACCOUNT ||
-           (job->type == GY_CHAT_JOB_OPEN_ROOM && job->make);
+    return job->type != GY_CHAT_JOB_READ && job->type != GY_CHAT_JOB_ROOMS &&
+           job->type != GY_CHAT_JOB_ACCOUNT && job->type != GY_CHAT_JOB_ACCOUNTS &&
+           (job->type != GY_CHAT_JOB_OPEN_ROOM || job->make);
 }
 
 /* Answers that are no failure of the store's: nothing was written by then. */
 static bool is_answer(int code)
 {
-    return code == 0 || code == GY_ENOTFOUND || code == GY_EEXIST || code == GY_ESTATE;
+    return code == 0 || code == GY_ENOTFOUND || code == GY_EEXIST || code == GY_ESTATE ||
+           code == GY_ELIMIT;
 }
 
 static int run_statement(struct gy_chat_db *db, enum statement number)

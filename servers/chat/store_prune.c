@@ -63,21 +63,29 @@ int db_search(struct gy_chat_db *db, int64_t room, bool by_total, int64_t least,
     return 0;
 }
 
+/* A room that is looked at. */
+struct pruned {
+    int64_t number;
+    bool inbox;
+};
+
 /* Of a room: the id up to which (not with it) messages are too many or too old. */
-static int find_cut(struct gy_chat_db *db, int64_t room, uint64_t now_ms, const struct mark *first,
-                    const struct mark *last, int64_t *cut)
+static int find_cut(struct gy_chat_db *db, const struct pruned *room, uint64_t now_ms,
+                    const struct mark *first, const struct mark *last, int64_t *cut)
 {
     const struct gy_chat_retention *keep = &db->retention;
+    uint64_t inbox = keep->inbox_count != 0 ? keep->inbox_count : GY_CHAT_INBOX_COUNT;
+    uint64_t count = room->inbox && (keep->count == 0 || inbox < keep->count) ? inbox : keep->count;
     struct mark mark;
     int code = 0;
     *cut = 0;
-    if (keep->count > 0 && (uint64_t)(last->id - first->id) >= keep->count) {
-        *cut = last->id - (int64_t)keep->count + 1;
+    if (count > 0 && (uint64_t)(last->id - first->id) >= count) {
+        *cut = last->id - (int64_t)count + 1;
     }
     int64_t all = last->total - first->total + first->bytes;
     if (keep->bytes > 0 && (uint64_t)all > keep->bytes) {
         /* What is kept: those whose sum up to the end is within the limit. */
-        code = db_search(db, room, true, last->total - (int64_t)keep->bytes, &mark);
+        code = db_search(db, room->number, true, last->total - (int64_t)keep->bytes, &mark);
         int64_t from = mark.id;
         if (code == 0 && mark.id != 0 &&
             (uint64_t)(last->total - mark.total + mark.bytes) > keep->bytes) {
@@ -86,7 +94,7 @@ static int find_cut(struct gy_chat_db *db, int64_t room, uint64_t now_ms, const 
         *cut = from > *cut ? from : *cut;
     }
     if (code == 0 && keep->age_ms > 0 && now_ms > keep->age_ms) {
-        code = db_search(db, room, false, (int64_t)(now_ms - keep->age_ms), &mark);
+        code = db_search(db, room->number, false, (int64_t)(now_ms - keep->age_ms), &mark);
         int64_t from = mark.id != 0 ? mark.id : last->id + 1;
         *cut = from > *cut ? from : *cut;
     }
@@ -145,7 +153,7 @@ static bool prune_sent(struct gy_chat_db *db, uint64_t now_ms)
     return db_finish(db, away) == 0 && count == GY_CHAT_PRUNE_STEP;
 }
 
-static bool next_room(struct gy_chat_db *db, int64_t *room)
+static bool next_room(struct gy_chat_db *db, struct pruned *room)
 {
     sqlite3_stmt *statement = db_take(db, STATEMENT_ROOM_NEXT);
     if (statement == NULL) {
@@ -153,25 +161,91 @@ static bool next_room(struct gy_chat_db *db, int64_t *room)
     }
     sqlite3_bind_int64(statement, 1, db->prune_room);
     bool found = db_step(db, statement) == 1;
-    *room = found ? sqlite3_column_int64(statement, 0) : 0;
+    *room = (struct pruned){0};
+    if (found) {
+        room->number = sqlite3_column_int64(statement, 0);
+        room->inbox = sqlite3_column_int(statement, 1) != 0;
+    }
     sqlite3_reset(statement);
     return found;
 }
 
+/* Nothing was said in it, or nothing is left: the rest of it goes. */
+static int drop_room(struct gy_chat_db *db, int64_t room)
+{
+    static const enum statement order[] = {STATEMENT_BEGIN, STATEMENT_STANDINGS_DROP,
+                                           STATEMENT_ROOM_DROP, STATEMENT_COMMIT};
+    int code = 0;
+    for (size_t i = 0; i < sizeof order / sizeof order[0] && code == 0; i++) {
+        sqlite3_stmt *statement = db_take(db, order[i]);
+        if (statement == NULL) {
+            code = GY_EIO;
+            break;
+        }
+        if (order[i] == STATEMENT_STANDINGS_DROP || order[i] == STATEMENT_ROOM_DROP) {
+            sqlite3_bind_int64(statement, 1, room);
+        }
+        code = db_finish(db, statement);
+    }
+    if (code != 0) {
+        db_roll_back(db);
+    }
+    return code;
+}
+
+/* Up to as many messages of a room as one step takes. 1: there were some; 0: none is left. */
+static int drop_some(struct gy_chat_db *db, int64_t room)
+{
+    struct mark first, last;
+    int code = db_mark(db, STATEMENT_FIRST, room, 0, &first);
+    code = code == 0 ? db_mark(db, STATEMENT_LAST, room, 0, &last) : code;
+    if (code != 0 || first.id == 0) {
+        return code;
+    }
+    int64_t most = first.id + GY_CHAT_PRUNE_STEP - 1;
+    int64_t upto = last.id < most ? last.id : most;
+    code = drop(db, room, upto, last.id);
+    db->pruned += code == 0 ? (uint64_t)(upto - first.id + 1) : 0;
+    return code == 0 ? 1 : code;
+}
+
+/* Temporary rooms that nobody was in for so long. True: there may be more. */
+static bool prune_temporary(struct gy_chat_db *db, uint64_t now_ms)
+{
+    const struct gy_chat_retention *keep = &db->retention;
+    uint64_t keep_ms = keep->temporary_ms != 0 ? keep->temporary_ms : GY_CHAT_TEMPORARY_MS;
+    sqlite3_stmt *statement = db_take(db, STATEMENT_ROOM_GONE);
+    if (statement == NULL || now_ms <= keep_ms) {
+        return false;
+    }
+    sqlite3_bind_int64(statement, 1, (int64_t)(now_ms - keep_ms));
+    int64_t room = db_step(db, statement) == 1 ? sqlite3_column_int64(statement, 0) : 0;
+    sqlite3_reset(statement);
+    int code = room != 0 ? drop_some(db, room) : GY_ENOTFOUND;
+    if (code == 0) {
+        code = drop_room(db, room) == 0 ? 1 : 0;
+    }
+    return code == 1;
+}
+
 bool gy_chat_db_prune(struct gy_chat_db *db, uint64_t now_ms)
 {
-    int64_t room = 0;
-    if (!next_room(db, &room)) {
+    struct pruned next;
+    if (prune_temporary(db, now_ms)) {
+        return true;
+    }
+    if (!next_room(db, &next)) {
         bool more = prune_sent(db, now_ms);
         db->prune_room = more ? db->prune_room : 0;
         return more;
     }
     struct mark first, last;
+    int64_t room = next.number;
     int64_t cut = 0;
     int code = db_mark(db, STATEMENT_FIRST, room, 0, &first);
     code = code == 0 ? db_mark(db, STATEMENT_LAST, room, 0, &last) : code;
     if (code == 0 && first.id != 0) {
-        code = find_cut(db, room, now_ms, &first, &last, &cut);
+        code = find_cut(db, &next, now_ms, &first, &last, &cut);
     }
     if (code == 0 && first.id != 0 && cut > first.id) {
         int64_t upto =

@@ -20,6 +20,7 @@
 
 enum {
     MESSAGE_SET = GY_MESSAGE_USER,
+    MESSAGE_BEGIN, /* the workers run */
     MESSAGE_NOTIFY,
     MESSAGE_STOP,
 };
@@ -132,16 +133,42 @@ void keeper_changed(struct gy_dns_keeper *keeper)
 
 /* ---- the thread ---- */
 
+/* Zones of files with a new serial: their secondaries are told. */
+static void tell_changed(struct gy_dns_keeper *keeper)
+{
+    for (uint32_t i = 0; i < keeper->list->count; i++) {
+        const struct gy_dns_listed *zone = &keeper->list->zones[i];
+        if (zone->changed) {
+            notes_add(keeper, gy_dns_catalog_find(&keeper->list->catalog, zone->name));
+        }
+    }
+}
+
+/* Once workers run, and not before: a socket that is open while they part with their table of
+ * descriptors (core/tables.h) would stay open in theirs. */
+static void begin(struct gy_dns_keeper *keeper)
+{
+    if (!keeper->begun) {
+        keeper->begun = true;
+        notes_begin(keeper);
+        secondaries_begin(keeper);
+        tell_changed(keeper);
+    }
+}
+
 static void on_message(struct gy_inlet *inlet, const struct gy_message *message)
 {
+    struct gy_dns_keeper *keeper = message->pointers[0];
     (void)inlet;
-    if (message->kind == MESSAGE_NOTIFY) {
-        struct gy_dns_keeper *keeper = message->pointers[0];
+    if (message->kind == MESSAGE_BEGIN) {
+        begin(keeper);
+    } else if (message->kind == MESSAGE_NOTIFY) {
         struct secondary *secondary = keeper->by_place[keeper_place(keeper, message->pointers[1])];
         gy_assert(secondary != NULL);
+        begin(keeper);
         secondary_notified(secondary);
     } else if (message->kind == MESSAGE_STOP) {
-        ((struct gy_dns_keeper *)message->pointers[0])->stopping = true;
+        keeper->stopping = true;
     }
 }
 
@@ -210,17 +237,6 @@ static void close_loop(struct gy_dns_keeper *keeper)
     gy_worker_close(keeper->worker);
 }
 
-/* Zones of files with a new serial: their secondaries are told. */
-static void tell_changed(struct gy_dns_keeper *keeper)
-{
-    for (uint32_t i = 0; i < keeper->list->count; i++) {
-        const struct gy_dns_listed *zone = &keeper->list->zones[i];
-        if (zone->changed) {
-            notes_add(keeper, gy_dns_catalog_find(&keeper->list->catalog, zone->name));
-        }
-    }
-}
-
 static void *run(void *context)
 {
     struct gy_dns_keeper *keeper = context;
@@ -237,9 +253,6 @@ static void *run(void *context)
     pthread_cond_signal(&keeper->started);
     pthread_mutex_unlock(&keeper->lock);
     if (code == 0) {
-        notes_begin(keeper);
-        secondaries_begin(keeper);
-        tell_changed(keeper);
         while (!keeper->stopping && code == 0) {
             code = gy_worker_turn(keeper->worker, TURN_NS);
         }
@@ -278,6 +291,19 @@ static int start(struct gy_dns_keeper *keeper, struct gy_error *error)
 
 /* ---- workers ---- */
 
+/* In the first turn of the worker that started the thread. */
+static void on_running(struct gy_timer *timer, uint64_t now_ms)
+{
+    struct gy_dns_keeper *keeper =
+        (struct gy_dns_keeper *)((char *)timer - offsetof(struct gy_dns_keeper, running_timer));
+    struct gy_message message = {.kind = MESSAGE_BEGIN, .pointers = {keeper}};
+    struct gy_worker *worker = keeper->starter;
+    if (gy_worker_post_inlet(keeper->worker, &keeper->inlets[worker->options.number], &message) !=
+        0) {
+        gy_timer_arm(&worker->wheel, timer, now_ms + 1);
+    }
+}
+
 int gy_dns_keeper_join(struct gy_dns_keeper *keeper, struct gy_worker *worker,
                        struct gy_error *error)
 {
@@ -293,6 +319,11 @@ int gy_dns_keeper_join(struct gy_dns_keeper *keeper, struct gy_worker *worker,
     }
     if (keeper->joined++ == 0) {
         code = start(keeper, error);
+        keeper->starter = worker;
+        gy_timer_init(&keeper->running_timer, on_running);
+        if (code == 0) {
+            gy_timer_arm(&worker->wheel, &keeper->running_timer, worker->now_ms);
+        }
     }
     if (member->core == NULL && code == 0) {
         own->settings.zones = &keeper->set->zones;
@@ -313,6 +344,9 @@ void gy_dns_keeper_leave(struct gy_dns_keeper *keeper, struct gy_worker *worker)
     if (--member->opens == 0) {
         gy_worker_remove_inlet(worker, &keeper->server->workers[number]->inlet);
         member->core = NULL;
+        if (keeper->starter == worker) {
+            gy_timer_disarm(&worker->wheel, &keeper->running_timer);
+        }
     }
     bool last = --keeper->joined == 0 && keeper->running;
     struct gy_message message = {.kind = MESSAGE_STOP, .pointers = {keeper}};

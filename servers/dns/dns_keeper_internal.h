@@ -53,8 +53,11 @@ struct gy_dns_keeper {
     int code; /* of starting: 1 while it is not known */
     struct gy_error error;
 
+    struct gy_worker *starter;     /* the worker that started the thread */
+    struct gy_timer running_timer; /* of it, until it runs */
+
     pthread_t thread;
-    bool stopping;
+    bool stopping, begun;
 
     /* The thread's. */
     struct gy_worker *worker;

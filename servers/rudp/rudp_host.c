@@ -31,11 +31,13 @@ struct gy_rudp_config gy_rudp_host_config(void)
         .pieces = 4096,
         .assemblies = 8192,
         .window_bytes = 1u << 20,
+        .channel_window_bytes = 1u << 20,
         .message_max = 512u << 10,
         .idle_timeout_ns = 30000 * MS,
         .keepalive_ns = 0,
         .handshake_timeout_ns = 10000 * MS,
         .timer_ns = MS,
+        .ecn = true,
         .seal = &gy_rudp_seal_none,
     };
 }
@@ -80,6 +82,8 @@ const struct gy_datagram_options gy_rudp_host_datagrams = {
     .ops = &socket_ops,
     .gro = true,
     .gso = true,
+    .ecn = true,
+    .ecn_usual = GY_RUDP_ECT0,
     .fragments = GY_DATAGRAM_FRAGMENT_NEVER, /* the protocol looks for what the path takes */
     .buffers = 128,
     .posted = 16,
@@ -502,6 +506,7 @@ static enum outcome output(struct gy_rudp_session *session)
         if (bytes == 0) {
             return OUTPUT_ALL;
         }
+        session->path.ecn = gy_rudp_ecn(&session->conn);
         /* What is refused all the same is lost, as datagrams are. */
         gy_datagram_send(session->socket, &session->path, gy_bump_slice(bump, (uint32_t)bytes));
     }
@@ -595,9 +600,9 @@ int gy_rudp_host_send_copy(struct gy_rudp_session *session, uint8_t channel,
     return code;
 }
 
-void gy_rudp_host_consumed(struct gy_rudp_session *session, uint64_t bytes)
+void gy_rudp_host_consumed(struct gy_rudp_session *session, uint8_t channel, uint64_t bytes)
 {
-    gy_rudp_consumed(&session->conn, bytes);
+    gy_rudp_consumed(&session->conn, channel, bytes);
     gy_rudp_session_touch(session);
 }
 

@@ -202,7 +202,7 @@ struct gy_rudp_host {
     size_t mapped_bytes;
 };
 
-/* What suits most: datagrams of 1200 bytes, 16 channels, windows of 1 MiB. */
+/* What suits most: datagrams of 1200 bytes, 16 channels, windows of 1 MiB, of each channel too. */
 struct gy_rudp_config gy_rudp_host_config(void);
 
 /* Datagram sockets for a host: set `context` (for a client, the host), and that is all. */
@@ -233,7 +233,7 @@ int gy_rudp_host_send(struct gy_rudp_session *session, struct gy_rudp_message *m
 int gy_rudp_host_send_copy(struct gy_rudp_session *session, uint8_t channel,
                            enum gy_rudp_guarantee guarantee, const void *data, size_t length);
 
-void gy_rudp_host_consumed(struct gy_rudp_session *session, uint64_t bytes);
+void gy_rudp_host_consumed(struct gy_rudp_session *session, uint8_t channel, uint64_t bytes);
 /* As gy_rudp_close(); `closed` is called once that has left and been given its time. */
 void gy_rudp_host_end(struct gy_rudp_session *session, uint64_t code, const char *reason);
 

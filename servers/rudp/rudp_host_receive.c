@@ -59,11 +59,13 @@ void gy_rudp_host_steer(int descriptor)
 static void answer(struct gy_rudp_host *host, struct gy_datagram_socket *socket,
                    const struct gy_datagram_path *path, const uint8_t *data, size_t bytes)
 {
+    struct gy_datagram_path back = *path;
     struct gy_bump *bump = &host->worker->bump;
     uint8_t *room = gy_bump_reserve(bump, (uint32_t)bytes);
     if (room != NULL) {
         memcpy(room, data, bytes);
-        gy_datagram_send(socket, path, gy_bump_slice(bump, (uint32_t)bytes));
+        back.ecn = GY_RUDP_NOT_ECT;
+        gy_datagram_send(socket, &back, gy_bump_slice(bump, (uint32_t)bytes));
     }
 }
 
@@ -203,12 +205,12 @@ static void give(struct gy_rudp_host *host, struct gy_rudp_session *session,
 {
     uint64_t now_ns = host->worker->now_ns;
     if (gy_address_equal(&path->peer, &session->path.peer)) {
-        gy_rudp_receive(&session->conn, data, bytes, now_ns);
+        gy_rudp_receive_marked(&session->conn, data, bytes, path->ecn, now_ns);
     } else {
         uint8_t address[GY_RUDP_PEER_BYTES];
         size_t address_bytes = gy_rudp_address_bytes(&path->peer, address);
         uint64_t where = gy_siphash(&host->secret, address, address_bytes) | 1;
-        if (gy_rudp_receive_elsewhere(&session->conn, data, bytes, where, now_ns)) {
+        if (gy_rudp_receive_elsewhere(&session->conn, data, bytes, path->ecn, where, now_ns)) {
             session->elsewhere = *path;
             session->elsewhere.ecn = 0;
         }
@@ -282,7 +284,8 @@ void gy_rudp_host_receive(struct gy_datagram_socket *socket, const struct gy_dat
         } else if (!socket->dialled) {
             take(host, socket, datagram->path, data, bytes, false);
         } else if (session != NULL) {
-            gy_rudp_receive(&session->conn, data, bytes, host->worker->now_ns);
+            gy_rudp_receive_marked(&session->conn, data, bytes, datagram->path->ecn,
+                                   host->worker->now_ns);
             gy_rudp_session_touch(session);
         }
     }

@@ -60,7 +60,7 @@ static int take_bytes(void *context, const struct gy_config_directive *directive
         config->datagram_bytes = (uint32_t)bytes;
     } else if (strcmp(directive->key, "window") == 0) {
         code = gy_config_bytes(directive, 0, WINDOW_MIN, WINDOW_MAX, &bytes, error);
-        config->window_bytes = bytes;
+        config->window_bytes = config->channel_window_bytes = bytes;
     } else if (strcmp(directive->key, "max-message") == 0) {
         code = gy_config_bytes(directive, 0, 1, GY_RUDP_MESSAGE_LIMIT, &bytes, error);
         config->message_max = bytes;

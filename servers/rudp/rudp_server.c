@@ -70,7 +70,7 @@ static void finished(struct gy_rudp_session *session, struct gy_rudp_message *me
 {
     struct echo *echo = (struct echo *)message;
     if (is_reliable(message->guarantee)) {
-        gy_rudp_host_consumed(session, message->length);
+        gy_rudp_host_consumed(session, message->channel, message->length);
     }
     gy_rudp_memory_give(&session->host->memory, echo);
 }

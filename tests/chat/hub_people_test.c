@@ -262,6 +262,105 @@ static void a_certificate_logs_in_to_the_account_it_was_registered_with(void **s
     expect_error(&cid, GY_CHAT_REFUSED);
 }
 
+/* ---- rooms of strangers ---- */
+
+static void begin_with(enum gy_chat_who make_rooms)
+{
+    world_close(&world);
+    world_open(&world, 2);
+    world.config.make_rooms = (uint8_t)make_rooms;
+    world.config.rooms_per_origin = 2;
+    world.config.rooms_per_account = 1;
+    world.config.room_idle_ms = 1000;
+}
+
+static void a_guest_s_room_is_temporary_and_closed_when_nobody_is_in_it(void **state)
+{
+    (void)state;
+    begin_with(GY_CHAT_EVERYBODY);
+    world_start(&world);
+    come(&world, &ada, 0, GY_CHAT_OVER_STREAM, "ada", "tea");
+    come(&world, &bob, 1, GY_CHAT_OVER_STREAM, "bob", "tea");
+    assert_true(world_room_named(&world, "tea")->temporary);
+    conn_close(&ada);
+    world_pass(&world, 2000);
+    assert_false(world_room_named(&world, "tea")->closed); /* bob is there */
+    conn_close(&bob);
+    world_pass(&world, 500);
+    assert_false(world_room_named(&world, "tea")->closed); /* who lost a connection comes again */
+    world_pass(&world, 1000);
+    assert_true(world_room_named(&world, "tea")->closed);
+    come(&world, &cid, 0, GY_CHAT_OVER_STREAM, "cid", "tea");
+    assert_false(world_room_named(&world, "tea")->closed);
+}
+
+static void an_account_s_room_stays(void **state)
+{
+    (void)state;
+    begin_with(GY_CHAT_EVERYBODY);
+    world_start(&world);
+    conn_open(&world, &ada, 0, GY_CHAT_OVER_STREAM);
+    ask_register(&ada, "ada", "swordfish");
+    expect(&ada, GY_CHAT_IDENTITY);
+    join(&ada, "tea", GY_CHAT_SPILL);
+    assert_false(world_room_named(&world, "tea")->temporary);
+    conn_close(&ada);
+    world_pass(&world, 3000);
+    assert_false(world_room_named(&world, "tea")->closed);
+    conn_open(&world, &ada, 0, GY_CHAT_OVER_STREAM);
+    ask_login(&ada, "ada", GY_CHAT_PASSWORD, TEXT("swordfish"));
+    expect(&ada, GY_CHAT_IDENTITY);
+    ask_join(&ada, "milk", GY_CHAT_SPILL, 0, 0); /* one is what an account may have here */
+    expect_error(&ada, GY_CHAT_FULL);
+    join(&ada, "tea", GY_CHAT_SPILL);
+}
+
+static void guests_of_one_origin_make_so_many_rooms_together(void **state)
+{
+    (void)state;
+    begin_with(GY_CHAT_EVERYBODY);
+    world_start(&world);
+    come(&world, &cid, 1, GY_CHAT_OVER_STREAM, "cid", "other");
+    conn_open(&world, &ada, 0, GY_CHAT_OVER_STREAM);
+    conn_open(&world, &bob, 1, GY_CHAT_OVER_STREAM);
+    ada.origin = bob.origin = 77;
+    log_in(&ada, "ada");
+    log_in(&bob, "bob");
+    join(&ada, "one", GY_CHAT_SPILL);
+    join(&bob, "two", GY_CHAT_SPILL);
+    ask_join(&ada, "three", GY_CHAT_SPILL, 0, 0);
+    expect_error(&ada, GY_CHAT_FULL);
+    join(&ada, "other", GY_CHAT_SPILL); /* what is there is joined */
+    join(&ada, "@", GY_CHAT_SPILL);     /* and the inbox is no room */
+    assert_true(world_room_named(&world, "one")->temporary);
+    assert_null(world_room_named(&world, "three"));
+}
+
+static void who_may_make_a_room_is_the_server_s_choice_but_its_own_anybody_may(void **state)
+{
+    (void)state;
+    struct gy_chat_canonical own[2];
+    const char *why;
+    assert_int_equal(gy_chat_room_check(TEXT("lobby"), &own[0], &why), 0);
+    assert_int_equal(gy_chat_room_check(TEXT("Help"), &own[1], &why), 0);
+    begin_with(GY_CHAT_OPERATORS);
+    world.config.own_rooms = own;
+    world.config.own_room_count = 2;
+    world_start(&world);
+    conn_open(&world, &ada, 0, GY_CHAT_OVER_STREAM);
+    log_in(&ada, "ada");
+    ask_join(&ada, "tea", GY_CHAT_SPILL, 0, 0);
+    expect_error(&ada, GY_CHAT_ABSENT);
+    ask_join(&ada, "help", GY_CHAT_SPILL, GY_CHAT_NONE, 0);
+    assert_int_equal(expect(&ada, GY_CHAT_JOINED).body.joined.role, GY_CHAT_ROLE_MEMBER);
+    assert_false(world_room_named(&world, "help")->temporary);
+    join(&ada, "@", GY_CHAT_SPILL);
+    conn_open(&world, &bob, 1, GY_CHAT_OVER_STREAM);
+    ask_register(&bob, "bob", "swordfish");
+    world.operator= expect(&bob, GY_CHAT_IDENTITY).body.identity.user;
+    join(&bob, "tea", GY_CHAT_SPILL);
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -279,6 +378,10 @@ int main(void)
         TEST(names_that_break_the_rules_are_refused_with_the_rule),
         TEST(what_the_server_does_not_allow_is_refused),
         TEST(a_certificate_logs_in_to_the_account_it_was_registered_with),
+        TEST(a_guest_s_room_is_temporary_and_closed_when_nobody_is_in_it),
+        TEST(an_account_s_room_stays),
+        TEST(guests_of_one_origin_make_so_many_rooms_together),
+        TEST(who_may_make_a_room_is_the_server_s_choice_but_its_own_anybody_may),
     };
     return cmocka_run_group_tests_name("hub_people", tests, NULL, NULL);
 }

@@ -132,6 +132,13 @@ static int do_open(struct world_store *store, struct gy_chat_job *job)
     if (room == NULL && !job->make) {
         return GY_ENOTFOUND;
     }
+    uint32_t makers = 0;
+    for (uint32_t i = 0; i < store->room_count; i++) {
+        makers += store->rooms[i].maker == job->maker;
+    }
+    if (room == NULL && job->maker != 0 && makers >= job->maker_most) {
+        return GY_ELIMIT;
+    }
     if (room == NULL) {
         if (store->full) {
             return GY_ENOSPACE;
@@ -143,9 +150,13 @@ static int do_open(struct world_store *store, struct gy_chat_job *job)
         room->first = 1;
         room->standings[0] =
             (struct gy_chat_standing){.user = job->made_by, .role = GY_CHAT_ROLE_OWNER};
-        room->standing_count = 1;
+        room->standing_count = job->made_by != 0;
+        room->maker = job->maker;
+        room->temporary = job->temporary;
         job->was_made = true;
     }
+    room->closed = false;
+    job->temporary = room->temporary;
     job->room = (uint32_t)(room - store->rooms) + 1;
     job->first = room->first;
     job->last = room->count;
@@ -307,6 +318,41 @@ static int do_account(struct world_store *store, struct gy_chat_job *job)
     return 0;
 }
 
+static int do_change(struct world_store *store, struct gy_chat_job *job)
+{
+    for (uint32_t i = 0; i < store->account_count; i++) {
+        struct gy_chat_account *account = &store->accounts[i].account;
+        if (gy_chat_text_equal(account->canonical, job->account.canonical)) {
+            if (store->full) {
+                return GY_ENOSPACE;
+            }
+            if ((job->change & GY_CHAT_CHANGE_PASSWORD) != 0) {
+                memcpy(account->hash, job->account.hash, sizeof account->hash);
+            }
+            account->epoch += (job->change & GY_CHAT_CHANGE_EPOCH) != 0;
+            if ((job->change & GY_CHAT_CHANGE_OPERATES) != 0) {
+                account->operates = job->account.operates;
+            }
+            job->account = *account;
+            return 0;
+        }
+    }
+    return GY_ENOTFOUND;
+}
+
+static int do_accounts(const struct world_store *store, struct gy_chat_job *job)
+{
+    job->entries = job_take(job, (job->entries_max + 1ul) * sizeof *job->entries);
+    for (uint32_t i = 0; i < store->account_count; i++) { /* as they were made: one page */
+        const struct gy_chat_account *account = &store->accounts[i].account;
+        job->entries[job->entry_count++] = (struct gy_chat_entry){.user = account->user,
+                                                                  .kind = account->operates,
+                                                                  .from = account->nick,
+                                                                  .contents = account->canonical};
+    }
+    return 0;
+}
+
 static int do_job(struct world *world, struct gy_chat_job *job)
 {
     struct world_store *store = &world->store;
@@ -320,6 +366,28 @@ static int do_job(struct world *world, struct gy_chat_job *job)
         return do_read(store, job);
     case GY_CHAT_JOB_STANDING:
         return do_standing(store, job);
+    case GY_CHAT_JOB_KEEP_ROOM:
+        gy_assert(room != NULL);
+        room->temporary = false;
+        return 0;
+    case GY_CHAT_JOB_DROP_ROOM:
+        gy_assert(room != NULL);
+        room->name[0] = '@'; /* is found by nobody */
+        room->temporary = true;
+        return 0;
+    case GY_CHAT_JOB_CHANGE_ACCOUNT:
+        return do_change(store, job);
+    case GY_CHAT_JOB_ACCOUNTS:
+        return do_accounts(store, job);
+    case GY_CHAT_JOB_BAN:
+    case GY_CHAT_JOB_UNBAN:
+        return store->full                                               ? GY_ENOSPACE
+               : job->type == GY_CHAT_JOB_UNBAN && world->ban_count == 0 ? GY_ENOTFOUND
+                                                                         : 0;
+    case GY_CHAT_JOB_CLOSE_ROOM:
+        gy_assert(room != NULL && room->temporary && !room->closed);
+        room->closed = true;
+        return 0;
     case GY_CHAT_JOB_SETTINGS:
         gy_assert(room != NULL && job->topic.length <= sizeof room->topic);
         if (store->full) {
@@ -482,21 +550,24 @@ void world_check(struct world *world)
     }
 }
 
-static uint32_t op_token_make(void *context, uint64_t user, struct gy_chat_text nick, char *token)
+static uint32_t op_token_make(void *context, uint64_t user, struct gy_chat_text nick,
+                              uint32_t epoch, char *token)
 {
     (void)context;
-    return (uint32_t)snprintf(token, GY_CHAT_TOKEN_MAX, "%llu %.*s", (unsigned long long)user,
-                              (int)nick.length, nick.bytes);
+    return (uint32_t)snprintf(token, GY_CHAT_TOKEN_MAX, "%llu %u %.*s", (unsigned long long)user,
+                              epoch, (int)nick.length, nick.bytes);
 }
 
 static int op_token_check(void *context, struct gy_chat_text token, struct gy_chat_text nick,
-                          uint64_t *user)
+                          uint64_t *user, uint32_t *epoch)
 {
     char mine[GY_CHAT_TOKEN_MAX];
-    char copy[32] = "";
-    memcpy(copy, token.bytes, token.length < 31 ? token.length : 31);
-    *user = strtoull(copy, NULL, 10);
-    uint32_t bytes = op_token_make(context, *user, nick, mine);
+    char copy[64] = "";
+    char *end;
+    memcpy(copy, token.bytes, token.length < 63 ? token.length : 63);
+    *user = strtoull(copy, &end, 10);
+    *epoch = (uint32_t)strtoul(end, NULL, 10);
+    uint32_t bytes = op_token_make(context, *user, nick, *epoch, mine);
     return bytes == token.length && memcmp(mine, token.bytes, bytes) == 0 ? 0 : GY_EREFUSED;
 }
 
@@ -507,6 +578,104 @@ static bool op_certificate(void *context, struct gy_chat_member *member,
     (void)member;
     *subject = gy_chat_text_of("carla");
     return true;
+}
+
+static uint64_t op_origin(void *context, struct gy_chat_member *member)
+{
+    (void)context;
+    return conn_of(member)->origin;
+}
+
+static bool op_operates(void *context, uint64_t user)
+{
+    return user != 0 && user == world_of(context)->operator;
+}
+
+static void op_operates_now(void *context, uint64_t user, bool operates)
+{
+    world_of(context)->operator= operates ? user : 0;
+}
+
+/* Addresses are conn->origin, in digits. */
+static bool ban_matches(const struct world_ban *ban, const struct gy_chat_member *member,
+                        struct gy_chat_text nick)
+{
+    char origin[32];
+    snprintf(origin, sizeof origin, "%llu",
+             (unsigned long long)((const struct world_conn *)(const void *)member)->origin);
+    return gy_chat_text_equal(gy_chat_text_of(ban->subject),
+                              ban->kind == GY_CHAT_BAN_NICK ? nick : gy_chat_text_of(origin));
+}
+
+static bool op_banned(void *context, struct gy_chat_member *member, struct gy_chat_text nick,
+                      char sentence[GY_CHAT_SENTENCE_MAX + 1])
+{
+    const struct world *world = world_of(context);
+    for (uint32_t i = 0; i < world->ban_count; i++) {
+        if (ban_matches(&world->bans[i], member, nick)) {
+            snprintf(sentence, GY_CHAT_SENTENCE_MAX + 1, "banned: %s", world->bans[i].reason);
+            return true;
+        }
+    }
+    return false;
+}
+
+static int op_ban_address(void *context, struct gy_chat_text written, char *room, uint32_t *bytes,
+                          const char **why)
+{
+    (void)context;
+    *why = "addresses are digits here";
+    if (written.length > 20 || memchr(written.bytes, '/', written.length) != NULL) {
+        return GY_EINVAL;
+    }
+    memcpy(room, written.bytes, written.length);
+    *bytes = written.length;
+    return 0;
+}
+
+static void op_ban_changed(void *context, const struct gy_chat_ban *ban, bool lifted)
+{
+    struct world *world = world_of(context);
+    if (lifted) {
+        world->ban_count = 0;
+        return;
+    }
+    struct world_ban *put = &world->bans[world->ban_count++];
+    gy_assert(world->ban_count <= WORLD_BANS);
+    put->kind = ban->kind;
+    snprintf(put->subject, sizeof put->subject, "%.*s", (int)ban->subject.length,
+             ban->subject.bytes);
+    snprintf(put->reason, sizeof put->reason, "%.*s", (int)ban->reason.length, ban->reason.bytes);
+}
+
+static bool op_ban_at(void *context, uint64_t place, struct gy_chat_ban *ban)
+{
+    const struct world *world = world_of(context);
+    if (place >= world->ban_count) {
+        return false;
+    }
+    *ban = (struct gy_chat_ban){.kind = world->bans[place].kind,
+                                .subject = gy_chat_text_of(world->bans[place].subject),
+                                .reason = gy_chat_text_of(world->bans[place].reason),
+                                .by = gy_chat_text_of("")};
+    return true;
+}
+
+static uint32_t op_describe(void *context, struct gy_chat_member *member, char *address,
+                            uint64_t *since_ms)
+{
+    (void)context;
+    *since_ms = 5;
+    return (uint32_t)snprintf(address, 128, "%llu", (unsigned long long)conn_of(member)->origin);
+}
+
+static void op_acted(void *context, const struct gy_chat_act *act)
+{
+    struct world *world = world_of(context);
+    snprintf(world->acted, sizeof world->acted, "%s by %.*s: %.*s in %.*s for %u: %.*s", act->what,
+             (int)act->by.length, act->by.bytes, (int)act->whom.length, act->whom.bytes,
+             (int)act->room.length, act->room.bytes, act->seconds, (int)act->reason.length,
+             act->reason.bytes);
 }
 
 static uint64_t op_random(void *context)
@@ -547,6 +716,15 @@ void world_start(struct world *world)
         .token_make = op_token_make,
         .token_check = op_token_check,
         .certificate = op_certificate,
+        .operates = op_operates,
+        .operates_now = op_operates_now,
+        .banned = op_banned,
+        .ban_address = op_ban_address,
+        .ban_changed = op_ban_changed,
+        .ban_at = op_ban_at,
+        .describe = op_describe,
+        .acted = op_acted,
+        .origin = op_origin,
         .random = op_random,
     };
     job_world = world;

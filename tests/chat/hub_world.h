@@ -35,6 +35,9 @@ struct world_room {
     char topic[GY_CHAT_TOPIC_MAX];
     uint32_t topic_bytes;
     uint32_t slow_ms;
+    uint64_t maker;
+    bool temporary;
+    bool closed; /* the hub said so: nobody is in it */
 };
 
 struct world_account {
@@ -62,6 +65,13 @@ struct world_store {
     uint64_t appends, entries;
 };
 
+#define WORLD_BANS 8
+
+struct world_ban {
+    uint8_t kind;
+    char subject[64], reason[64];
+};
+
 struct world_memory {
     struct world_memory *next, *before;
     uint64_t bytes;
@@ -87,6 +97,7 @@ struct world_conn {
     uint32_t in_bytes, in_capacity, at;
     uint32_t message_end; /* of the WebSocket message that is being unpacked; 0: none */
     uint32_t output_max;  /* of one write; 0: any */
+    uint64_t origin;      /* that ops.origin() says */
 };
 
 struct world {
@@ -109,6 +120,10 @@ struct world {
     bool slow_checks; /* they wait for world_check() */
     uint64_t now_ms, wall_ms;
     uint64_t random;
+    uint64_t operator; /* the user that operates the server; 0: nobody */
+    struct world_ban bans[WORLD_BANS];
+    uint32_t ban_count;
+    char acted[512]; /* the last act, as "WHAT by WHOM: …" */
 };
 
 /* Workers' hubs with the configuration that `world->config` has by then. */

@@ -118,7 +118,7 @@ static void expect_book(const char *told, bool over)
 static void hello_is_answered_by_what_both_have(void **state)
 {
     (void)state;
-    static const uint8_t welcome[] = "\0\0\0\x1e\x41\0\0\x01\x01\0\0\0\x03\0\0\x3f\xa3\0\0\xea\x60"
+    static const uint8_t welcome[] = "\0\0\0\x1e\x41\0\0\x01\x01\0\0\0\x0f\0\0\x3f\xa3\0\0\xea\x60"
                                      "\0\0\x01\x9a\x0d\x2e\x1f\0\x04gyre";
     session_rig_open(&rig);
     session_rig_say_frame(&rig, &hello);

@@ -258,24 +258,69 @@ static void a_token_is_good_for_its_nick_until_its_time(void **state)
     static const uint8_t secret[32] = {1};
     static const uint8_t other[32] = {2};
     char token[GY_CHAT_TOKEN_MAX];
+    uint32_t epoch = 0;
     uint64_t user = 0;
-    uint32_t bytes = gy_chat_token_write(secret, 77, text_of("anna"), 1000, token);
+    uint32_t bytes = gy_chat_token_write(secret, 77, text_of("anna"), 3, 1000, token);
     struct gy_chat_text text = {token, bytes};
-    assert_int_equal(gy_chat_token_read(secret, text, text_of("anna"), 999, &user), 0);
+    assert_int_equal(gy_chat_token_read(secret, text, text_of("anna"), 999, &user, &epoch), 0);
+    assert_int_equal(epoch, 3);
     assert_int_equal(user, 77);
-    assert_int_equal(gy_chat_token_read(secret, text, text_of("anna"), 1000, &user), GY_EREFUSED);
-    assert_int_equal(gy_chat_token_read(secret, text, text_of("bert"), 1, &user), GY_EREFUSED);
-    assert_int_equal(gy_chat_token_read(other, text, text_of("anna"), 1, &user), GY_EREFUSED);
+    assert_int_equal(gy_chat_token_read(secret, text, text_of("anna"), 1000, &user, &epoch),
+                     GY_EREFUSED);
+    assert_int_equal(gy_chat_token_read(secret, text, text_of("bert"), 1, &user, &epoch),
+                     GY_EREFUSED);
+    assert_int_equal(gy_chat_token_read(other, text, text_of("anna"), 1, &user, &epoch),
+                     GY_EREFUSED);
     for (uint32_t i = 0; i < bytes; i++) {
         char kept = token[i];
         token[i] = kept == '0' ? '1' : '0';
-        assert_int_equal(gy_chat_token_read(secret, text, text_of("anna"), 1, &user), GY_EREFUSED);
+        assert_int_equal(gy_chat_token_read(secret, text, text_of("anna"), 1, &user, &epoch),
+                         GY_EREFUSED);
         token[i] = 'g';
-        assert_int_equal(gy_chat_token_read(secret, text, text_of("anna"), 1, &user), GY_EREFUSED);
+        assert_int_equal(gy_chat_token_read(secret, text, text_of("anna"), 1, &user, &epoch),
+                         GY_EREFUSED);
         token[i] = kept;
     }
     text.length--;
-    assert_int_equal(gy_chat_token_read(secret, text, text_of("anna"), 1, &user), GY_EREFUSED);
+    assert_int_equal(gy_chat_token_read(secret, text, text_of("anna"), 1, &user, &epoch),
+                     GY_EREFUSED);
+}
+
+static void temporary_rooms_go_and_their_numbers_are_not_given_again(void **state)
+{
+    (void)state;
+    const struct gy_chat_retention retention = {.temporary_ms = 5000};
+    begin(&retention);
+    struct gy_chat_job *job = open_of("tea", true);
+    job->temporary = true;
+    job->maker = 9;
+    job->maker_most = 1;
+    gy_chat_memory_run(memory, job);
+    assert_int_equal(job->result, 0);
+    uint32_t tea = job->room;
+    gy_chat_job_free(job);
+    uint32_t stays = make_room("stays");
+    assert_int_equal(run(append_of(tea, 1, 7, 3, "hello")), 0);
+    job = open_of("two", true);
+    job->maker = 9;
+    job->maker_most = 1;
+    assert_int_equal(run(job), GY_ELIMIT);
+    job = job_of(GY_CHAT_JOB_CLOSE_ROOM);
+    job->room = tea;
+    job->now_ms = 1000;
+    assert_int_equal(run(job), 0);
+    job = open_of("two", true);
+    job->now_ms = 7000;
+    job->maker = 9;
+    job->maker_most = 1;
+    gy_chat_memory_run(memory, job);
+    assert_int_equal(job->result, 0);
+    assert_true(job->room > stays && job->room > tea);
+    gy_chat_job_free(job);
+    assert_int_equal(run(open_of("tea", false)), GY_ENOTFOUND);
+    assert_int_equal(run(append_of(tea, 2, 7, 4, "hello")), GY_ENOTFOUND);
+    check_read(stays, 0, 0, 10, 0, 0, false);
+    end();
 }
 
 int main(void)
@@ -289,6 +334,7 @@ int main(void)
         cmocka_unit_test(a_password_is_known_by_its_hash),
         cmocka_unit_test(the_hash_is_scrypt),
         cmocka_unit_test(a_token_is_good_for_its_nick_until_its_time),
+        cmocka_unit_test(temporary_rooms_go_and_their_numbers_are_not_given_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

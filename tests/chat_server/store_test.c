@@ -174,6 +174,108 @@ static void rooms_are_listed_in_pages_without_inboxes(void **state)
     gy_chat_job_free(job);
 }
 
+/* ---- temporary rooms ---- */
+
+static struct gy_chat_job *temporary_of(const char *name, uint64_t maker, uint32_t most)
+{
+    struct gy_chat_job *job = open_of(name, true);
+    job->temporary = true;
+    job->maker = maker;
+    job->maker_most = most;
+    return job;
+}
+
+static struct gy_chat_job *close_of(uint32_t room, uint64_t now_ms)
+{
+    struct gy_chat_job *job = job_of(GY_CHAT_JOB_CLOSE_ROOM);
+    job->room = room;
+    job->now_ms = now_ms;
+    return job;
+}
+
+static uint32_t number_of(const char *name)
+{
+    struct gy_chat_job *job = open_of(name, false);
+    gy_chat_db_run(db, job);
+    uint32_t number = job->result == 0 ? job->room : 0;
+    gy_chat_job_free(job);
+    return number;
+}
+
+static void prune_until_done(uint64_t now_ms)
+{
+    for (int steps = 0; gy_chat_db_prune(db, now_ms); steps++) {
+        assert_true(steps < 1000);
+    }
+}
+
+static void a_temporary_room_goes_when_nobody_was_in_it_for_a_while(void **state)
+{
+    (void)state;
+    const struct gy_chat_retention retention = {.temporary_ms = 5000};
+    reopen(&retention);
+    assert_int_equal(run(temporary_of("tea", 0, 0)), 0);
+    uint32_t tea = number_of("tea");
+    uint32_t stays = make_room("stays");
+    say(tea, 1, 300); /* more than one step takes */
+    say(stays, 1, 3);
+    assert_int_equal(run(close_of(tea, 10000)), 0);
+    assert_int_equal(run(close_of(stays, 10000)), 0);
+    prune_until_done(14000);
+    assert_int_equal(number_of("tea"), tea);
+    prune_until_done(100000); /* it was opened by that: somebody is in it */
+    assert_int_equal(number_of("tea"), tea);
+    assert_int_equal(run(close_of(tea, 100000)), 0);
+    prune_until_done(106000);
+    assert_int_equal(number_of("tea"), 0);
+    assert_int_equal(number_of("stays"), stays);
+    assert_int_equal(run(append_of(stays, 4, 7, 0, "still")), 0);
+    assert_int_equal(run(temporary_of("tea", 0, 0)), 0);
+    assert_true(number_of("tea") > stays); /* another room, with ids of its own */
+    assert_int_equal(run(append_of(number_of("tea"), 1, 7, 0, "anew")), 0);
+}
+
+static void who_ends_leaves_temporary_rooms_closed(void **state)
+{
+    (void)state;
+    const struct gy_chat_retention retention = {.temporary_ms = 5000};
+    assert_int_equal(run(temporary_of("tea", 0, 0)), 0);
+    reopen(&retention);
+    prune_until_done(UINT64_C(4000000000000)); /* the year 2096 */
+    assert_int_equal(number_of("tea"), 0);
+}
+
+static void a_maker_has_so_many_rooms(void **state)
+{
+    (void)state;
+    assert_int_equal(run(temporary_of("one", 99, 2)), 0);
+    assert_int_equal(run(temporary_of("two", 99, 2)), 0);
+    assert_int_equal(run(temporary_of("three", 99, 2)), GY_ELIMIT);
+    assert_int_equal(run(temporary_of("two", 99, 2)), 0); /* it is there */
+    assert_int_equal(run(temporary_of("three", 98, 2)), 0);
+    assert_int_equal(run(temporary_of("four", 0, 2)), 0);
+}
+
+static void an_inbox_keeps_so_many(void **state)
+{
+    (void)state;
+    const struct gy_chat_retention retention = {.inbox_count = 10};
+    reopen(&retention);
+    uint32_t inbox = make_room("@7");
+    uint32_t room = make_room("tea");
+    say(inbox, 1, 20);
+    say(room, 1, 20);
+    prune_until_done(1000);
+    struct gy_chat_job *job = read_of(inbox, 0, 0, 100);
+    gy_chat_db_run(db, job);
+    assert_int_equal(job->first, 11);
+    gy_chat_job_free(job);
+    job = read_of(room, 0, 0, 100);
+    gy_chat_db_run(db, job);
+    assert_int_equal(job->first, 1);
+    gy_chat_job_free(job);
+}
+
 /* ---- messages ---- */
 
 static void ids_count_from_one_and_who_numbers_wrongly_is_refused(void **state)
@@ -605,6 +707,10 @@ int main(void)
         TEST(a_room_is_made_once_and_has_an_owner),
         TEST(settings_and_standings_stay),
         TEST(rooms_are_listed_in_pages_without_inboxes),
+        TEST(a_temporary_room_goes_when_nobody_was_in_it_for_a_while),
+        TEST(who_ends_leaves_temporary_rooms_closed),
+        TEST(a_maker_has_so_many_rooms),
+        TEST(an_inbox_keeps_so_many),
         TEST(ids_count_from_one_and_who_numbers_wrongly_is_refused),
         TEST(what_is_sent_again_gets_the_first_id),
         TEST(the_same_message_twice_in_one_append_is_stored_once),

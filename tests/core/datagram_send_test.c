@@ -53,6 +53,12 @@ static int set_up_few(void **state)
     return set_up_with(state, &options, NULL, 0);
 }
 
+static int set_up_marked(void **state)
+{
+    static const struct gy_datagram_options options = {.gso = true, .ecn_usual = 2};
+    return set_up_with(state, &options, NULL, 0);
+}
+
 static int tear_down(void **state)
 {
     dstage_close(*state);
@@ -291,6 +297,42 @@ static void a_socket_bound_to_one_address_needs_no_control_messages(void **state
     dstage_send(stage, dstage_server(stage), &path, 'a', 10);
     dstage_turns(stage, 2);
     assert_int_equal(first_send(stage)->message.msg_controllen, 0);
+    sent(stage, 0);
+}
+
+static void the_usual_mark_needs_no_control_message_and_another_does(void **state)
+{
+    struct dstage *stage = *state;
+    struct gy_datagram_path path = dstage_path(4001);
+    path.ecn = 2;
+    dstage_send(stage, dstage_server(stage), &path, 'a', 10);
+    dstage_turns(stage, 2);
+    assert_null(dstage_sent_control(first_send(stage), IPPROTO_IP, IP_TOS));
+    sent(stage, 0);
+    path.ecn = 0;
+    dstage_send(stage, dstage_server(stage), &path, 'b', 10);
+    path.ecn = 3; /* does not travel with the one before */
+    dstage_send(stage, dstage_server(stage), &path, 'c', 10);
+    dstage_turns(stage, 2);
+    for (int expected = 0; expected <= 3; expected += 3) {
+        const struct cmsghdr *control = dstage_sent_control(first_send(stage), IPPROTO_IP, IP_TOS);
+        assert_non_null(control);
+        int value;
+        memcpy(&value, CMSG_DATA(control), sizeof value);
+        assert_int_equal(value, expected);
+        sent(stage, 0);
+    }
+}
+
+static void a_dialled_socket_sends_with_the_mark_of_a_path(void **state)
+{
+    struct dstage *stage = *state;
+    struct gy_datagram_path path = {.ecn = 3};
+    struct gy_datagram_socket *client = dstage_dial(stage, NULL);
+    assert_int_equal(dstage_send(stage, client, &path, 'a', 10), 0);
+    dstage_turns(stage, 2);
+    assert_null(first_send(stage)->message.msg_name);
+    assert_non_null(dstage_sent_control(first_send(stage), IPPROTO_IP, IP_TOS));
     sent(stage, 0);
 }
 
@@ -600,6 +642,8 @@ int main(void)
         WITH(wide6, a_socket_of_both_families_names_ipv4_addresses_mapped),
         WITH(wide6, a_link_local_answer_names_its_interface),
         TEST(a_socket_bound_to_one_address_needs_no_control_messages),
+        WITH(marked, the_usual_mark_needs_no_control_message_and_another_does),
+        TEST(a_dialled_socket_sends_with_the_mark_of_a_path),
         TEST(a_dialled_socket_sends_without_an_address),
         WITH(trains, answers_of_one_size_to_one_peer_leave_as_one_send),
         WITH(trains, a_shorter_one_ends_a_train_and_a_longer_one_begins_another),

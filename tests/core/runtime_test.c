@@ -3,10 +3,13 @@
 /* The runtime in a process of its own: ready, signals, drains, all workers. */
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -19,7 +22,18 @@
 
 #define WORKERS_MAX 4
 
-/* ---- the server: answers each byte with its worker's number ---- */
+/* ---- the server: answers each byte with its worker's number, '=' with how often a worker was
+ * rung;
+ * '!' rings the next worker ---- */
+
+static _Atomic uint8_t rung;
+
+static void ring(struct gy_worker *worker, void *argument)
+{
+    (void)worker;
+    (void)argument;
+    atomic_fetch_add(&rung, 1);
+}
 
 static uint32_t open_session(struct gy_stream *stream)
 {
@@ -34,6 +48,13 @@ static uint32_t turn_session(struct gy_stream *stream)
         uint8_t text = (uint8_t)('0' + stream->worker->options.number);
         uint8_t first;
         gy_chain_copy(&stream->in, 0, 1, &first);
+        struct gy_worker *worker = stream->worker;
+        if (first == '!') {
+            uint32_t next = (worker->options.number + 1) % worker->options.workers;
+            gy_assert(gy_worker_call(worker, worker->peers[next], ring, NULL) == 0);
+        } else if (first == '=') {
+            text = (uint8_t)('0' + atomic_load(&rung));
+        }
         if (gy_bump_copy(&stream->worker->bump, &stream->out, &text, 1) != 0) {
             return GY_WANT_READ | GY_WANT_RETRY;
         }
@@ -74,6 +95,20 @@ struct process {
     struct gy_address address;
 };
 
+static rlim_t files_limit; /* of the process; 0: as it is */
+
+static uint32_t open_descriptors(void)
+{
+    DIR *folder = opendir("/proc/self/fd");
+    uint32_t count = 0;
+    gy_assert(folder != NULL);
+    while (readdir(folder) != NULL) {
+        count++;
+    }
+    closedir(folder);
+    return count;
+}
+
 static int serve(const int *descriptors, struct gy_runtime_options options, uint32_t drain_ms)
 {
     struct gy_server server = {
@@ -85,12 +120,18 @@ static int serve(const int *descriptors, struct gy_runtime_options options, uint
     options.servers = &server;
     options.server_count = 1;
     options.connections_max = 256;
-    if (gy_child_init_alone(&child, drain_ms, &error) != 0) {
+    struct rlimit limit = {files_limit, files_limit};
+    if ((files_limit != 0 && setrlimit(RLIMIT_NOFILE, &limit) != 0) ||
+        gy_child_init_alone(&child, drain_ms, &error) != 0) {
         return 20;
     }
+    uint32_t before = open_descriptors();
     int code = gy_runtime_run(&options, &child, &error);
     if (code != 0) {
         return error.code == code && error.message[0] != '\0' ? 30 - code : 21;
+    }
+    if (open_descriptors() != before - options.workers) {
+        return 23; /* the listening sockets are closed, and nothing is left open */
     }
     bool ready = child.ready;
     gy_child_close(&child);
@@ -149,12 +190,17 @@ static int try_connect(const struct process *process)
     return client;
 }
 
-static int ask(int client)
+static int say(int client, const char *what)
 {
     char text = 0;
-    assert_int_equal(send(client, "?", 1, MSG_NOSIGNAL), 1);
+    assert_int_equal(send(client, what, 1, MSG_NOSIGNAL), 1);
     assert_int_equal(recv(client, &text, 1, 0), 1);
     return text - '0';
+}
+
+static int ask(int client)
+{
+    return say(client, "?");
 }
 
 static struct gy_runtime_options some_workers(uint32_t workers)
@@ -163,10 +209,9 @@ static struct gy_runtime_options some_workers(uint32_t workers)
         .workers = workers, .unpinned = true, .receive_mode = GY_RECEIVE_MULTISHOT};
 }
 
-static void a_served_process_drains_at_sigterm_and_ends_well(void **state)
+static void drains_at_sigterm(const char *test, struct gy_runtime_options options)
 {
-    (void)state;
-    struct process process = process_start(__func__, some_workers(2), 10000);
+    struct process process = process_start(test, options, 10000);
     int client = try_connect(&process);
     ask(client);
     uint64_t began = now_ms();
@@ -184,6 +229,77 @@ static void a_served_process_drains_at_sigterm_and_ends_well(void **state)
     close(client);
     assert_int_equal(process_end(&process), 0);
     assert_true(now_ms() < began + 5000);
+}
+
+static void a_served_process_drains_at_sigterm_and_ends_well(void **state)
+{
+    (void)state;
+    drains_at_sigterm(__func__, some_workers(2));
+}
+
+static struct gy_runtime_options apart(uint32_t workers)
+{
+    struct gy_runtime_options options = some_workers(workers);
+    options.tables = GY_TABLES_EACH;
+    return options;
+}
+
+/* A listening socket of which another table had a copy would let clients in whom nobody serves. */
+static void with_tables_of_their_own_workers_let_nobody_in_while_they_drain(void **state)
+{
+    (void)state;
+    drains_at_sigterm(__func__, apart(3));
+}
+
+static void workers_with_tables_of_their_own_wake_each_other(void **state)
+{
+    static const uint32_t without[] = {0, GY_RING_MESSAGE_RING};
+    (void)state;
+    for (size_t i = 0; i < sizeof without / sizeof without[0]; i++) {
+        struct gy_runtime_options options = apart(3);
+        options.without = without[i];
+        struct process process = process_start(__func__, options, 1000);
+        int clients[16];
+        for (int n = 0; n < 16; n++) {
+            clients[n] = try_connect(&process);
+            say(clients[n], "!");
+        }
+        uint64_t began = now_ms();
+        while (say(clients[0], "=") < 16) {
+            assert_true(now_ms() < began + 5000);
+            usleep(1000);
+        }
+        for (int n = 0; n < 16; n++) {
+            close(clients[n]);
+        }
+        assert_int_equal(kill(process.pid, SIGTERM), 0);
+        assert_int_equal(process_end(&process), 0);
+    }
+}
+
+static void more_connections_than_one_table_holds_are_served_from_several(void **state)
+{
+    enum { FILES = 256, CLIENTS = 300 };
+    (void)state;
+    /* 256 a worker are asked for: more than a table of 256 has room for, so each has its own. */
+    files_limit = FILES;
+    struct process process = process_start(__func__, some_workers(3), 10000);
+    files_limit = 0;
+    static int clients[CLIENTS];
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < CLIENTS; i++) {
+            clients[i] = try_connect(&process);
+            assert_true(clients[i] >= 0);
+        }
+        for (int i = 0; i < CLIENTS; i++) {
+            ask(clients[i]);
+        }
+        for (int i = 0; i < CLIENTS; i++) {
+            close(clients[i]);
+        }
+    }
+    assert_int_equal(kill(process.pid, SIGTERM), 0);
+    assert_int_equal(process_end(&process), 0);
 }
 
 static void a_drain_without_connections_ends_at_once(void **state)
@@ -302,6 +418,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_served_process_drains_at_sigterm_and_ends_well),
+        cmocka_unit_test(with_tables_of_their_own_workers_let_nobody_in_while_they_drain),
+        cmocka_unit_test(workers_with_tables_of_their_own_wake_each_other),
+        cmocka_unit_test(more_connections_than_one_table_holds_are_served_from_several),
         cmocka_unit_test(a_drain_without_connections_ends_at_once),
         cmocka_unit_test(a_drain_ends_at_its_deadline),
         cmocka_unit_test(a_second_signal_stops_at_once),

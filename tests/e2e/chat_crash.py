@@ -133,6 +133,43 @@ class Writer(threading.Thread):
                 return
 
 
+class Reader(threading.Thread):
+    """Reads all of a room, live, and goes on behind the last message when the connection has ended."""
+
+    def __init__(self, chat, nick, kind=Client):
+        super().__init__(daemon=True)
+        self.chat, self.nick, self.kind = chat, nick, kind
+        self.ids, self.gaps, self.connections, self.error, self.until = [], [], 0, None, None
+
+    def over(self):
+        return self.until is not None and len(self.ids) >= self.until
+
+    def connection(self):
+        with self.chat.guest(self.nick, self.kind) as client:
+            joined, messages = client.join("load", SPILL, self.ids[-1] if self.ids else 0, 0)
+            equal(joined.kind, "JOINED", str(joined))
+            self.connections += 1
+            self.ids += [frame.id for frame in messages]
+            while not self.over():
+                frame = client.hear("MESSAGE", "GAP", "MOVE")
+                if frame.kind == "MESSAGE":
+                    self.ids.append(frame.id)
+                elif frame.kind == "GAP":
+                    self.gaps.append(frame)
+                client.frames.clear()
+
+    def run(self):
+        while not self.over():
+            try:
+                self.connection()
+            except (Ended, OSError, AssertionError) as error:
+                if isinstance(error, AssertionError) and "taken" not in str(error) and "busy" not in str(error) and \
+                        "drain" not in str(error) and "leaving" not in str(error) and "the handshake" not in str(error):
+                    self.error = error
+                    return
+                time.sleep(0.05 * random.random())
+
+
 def history(chat, room="load"):
     with chat.guest("reader") as client:
         client.join(room)
@@ -163,11 +200,11 @@ def check(chat, writers):
     return messages
 
 
-def crash(chat, rounds, writers=4, window=16, pause=0.4, kill=Chat.kill_serving):
+def crash(chat, rounds, writers=4, window=16, pause=0.4, kill=Chat.kill_serving, readers=()):
     """Kills it `rounds` times. How many messages were acknowledged."""
     threads = [Writer(chat, number, window) for number in range(writers)]
-    for thread in threads:
-        thread.begin()
+    for thread in [*threads, *readers]:
+        thread.begin() if isinstance(thread, Writer) else thread.start()
     for _ in range(rounds):
         acked = sum(len(thread.acked) for thread in threads)
         until(lambda: sum(len(thread.acked) for thread in threads) > acked + 20 or
@@ -180,7 +217,15 @@ def crash(chat, rounds, writers=4, window=16, pause=0.4, kill=Chat.kill_serving)
     for thread in threads:
         thread.join(30)
         true(not thread.is_alive(), f"{thread.nick} has ended: {len(thread.waiting)} not acknowledged")
-    check(chat, threads)
+    messages = check(chat, threads)
+    for reader in readers:
+        reader.until = len(messages)
+    for reader in readers:
+        reader.join(30)
+        true(reader.error is None and not reader.is_alive(), f"{reader.nick}: {reader.error!r}, {len(reader.ids)} of {len(messages)}")
+        equal(reader.ids, [frame.id for frame in messages], f"what {reader.nick} has read")
+        equal(reader.gaps, [])
+        true(reader.connections > 1, f"{reader.nick} was cut off")
     true(all(thread.connections > 1 for thread in threads), "everybody was cut off")
     return sum(len(thread.acked) for thread in threads)
 

@@ -12,11 +12,8 @@ import tempfile
 import threading
 
 from chat_crash import Chat
-from chat_wire import MUTE, PASSWORD, Client, Ended, decode, encode
+from chat_wire import MUTE, PASSWORD, Client, Ended, decode, encode, said
 from harness import ALARMS, PROGRAM, equal, free_ports, output_of, run, test, true
-
-SAID = re.compile(r"^\d\d:\d\d:\d\d #(\S+) <([^>]*)> (.*)$")
-
 
 def chat_line(chat, *flags, data="", **more):
     """(exit status, stdout, stderr) of `gyre chat` with these lines."""
@@ -37,13 +34,6 @@ def talking(chat, *flags, **more):
     finally:
         process.kill()
         process.communicate()
-
-
-def said(out):
-    """(room, nick, text) of each line."""
-    lines = [SAID.match(line) for line in out.splitlines()]
-    true(all(lines), f"every line is a message: {out!r}")
-    return [line.groups() for line in lines]
 
 
 @test

@@ -5,7 +5,7 @@ import signal
 import termios
 
 from chat_crash import Chat
-from harness import ALARMS, PROGRAM, equal, run, test, true
+from harness import ALARMS, PROGRAM, equal, run, test, true, until
 from terminal import Terminal
 
 PAGE_UP, PAGE_DOWN, LEFT, F2 = "\x1b[5~", "\x1b[6~", "\x1b[D", "\x1b[[B"
@@ -73,10 +73,10 @@ def people_in_panes_see_each_other_and_talk():
 @test
 def what_others_write_and_are_called_drives_no_terminal():
     with Chat() as chat, chat.guest("anna") as anna:
-        anna.join("lobby")
-        with Panes(chat, "bert") as bert:
-            anna.send("lobby", "w\x1b[31mild \x1b]0;evil\x07 \u202eback \x9b2J end")
-            anna.ask("TOPIC", room=anna.room["lobby"], client_id=1, topic="to\x1b[2Jpic\nof it")
+        anna.join("garden")
+        with Panes(chat, "bert", "garden") as bert:
+            anna.send("garden", "w\x1b[31mild \x1b]0;evil\x07 \u202eback \x9b2J end")
+            anna.ask("TOPIC", room=anna.room["garden"], client_id=1, topic="to\x1b[2Jpic\nof it")
             bert.shows("end")
             bert.shows("to\ufffd[2Jpic of it")
             true("w\ufffd[31mild \ufffd]0;evil\ufffd \ufffdback \ufffd2J end" in bert.screen.text(), bert.screen.text())
@@ -140,7 +140,12 @@ def a_lost_connection_is_made_again_without_a_gap():
         bert.press("meanwhile\r")
         bert.shows("bert  connected")
         with chat.guest("anna") as anna:
-            equal([frame.contents for frame in anna.join("lobby", history=9)[1]], ["before", "meanwhile"])
+            room = anna.join("lobby")[0].room
+
+            def said():
+                return [frame.contents for frame in anna.ask_all("HISTORY", room=room, by=0, point=0, max=9)[:-1]]
+
+            until(lambda: said() == ["before", "meanwhile"], "what was typed meanwhile is there")
             anna.send("lobby", "after")
             bert.shows("after")
         texts = [line for line in bert.screen.text().splitlines() if "before" in line or "meanwhile" in line]

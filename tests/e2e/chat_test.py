@@ -7,21 +7,11 @@ import socket
 import struct
 
 import secure
-from chat_crash import Chat, crash
+from chat_crash import Chat, Reader, crash
 from chat_wire import (BAN, CERTIFICATE, DISCONNECT, DROP_OLDEST, KICK, LATEST_ONLY, MUST, MUTE, NONE, OPERATOR, PASSWORD, SLOW, SPILL,
-                       TOKEN, Book, Browser, Client, Ended, encode)
+                       TOKEN, Book, Browser, Client, Ended, encode, ended)
 from harness import PROGRAM, equal, free_ports, output_of, run, test, true, until
 from websocket_peer import CLOSE, TEXT, Peer
-
-
-def ended(client):
-    """The frames that come until the server ends the connection."""
-    frames = client.frames
-    try:
-        while True:
-            frames.append(client.next())
-    except (Ended, ConnectionError):
-        return frames
 
 
 @test
@@ -188,6 +178,68 @@ def operators_of_the_server_may_do_in_every_room_what_its_owner_may():
 
 
 @test
+def who_floods_gains_nothing_by_connecting_again():
+    with Chat(rates="requests 1000 1000; address-requests 10 60; account-requests 10 30;") as chat:
+        with chat.client() as anna:
+            anna.hello()
+            token = anna.ask("REGISTER", nick="anna", password="a long password").token
+
+        def rush(method, secret):
+            """What one connection is let say, of 40."""
+            with chat.client() as client:
+                client.hello()
+                if client.login("anna" if method else f"guest{rush.count}", method, secret).kind == "ERROR":
+                    return 0
+                rush.count += 1
+                client.raw(b"".join(encode("PING", number + 100, any="") for number in range(40)))
+                answers = [client.hear("PONG", "ERROR", tag=number + 100) for number in range(40)]
+                true(all(answer.error in (None, "too-fast") for answer in answers), str(answers[-1]))
+                true(all(answer.retry_ms > 0 for answer in answers if answer.error), "it says when")
+                return sum(answer.kind == "PONG" for answer in answers)
+
+        rush.count = 0
+        taken = [rush(TOKEN, token) for _ in range(2)]
+        true(30 <= taken[0] < 40 and taken[1] < 15, f"an account's is the same on each connection: {taken}")
+        taken = [rush(0, "") for _ in range(4)]
+        true(taken[0] > 0 and taken[-1] < 15 and sum(taken) < 90, f"an address's, too: {taken}")
+
+
+@test
+def accounts_are_made_only_so_fast_from_one_address():
+    with Chat("registrations 3;") as chat:
+        answers = []
+        for number in range(5):
+            with chat.client() as client:
+                client.hello()
+                answers.append(client.ask("REGISTER", nick=f"anna{number}", password="a long password"))
+        equal([answer.error for answer in answers], [None, None, None, "too-fast", "too-fast"])
+        true(answers[-1].retry_ms > 60000, str(answers[-1]))
+
+
+@test
+def rooms_of_guests_go_when_nobody_was_in_them_and_others_stay():
+    with Chat("keep-guest-rooms 1s; rooms-per-address 2; rooms Help;") as chat, chat.client() as anna:
+        anna.hello()
+        anna.ask("REGISTER", nick="anna", password="a long password")
+        anna.join("court")
+        with chat.guest("bert") as bert:
+            equal([bert.join(name)[0].error for name in ("one", "two", "three")], [None, None, "full"])
+            equal([bert.join(name)[0].role for name in ("help", "lobby")], [0, 0])  # which are nobody's
+            equal(bert.send("one", "is anybody here?").kind, "ACK")
+        chat.kill_serving()
+        until(chat.answers, "it serves again")
+
+        def names():
+            with chat.guest("cora") as cora:
+                return [frame.name for frame in cora.ask_all("ROOMS", prefix="", after="", max=10)[:-1]]
+
+        until(lambda: names() == ["court", "help", "lobby"], "the rooms of guests are gone", 30)
+        with chat.guest("bert") as bert:
+            joined, _ = bert.join("one", since=1)
+            equal((joined.first, joined.last), (1, 0))
+
+
+@test
 def clients_of_the_book_share_the_lobby_with_all_others():
     with Chat("lobby square;") as chat, chat.guest("anna") as anna, chat.guest("cora", Browser) as cora:
         anna.join("square")
@@ -214,10 +266,10 @@ def clients_of_the_book_share_the_lobby_with_all_others():
             equal(anna.hear("MESSAGE", sender="eric").contents, "hi")
 
 
-def fall_behind(chat, policy, lines=400):
+def fall_behind(chat, policy, lines=400, kind=Client):
     """A reader that reads nothing while much is said; and what it gets afterwards."""
-    reader = chat.guest(f"reader{policy}")
-    reader.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    reader = chat.guest(f"reader{policy}", kind)
+    (reader.peer if kind is Browser else reader).socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
     room = f"flood{policy}"
     reader.join(room, policy)
     with chat.guest(f"writer{policy}") as writer:
@@ -274,6 +326,20 @@ def a_slow_reader_gets_what_its_policy_says():
 
 
 @test
+def a_slow_browser_gets_what_its_policy_says():
+    with Chat("slow-bytes 64k;") as chat:
+        for policy in (SPILL, DROP_OLDEST, LATEST_ONLY):
+            with fall_behind(chat, policy, kind=Browser) as reader:
+                ids, gaps = numbers(reader, 400)
+                missing = [number for number in range(1, 401) if number not in ids]
+                told = [number for first, last in gaps for number in range(first, last + 1)]
+                true(ids == sorted(set(ids)) and set(missing) <= set(told), f"each gap is told: {missing[:3]} {gaps}")
+                equal(missing == [], policy == SPILL, f"policy {policy}: {len(missing)} are missing")
+        with fall_behind(chat, DISCONNECT, kind=Browser) as reader:
+            equal([frame.error for frame in ended(reader) if frame.kind == "ERROR"], ["too-slow"])
+
+
+@test
 def a_drain_tells_where_to_go_and_gives_time():
     with Chat("move-to chat.example:7200; move-time 1500ms;") as chat:
         clients = [chat.guest("anna"), chat.guest("bert", Browser)]
@@ -314,6 +380,15 @@ def a_reload_moves_people_and_they_resume_without_a_gap():
         chat.signal(signal.SIGHUP)
         until(lambda: "not reloaded" in chat.log(), "a wrong file is refused")
         true(chat.answers(), "what is in use stays")
+
+
+@test
+def ten_reloads_under_load_lose_nothing_and_double_nothing():
+    with Chat("move-time 100ms;") as chat:
+        readers = [Reader(chat, "streamed"), Reader(chat, "browsing", Browser)]
+        count = crash(chat, 10, writers=2, window=8, pause=0.1, kill=Chat.reload, readers=readers)
+        true(count > 200, f"{count} were said meanwhile")
+        true(all(reader.connections >= 5 for reader in readers), "reloads move people")
 
 
 @test

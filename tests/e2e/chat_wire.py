@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Frames of the chat protocol, written from protocols/chat/README.md, and clients that speak them."""
 
+import re
 import socket
 import struct
 import time
 
-from harness import equal
+from harness import equal, true
 from websocket_peer import BINARY, CLOSE, PING, PONG, Peer
 
 NONE = 2 ** 64 - 1
@@ -35,6 +36,9 @@ TYPES = {
     0x11: ("MODERATE", "room:4 client_id:8 action:1 nick:s seconds:4 reason:s"),
     0x12: ("PING", "any:s"),
     0x13: ("QUIT", "reason:s"),
+    0x14: ("CHANGE", "old:S password:S"),
+    0x15: ("REVOKE", ""),
+    0x16: ("ADMIN", "action:1 seconds:4 after:8 subject:s text:S"),
     0x41: ("WELCOME", "version:1 features:4 frame_max:4 ping_ms:4 now:8 server:s"),
     0x42: ("OK", ""),
     0x43: ("IDENTITY", "user:8 sort:1 nick:s token:S"),
@@ -52,11 +56,16 @@ TYPES = {
     0x4f: ("ERROR", "code:2 fatal:1 retry_ms:4 sentence:S"),
     0x50: ("PONG", "any:s"),
     0x51: ("PROBE", "any:s"),
+    0x52: ("REPORT", "what:1 flags:1 number:8 time:8 until:8 name:s other:s text:S"),
+    0x53: ("NOTICE", "time:8 sender:s contents:S"),
 }
 NUMBERS = {name: number for number, (name, _) in TYPES.items()}
 CODES = ["", "malformed", "version", "order", "unsupported", "too-big", "name", "taken", "refused", "absent",
          "forbidden", "too-fast", "full", "busy", "storage", "too-slow", "idle", "drain"]
 SIZES = {"1": ">B", "2": ">H", "4": ">I", "8": ">Q"}
+
+
+SAID = re.compile(r"^\d\d:\d\d:\d\d #(\S+) <([^>]*)> (.*)$")
 
 
 class Frame:
@@ -200,6 +209,16 @@ class Client:
         return self.ask("SEND", room=self.room[room], client_id=client_id, contents=contents)
 
 
+def ended(client):
+    """The frames that come until the server ends the connection."""
+    frames = client.frames
+    try:
+        while True:
+            frames.append(client.next())
+    except (Ended, ConnectionError):
+        return frames
+
+
 class Browser(Client):
     """The same inside a WebSocket."""
 
@@ -263,3 +282,10 @@ class Book:
         assert kind == b"\x02", kind
         sender = self.text()
         return sender, self.text()
+
+
+def said(out):
+    """(room, nick, text) of each line."""
+    lines = [SAID.match(line) for line in out.splitlines()]
+    true(all(lines), f"every line is a message: {out!r}")
+    return [line.groups() for line in lines]

@@ -48,18 +48,19 @@ def installed_headers_do_not_need_liburing():
 class Embedder:
     """A program of tests/embed, compiled by what pkg-config says and started on a free port."""
 
-    def __init__(self, name):
+    def __init__(self, name, *arguments, flags="flags"):
+        self.arguments = arguments
         self.program = os.path.join(FOLDER.name, name)
         sanitize = [] if SANITIZE == "none" else ["-fsanitize=" + SANITIZE]
         source = os.path.join(EMBED, name + ".c")
-        status, _, errors = output_of([*CC, *WARNINGS, *sanitize, "-o", self.program, source, *installed()["flags"]],
+        status, _, errors = output_of([*CC, *WARNINGS, *sanitize, "-o", self.program, source, *installed()[flags]],
                                       60, cwd=FOLDER.name)
         equal(status, 0, errors)
 
     def __enter__(self):
         self.port = free_ports(1)[0]
         self.log = tempfile.TemporaryFile()
-        self.process = subprocess.Popen([self.program, f"127.0.0.1:{self.port}"], stdin=subprocess.DEVNULL,
+        self.process = subprocess.Popen([self.program, *self.arguments, f"127.0.0.1:{self.port}"], stdin=subprocess.DEVNULL,
                                         stdout=self.log, stderr=self.log, start_new_session=True)
         return self
 
@@ -139,6 +140,28 @@ def a_server_of_reliable_udp_is_built_from_what_is_installed_and_serves():
                                           "--guarantee", "ordered", "--count", "3", "--interval", "1"])
         equal(status, 0, errors)
         equal(json.loads(text)["guarantees"]["ordered"]["received"], 3)
+
+
+@test
+def a_server_of_encrypted_reliable_udp_is_built_from_what_is_installed_and_shows_its_certificate():
+    with tempfile.TemporaryDirectory() as folder:
+        status, _, errors = output_of([PROGRAM, "cert", "--dir", folder])
+        equal(status, 0, errors)
+        with Embedder("rudp_tls", os.path.join(folder, "localhost.pem"), flags="flags_tls") as embedder:
+            ping = [PROGRAM, "rudp", "ping", f"localhost:{embedder.port}", "--json", "--guarantee", "ordered", "--count", "3",
+                    "--interval", "1"]
+            status, text, errors = output_of([*ping, "--ca", os.path.join(folder, "authority.pem")])
+            equal(status, 0, errors)
+            equal(json.loads(text)["guarantees"]["ordered"]["received"], 3)
+            status, _, errors = output_of(ping)
+            equal(status, 1, "an authority that nobody trusts")
+            true("certificate" in errors, errors)
+            status, _, errors = output_of([*ping, "--plaintext"])
+            equal(status, 1, "without encryption")
+            true("encryption only" in errors, errors)
+        status, _, errors = output_of([embedder.program, os.path.join(folder, "nothing.pem"), f"127.0.0.1:{free_ports(1)[0]}"])
+        equal(status, 1, "without a certificate")
+        true("nothing.pem" in errors, errors)
 
 
 run()

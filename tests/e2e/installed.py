@@ -26,21 +26,23 @@ def installed():
         found = [os.path.join(at, "gyre.pc") for at, _, names in os.walk(root) if "gyre.pc" in names]
         equal(len(found), 1, "pkg-config files")
         # It names the place it will be in; this is a rehearsal.
-        with open(found[0], encoding="utf-8") as file:
-            text = file.read()
-        prefix = root + re.search(r"^prefix=(.*)$", text, re.MULTILINE).group(1)
-        with open(found[0], "w", encoding="utf-8") as file:
-            file.write(re.sub(r"^prefix=.*$", f"prefix={prefix}", text, flags=re.MULTILINE))
+        for name in (found[0], found[0].replace("gyre.pc", "gyre-tls.pc")):
+            with open(name, encoding="utf-8") as file:
+                text = file.read()
+            prefix = root + re.search(r"^prefix=(.*)$", text, re.MULTILINE).group(1)
+            with open(name, "w", encoding="utf-8") as file:
+                file.write(re.sub(r"^prefix=.*$", f"prefix={prefix}", text, flags=re.MULTILINE))
         # Where gyre.pc finds liburing.pc, if that was built by ci/setup.
         path = ":".join([os.path.dirname(found[0]), os.environ.get("GYRE_REQUIRES", ""),
                          os.environ.get("PKG_CONFIG_PATH", "")])
         INSTALLED.update(prefix=prefix, path=path)
         INSTALLED.update(flags=asked("--static", "--cflags", "--libs"), headers=asked("--cflags"))
+        INSTALLED.update(flags_tls=asked("--static", "--cflags", "--libs", names=("gyre-tls", "gyre")))
     return INSTALLED
 
 
-def asked(*flags):
-    status, answer, errors = output_of([tool("pkg-config"), *flags, "gyre"],
+def asked(*flags, names=("gyre",)):
+    status, answer, errors = output_of([tool("pkg-config"), *flags, *names],
                                        env={**os.environ, "PKG_CONFIG_PATH": INSTALLED["path"]})
     equal(status, 0, errors)
     return shlex.split(answer)

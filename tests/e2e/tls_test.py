@@ -93,6 +93,7 @@ def sessions_are_resumed_also_after_a_reload():
         server.reload()
         with Secure(server.port, using=shared, session=session) as connection:
             true(connection.socket.session_reused, "resumed by the process that came after")
+            equal(connection.get("/").status, 200)      # the server has seen the end of the handshake, too
         true(server.counted('gyre_tls_handshakes_total{kind="resumed"}') >= 1, "it is counted")
     with Https("session-tickets off;") as server:
         with Secure(server.port, using=shared) as connection:

@@ -55,8 +55,10 @@ static const struct gy_rudp_config config = {
     .pieces = 16,
     .assemblies = 8,
     .window_bytes = 16384,
+    .channel_window_bytes = 12000,
     .message_max = 8192,
     .idle_timeout_ns = 30000 * MS,
+    .ecn = true,
     .seal = &gy_rudp_seal_none,
     .seed = 1,
 };
@@ -120,7 +122,7 @@ static void begin(struct gy_rudp_conn *conn, void *memory, bool client,
     struct gy_rudp_env env = {.received = received, .take = take, .give = give, .owner = conn};
     struct gy_rudp_long packet = {
         .type = GY_RUDP_PACKET_HELLO, .version = GY_RUDP_VERSION_PLAIN, .token = token};
-    packet.parameters = (struct gy_rudp_parameters){16384, 8192, 4, 30000, 1200, 4};
+    packet.parameters = (struct gy_rudp_parameters){16384, 8192, 4, 30000, 1200, 4, 12000, 3};
     if (!client) {
         gy_assert(gy_rudp_accept(conn, &config, memory, &env, &nobody, &packet, token, now_ns) ==
                   0);
@@ -146,7 +148,7 @@ static void begin(struct gy_rudp_conn *conn, void *memory, bool client,
 static void feed_elsewhere(struct gy_rudp_conn *conn, uint8_t *packet, size_t bytes, uint8_t where)
 {
     uint8_t out[1200];
-    gy_rudp_receive_elsewhere(conn, packet, bytes, where, now_ns);
+    gy_rudp_receive_elsewhere(conn, packet, bytes, where & 3, where, now_ns);
     size_t length = gy_rudp_output_elsewhere(conn, out, sizeof out, now_ns);
     gy_assert(length == 0 || conn->path_tries > 0);
     gy_assert(conn->path_sent <= 3 * conn->path_received);
@@ -162,7 +164,7 @@ static void feed(struct gy_rudp_conn *conn, const uint8_t *data, size_t bytes)
     memcpy(copy, data, bytes);
     uint8_t where = bytes > 0 ? copy[bytes - 1] & 3 : 0;
     if (conn->client || where == 0) {
-        gy_rudp_receive(conn, copy, bytes, now_ns);
+        gy_rudp_receive_marked(conn, copy, bytes, bytes & 3, now_ns);
     } else {
         feed_elsewhere(conn, copy, bytes, where);
     }

@@ -304,10 +304,10 @@ static void what_is_not_consumed_holds_the_sender_back(void **state)
     }
     pair_run(&pair, 100);
     assert_int_equal(pair.server.got, 4);
-    gy_rudp_consumed(&pair.server.conn, 2048);
+    gy_rudp_consumed(&pair.server.conn, 0, 2048);
     pair_run(&pair, 100);
     assert_int_equal(pair.server.got, 6);
-    gy_rudp_consumed(&pair.server.conn, 4096);
+    gy_rudp_consumed(&pair.server.conn, 0, 4096);
     pair_run(&pair, 100);
     assert_int_equal(pair.server.got, 8);
     pair_end(&pair);

@@ -26,7 +26,7 @@ static size_t client_says(uint8_t *out, const char *text)
 
 static bool arrives_from(uint8_t *packet, size_t bytes, uint64_t where)
 {
-    return gy_rudp_receive_elsewhere(&pair.server.conn, packet, bytes, where, pair.now_ns);
+    return gy_rudp_receive_elsewhere(&pair.server.conn, packet, bytes, 0, where, pair.now_ns);
 }
 
 static size_t elsewhere(uint8_t *out)

@@ -94,6 +94,40 @@ static void an_ack_has_its_ranges_downwards(void **state)
     WRITTEN(&frame, false, 0x02, 0x40, 100, 0x08, 0x02, 0x02, 0x00, 0x00, 0x04, 0x0a);
 }
 
+static void an_ack_with_counts_ends_with_them(void **state)
+{
+    (void)state;
+    struct gy_rudp_frame frame;
+    assert_int_equal(READ(&frame, 0x0a, 0x05, 0x00, 0x00, 0x02, 0x40, 0x80, 0x00, 0x03), 1);
+    assert_int_equal(frame.type, GY_RUDP_FRAME_ACK);
+    assert_true(frame.ack.counted && frame.ack.ranges[0].low == 3);
+    assert_true(frame.ack.ect0 == 128 && frame.ack.ect1 == 0 && frame.ack.ce == 3);
+    WRITTEN(&frame, false, 0x0a, 0x05, 0x00, 0x00, 0x02, 0x40, 0x80, 0x00, 0x03);
+    assert_int_equal(READ(&frame, 0x0a, 0x05, 0x00, 0x00, 0x02, 0x40, 0x80, 0x00), GY_EPROTO);
+    assert_int_equal(READ(&frame, 0x02, 0x05, 0x00, 0x00, 0x02), 1);
+    assert_false(frame.ack.counted);
+}
+
+static void credit_of_channels_and_its_want_name_channel_and_bytes(void **state)
+{
+    (void)state;
+    struct gy_rudp_frame frame;
+    assert_int_equal(READ(&frame, 0x0b, 0xff, 0x44, 0x00), 1);
+    assert_int_equal(frame.type, GY_RUDP_FRAME_CHANNEL_CREDIT);
+    assert_true(frame.of_channel.channel == 255 && frame.of_channel.credit == 1024);
+    WRITTEN(&frame, false, 0x0b, 0xff, 0x44, 0x00);
+    assert_int_equal(READ(&frame, 0x0f, 0x02, 0x44, 0x00), 1);
+    assert_int_equal(frame.type, GY_RUDP_FRAME_CHANNEL_BLOCKED);
+    WRITTEN(&frame, false, 0x0f, 0x02, 0x44, 0x00);
+    assert_int_equal(READ(&frame, 0x0e, 0x44, 0x00), 1);
+    assert_int_equal(frame.type, GY_RUDP_FRAME_BLOCKED);
+    assert_true(frame.credit == 1024);
+    WRITTEN(&frame, false, 0x0e, 0x44, 0x00);
+    assert_int_equal(READ(&frame, 0x0b, 0xff), GY_EPROTO);
+    assert_int_equal(READ(&frame, 0x0e, 0x44), GY_EPROTO);
+    assert_int_equal(READ(&frame, 0x0f, 0x02, 0x44), GY_EPROTO);
+}
+
 static void an_ack_below_zero_or_with_too_many_ranges_is_refused(void **state)
 {
     (void)state;
@@ -231,12 +265,12 @@ static void a_hello_has_1200_bytes_and_its_parameters(void **state)
                                   .from = {{'c'}, 1},
                                   .cookie = cookie,
                                   .cookie_bytes = 16};
-    packet.parameters = (struct gy_rudp_parameters){65536, 32768, 4, 30000, 1452, 512};
+    packet.parameters = (struct gy_rudp_parameters){65536, 32768, 4, 30000, 1452, 512, 60000, 1};
     uint8_t out[GY_RUDP_HELLO_BYTES];
     assert_int_equal(gy_rudp_long_write(&packet, out, sizeof out), GY_RUDP_HELLO_BYTES);
     const uint8_t head[] = {0x81, 0x67, 0x79, 0x00, 0x01, 0x00, 0x01, 'c', 0x10, 0x01};
-    const uint8_t parameters[] = {0x80, 0x01, 0x00, 0x00, 0x80, 0x00, 0x80, 0x00, 0x04,
-                                  0x80, 0x00, 0x75, 0x30, 0x45, 0xac, 0x42, 0x00};
+    const uint8_t parameters[] = {0x80, 0x01, 0x00, 0x00, 0x80, 0x00, 0x80, 0x00, 0x04, 0x80, 0x00,
+                                  0x75, 0x30, 0x45, 0xac, 0x42, 0x00, 0x80, 0x00, 0xea, 0x60, 0x01};
     assert_memory_equal(out, head, sizeof head);
     assert_memory_equal(out + 9 + 16, parameters, sizeof parameters);
     struct gy_rudp_long again;
@@ -308,21 +342,25 @@ static void claims_are_as_described_and_never_more(void **state)
         .peer = {{3}, 1},
         .token = {9},
         .has_token = true,
-        .parameters = {65536, 32768, 4, 30000, 1452, 5},
+        .parameters = {65536, 32768, 4, 30000, 1452, 5, 44000, 1},
     };
     struct gy_rudp_claims again;
     uint8_t out[GY_RUDP_CLAIMS_MAX];
     size_t bytes = gy_rudp_claims_write(&claims, out);
     const uint8_t head[] = {0x67, 0x79, 0x00, 0x02, 0x02, 1, 2, 0x01, 3, 0x10, 9, 0};
-    assert_int_equal(bytes, 4 + 3 + 2 + 17 + 15 + 1);
+    assert_int_equal(bytes, 4 + 3 + 2 + 17 + 15 + 1 + 4 + 1);
     assert_memory_equal(out, head, sizeof head);
     assert_int_equal(gy_rudp_claims_read(out, bytes, &again), 0);
     assert_memory_equal(&again.parameters, &claims.parameters, sizeof claims.parameters);
     assert_true(again.has_token && gy_rudp_cid_equal(&again.self, &claims.self) &&
                 gy_rudp_cid_equal(&again.peer, &claims.peer));
-    for (size_t length = 0; length < bytes - 1; length++) {
+    for (size_t length = 0; length < bytes - 6; length++) {
         assert_int_equal(gy_rudp_claims_read(out, length, &again), GY_EPROTO);
     }
+    /* The last three may be left out: who says less was made before there was more. */
+    assert_int_equal(gy_rudp_claims_read(out, bytes - 6, &again), 0);
+    assert_true(again.parameters.ahead == 0 && again.parameters.channel_window == 0 &&
+                again.parameters.features == 0);
     out[4 + 3 + 2] = 15; /* a token of another length */
     assert_int_equal(gy_rudp_claims_read(out, bytes, &again), GY_EPROTO);
     out[4] = 9; /* an id too long */
@@ -335,6 +373,8 @@ int main(void)
         cmocka_unit_test(varints_are_those_of_rfc_9000),
         cmocka_unit_test(packet_numbers_are_cut_and_expanded_as_in_rfc_9000),
         cmocka_unit_test(an_ack_has_its_ranges_downwards),
+        cmocka_unit_test(an_ack_with_counts_ends_with_them),
+        cmocka_unit_test(credit_of_channels_and_its_want_name_channel_and_bytes),
         cmocka_unit_test(an_ack_below_zero_or_with_too_many_ranges_is_refused),
         cmocka_unit_test(a_whole_message_costs_four_bytes_at_the_end_of_a_packet),
         cmocka_unit_test(a_whole_unreliable_message_has_no_id),

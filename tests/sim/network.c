@@ -106,7 +106,7 @@ static bool swallowed(struct sim_network *network, struct sim_link *link, uint64
 }
 
 static void fly(struct sim_network *network, struct sim_link *link, uint32_t from, uint32_t to,
-                const void *data, size_t bytes, uint64_t at_ns)
+                const void *data, size_t bytes, uint8_t ecn, uint64_t at_ns)
 {
     struct sim_random *random = &network->random;
     if (network->spares == 0) {
@@ -124,6 +124,7 @@ static void fly(struct sim_network *network, struct sim_link *link, uint32_t fro
     datagram->from = from;
     datagram->to = to;
     datagram->bytes = bytes;
+    datagram->ecn = ecn;
     memcpy(datagram->data, data, bytes);
     if (bytes > 0 && sim_chance(random, link->corrupt)) {
         network->counts.corrupted++;
@@ -132,8 +133,30 @@ static void fly(struct sim_network *network, struct sim_link *link, uint32_t fro
     push(network, datagram);
 }
 
+/* What becomes of the ECN field at a queue of `waiting` bytes, and on the way from there. */
+static uint8_t mark(struct sim_network *network, const struct sim_link *link, uint8_t ecn,
+                    uint64_t waiting)
+{
+    if (ecn != 0 && ecn != 3 && link->mark_bytes != 0 && waiting > link->mark_bytes) {
+        network->counts.marked++;
+        ecn = 3;
+    }
+    if (ecn != 0 && link->bleach > 0 && sim_chance(&network->random, link->bleach)) {
+        network->counts.bleached++;
+        ecn = 0;
+    }
+    return ecn;
+}
+
 void sim_network_send(struct sim_network *network, struct sim_link *link, uint32_t from,
                       uint32_t to, const void *data, size_t bytes, uint64_t now_ns)
+{
+    sim_network_send_marked(network, link, from, to, data, bytes, 0, now_ns);
+}
+
+void sim_network_send_marked(struct sim_network *network, struct sim_link *link, uint32_t from,
+                             uint32_t to, const void *data, size_t bytes, uint8_t ecn,
+                             uint64_t now_ns)
 {
     gy_assert(bytes <= SIM_DATAGRAM_MAX);
     network->counts.sent++;
@@ -144,20 +167,25 @@ void sim_network_send(struct sim_network *network, struct sim_link *link, uint32
     if (swallowed(network, link, now_ns)) {
         return;
     }
-    uint64_t out_ns = now_ns;
+    if (ecn != 0 && link->drop_ect > 0 && sim_chance(&network->random, link->drop_ect)) {
+        network->counts.dropped_ect++;
+        return;
+    }
+    uint64_t out_ns = now_ns, waiting = 0;
     if (link->rate != 0) {
         uint64_t start = link->busy_ns > now_ns ? link->busy_ns : now_ns;
-        uint64_t waiting = (uint64_t)((double)(start - now_ns) * (double)link->rate / 1e9);
+        waiting = (uint64_t)((double)(start - now_ns) * (double)link->rate / 1e9);
         if (waiting + bytes > link->queue_bytes) {
             network->counts.queue_full++;
             return;
         }
         link->busy_ns = out_ns = start + bytes * 1000000000ull / link->rate;
     }
-    fly(network, link, from, to, data, bytes, out_ns);
+    ecn = mark(network, link, ecn, waiting);
+    fly(network, link, from, to, data, bytes, ecn, out_ns);
     if (sim_chance(&network->random, link->duplicate)) {
         network->counts.duplicated++;
-        fly(network, link, from, to, data, bytes, out_ns);
+        fly(network, link, from, to, data, bytes, ecn, out_ns);
     }
 }
 

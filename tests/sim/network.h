@@ -35,6 +35,9 @@ struct sim_link {
     double duplicate, corrupt;
     uint64_t rate;            /* bytes a second; 0: no bound */
     uint64_t queue_bytes;     /* that may wait for the rate; more is dropped */
+    uint64_t mark_bytes;      /* with more than that waiting, marks instead of ECT; 0: none */
+    double bleach;            /* chance that a mark is taken off */
+    double drop_ect;          /* chance that a datagram with a mark is dropped for it */
     size_t mtu;               /* longer datagrams are lost; 0: none are */
     uint64_t mtu_ns;          /* from then on */
     uint64_t cut_ns, heal_ns; /* nothing passes between */
@@ -45,13 +48,14 @@ struct sim_link {
 
 struct sim_counts {
     uint64_t sent, delivered, lost, lost_in_burst, reordered, duplicated, corrupted, queue_full,
-        cut, too_long;
+        cut, too_long, marked, bleached, dropped_ect;
 };
 
 struct sim_datagram {
     uint64_t at_ns, order;
     uint32_t from, to;
     size_t bytes;
+    uint8_t ecn; /* RFC 3168 §5 */
     uint8_t data[SIM_DATAGRAM_MAX];
 };
 
@@ -71,6 +75,11 @@ void sim_network_free(struct sim_network *network);
 /* Puts a datagram on the link; it is lost if SIM_QUEUED_MAX are under way. */
 void sim_network_send(struct sim_network *network, struct sim_link *link, uint32_t from,
                       uint32_t to, const void *data, size_t bytes, uint64_t now_ns);
+
+/* The same with an ECN field: 2, ECT(0), may arrive as 3, CE, or as 0. */
+void sim_network_send_marked(struct sim_network *network, struct sim_link *link, uint32_t from,
+                             uint32_t to, const void *data, size_t bytes, uint8_t ecn,
+                             uint64_t now_ns);
 
 /* When the next one arrives; UINT64_MAX: none is under way. */
 uint64_t sim_network_next_ns(const struct sim_network *network);

@@ -205,6 +205,7 @@ static void begin(struct path *path, uint32_t number)
     }
     config.congestion = flow->options->congestion;
     config.fec_packets = flow->options->fec_packets;
+    config.ecn |= flow->options->ecn;
     config.seed = path->options->seed * 31 + number;
     for (unsigned i = 0; i < 2; i++) {
         flow->memory[i] = aligned_alloc(16, (gy_rudp_memory_bytes(&config) + 15) / 16 * 16);
@@ -235,6 +236,7 @@ static void stranger(struct flow *flow, const uint8_t *data, size_t bytes)
         struct gy_rudp_env env = {.received = received, .take = take, .give = give, .owner = flow};
         struct gy_rudp_cid self = {.bytes = {1, 2, 3, 4, 5, 6, 7, 8}, .length = 8};
         config.congestion = flow->options->congestion;
+        config.ecn |= flow->options->ecn;
         config.seed = path->options->seed * 37 + flow->number;
         gy_rudp_gate_token(&path->gate, &self, token);
         flow->accepted = gy_rudp_accept(&flow->receiver, &config, flow->memory[1], &env, &self,
@@ -264,9 +266,11 @@ static void deliver(struct path *path, struct sim_datagram *datagram)
     } else if (flow->options->tcp) {
         tcp_model_acked(&flow->tcp, datagram->data, datagram->bytes, path->now_ns);
     } else if (!forward) {
-        gy_rudp_receive(&flow->sender, datagram->data, datagram->bytes, path->now_ns);
+        gy_rudp_receive_marked(&flow->sender, datagram->data, datagram->bytes, datagram->ecn,
+                               path->now_ns);
     } else if (flow->accepted) {
-        gy_rudp_receive(&flow->receiver, datagram->data, datagram->bytes, path->now_ns);
+        gy_rudp_receive_marked(&flow->receiver, datagram->data, datagram->bytes, datagram->ecn,
+                               path->now_ns);
     } else {
         stranger(flow, datagram->data, datagram->bytes);
     }
@@ -279,7 +283,8 @@ static void drain(struct flow *flow, struct gy_rudp_conn *conn, struct sim_link 
     uint8_t out[SIM_DATAGRAM_MAX];
     size_t bytes;
     while ((bytes = gy_rudp_output(conn, out, sizeof out, path->now_ns)) > 0) {
-        sim_network_send(&path->network, link, from, to, out, bytes, path->now_ns);
+        sim_network_send_marked(&path->network, link, from, to, out, bytes, gy_rudp_ecn(conn),
+                                path->now_ns);
     }
 }
 

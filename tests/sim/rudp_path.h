@@ -25,7 +25,8 @@ struct path_flow_options {
     uint64_t lifetime_ns;   /* 0: without a deadline */
     uint32_t channels;      /* taken in turn; 0: one */
     uint32_t fec_packets;   /* one repair for so many; 0: none */
-    uint64_t start_ns;      /* after the run's beginning */
+    bool ecn;
+    uint64_t start_ns; /* after the run's beginning */
 };
 
 struct path_options {

@@ -38,17 +38,23 @@ static void print_totals(void)
            totals.runs, totals.messages, totals.delivered, totals.expired, totals.lost);
     printf("network: %" PRIu64 " sent, %" PRIu64 " lost, %" PRIu64 " lost in bursts, %" PRIu64
            " reordered, %" PRIu64 " duplicated, %" PRIu64 " corrupted, %" PRIu64
-           " over the queue, %" PRIu64 " cut off, %" PRIu64 " too long\n",
+           " over the queue, %" PRIu64 " cut off, %" PRIu64 " too long, %" PRIu64
+           " marked, %" PRIu64 " bleached, %" PRIu64 " dropped for a mark\n",
            totals.network.sent, totals.network.lost, totals.network.lost_in_burst,
            totals.network.reordered, totals.network.duplicated, totals.network.corrupted,
-           totals.network.queue_full, totals.network.cut, totals.network.too_long);
+           totals.network.queue_full, totals.network.cut, totals.network.too_long,
+           totals.network.marked, totals.network.bleached, totals.network.dropped_ect);
     printf("rudp: %" PRIu64 " packets lost, %" PRIu64 " of them not really, %" PRIu64
            " probes, %" PRIu64 " pieces repeated, %" PRIu64 " duplicates, %" PRIu64
            " refused, %" PRIu64 " dropped, %" PRIu64 " evicted, %" PRIu64 " repairs, %" PRIu64
-           " packets recovered, %" PRIu64 " black holes\n",
+           " packets recovered, %" PRIu64 " black holes, %" PRIu64 " marks reported, %" PRIu64
+           " paths without marks, %" PRIu64 " paths against marks, %" PRIu64
+           " times without credit, %" PRIu64 " times told so\n",
            totals.rudp.lost, totals.rudp.spurious, totals.rudp.probes, totals.rudp.repeated,
            totals.rudp.duplicates, totals.rudp.refused, totals.rudp.dropped, totals.rudp.evicted,
-           totals.rudp.repairs_sent, totals.rudp.recovered, totals.rudp.black_holes);
+           totals.rudp.repairs_sent, totals.rudp.recovered, totals.rudp.black_holes,
+           totals.rudp.ecn_reported, totals.rudp.ecn_bleached, totals.rudp.ecn_lost,
+           totals.rudp.blocked, totals.rudp.blocked_received);
 }
 
 int main(int argc, char **argv)

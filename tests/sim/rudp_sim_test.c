@@ -56,6 +56,10 @@ static void every_kind_of_fault_was_met(void **state)
     assert_true(totals.network.too_long > 0 && totals.rudp.black_holes > 0);
     assert_true(totals.rudp.repairs_sent > 0 && totals.rudp.recovered > 0);
     assert_true(totals.expired > 0 && totals.lost > 0);
+    assert_true(totals.rudp.blocked > 0 && totals.rudp.blocked_received > 0);
+    assert_true(totals.network.marked > 0 && totals.network.bleached > 0);
+    assert_true(totals.network.dropped_ect > 0 && totals.rudp.ecn_lost > 0);
+    assert_true(totals.rudp.ecn_reported > 0 && totals.rudp.ecn_bleached > 0);
 }
 
 static void the_same_seed_is_the_same_run(void **state)

@@ -105,11 +105,19 @@ static bool side_received(struct gy_rudp_conn *conn, uint8_t channel,
     }
     check_order(side, record, index);
     world->delivered++;
-    if (guarantee < GY_RUDP_UNORDERED || !sim_chance(&world->random, 0.1)) {
+    bool stalled = channel + 1u == world->config.channels && world->now_ns < side->stall_ns;
+    if (guarantee < GY_RUDP_UNORDERED || (!stalled && !sim_chance(&world->random, 0.1))) {
         return true;
     }
-    side->held_bytes += length;
-    side->held_ns = world->now_ns + sim_below(&world->random, 50 * MS);
+    side->held[channel].bytes += length;
+    side->held[channel].ns =
+        stalled ? side->stall_ns : world->now_ns + sim_below(&world->random, 50 * MS);
+    uint64_t most = world->config.channel_window_bytes;
+    most = most != 0 ? most : world->config.window_bytes;
+    if (side->held[channel].bytes > most) {
+        bad(world, "the reader of channel %u holds %llu bytes", channel,
+            (unsigned long long)side->held[channel].bytes);
+    }
     return false;
 }
 
@@ -141,10 +149,16 @@ static void plan_link(struct world *world, struct sim_link *link)
     if (sim_chance(random, 0.4)) {
         link->rate = 50000 + sim_below(random, sim_chance(random, 0.5) ? 200000 : 5000000);
         link->queue_bytes = 4000 + sim_below(random, sim_chance(random, 0.5) ? 10000 : 200000);
+        link->mark_bytes = sim_chance(random, 0.5) ? 1 + sim_below(random, 20000) : 0;
     }
     if (sim_chance(random, 0.3)) {
         link->cut_ns = SECOND + sim_below(random, 4 * SECOND);
         link->heal_ns = link->cut_ns + sim_below(random, 8 * SECOND);
+    }
+    if (sim_chance(random, 0.2)) {
+        link->bleach = sim_chance(random, 0.5) ? 1 : upto(world, 0.2);
+    } else if (sim_chance(random, 0.1)) {
+        link->drop_ect = sim_chance(random, 0.5) ? 1 : upto(world, 0.2);
     }
     if (sim_chance(random, 0.3)) {
         link->mtu = 1200 + sim_below(random, 252);
@@ -208,12 +222,14 @@ static void plan_config(struct world *world)
         .assemblies = 8u << sim_below(random, 5),
         .window_bytes = window,
         .message_max = window / 2,
+        .channel_window_bytes = sim_chance(random, 0.6) ? window - window / 4 : 0,
         .idle_timeout_ns = 120 * SECOND,
         .keepalive_ns = sim_chance(random, 0.3) ? 2 * SECOND : 0,
         .fixed_rate = sim_chance(random, 0.15) ? 20000 + sim_below(random, 1000000) : 0,
         .seal = &gy_rudp_seal_check,
         .seed = sim_random(random),
         .congestion = sim_chance(random, 0.4) ? GY_RUDP_BBR : GY_RUDP_CUBIC,
+        .ecn = sim_chance(random, 0.7),
         .fec_packets = sim_chance(random, 0.3) ? 2 + (uint32_t)sim_below(random, 15) : 0,
     };
     world->memory_fails = sim_chance(random, 0.3) ? upto(world, 0.1) : 0;
@@ -239,6 +255,8 @@ static void plan_side(struct world *world, struct side *side, struct side *other
     gy_assert(side->memory != NULL);
     plan_link(world, link);
     plan_messages(world, side);
+    side->stall_ns =
+        sim_chance(&world->random, 0.2) ? 2 * SECOND + sim_below(&world->random, 20 * SECOND) : 0;
 }
 
 /* The configuration of one side: with its own keys, if there are any. */
@@ -340,8 +358,8 @@ static void server_stranger(struct world *world, uint32_t i, struct sim_datagram
 static void deliver(struct world *world, struct sim_datagram *datagram)
 {
     if (datagram->to != 0) {
-        gy_rudp_receive(&world->client[datagram->to - 1].conn, datagram->data, datagram->bytes,
-                        world->now_ns);
+        gy_rudp_receive_marked(&world->client[datagram->to - 1].conn, datagram->data,
+                               datagram->bytes, datagram->ecn, world->now_ns);
         return;
     }
     uint32_t i = datagram->from - 1;
@@ -352,7 +370,8 @@ static void deliver(struct world *world, struct sim_datagram *datagram)
                 (packet.type != GY_RUDP_PACKET_SHORT ||
                  memcmp(packet.to.bytes, server->conn.self.bytes, packet.to.length) == 0);
     if (ours) {
-        gy_rudp_receive(&server->conn, datagram->data, datagram->bytes, world->now_ns);
+        gy_rudp_receive_marked(&server->conn, datagram->data, datagram->bytes, datagram->ecn,
+                               world->now_ns);
     } else {
         server_stranger(world, i, datagram);
     }
@@ -395,7 +414,10 @@ static uint64_t side_next_ns(const struct side *side)
     if (side->next < side->planned && side->records[side->next].at_ns < at) {
         at = side->records[side->next].at_ns;
     }
-    return side->held_bytes > 0 && side->held_ns < at ? side->held_ns : at;
+    for (unsigned i = 0; i < WORLD_CHANNELS; i++) {
+        at = side->held[i].bytes > 0 && side->held[i].ns < at ? side->held[i].ns : at;
+    }
+    return at;
 }
 
 static void side_turn(struct world *world, struct side *side, bool sending)
@@ -409,13 +431,15 @@ static void side_turn(struct world *world, struct side *side, bool sending)
     if (sending) {
         side_send(world, side);
     }
-    if (side->held_bytes > 0 && world->now_ns >= side->held_ns) {
-        gy_rudp_consumed(&side->conn, side->held_bytes);
-        side->held_bytes = 0;
+    for (uint8_t i = 0; i < WORLD_CHANNELS; i++) {
+        if (side->held[i].bytes > 0 && world->now_ns >= side->held[i].ns) {
+            gy_rudp_consumed(&side->conn, i, side->held[i].bytes);
+            side->held[i].bytes = 0;
+        }
     }
     while ((bytes = gy_rudp_output(&side->conn, out, sizeof out, world->now_ns)) > 0) {
-        sim_network_send(&world->network, side->link, side->endpoint, side->to, out, bytes,
-                         world->now_ns);
+        sim_network_send_marked(&world->network, side->link, side->endpoint, side->to, out, bytes,
+                                gy_rudp_ecn(&side->conn), world->now_ns);
     }
     side_finished(world, side);
 }
@@ -465,8 +489,13 @@ static bool settled(const struct world *world)
         const struct side *sides[] = {&world->client[i], &world->server[i]};
         for (unsigned k = 0; k < 2; k++) {
             const struct side *side = sides[k];
-            if (side->finished < side->planned || side->held_bytes > 0) {
+            if (side->finished < side->planned) {
                 return false;
+            }
+            for (unsigned channel = 0; channel < WORLD_CHANNELS; channel++) {
+                if (side->held[channel].bytes > 0) {
+                    return false;
+                }
             }
         }
     }
@@ -494,6 +523,13 @@ static void check_side(struct world *world, const struct side *side)
         }
         if (!record->limited && result == GY_RUDP_EXPIRED) {
             bad(world, "message %u of flow %u expired without a limit", i, side->flow);
+        }
+    }
+    if (side->conn.stats.ecn_lies !=
+        0) { /* a path that takes marks off makes CE seem hidden, too */
+        bool bleached = side->link->bleach > 0;
+        if (!bleached) {
+            bad(world, "an honest peer of flow %u was taken for a liar", side->flow);
         }
     }
     if (side->conn.pieces.used > side->conn.config.pieces) {
@@ -549,6 +585,14 @@ static void add(struct world_totals *totals, const struct world *world, const st
     to->repairs_received += from->repairs_received;
     to->recovered += from->recovered;
     to->recovered_sent += from->recovered_sent;
+    to->blocked += from->blocked;
+    to->blocked_received += from->blocked_received;
+    to->ecn_sent += from->ecn_sent;
+    to->ecn_received += from->ecn_received;
+    to->ecn_reported += from->ecn_reported;
+    to->ecn_bleached += from->ecn_bleached;
+    to->ecn_lost += from->ecn_lost;
+    to->ecn_lies += from->ecn_lies;
 }
 
 static void side_free(struct world *world, struct side *side)
@@ -598,6 +642,9 @@ int world_run(struct world *world, uint64_t seed, struct world_totals *totals)
     totals->network.queue_full += counts->queue_full;
     totals->network.cut += counts->cut;
     totals->network.too_long += counts->too_long;
+    totals->network.marked += counts->marked;
+    totals->network.bleached += counts->bleached;
+    totals->network.dropped_ect += counts->dropped_ect;
     sim_network_free(&world->network);
     return world->failure[0] == '\0' ? 0 : -1;
 }

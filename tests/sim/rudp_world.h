@@ -49,7 +49,10 @@ struct side {
     uint32_t planned, next, finished;
     uint32_t last[WORLD_CHANNELS][4]; /* of what it receives: the record after the newest */
     size_t taken_bytes;               /* by reassembly */
-    uint64_t held_bytes, held_ns;     /* not consumed yet */
+    struct {
+        uint64_t bytes, ns; /* not consumed yet; when they will be */
+    } held[WORLD_CHANNELS];
+    uint64_t stall_ns; /* the reader of the last channel does nothing until then */
 };
 
 struct world {

@@ -416,6 +416,10 @@ const told = {
       came(frame, room);
     } else if (frame.name === "STATUS") {
       status(frame);
+    } else if (frame.name === "NOTICE") {
+      for (const shown of state.pages.values()) {
+        note(shown, `${frame.from} tells everybody: ${frame.contents}`);
+      }
     } else if (frame.name === "TYPES" && room && frame.nick !== state.me) {
       state.typers.set(`${room.name}\0${frame.nick}`, frame.on ? Date.now() + TYPING_MS : 0);
       showTyping();

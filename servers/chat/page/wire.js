@@ -42,6 +42,7 @@ const TYPES = {
   ERROR: [0x4f, "code:2 fatal:1 retry_ms:4 sentence:t2"],
   PONG: [0x50, "any:t1"],
   PROBE: [0x51, "any:t1"],
+  NOTICE: [0x53, "time:8 from:t1 contents:t2"],
 };
 
 const byName = {};

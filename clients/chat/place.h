@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GY_CLIENTS_CHAT_PLACE_H
+#define GY_CLIENTS_CHAT_PLACE_H
+
+/*
+ * Where a chat server's store is when nobody says: for the server, which makes it there, and for
+ * `gyre chat admin`, which finds the server's token beside it.
+ *
+ *     root                   /var/lib/gyre/chat.db
+ *     XDG_STATE_HOME is set  $XDG_STATE_HOME/gyre/chat.db
+ *     HOME is set            $HOME/.local/state/gyre/chat.db
+ *     neither                chat.db, in the current folder
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define GY_CHAT_STORE_NAME      "chat.db"
+#define GY_CHAT_OPERATOR_SUFFIX ".operator" /* of the file that has the server's token */
+
+/* 0; GY_EINVAL: it does not fit. */
+int gy_chat_store_place(char *path, size_t bytes);
+
+/* Makes the folders of a path that are not there, for their owner alone. 0 or a GY_E… code. */
+int gy_chat_store_folders(const char *path);
+
+#endif
