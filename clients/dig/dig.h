@@ -47,6 +47,7 @@ struct gy_dig_options {
     bool brief, json, identify, one_soa, sent; /* `sent`: the query is printed too */
     bool show_command, show_comments, show_stats, show_question, show_answer, show_authority;
     bool show_additional, show_ttl, show_class;
+    bool multiline, ttl_units;
 };
 
 struct gy_dig_query {
@@ -165,6 +166,12 @@ void dig_print_message(const struct gy_dig *dig, const struct gy_dig_query *quer
 void dig_print_stats(const struct gy_dig *dig, const struct gy_dig_query *query);
 void dig_print_record(const struct gy_dns_message *message, const struct gy_dns_record *record,
                       const struct gy_dig_options *options);
+
+/* What a record says, as text and as bytes, over several lines where it is long. */
+void dig_print_multiline(uint16_t type, const char *text, const uint8_t *rdata, size_t bytes);
+
+/* 1h30m, or in words: 1 hour 30 minutes. How many columns it takes. */
+int dig_print_time(uint32_t seconds, bool words);
 void dig_print_signature(const struct gy_dns_record *record);
 void dig_print_json(const struct gy_dig *dig, const struct gy_dig_query *query, const char *error);
 

@@ -96,6 +96,7 @@ static const struct plus_name {
     {"ignore", PLUS_FLAG, FLAG(ignore_cut)},
     {"json", PLUS_FLAG, FLAG(json)},
     {"keepalive", PLUS_FLAG, FLAG(keepalive)},
+    {"multiline", PLUS_FLAG, FLAG(multiline)},
     {"nsid", PLUS_FLAG, FLAG(nsid)},
     {"onesoa", PLUS_FLAG, FLAG(one_soa)},
     {"padding", PLUS_PADDING, 0},
@@ -117,6 +118,7 @@ static const struct plus_name {
     {"trace", PLUS_TRACE, 0},
     {"tries", PLUS_TRIES, 0},
     {"ttlid", PLUS_FLAG, FLAG(show_ttl)},
+    {"ttlunits", PLUS_FLAG, FLAG(ttl_units)},
     {"vc", PLUS_FLAG, FLAG(tcp)},
 };
 

@@ -40,6 +40,7 @@ static void help(FILE *out)
         "  +keepalive +expire  options of EDNS        +qr       the query too\n"
         "  +noall +answer +authority +additional +question +comments +stats +cmd\n"
         "  +nottlid +noclass +identify +onesoa        what is printed\n"
+        "  +multiline     over several lines, with what the numbers mean; +ttlunits: 1h, not 3600\n"
         "Each may be shortened, and has a +no form.\n\n"
         "Exit status: 0 there was an answer (whatever it says), 1 misuse, 8 the file cannot be\n"
         "read, 9 no server answered, 10 anything else.\n");

@@ -49,6 +49,12 @@ static void put(size_t *column, const char *text)
     *column += strlen(text);
 }
 
+/* How many columns it takes. */
+static int put_ttl(uint32_t ttl, const struct gy_dig_options *options)
+{
+    return options->ttl_units ? dig_print_time(ttl, false) : printf("%u", ttl);
+}
+
 static void print_short(uint16_t type)
 {
     char mnemonic[GY_DNS_MNEMONIC_BYTES];
@@ -63,6 +69,7 @@ void dig_print_record(const struct gy_dns_message *message, const struct gy_dns_
 {
     char owner[GY_DNS_NAME_TEXT_BYTES], word[GY_DNS_MNEMONIC_BYTES];
     size_t column = 0, next = OWNER_COLUMNS;
+    size_t tab = options->multiline ? 0 : TAB; /* then TTL, class and type follow each other */
     int bytes = gy_dns_rdata_read(message, record, rdata, sizeof rdata);
     if (bytes < 0) {
         printf(";; a record of type %s has data that is none\n",
@@ -77,20 +84,24 @@ void dig_print_record(const struct gy_dns_message *message, const struct gy_dns_
     gy_dns_name_to_text(record->owner, owner);
     put(&column, owner);
     if (options->show_ttl) {
-        snprintf(word, sizeof word, "%u", record->ttl);
         indent(&column, next);
-        put(&column, word);
-        next += TAB;
+        column += (size_t)put_ttl(record->ttl, options);
+        next += tab;
     }
     if (options->show_class) {
         indent(&column, next);
         put(&column, gy_dns_class_text(record->class, word));
-        next += TAB;
+        next += tab;
     }
     indent(&column, next);
     put(&column, gy_dns_type_text(record->type, word));
     indent(&column, next + TAB);
-    printf("%s\n", rdata_text);
+    if (options->multiline) {
+        dig_print_multiline(record->type, rdata_text, rdata, (size_t)bytes);
+        putchar('\n');
+    } else {
+        printf("%s\n", rdata_text);
+    }
 }
 
 /* Its class and type stand above those of the records. */
@@ -98,8 +109,9 @@ static void print_question(const struct gy_dns_record *record, const struct gy_d
 {
     char owner[GY_DNS_NAME_TEXT_BYTES], word[GY_DNS_MNEMONIC_BYTES];
     size_t column = 0;
-    size_t class = OWNER_COLUMNS + (options->show_ttl && options->show_class ? TAB : 0);
-    size_t type = class + (options->show_ttl || options->show_class ? TAB : 0);
+    size_t tab = options->multiline ? 0 : TAB;
+    size_t class = OWNER_COLUMNS + (options->show_ttl && options->show_class ? tab : 0);
+    size_t type = class + (options->show_ttl || options->show_class ? tab : 0);
     gy_dns_name_to_text(record->owner, owner);
     putchar(';');
     put(&column, owner);

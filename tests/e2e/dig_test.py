@@ -25,7 +25,24 @@ alias CNAME www
 mx MX 10 www
 a-rather-long-name-that-leaves-no-room A 192.0.2.3
 text TXT "two words" "quote\\"d"
-""" + "".join(f"many A 198.51.100.{i}\n" for i in range(200))
+long DNSKEY 257 3 13 {key}
+long DNSKEY 256 3 8 {key}
+long DNSKEY 385 3 200 {key}
+long CDNSKEY 257 3 15 {key}
+long RRSIG TXT 13 3 3600 20300101000000 20200101000000 7 example.com. {key}
+long DS 60485 5 1 2BB183AF5F22588179A53B0A98631FAD1A292118
+long DS 60485 8 2 {hash}
+long CDS 60485 8 2 {hash}
+long TLSA 3 1 1 {hash}
+long SMIMEA 3 1 1 {hash}
+long SSHFP 4 2 {hash}
+long ZONEMD 2018031500 1 1 {hash}D4B7D520E7BB5F0F67674A0CCEB1E3E0
+long OPENPGPKEY {key}
+long NSEC3PARAM 1 0 12 aabbccdd
+long TXT "some text; with more"
+long TYPE65280 \\# 40 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff0011223344556677
+""".format(key="mdsswUyr3DPW132mOi8V9xESWE8jTo0dxCjjnopKl+GqJxpVXckHAeF+KkxLbxILfDLUT0rAK9iUzy1L53eKGQ==",
+           hash="D4B7D520E7BB5F0F67674A0CCEB1E3E0614B93C4F9E99B8383F6A1E4469DA50A") + "".join(f"many A 198.51.100.{i}\n" for i in range(200))
 
 
 @contextlib.contextmanager
@@ -105,6 +122,12 @@ def what_dig_prints_is_printed():
                       ["+noall", "+answer", "a-rather-long-name-that-leaves-no-room.example.com"],
                       ["+noall", "+answer", "text.example.com", "TXT"],
                       ["+noall", "+answer", "+tcp", "many.example.com"],
+                      ["+noall", "+question", "+answer", "+multiline", "example.com", "SOA"],
+                      ["+noall", "+answer", "+multiline", "+nottlid", "example.com", "SOA"],
+                      ["+noall", "+answer", "+multiline", "+noclass", "long.example.com", "TYPE65280"],
+                      ["+noall", "+answer", "+ttlunits", "mx.example.com", "MX"],
+                      *(["+noall", "+answer", "+multiline", "long.example.com", kind]
+                        for kind in ("DNSKEY", "CDNSKEY", "RRSIG", "DS", "CDS", "TLSA", "SMIMEA", "SSHFP", "ZONEMD", "OPENPGPKEY", "NSEC3PARAM", "TXT")),
                       ["+noall", "+question", "-x", "2001:db8::7"],
                       ["+noall", "+question", "-x", "192.0.2.7"],
                       ["+nocmd", "+nostats", "+nocookie", "-t", "txt", "-c", "CH", "version.bind"]):
@@ -332,7 +355,7 @@ def keys_sign_queries_and_check_answers():
         with serving(["serve", "--config", paths["conf"]]):
             for words in (["-y", f"hmac-sha256:key:{secret}"], ["-y", f"key:{secret}"], ["-k", paths["key"]]):
                 status, out = dig(port, *words, "example.com", "AXFR")
-                true(status == 0 and "XFR size: 210 records" in out and secret not in out, f"{words}: {status} {out[-200:]}")
+                true(status == 0 and "XFR size: 226 records" in out and secret not in out, f"{words}: {status} {out[-200:]}")
                 status, out = dig(port, *words, "many.example.com")
                 true(status == 0 and re.search(r"^;; TSIG PSEUDOSECTION:\nkey\.\t.* NOERROR 0$", out, re.MULTILINE)
                      and "(TCP)" in out, f"{words}, signed twice: {status} {out[-400:]}")

@@ -37,6 +37,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     query.options.show_ttl = (data[0] & 8) != 0;
     query.options.show_class = (data[0] & 16) != 0;
     query.options.show_comments = (data[0] & 32) == 0;
+    query.options.multiline = (data[0] & 64) != 0;
+    query.options.ttl_units = (data[0] & 128) != 0;
     dig.command = &command;
     dig.cookie_bytes = DIG_COOKIE_BYTES;
     gy_address_parse(&dig.server, "[::1]:53", NULL);
