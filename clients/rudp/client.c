@@ -44,7 +44,7 @@ static int open_host(struct gy_rudp_client *client, const struct gy_rudp_client_
         host.sealer_context = target->tls;
         host.peer = target->host;
     }
-    host.config.window_bytes = options->window_bytes;
+    host.config.window_bytes = host.config.channel_window_bytes = options->window_bytes;
     host.config.datagram_bytes = target->datagram_bytes;
     host.config.congestion = target->congestion;
     host.config.fec_packets = target->fec_packets;

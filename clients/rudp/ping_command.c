@@ -131,7 +131,8 @@ static int read_flags(struct command *command, int argc, char **argv)
     }
     code = code == 0 ? gy_rudp_target_check(&command->target, &error) : code;
     if (code == 0 && command->ping.early && command->target.plaintext) {
-        code = gy_error_set(&error, GY_EINVAL, "--early is for encryption, and --plaintext is without");
+        code = gy_error_set(&error, GY_EINVAL,
+                            "--early is for encryption, and --plaintext is without");
     }
     if (code != 0) {
         fprintf(stderr, "gyre rudp ping: %s\nTry `gyre rudp ping --help`.\n", error.message);

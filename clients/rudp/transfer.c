@@ -40,8 +40,9 @@ static bool received(struct gy_rudp_session *session, uint8_t channel,
 {
     struct transfers *transfers = session->host->options.context;
     struct gy_drop_message message;
-    (void)channel, (void)guarantee;
-    if (gy_drop_decode(&message, data, length) != 0 || message.type == GY_DROP_OFFER ||
+    (void)guarantee;
+    if (channel != GY_DROP_CHANNEL || gy_drop_decode(&message, data, length) != 0 ||
+        message.type == GY_DROP_OFFER ||
         message.type == GY_DROP_FETCH) { /* which only clients say: an echo */
         gy_rudp_host_end(session, CODE_MESSAGE, "a message that cannot be read");
         transfers->code =

@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define GY_DROP_CHANNEL    0
 #define GY_DROP_HASH_BYTES 32 /* SHA-256 */
 #define GY_DROP_DATA_BYTES 65536
 #define GY_DROP_DATA_HEAD  13 /* bytes of a DATA message before its data */

@@ -28,7 +28,7 @@ bool gy_drop_say(struct gy_rudp_session *session, const struct gy_drop_message *
 {
     uint8_t out[GY_DROP_MESSAGE_BYTES];
     size_t bytes = gy_drop_encode(message, out);
-    int code = gy_rudp_host_send_copy(session, 0, GY_RUDP_ORDERED, out, bytes);
+    int code = gy_rudp_host_send_copy(session, GY_DROP_CHANNEL, GY_RUDP_ORDERED, out, bytes);
     if (code == GY_ENOMEM) {
         gy_rudp_host_end(session, GY_RUDP_HOST_NO_MEMORY, "no memory for the message");
     }

@@ -274,8 +274,8 @@ static bool received(struct gy_rudp_session *session, uint8_t channel,
                      enum gy_rudp_guarantee guarantee, const uint8_t *data, size_t length)
 {
     struct gy_drop_message message;
-    (void)channel;
-    if (session->conn.receiving_early || guarantee != GY_RUDP_ORDERED) {
+    if (session->conn.receiving_early || guarantee != GY_RUDP_ORDERED ||
+        channel != GY_DROP_CHANNEL) {
         return true; /* clients do not do that */
     }
     struct gy_drop_client *client = client_of(session);

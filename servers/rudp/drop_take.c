@@ -39,7 +39,7 @@ static void release_block(struct gy_buffer *buffer)
 static void drop_block(struct gy_drop_take *take, struct gy_drop_block *block)
 {
     if (take->session != NULL && block->charged > 0) {
-        gy_rudp_host_consumed(take->session, block->charged);
+        gy_rudp_host_consumed(take->session, GY_DROP_CHANNEL, block->charged);
     }
     gy_buffer_drop(&block->buffer);
 }
@@ -53,7 +53,7 @@ static void drop_blocks(struct gy_drop_take *take)
         drop_block(take, block);
     }
     if (take->busy != NULL && take->session != NULL && take->busy->charged > 0) {
-        gy_rudp_host_consumed(take->session, take->busy->charged);
+        gy_rudp_host_consumed(take->session, GY_DROP_CHANNEL, take->busy->charged);
         take->busy->charged = 0;
     }
 }

@@ -73,6 +73,7 @@ static void be_service(struct server *server, const struct gy_rudp_host_ops *ops
     server->rudp.context = context;
     if (!server->window_said) {
         server->rudp.host.config.window_bytes = FILES_WINDOW;
+        server->rudp.host.config.channel_window_bytes = FILES_WINDOW;
     }
     if (!server->memory_said) {
         server->rudp.host.memory_bytes = FILES_MEMORY;
