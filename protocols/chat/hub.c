@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "protocols/chat/hub.h"
 
-#include "protocols/chat/hub_internal.h"
+#include "protocols/chat/hub_admin.h"
 
 #define SLOTS_AT_FIRST 64
 #define NO_SLOT        UINT32_MAX

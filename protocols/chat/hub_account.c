@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <stdio.h>
 
+#include "protocols/chat/hub_admin.h"
 #include "protocols/chat/hub_login.h"
 
 /*

@@ -389,34 +389,6 @@ void gy_chat_lanes_flush(struct gy_chat_hub *hub);
 /* Does what a note asks for. */
 void gy_chat_note_take(struct gy_chat_hub *hub, const struct gy_chat_note *note);
 
-/* ---- hub_account.c ---- */
-
-/* CHANGE and REVOKE. */
-void gy_chat_account_request(struct gy_chat_hub *hub, struct gy_chat_member *member,
-                             const struct gy_chat_frame *frame);
-
-/* ADMIN's actions that change the account `canonical`. */
-void gy_chat_account_admin(struct gy_chat_hub *hub, struct gy_chat_member *member,
-                           const struct gy_chat_frame *frame,
-                           const struct gy_chat_canonical *canonical);
-
-/* ---- hub_admin.c ---- */
-
-void gy_chat_admin_request(struct gy_chat_hub *hub, struct gy_chat_member *member,
-                           const struct gy_chat_frame *frame);
-void gy_chat_admin_take(struct gy_chat_hub *hub, const struct gy_chat_note *note);
-void gy_chat_admin_stored(struct gy_chat_hub *hub, struct gy_chat_job *job);
-
-/* An answer to NOTE_PEOPLE, for its member. */
-void gy_chat_admin_answered(struct gy_chat_hub *hub, struct gy_chat_member *member,
-                            const struct gy_chat_note *answer);
-
-/* To every worker, this one included. */
-void gy_chat_to_all(struct gy_chat_hub *hub, const struct gy_chat_note *note);
-
-/* For the log. */
-void gy_chat_acted(struct gy_chat_hub *hub, const struct gy_chat_act *act);
-
 /* ---- hub_login.c ---- */
 
 void gy_chat_login_request(struct gy_chat_hub *hub, struct gy_chat_member *member,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "protocols/chat/hub_internal.h"
+#include "protocols/chat/hub_admin.h"
 
 /* Notes between hubs: the struct as it is, then its texts; all hubs are of one program. */
 

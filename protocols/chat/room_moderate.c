@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <stdio.h>
 
-#include "protocols/chat/hub_internal.h"
+#include "protocols/chat/hub_admin.h"
 
 #define STANDINGS_AT_FIRST 8
 #define SLOWED_MAX         4096

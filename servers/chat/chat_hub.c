@@ -210,7 +210,8 @@ static bool hub_operates(void *context, uint64_t user)
             return user != 0;
         }
     }
-    for (uint32_t i = 0; i < GY_CHAT_OPERATORS_MAX; i++) {
+    uint32_t made = atomic_load_explicit(&server->made_operator_count, memory_order_relaxed);
+    for (uint32_t i = 0; i < made; i++) {
         if (atomic_load_explicit(&server->made_operators[i], memory_order_relaxed) == user) {
             return user != 0;
         }
@@ -233,6 +234,10 @@ static void hub_operates_now(void *context, uint64_t user, bool operates)
     for (uint32_t i = 0; i < GY_CHAT_OPERATORS_MAX && operates; i++) {
         uint64_t none = 0;
         if (atomic_compare_exchange_strong(&server->made_operators[i], &none, user)) {
+            uint32_t count = atomic_load(&server->made_operator_count);
+            while (count <= i &&
+                   !atomic_compare_exchange_weak(&server->made_operator_count, &count, i + 1)) {
+            }
             return;
         }
     }

@@ -140,6 +140,7 @@ struct gy_chat_server {
     _Atomic uint64_t
         operator_users[GY_CHAT_OPERATORS_MAX]; /* once they have logged in; 0: not yet */
     _Atomic uint64_t made_operators[GY_CHAT_OPERATORS_MAX]; /* by ADMIN: likewise */
+    _Atomic uint32_t made_operator_count; /* places of it that were ever used: mostly none */
 };
 
 void gy_chat_server_defaults(struct gy_chat_server *server);

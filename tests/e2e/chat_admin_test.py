@@ -207,6 +207,7 @@ def a_store_is_made_where_programs_keep_their_state():
             os.chown(state, 65534, 65534)
         with subprocess.Popen(command, env=environment, cwd="/", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
             lines = [process.stdout.readline(), process.stdout.readline()]
+            until(lambda: os.path.exists(wanted + ".operator"), "the process that serves has opened it")
             process.terminate()
         true("listening on" in lines[0] and wanted in lines[1], str(lines))
         equal(os.stat(os.path.dirname(wanted)).st_mode & 0o777, 0o700)
