@@ -225,6 +225,33 @@ static void a_zone_file_is_read_in_pieces(void **state)
     assert_non_null(strstr(error.message, ":120009:")); /* 5, 120,000, 2 and the last */
 }
 
+/* Past what is taken piece by piece, where memory is mapped. */
+static void what_is_collected_of_a_zone_is_bounded(void **state)
+{
+    struct gy_error error = {0};
+    struct gy_dns_zone_maker *maker = gy_dns_zone_maker_open(rig_name("example."), 1, 8u << 20);
+    int code = 0;
+    uint32_t count = 0;
+    (void)state;
+    assert_non_null(maker);
+    while (code == 0 && count < 1000000) {
+        char name[32];
+        snprintf(name, sizeof name, "n%u.example.", count);
+        const uint8_t *owner = rig_name(name);
+        const struct gy_dns_record record = {.owner = owner,
+                                             .owner_bytes = (uint8_t)gy_dns_name_bytes(owner),
+                                             .rdata = (const uint8_t *)"\300\0\2\1",
+                                             .rdata_bytes = 4,
+                                             .type = GY_DNS_TYPE_A,
+                                             .class = GY_DNS_CLASS_IN};
+        code = gy_dns_zone_add(gy_dns_zone_maker_builder(maker), &record, &error);
+        count += code == 0;
+    }
+    assert_int_equal(code, GY_ENOMEM);
+    assert_uint_in_range(count, 10000, 60000);
+    gy_dns_zone_maker_close(maker);
+}
+
 static void a_file_that_was_touched_has_changed(void **state)
 {
     struct gy_error error = {0};
@@ -273,6 +300,7 @@ int main(void)
         cmocka_unit_test(addresses_of_servers_have_port_53_where_none_is_given),
         cmocka_unit_test(a_zone_that_was_kept_is_the_same),
         cmocka_unit_test(a_zone_file_is_read_in_pieces),
+        cmocka_unit_test(what_is_collected_of_a_zone_is_bounded),
         cmocka_unit_test(a_file_that_was_touched_has_changed),
     };
     return cmocka_run_group_tests_name("dns_policy", tests, set_up, tear_down);
