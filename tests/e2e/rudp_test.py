@@ -266,6 +266,22 @@ def the_load_generator_counts_what_is_acknowledged():
         equal((found["errors"]["total"], found["answered"]), (0, 40))
 
 
+@test
+def a_server_that_dies_is_an_error_of_the_load_generator():
+    if not os.path.exists(LOAD):
+        raise Skip("gyre-load is not built here")
+    for service, flags in (("--echo", ()), ("--sink", ("--acked",))):
+        with Rudp(service) as server:
+            client = subprocess.Popen([LOAD, f"rudp://127.0.0.1:{server.port}", "--plaintext", "--quiet", "--json", "-", "-c", "2",
+                                       "-d", "1500ms", "--warmup", "0s", "--timeout", "300ms", *flags],
+                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            time.sleep(0.7)
+            os.killpg(server.process.pid, signal.SIGKILL)
+            out, said = client.communicate(timeout=20)
+        equal(client.returncode, 1, said)
+        equal(json.loads(out)["errors"]["timeout"], 2, "what was under way on each connection")
+
+
 class Certificates:
     """An authority, a certificate of it for this machine, and a client's, in a folder."""
 
