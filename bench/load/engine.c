@@ -433,6 +433,9 @@ int gy_load_engine_run(struct gy_load_engine *engine)
         /* A schedule wants the time that it is; a closed loop does with that of the turn. */
         now_ns = engine->rate > 0 ? gy_load_now_ns() : engine->worker->now_ns;
     }
+    if (engine->protocol->reliable && !stopped(engine)) {
+        gy_load_rudp_give_up(engine);
+    }
     return engine->gave_up ? engine->error.code : 0;
 }
 

@@ -214,6 +214,9 @@ static bool received(struct gy_rudp_session *session, uint8_t channel,
     struct gy_load_connection *connection = session->context;
     (void)channel;
     (void)guarantee;
+    if (engine->finishing) {
+        return true;
+    }
     if (engine->options->acked || connection->in_flight == 0) {
         engine->errors[GY_LOAD_ERROR_PROTOCOL]++;
         return true;
@@ -235,8 +238,8 @@ static void finished(struct gy_rudp_session *session, struct gy_rudp_message *me
     bool acked = message->result == GY_RUDP_ACKED;
     place->next = window->free;
     window->free = place;
-    if (!acked || !engine->options->acked) {
-        return; /* the connection's end counts what was under way */
+    if (!acked || !engine->options->acked || engine->finishing) {
+        return; /* the connection's end, or the run's, counts what was under way */
     }
     settle(engine, connection);
     gy_load_count_answer(engine, place->stamp, GY_LOAD_ANSWER);
@@ -320,12 +323,27 @@ int gy_load_rudp_open(struct gy_load_engine *engine)
     return code;
 }
 
+static struct gy_load_connection *connection_at(const struct gy_load_engine *engine,
+                                                uint32_t number)
+{
+    return (struct gy_load_connection *)(void *)((uint8_t *)engine->udp_connections +
+                                                 number * connection_bytes(engine));
+}
+
+void gy_load_rudp_give_up(struct gy_load_engine *engine)
+{
+    for (uint32_t i = 0; i < engine->connections - engine->missing; i++) {
+        struct gy_load_connection *connection = connection_at(engine, i);
+        while (connection->in_flight > 0) {
+            gy_load_count_loss(engine, settle(engine, connection), GY_LOAD_ERROR_TIMEOUT);
+        }
+    }
+}
+
 int gy_load_rudp_dial(struct gy_load_engine *engine)
 {
-    uint32_t number = engine->connections - engine->missing;
     struct gy_load_connection *connection =
-        (struct gy_load_connection *)(void *)((uint8_t *)engine->udp_connections +
-                                              number * connection_bytes(engine));
+        connection_at(engine, engine->connections - engine->missing);
     connection->session = &connection->stamps[engine->options->pipeline];
     window_open(window_of(connection), place_count(engine));
     struct gy_datagram_socket *socket =

@@ -19,6 +19,9 @@ uint32_t gy_load_rudp_send(struct gy_load_engine *engine, struct gy_load_connect
 /* What was queued between two turns goes to the worker's sockets. */
 void gy_load_rudp_flush(struct gy_load_engine *engine);
 
+/* The run is over: what is still under way was not answered in time. */
+void gy_load_rudp_give_up(struct gy_load_engine *engine);
+
 /* After the worker has finished, before it is closed. */
 void gy_load_rudp_close(struct gy_load_engine *engine);
 

@@ -261,6 +261,22 @@ def marks_reach_the_other_end_and_its_path_is_not_taken_for_one_without():
 
 
 @test
+def a_server_that_dies_is_an_error_of_the_load_generator():
+    if not os.path.exists(LOAD):
+        raise Skip("gyre-load is not built here")
+    for service, flags in (("--echo", ()), ("--sink", ("--acked",))):
+        with Rudp(service) as server:
+            client = subprocess.Popen([LOAD, f"rudp://127.0.0.1:{server.port}", "--plaintext", "--quiet", "--json", "-", "-c", "2",
+                                       "-d", "1500ms", "--warmup", "0s", "--timeout", "300ms", *flags],
+                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            time.sleep(0.7)
+            os.killpg(server.process.pid, signal.SIGKILL)
+            out, said = client.communicate(timeout=20)
+        equal(client.returncode, 1, said)
+        equal(json.loads(out)["errors"]["timeout"], 2, "what was under way on each connection")
+
+
+@test
 def encrypted_messages_come_back_and_the_load_generator_counts_them():
     with Certificates() as files, Rudp("--echo", mode=("--tls", files.server)) as server:
         found = ping(server.port, "--count", "20", "--interval", "2", mode=files.trust)
