@@ -344,6 +344,9 @@ static int dial_socket(const struct gy_address *peer, const struct gy_address *l
         return descriptor;
     }
     setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    /* The port is chosen as it connects, when only the pair of addresses has to be free. */
+    int later = gy_address_port(local) == 0;
+    setsockopt(descriptor, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &later, sizeof later);
     if (bind(descriptor, &local->any, local->length) != 0) {
         int errno_value = errno;
         close(descriptor);
