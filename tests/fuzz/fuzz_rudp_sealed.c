@@ -236,12 +236,14 @@ static struct gy_rudp_config config_of(const struct gy_rudp_seal *seal)
         .pieces = 16,
         .assemblies = 8,
         .window_bytes = 16384,
+        .channel_window_bytes = 12000,
+        .ecn = true,
         .message_max = 8192,
         .idle_timeout_ns = 30000 * MS,
         .handshake_timeout_ns = 10000 * MS,
         .seal = seal,
         .key_packets = 6,
-        .remembered = {16384, 8192, 4, 30000, 1200, 4},
+        .remembered = {16384, 8192, 4, 30000, 1200, 4, 12000, 3},
         .seed = 1,
     };
 }
@@ -305,7 +307,7 @@ static void feed(struct gy_rudp_conn *conn, const uint8_t *data, size_t bytes)
     } else if (bytes == 2) {
         now_ns += (uint64_t)copy[0] << 24; /* up to four seconds */
     } else {
-        gy_rudp_receive(conn, copy, bytes, now_ns);
+        gy_rudp_receive_marked(conn, copy, bytes, bytes & 3, now_ns);
     }
     free(copy);
     drain(conn);
