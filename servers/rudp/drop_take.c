@@ -389,6 +389,7 @@ static bool store(struct gy_drop_take *take, const uint8_t *data, uint32_t lengt
             if (take->head == NULL) {
                 take->head = block;
             } else {
+                gy_assert(take->tail != NULL);
                 take->tail->next = block;
             }
             take->tail = block;
