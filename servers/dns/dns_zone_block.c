@@ -181,79 +181,44 @@ const struct gy_dns_zone *gy_dns_zone_absent(const uint8_t *origin, uint64_t see
 /* Memory of the builder. */
 struct dns_zone_piece {
     struct dns_zone_piece *next;
-    void *mapped; /* NULL: it is behind this */
-    size_t bytes;
     uint64_t unused; /* what is behind it is aligned to 16 */
     uint8_t data[];
 };
 
-_Static_assert(sizeof(struct dns_zone_piece) % 16 == 0, "what follows it is aligned as malloc's");
-
-static size_t in_chunks(size_t bytes)
+static struct dns_zone_piece *add_piece(struct gy_dns_zone_maker *maker, size_t bytes)
 {
-    return (bytes + CHUNK_BYTES - 1) & ~(CHUNK_BYTES - 1);
-}
-
-/* Memory of its own for `bytes` that will be written to, in large pages where the kernel has some:
- * a node is looked for in a table at a random place, and its records lie all over the pieces. It
- * is for a short time only, so that what is left over of the last page does no harm. (A zone as it
- * is served is written once from the front to the end; large pages made that slower.) */
-static void *map_pages(size_t bytes)
-{
-    size_t whole = in_chunks(bytes);
-    uint8_t *mapped =
-        mmap(NULL, whole + CHUNK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (mapped == MAP_FAILED) {
-        return NULL;
+    struct dns_zone_piece *piece = malloc(sizeof *piece + bytes);
+    if (piece != NULL) {
+        piece->next = maker->pieces;
+        maker->pieces = piece;
     }
-    /* The upper part of it: the next piece can follow right below. */
-    uintptr_t at = (uintptr_t)mapped;
-    size_t before = ((at + CHUNK_BYTES) & ~(CHUNK_BYTES - 1)) - at;
-    munmap(mapped, before);
-    if (before < CHUNK_BYTES) {
-        munmap(mapped + before + whole, CHUNK_BYTES - before);
-    }
-    madvise(mapped + before, whole, MADV_HUGEPAGE);
-    prepare(mapped + before, bytes);
-    return mapped + before;
-}
-
-/* One of more than half of CHUNK_BYTES has pages of its own. Returns its memory. */
-static void *add_piece(struct gy_dns_zone_maker *maker, size_t bytes)
-{
-    bool large = bytes > CHUNK_BYTES / 2;
-    struct dns_zone_piece *piece = malloc(sizeof *piece + (large ? 0 : bytes));
-    if (piece == NULL) {
-        return NULL;
-    }
-    void *mapped = large ? map_pages(bytes) : NULL;
-    *piece = (struct dns_zone_piece){.next = maker->pieces, .mapped = mapped, .bytes = bytes};
-    if (large && mapped == NULL) {
-        free(piece);
-        return NULL;
-    }
-    maker->pieces = piece;
-    return large ? mapped : piece->data;
+    return piece;
 }
 
 /* What a builder that has grown asks for lies in larger pieces. */
 static void *take_memory(void *context, size_t bytes)
 {
     struct gy_dns_zone_maker *maker = context;
+    struct dns_zone_piece *piece;
     bytes = (bytes + 15) & ~(size_t)15;
     if (maker->bytes_max != 0 && maker->bytes + bytes > maker->bytes_max) {
         return NULL;
     }
     maker->bytes += bytes;
     if (maker->bytes < LARGE_BYTES || bytes > CHUNK_BYTES / 2) {
-        return add_piece(maker, bytes);
+        piece = add_piece(maker, bytes);
+        if (piece != NULL && bytes > CHUNK_BYTES / 2) {
+            prepare(piece, bytes); /* a table, which is zeroed */
+        }
+        return piece != NULL ? piece->data : NULL;
     }
     if (maker->spare_bytes < bytes) {
-        uint8_t *chunk = add_piece(maker, CHUNK_BYTES);
-        if (chunk == NULL) {
+        piece = add_piece(maker, CHUNK_BYTES);
+        if (piece == NULL) {
             return NULL;
         }
-        maker->spare = chunk;
+        prepare(piece, CHUNK_BYTES);
+        maker->spare = piece->data;
         maker->spare_bytes = CHUNK_BYTES;
     }
     void *memory = maker->spare;
@@ -291,9 +256,6 @@ void dns_zone_maker_end(struct gy_dns_zone_maker *maker)
 {
     while (maker->pieces != NULL) {
         struct dns_zone_piece *next = maker->pieces->next;
-        if (maker->pieces->mapped != NULL) {
-            munmap(maker->pieces->mapped, in_chunks(maker->pieces->bytes));
-        }
         free(maker->pieces);
         maker->pieces = next;
     }
