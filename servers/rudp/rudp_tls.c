@@ -106,7 +106,7 @@ static bool mask(void *keys, enum gy_rudp_level level, bool sending, const uint8
 static int tls_open(void **state, const void *context, uint32_t connections_max,
                     struct gy_error *error)
 {
-    struct gy_tls_worker *worker;
+    struct gy_tls_worker *worker = NULL;
     int code = gy_tls_quic_open(&worker, context, connections_max, error);
     if (code == 0) {
         *state = worker;
