@@ -162,7 +162,7 @@ def dns_scenarios(build, folder):
                *(Contender(name, PEER, f"{HERE}/peers/{name} run {{port}} {{dir}} {zone}") for name in ("nsd", "knot"))]
     yield Scenario("dns-udp", f"DNS over UDP, a zone of {NAMES:,} names", "a query from one of 1,000 ports, and its answer", "",
                    [*servers, *other_limits(build, "udp", "--dns")], scheme="dns", flags=queries,
-                   closed_flags=["--outstanding", "200"], probe=query_dns, connections=1000)
+                   closed_flags=["--outstanding", "100"], probe=query_dns, connections=1000)
     yield Scenario("dns-tcp", f"DNS over TCP, a zone of {NAMES:,} names", "a query for one of the names, and its answer", "",
                    servers, scheme="dns+tcp", flags=queries, probe=query_dns, quick=False)
 
