@@ -2,7 +2,7 @@
 
 /* What handlers ask of an HTTP/1.1 exchange: response heads, and all that is not pulling. */
 
-#include "protocols/http/h1_head.h"
+#include "protocols/http/h1_head_impl.h"
 
 /* ---- helpers --------------------------------------------------------------------------------- */
 
