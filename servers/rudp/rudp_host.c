@@ -14,12 +14,9 @@
 #define CLIENT_CID_BYTES 4
 #define DATAGRAM_MAX     1452 /* Ethernet's 1500 less headers of IPv6 and UDP */
 
-const struct gy_metric_description gy_rudp_rows[GY_RUDP_ROWS] = {
-#define ROW(member, name, label, kind, help)                                                       \
-    {name, label, help, GY_METRIC_##kind, offsetof(struct gy_rudp_counts, member)},
-    GY_RUDP_COUNTERS(ROW)
+#define ROW(...) GY_METRIC_ROW(struct gy_rudp_counts, __VA_ARGS__)
+const struct gy_metric_description gy_rudp_rows[GY_RUDP_ROWS] = {GY_RUDP_COUNTERS(ROW)};
 #undef ROW
-};
 
 struct gy_rudp_config gy_rudp_host_config(void)
 {

@@ -115,13 +115,10 @@ struct gy_rudp_qlog;
       "Times that there was no memory for a message.")
 
 struct gy_rudp_counts {
-#define GY_RUDP_MEMBER(member, name, label, kind, help) _Atomic uint64_t member;
-    GY_RUDP_COUNTERS(GY_RUDP_MEMBER)
-#undef GY_RUDP_MEMBER
+    GY_RUDP_COUNTERS(GY_METRIC_MEMBER)
 } __attribute__((aligned(64)));
 
-#define GY_RUDP_ROW(member, name, label, kind, help) +1
-#define GY_RUDP_ROWS                                 (0 GY_RUDP_COUNTERS(GY_RUDP_ROW))
+#define GY_RUDP_ROWS (0 GY_RUDP_COUNTERS(GY_METRIC_ONE))
 extern const struct gy_metric_description gy_rudp_rows[GY_RUDP_ROWS];
 
 /* What encrypts (rudp_tls.h); none: the version of the protocol that does not. */
