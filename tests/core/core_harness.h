@@ -141,8 +141,8 @@ struct fake_operation *stage_cancel_of(struct stage *stage, struct gy_stream *st
 /* Appends bytes to the stream's `out` as one slice of a buffer of their own (never merged). */
 void stage_put(struct stage *stage, struct gy_stream *stream, const void *data, uint32_t bytes);
 
-/* A client that waits in the backlog of a real socket. */
-int client_connect(int listening);
+/* A client that waits in the backlog of the real socket of server `number`. */
+int stage_client(struct stage *stage, uint32_t number);
 
 /* The client has seen the end of what we send. */
 bool client_sees_end(int client);

@@ -107,9 +107,9 @@ static void a_connection_accepted_while_draining_is_served_and_told(void **state
 static void a_drain_takes_what_waits_in_the_backlog_if_told_to(void **state)
 {
     struct stage *stage = *state;
-    int first = client_connect(stage->listening[0]);
-    int second = client_connect(stage->listening[0]);
-    int other = client_connect(stage->listening[1]);
+    int first = stage_client(stage, 0);
+    int second = stage_client(stage, 0);
+    int other = stage_client(stage, 1);
     give(stage, 1000, 1);
     stage_turn(stage);
     assert_int_equal(stage->worker.streams_open, 3);
@@ -122,7 +122,7 @@ static void a_drain_takes_what_waits_in_the_backlog_if_told_to(void **state)
 static void a_drain_leaves_the_backlog_to_another_process_if_told_to(void **state)
 {
     struct stage *stage = *state;
-    int client = client_connect(stage->listening[0]);
+    int client = stage_client(stage, 0);
     give(stage, 1000, 0);
     stage_turn(stage);
     assert_int_equal(stage->worker.streams_open, 0);
@@ -135,7 +135,7 @@ static void a_connection_that_waits_as_the_accept_is_cancelled_is_taken(void **s
     struct stage *stage = *state;
     give(stage, 1000, 0);
     stage_turn(stage);
-    int client = client_connect(stage->listening[0]);
+    int client = stage_client(stage, 0);
     fake_complete(ring_of(stage), stage_accept_of(stage, 0), -ECANCELED, 0);
     stage_turn(stage);
     assert_int_equal(stage->worker.streams_open, 1);

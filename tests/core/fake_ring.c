@@ -435,7 +435,6 @@ int gy_ring_wait(struct gy_ring *ring, uint64_t timeout_ns)
 {
     ring->counters.enters++;
     ring->last_wait_ns = timeout_ns;
-    ring->waits++;
     return gy_ring_submit(ring);
 }
 
@@ -532,11 +531,6 @@ void fake_hold_back(struct gy_ring *ring, bool hold)
 uint64_t fake_last_wait_ns(const struct gy_ring *ring)
 {
     return ring->last_wait_ns;
-}
-
-uint32_t fake_waits(const struct gy_ring *ring)
-{
-    return ring->waits;
 }
 
 struct gy_ring_counters *fake_counters(struct gy_ring *ring)

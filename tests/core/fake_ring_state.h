@@ -23,7 +23,6 @@ struct gy_ring {
     bool hold;
     bool cancels;
     uint64_t last_wait_ns;
-    uint32_t waits;
 };
 
 /* Makes the completion of an operation in flight, which is over unless it says GY_COMPLETION_MORE.

@@ -80,7 +80,7 @@ static void out_of_descriptors_accepting_pauses_and_the_waiting_client_is_told(v
     static const int errors[] = {EMFILE, ENFILE};
     struct stage *stage = *state;
     for (size_t i = 0; i < 2; i++) {
-        int client = client_connect(stage->listening[0]);
+        int client = stage_client(stage, 0);
         fake_complete(ring_of(stage), stage_accept_of(stage, 0), -errors[i], 0);
         stage_turns(stage, 2);
         assert_true(ended_soon(client));

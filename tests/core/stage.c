@@ -280,11 +280,11 @@ void stage_put(struct stage *stage, struct gy_stream *stream, const void *data, 
     assert_int_equal(gy_chain_append(&stream->out, (struct gy_slice){&put->buffer, 0, bytes}), 0);
 }
 
-int client_connect(int listening)
+int stage_client(struct stage *stage, uint32_t number)
 {
     struct sockaddr_in address;
     socklen_t bytes = sizeof address;
-    assert_int_equal(getsockname(listening, (struct sockaddr *)&address, &bytes), 0);
+    assert_int_equal(getsockname(stage->listening[number], (struct sockaddr *)&address, &bytes), 0);
     int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(connect(client, (struct sockaddr *)&address, bytes), 0);
     return client;
