@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define MS           1000000ull
@@ -18,13 +17,6 @@
 #define WINDOW       ((uint64_t)4 << 20)
 #define HELPER_JOBS  64
 #define CODE_MESSAGE (GY_RUDP_CLOSE_APPLICATION + 1)
-
-uint64_t gy_rudp_transfer_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 /* ---- the connection ---- */
 
@@ -85,7 +77,7 @@ static void closed(struct gy_rudp_session *session)
 {
     struct transfers *transfers = session->host->options.context;
     bool by_us = session->conn.close_code == 0 && !session->conn.closed_by_peer;
-    uint64_t now_ns = gy_rudp_transfer_now();
+    uint64_t now_ns = gy_clock_ns();
     if (transfers->session != session) {
         return;
     }
@@ -149,7 +141,7 @@ static void begin_due(struct transfers *transfers, uint64_t now_ns)
 
 static void step(struct transfers *transfers)
 {
-    uint64_t now_ns = gy_rudp_transfer_now();
+    uint64_t now_ns = gy_clock_ns();
     note_progress(transfers, now_ns);
     if (transfers->session == NULL && now_ns >= transfers->dial_ns) {
         transfers->session = gy_rudp_client_dial(&transfers->client, transfers, transfers->error);
@@ -242,7 +234,7 @@ int gy_rudp_transfer(const struct gy_rudp_transfer_options *options, struct gy_e
     transfers->error = error;
     transfers->unfinished = options->count;
     transfers->backoff_ns = BACKOFF_MIN;
-    transfers->began_ns = transfers->progress_ns = gy_rudp_transfer_now();
+    transfers->began_ns = transfers->progress_ns = gy_clock_ns();
     for (uint32_t i = 0; i < options->count; i++) {
         jobs[i] = (struct job){
             .transfers = transfers, .file = &options->files[i], .output = -1, .directory = -1};

@@ -30,7 +30,7 @@ static void over(struct job *job, enum job_state state)
     if (state == JOB_DONE || state == JOB_FAILED) {
         transfers->unfinished--;
         transfers->failed += state == JOB_FAILED;
-        transfers->progress_ns = gy_rudp_transfer_now();
+        transfers->progress_ns = gy_clock_ns();
     }
 }
 
@@ -74,7 +74,7 @@ static void ended(struct job *job, unsigned result, const char *text)
     }
     if (result == GY_DROP_BUSY && !job->spent) {
         over(job, JOB_WAITING);
-        job->due_ns = gy_rudp_transfer_now() + AGAIN_NS;
+        job->due_ns = gy_clock_ns() + AGAIN_NS;
         return;
     }
     /* What the peer says goes to a terminal: printable characters alone. */

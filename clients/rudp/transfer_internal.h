@@ -6,6 +6,7 @@
  * share. */
 
 #include "client.h"
+#include "core/clock.h"
 #include "servers/rudp/drop_give.h"
 #include "servers/rudp/drop_take.h"
 #include "transfer.h"
@@ -48,8 +49,6 @@ struct transfers {
     bool open, ever_open;
     int code; /* it cannot go on */
 };
-
-uint64_t gy_rudp_transfer_now(void);
 
 /* Begins; the session is open. */
 void gy_rudp_job_begin(struct job *job);
