@@ -370,12 +370,20 @@ static void count_closed(const struct gy_rudp_session *session)
 /* A message that gy_rudp_host_send_copy made shows this as its user. */
 static char copies;
 
+static uint64_t copy_bytes(uint64_t length)
+{
+    uint64_t bytes = sizeof(struct gy_rudp_message) + length;
+    return (bytes + GY_RUDP_MEMORY_SMALLEST - 1) & ~(uint64_t)(GY_RUDP_MEMORY_SMALLEST - 1);
+}
+
 /* Finished messages go back to the application. */
 static void hand_back(struct gy_rudp_session *session)
 {
     struct gy_rudp_message *message;
     while ((message = gy_rudp_finished(&session->conn)) != NULL) {
         if (message->user == &copies) {
+            gy_assert(session->copies >= copy_bytes(message->length));
+            session->copies -= copy_bytes(message->length);
             gy_rudp_memory_give(&session->host->memory, message);
         } else {
             session->host->options.ops->finished(session, message);
@@ -595,7 +603,10 @@ int gy_rudp_host_send_copy(struct gy_rudp_session *session, uint8_t channel,
     if (length > GY_RUDP_MESSAGE_LIMIT) {
         return GY_ELIMIT;
     }
-    struct gy_rudp_message *message = gy_rudp_memory_take(memory, sizeof *message + length);
+    size_t most = session->host->options.copies_max;
+    bool room = most == 0 || session->copies + copy_bytes(length) <= most;
+    struct gy_rudp_message *message =
+        room ? gy_rudp_memory_take(memory, sizeof *message + length) : NULL;
     if (message == NULL) {
         return GY_ENOMEM;
     }
@@ -612,6 +623,7 @@ int gy_rudp_host_send_copy(struct gy_rudp_session *session, uint8_t channel,
     if (code != 0) {
         gy_rudp_memory_give(memory, message);
     } else {
+        session->copies += copy_bytes(length);
         gy_count(&session->host->worker->counters.copied_bytes, length);
     }
     return code;
