@@ -42,6 +42,8 @@
 #define GY_RUDP_WORKERS_MAX  1024
 #define GY_RUDP_SESSIONS_MAX (1u << 20) /* of one worker */
 #define GY_RUDP_FORWARDS     256
+/* Places of address tokens that were used (gate.h). */
+#define GY_RUDP_TOKENS_USED 4096
 /* Packets that one session sends before others have their turn. */
 #define GY_RUDP_TURN_PACKETS 256
 /* Handshakes of TLS that are begun in one turn; others' HELLOs are lost (counted as refused), and
@@ -74,6 +76,10 @@ struct gy_rudp_qlog;
       "Answers to datagrams that belong to no connection.")                                        \
     X(versions, "rudp_handshakes", "answer=\"versions\"", COUNTER,                                 \
       "Answers to datagrams that belong to no connection.")                                        \
+    X(tokens, "rudp_address_tokens", "result=\"taken\"", COUNTER,                                  \
+      "Address tokens that clients came back with.")                                               \
+    X(tokens_refused, "rudp_address_tokens", "result=\"refused\"", COUNTER,                        \
+      "Address tokens that clients came back with.")                                               \
     X(resets, "rudp_handshakes", "answer=\"reset\"", COUNTER,                                      \
       "Answers to datagrams that belong to no connection.")                                        \
     X(dropped_gate, "rudp_dropped", "reason=\"stranger\"", COUNTER,                                \
@@ -214,7 +220,10 @@ struct gy_rudp_host {
     void *sealer_state;
     uint64_t turn_ns; /* in which so many handshakes were begun */
     uint32_t turn_handshakes;
-    struct gy_rudp_parameters remembered; /* a client: of the server's last connection */
+    /* A client: of the server's last connection; a token is used once. */
+    struct gy_rudp_parameters remembered;
+    uint8_t address_token[GY_RUDP_COOKIE_BYTES];
+    bool has_address_token;
     struct gy_siphash_key secret;
     void *mapped;
     size_t mapped_bytes;
