@@ -145,6 +145,20 @@ int gy_chat_session_write_error(struct gy_chat_session *session, uint16_t tag,
     return error;
 }
 
+void gy_chat_session_refuse(struct gy_chat_session *session, enum gy_chat_code code,
+                            uint32_t retry_ms, const char *format, ...)
+{
+    const struct refusal refusal = {0, code, true, retry_ms};
+    va_list values;
+    if (session->level == GY_CHAT_LEVEL_UNKNOWN) {
+        session->level = GY_CHAT_LEVEL_FRAMES;
+    }
+    va_start(values, format);
+    (void)write_refusal(session, refusal, format, values);
+    va_end(values);
+    session->state = OVER;
+}
+
 void gy_chat_session_end(struct gy_chat_session *session, enum gy_chat_code code, uint32_t retry_ms,
                          const char *format, ...)
 {
