@@ -74,7 +74,8 @@ int gy_chat_session_write(struct gy_chat_session *session, const struct gy_chat_
         return gy_chat_book_write(session, frame);
     }
     /* Who has said nothing yet may be of the book: it gets no bytes that it would not know. */
-    int error = session->level == GY_CHAT_LEVEL_FRAMES ? put(session, frame) : 0;
+    bool knows = session->level == GY_CHAT_LEVEL_FRAMES || (session->flags & IN_WEBSOCKET) != 0;
+    int error = knows ? put(session, frame) : 0;
     if (error == 0) {
         note_answer(session, frame);
     }
