@@ -121,10 +121,9 @@ static void out_of_ports(struct gy_load_engine *engine)
     const struct gy_load_options *options = engine->options;
     gy_load_give_up(
         engine, GY_ELIMIT,
-        "%u of %u connections are made, and no port of %s is left for another: an "
-        "address has %u for one server (net.ipv4.ip_local_port_range); come from more "
-        "of them with --source, repeated%s",
-        engine->connected, engine->connections,
+        "no port of %s is left for another: an address has %u for one server "
+        "(net.ipv4.ip_local_port_range); come from more of them with --source, "
+        "repeated%s",
         options->source_count > 1 ? "these addresses" : "this address", local_ports(),
         is_loopback(&options->address) ? ", such as --source 127.0.0.2 --source 127.0.0.3" : "");
 }
@@ -163,7 +162,7 @@ void gy_load_dial_failed(struct gy_load_engine *engine, struct gy_stream *stream
 /* ---- before the start ---- */
 
 /* No more of them have come for so long. */
-static void stalled(struct gy_load_engine *engine, uint32_t best, uint64_t stall_ns)
+static void stalled(struct gy_load_engine *engine, uint64_t stall_ns)
 {
     uint64_t failed = engine->errors[GY_LOAD_ERROR_CONNECT];
     char what[64] = "none of the others was answered";
@@ -172,11 +171,9 @@ static void stalled(struct gy_load_engine *engine, uint32_t best, uint64_t stall
                  (unsigned long long)failed, failed == 1 ? "" : "s");
     }
     gy_load_give_up(engine, GY_ETIMEOUT,
-                    "only %u of %u connections could be made, and none in the last %.1f s: %s%s%s; "
-                    "does the server allow so many connections and open files? A slower one needs "
-                    "a longer --timeout",
-                    best, engine->connections, (double)stall_ns / 1e9, what, failed > 0 ? ": " : "",
-                    engine->failure);
+                    "no more were made in %.1f s: %s%s%s; does the server allow so many "
+                    "connections and open files? A slower one needs a longer --timeout",
+                    (double)stall_ns / 1e9, what, failed > 0 ? ": " : "", engine->failure);
 }
 
 static void publish(struct gy_load_engine *engine)
@@ -204,7 +201,7 @@ int gy_load_dial_all(struct gy_load_engine *engine)
             best = engine->connected;
             since_ns = now_ns;
         } else if (now_ns - since_ns > stall_ns) {
-            stalled(engine, best, stall_ns);
+            stalled(engine, stall_ns);
             break;
         }
         code = gy_worker_turn(engine->worker, TURN_NS);
@@ -213,5 +210,6 @@ int gy_load_dial_all(struct gy_load_engine *engine)
         }
         publish(engine);
     }
+    publish(engine);
     return engine->gave_up ? engine->error.code : 0;
 }

@@ -72,6 +72,9 @@ static void *thread_main(void *argument)
     if (thread->code == 0) {
         thread->code = gy_load_engine_open(&thread->engine, run->plan, run->mode);
     }
+    if (thread->code != 0) {
+        atomic_store(&run->stop, true); /* the others need not go on */
+    }
     sem_post(&run->opened);
     notify();
     while (sem_wait(&run->go) != 0) {
@@ -119,6 +122,18 @@ static uint64_t live_answered(struct run *run)
     return answered;
 }
 
+/* Of all threads. */
+static uint64_t live_connected(struct run *run, uint64_t *failed)
+{
+    uint64_t connected = 0;
+    *failed = 0;
+    for (uint32_t i = 0; i < run->options->threads; i++) {
+        connected += gy_counter_read(&run->threads[i].engine.live.connected);
+        *failed += gy_counter_read(&run->threads[i].engine.live.failed_dials);
+    }
+    return connected;
+}
+
 static bool shows(const struct run *run)
 {
     return isatty(STDERR_FILENO) && !run->options->quiet;
@@ -127,11 +142,8 @@ static bool shows(const struct run *run)
 /* Before the start. Quick ones are not shown. */
 static void show_connecting(struct run *run, uint64_t now_ns)
 {
-    uint64_t connected = 0, failed = 0;
-    for (uint32_t i = 0; i < run->options->threads; i++) {
-        connected += gy_counter_read(&run->threads[i].engine.live.connected);
-        failed += gy_counter_read(&run->threads[i].engine.live.failed_dials);
-    }
+    uint64_t failed;
+    uint64_t connected = live_connected(run, &failed);
     fprintf(stderr, "\r\033[Kconnecting %5.1f s  %llu of %u",
             (double)(now_ns - run->began_ns) / 1e9, (unsigned long long)connected,
             run->options->connections);
@@ -376,6 +388,18 @@ static void add_engine(struct gy_load_result *result, const struct gy_load_engin
     result->generator_cpu_s += (double)engine->cpu_ns / 1e9;
 }
 
+/* Why the first thread that could not begin could not, and how far all had come. */
+static void explain(struct run *run, const struct gy_error *why, struct gy_error *error)
+{
+    uint64_t failed;
+    uint64_t connected = live_connected(run, &failed);
+    *error = *why;
+    if (connected > 0 && run->start_ns == 0) {
+        gy_error_set(error, why->code, "%llu of %u connections are made, then: %s",
+                     (unsigned long long)connected, run->options->connections, why->message);
+    }
+}
+
 static int collect(struct run *run, struct gy_load_result *result, struct gy_error *error)
 {
     int code = 0;
@@ -389,7 +413,7 @@ static int collect(struct run *run, struct gy_load_result *result, struct gy_err
         if (thread->code != 0 && code == 0) {
             code = thread->code;
             if (error != NULL) {
-                *error = thread->engine.error;
+                explain(run, &thread->engine.error, error);
             }
         }
         hdr_close(thread->engine.latency);
