@@ -65,7 +65,7 @@ class Embedder:
         return self
 
     def connect(self):
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while True:
             try:
                 return Connection(self.port)
