@@ -164,4 +164,22 @@ def a_server_of_encrypted_reliable_udp_is_built_from_what_is_installed_and_shows
         true("nothing.pem" in errors, errors)
 
 
+@test
+def what_is_installed_has_a_unit_a_manual_and_the_documents():
+    prefix = installed()["prefix"]
+    with open(f"{prefix}/lib/systemd/system/gyre.service", encoding="utf-8") as file:
+        unit = file.read()
+    true("@" not in unit, f"every place is filled in:\n{unit}")
+    program = re.search(r"^ExecStart=(\S+) serve --config \S+/gyre/gyre.conf$", unit, re.M)[1]
+    true(os.access(prefix + "/bin/" + os.path.basename(program), os.X_OK), f"{program} is what is installed")
+    for name in ("configuration", "tls", "chat", "measuring"):
+        true(os.path.getsize(f"{prefix}/share/doc/gyre/{name}.md") > 1000, f"{name}.md is there")
+    with open(f"{prefix}/share/man/man1/gyre.1", encoding="utf-8") as file:
+        manual = file.read()
+    commands = re.findall(r"^  (\w+) {2,}", output_of([PROGRAM, "--help"])[1].split("Commands:")[1], re.M)
+    true(len(commands) > 8, f"commands: {commands}")
+    for command in commands:
+        true(f".B {command}" in manual, f"the manual has {command}")
+
+
 run()

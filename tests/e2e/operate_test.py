@@ -206,7 +206,9 @@ def check_says_whether_a_file_could_be_served():
                 ("user no-such-user-here;", f"{file}:1: user: user no-such-user-here: there is no such user"),
                 ("http { listen :1; }\nhttp b { listen :1; }", f"{file}:2: listen: :1 is listened on already"),
                 ("http a { listen :1; }\nhttp a { listen :2; }", f"{file}:2: http: there is a server of the name a"),
-                ("access-log /nonexistent/x;", "/nonexistent/x: No such file or directory"),
+                ("access-log /nonexistent/x; http { listen :1; }", "/nonexistent/x: No such file or directory"),
+                ("workers 1;", f"{file}: there is no server in it; write http {{"),
+                ("http { listen :1; }\nload ./no-plugin.so;", f"{file}:2: load: "),
                 ("http {", f"{file}:1: http: its block is never closed")):
             status, out, errors = check(text)
             equal((status, out), (1, ""), text)
