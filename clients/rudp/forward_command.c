@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "clients/rudp/client.h"
+#include "core/usage.h"
 #include "servers/rudp/forward_link.h"
 
 #define MS          1000000ull
@@ -284,7 +285,9 @@ static int read_arguments(struct forwarder *forwarder, int argc, char **argv)
         } else if (code == 0 && argv[i][0] != '-' && forwarder->target.text == NULL) {
             forwarder->target.text = argv[i];
         } else if (code == 0) {
-            code = gy_error_set(&error, GY_EINVAL, "unknown flag or argument %s", argv[i]);
+            char hint[GY_USAGE_HINT_BYTES];
+            code = gy_error_set(&error, GY_EINVAL, "unknown flag or argument %s%s", argv[i],
+                                gy_usage_hint(hint, argv[i], help));
         }
     }
     if (code >= 0) {

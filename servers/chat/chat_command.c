@@ -8,6 +8,7 @@
 #include "clients/chat/place.h"
 #include "clients/chat/talk.h"
 #include "core/address.h"
+#include "core/usage.h"
 #include "servers/chat/chat_kind.h"
 #include "servers/plan.h"
 #include "servers/serve.h"
@@ -34,8 +35,8 @@ static void serve_help(FILE *out)
         "  --operator NICK         an account that may do all in every room; may be repeated\n"
         "  --no-guests             only who has an account\n"
         "  --no-registering        no new accounts\n"
-        "%s%s",
-        gy_plan_flags_help, gy_serve_flags_help);
+        "%s%s%s",
+        gy_plan_flags_help, gy_serve_flags_help, gy_serve_admin_help);
 }
 
 /* The value of a flag, if that is what argv[*index] is: "--name=VALUE" or "--name VALUE". NULL: it
@@ -131,9 +132,11 @@ static int read_flags(struct gy_plan_flags *flags, struct gy_chat_flags *chat, i
             taken = gy_plan_flag(flags, argc, argv, &i, &error);
         }
         if (taken <= 0) {
-            fprintf(stderr, "gyre chat serve: %s%s\nTry `gyre chat serve --help`.\n",
+            char hint[GY_USAGE_HINT_BYTES];
+            fprintf(stderr, "gyre chat serve: %s%s%s\nTry `gyre chat serve --help`.\n",
                     taken < 0 ? error.message : "unknown flag or argument ",
-                    taken < 0 ? "" : argv[i]);
+                    taken < 0 ? "" : argv[i],
+                    taken < 0 ? "" : gy_usage_hint(hint, argv[i], serve_help));
             return 2;
         }
     }

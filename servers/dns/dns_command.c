@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/address.h"
+#include "core/usage.h"
 #include "protocols/dns/name.h"
 #include "servers/dns/dns_kind.h"
 #include "servers/plan.h"
@@ -24,12 +25,12 @@ static void help(FILE *out)
         "  --listen-tls ADDRESS    where; may be repeated (default: " GY_DNS_TLS_ADDRESS ")\n"
         "  --trains                for clients that send many datagrams at a time (UDP GRO and\n"
         "                          GSO)\n"
-        "%s%s"
+        "%s%s%s"
         "\nSIGHUP reads the zones that have changed and loses no query; a zone that is wrong is "
         "said\n"
         "to be, and stays as it was. Keys, transfers and secondary zones: in a file, --config "
         "FILE.\n",
-        gy_plan_flags_help, gy_serve_flags_help);
+        gy_plan_flags_help, gy_serve_flags_help, gy_serve_admin_help);
 }
 
 /* The value of a flag, if that is what argv[*index] is: "--name=VALUE" or "--name VALUE". NULL: it
@@ -132,9 +133,11 @@ static int read_flags(struct gy_plan_flags *flags, struct gy_dns_flags *dns, int
             taken = gy_plan_flag(flags, argc, argv, &i, &error);
         }
         if (taken <= 0) {
-            fprintf(stderr, "gyre dns: %s%s\nTry `gyre dns --help`.\n",
+            char hint[GY_USAGE_HINT_BYTES];
+            fprintf(stderr, "gyre dns: %s%s%s\nTry `gyre dns --help`.\n",
                     taken < 0 ? error.message : "unknown flag or argument ",
-                    taken < 0 ? "" : argument);
+                    taken < 0 ? "" : argument,
+                    taken < 0 ? "" : gy_usage_hint(hint, argument, help));
             return 2;
         }
     }

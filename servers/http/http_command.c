@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/usage.h"
 #include "servers/plan.h"
 #include "servers/serve.h"
 
@@ -17,10 +18,10 @@ static void http_help(FILE *out)
             "  gyre http public                          files, on 127.0.0.1:8080\n"
             "  gyre http public --listen :80 --workers 4 on every address\n"
             "  gyre http                                 the built-in site\n\n"
-            "%s%s%s"
+            "%s%s%s%s"
             "\nSIGTERM or Ctrl-C drains and stops, a second one stops at once; SIGHUP reloads\n"
             "without refusing a connection.\n",
-            gy_plan_http_flags_help, gy_plan_flags_help, gy_serve_flags_help);
+            gy_plan_http_flags_help, gy_plan_flags_help, gy_serve_flags_help, gy_serve_admin_help);
 }
 
 static void start_help(FILE *out)
@@ -28,16 +29,16 @@ static void start_help(FILE *out)
     fprintf(out,
             "Usage: gyre start [FLAGS]\n"
             "Serves what there is with defaults that need no configuration: HTTP on "
-            "127.0.0.1:8080.\n\n%s%s",
-            gy_plan_flags_help, gy_serve_flags_help);
+            "127.0.0.1:8080.\n\n%s%s%s",
+            gy_plan_flags_help, gy_serve_flags_help, gy_serve_admin_help);
 }
 
 static void serve_help(FILE *out)
 {
     fprintf(out,
             "Usage: gyre serve --config FILE [FLAGS]\n"
-            "Serves what FILE says: any number of servers, on the same workers.\n\n%s%s",
-            gy_plan_flags_help, gy_serve_flags_help);
+            "Serves what FILE says: any number of servers, on the same workers.\n\n%s%s%s",
+            gy_plan_flags_help, gy_serve_flags_help, gy_serve_admin_help);
 }
 
 struct command {
@@ -63,9 +64,11 @@ static int read_flags(struct command *command, int argc, char **argv)
             taken = gy_plan_flag(&command->flags, argc, argv, &i, &error);
         }
         if (taken <= 0) {
-            fprintf(stderr, "gyre %s: %s%s\nTry `gyre %s --help`.\n", argv[0],
+            char hint[GY_USAGE_HINT_BYTES];
+            fprintf(stderr, "gyre %s: %s%s%s\nTry `gyre %s --help`.\n", argv[0],
                     taken < 0 ? error.message : "unknown flag or argument ",
-                    taken < 0 ? "" : argument, argv[0]);
+                    taken < 0 ? "" : argument,
+                    taken < 0 ? "" : gy_usage_hint(hint, argument, command->help), argv[0]);
             return 2;
         }
     }
@@ -151,7 +154,8 @@ int gy_http_main(int argc, char **argv)
 
 int gy_serve_main(int argc, char **argv)
 {
-    struct command command = {.needs_config = true, .help = serve_help};
+    struct command command = {
+        .flags = {.needs_server = true}, .needs_config = true, .help = serve_help};
     int status = read_flags(&command, argc, argv);
     return status >= 0 ? status : serve(&command, print_line);
 }

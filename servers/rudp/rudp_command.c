@@ -9,6 +9,7 @@
 #include "clients/rudp/ping_command.h"
 #include "clients/rudp/sim_command.h"
 #include "clients/rudp/transfer_command.h"
+#include "core/usage.h"
 #include "protocols/drop/drop.h"
 #include "protocols/rudp/rudp.h"
 #include "servers/plan.h"
@@ -57,8 +58,8 @@ static void serve_help(FILE *out)
         "  --congestion NAME       cubic or bbr (default: cubic)\n"
         "  --fec PACKETS           one repair for so many: 2 to 16 (default: none)\n"
         "  --qlog DIR              a qlog file there for each connection\n"
-        "%s%s",
-        gy_plan_flags_help, gy_serve_flags_help);
+        "%s%s%s",
+        gy_plan_flags_help, gy_serve_flags_help, gy_serve_admin_help);
 }
 
 static int read_datagram(struct gy_rudp_flags *rudp, const char *text, struct gy_error *error)
@@ -191,9 +192,11 @@ static int read_flags(struct gy_plan_flags *flags, struct gy_rudp_flags *rudp, i
             taken = gy_plan_flag(flags, argc, argv, &i, &error);
         }
         if (taken <= 0) {
-            fprintf(stderr, "gyre rudp serve: %s%s\nTry `gyre rudp serve --help`.\n",
+            char hint[GY_USAGE_HINT_BYTES];
+            fprintf(stderr, "gyre rudp serve: %s%s%s\nTry `gyre rudp serve --help`.\n",
                     taken < 0 ? error.message : "unknown flag or argument ",
-                    taken < 0 ? "" : argv[i]);
+                    taken < 0 ? "" : argv[i],
+                    taken < 0 ? "" : gy_usage_hint(hint, argv[i], serve_help));
             return 2;
         }
     }
@@ -260,7 +263,11 @@ int gy_rudp_main(int argc, char **argv)
         return 0;
     }
     if (argc >= 2) {
-        fprintf(stderr, "gyre rudp: there is no command `%s`\n\n", argv[1]);
+        static const char *const names[] = {"serve", "send", "recv", "forward", "ping", "sim"};
+        char hint[GY_USAGE_HINT_BYTES];
+        fprintf(stderr, "gyre rudp: there is no command `%s`%s\nTry `gyre rudp --help`.\n", argv[1],
+                gy_usage_command(hint, argv[1], names, sizeof names / sizeof names[0]));
+        return 2;
     }
     help(stderr);
     return 2;

@@ -354,11 +354,13 @@ static int rudp_open(void *context, const struct gy_server_setup *setup, struct 
                             setup->name);
     }
     if (!server->plaintext && !certificate) {
-        return gy_error_set(error, GY_EINVAL,
-                            "the server %s has no certificate to encrypt with; write certificate "
-                            "FILE; or --tls FILE (`gyre cert` makes one for development); or, on a "
-                            "network that is your own, plaintext on; or --plaintext",
-                            setup->name);
+        return gy_error_set(
+            error, GY_EINVAL,
+            "the server %s has no certificate to encrypt with; give it --tls FILE, or "
+            "certificate FILE; in a configuration (`gyre cert` makes one for "
+            "development). On a network of your own it may do without: --plaintext, "
+            "or plaintext on;",
+            setup->name);
     }
     int code = gy_tls_keys_open(&server->tls, server->tls_flag, GY_RUDP_ALPN, error);
     if (code != 0) {

@@ -168,10 +168,12 @@ def a_reader_that_does_not_read_holds_its_writer_and_nobody_else():
 
 @test
 def a_reset_of_one_side_is_a_reset_of_the_other():
-    ended = []
+    ended, begun = [], threading.Event()
 
     def reset(connection):
-        if connection.recv(1) == b"r":
+        first = connection.recv(1)
+        begun.set()
+        if first == b"r":
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             return
         try:
@@ -186,10 +188,10 @@ def a_reset_of_one_side_is_a_reset_of_the_other():
                 equal(connection.recv(1), None, "a reset")
             except ConnectionResetError:
                 pass
+        begun.clear()
         connection = forward.connect()
         connection.sendall(b"w")
-        until(lambda: target.accepted == 2, "it is connected")
-        time.sleep(0.2)
+        true(begun.wait(30), "it is connected, and what was sent is there")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.close()
         until(lambda: ended, "the target sees a reset")
