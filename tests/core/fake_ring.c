@@ -45,6 +45,8 @@ struct gy_ring {
     bool cancels;
     uint64_t last_wait_ns;
     uint32_t waits;
+    void (*on_wait)(struct gy_ring *ring, void *context);
+    void *on_wait_context;
 };
 
 /* ---- the clock: core is linked with --wrap=clock_gettime ---- */
@@ -457,12 +459,23 @@ int gy_ring_submit(struct gy_ring *ring)
     return 0;
 }
 
+void fake_on_wait(struct gy_ring *ring, void (*hook)(struct gy_ring *ring, void *context),
+                  void *context)
+{
+    ring->on_wait = hook;
+    ring->on_wait_context = context;
+}
+
 int gy_ring_wait(struct gy_ring *ring, uint64_t timeout_ns)
 {
     ring->counters.enters++;
     ring->last_wait_ns = timeout_ns;
     ring->waits++;
-    return gy_ring_submit(ring);
+    int code = gy_ring_submit(ring);
+    if (ring->on_wait != NULL) {
+        ring->on_wait(ring, ring->on_wait_context);
+    }
+    return code;
 }
 
 uint32_t gy_ring_queued(const struct gy_ring *ring)
