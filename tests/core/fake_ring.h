@@ -3,11 +3,11 @@
 #define GY_TESTS_CORE_FAKE_RING_H
 
 /*
- * A ring without a kernel: fake_ring.c defines all of core/ring.h in memory, for tests that are
- * linked against it instead of core/ring.c. Operations are recorded; the test plays the kernel and
- * says how each of them completes. It also watches what a kernel would suffer from: bytes of a send
- * that change before its completion, and descriptors that are closed twice or with operations in
- * flight. And it stops the clock: time moves by fake_clock_advance alone.
+ * A ring without a kernel: fake_ring.c and fake_buffers.c define all of core/ring.h in memory, for
+ * tests that are linked against them instead of core/ring.c. Operations are recorded; the test
+ * plays the kernel and says how each of them completes. It also watches what a kernel would suffer
+ * from: bytes of a send that change before its completion, and descriptors that are closed twice or
+ * with operations in flight. And it stops the clock: time moves by fake_clock_advance alone.
  */
 
 #include "core/ring.h"

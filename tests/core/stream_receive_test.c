@@ -70,11 +70,6 @@ static int tear_down(void **state)
     return 0;
 }
 
-static struct gy_ring *ring_of(struct stage *stage)
-{
-    return stage->worker.ring;
-}
-
 /* As the kernel ends a receive that found no buffer. */
 static void starve(struct stage *stage, struct gy_stream *stream)
 {
