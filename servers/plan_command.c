@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "core/usage.h"
+
 int gy_plan_command_misused(const char *name, const char *format, ...)
 {
     va_list arguments;
@@ -33,7 +35,9 @@ int gy_plan_command_read(const struct gy_plan_command *command, struct gy_plan_f
             return gy_plan_command_misused(command->name, "%s", error.message);
         }
         if (taken == 0) {
-            return gy_plan_command_misused(command->name, "unknown flag or argument %s", argument);
+            char hint[GY_USAGE_HINT_BYTES];
+            return gy_plan_command_misused(command->name, "unknown flag or argument %s%s", argument,
+                                           gy_usage_hint(hint, argument, command->help));
         }
     }
     return -1;

@@ -8,6 +8,7 @@
 #include "bench/load/load.h"
 #include "bench/load/place.h"
 #include "core/datagram.h"
+#include "core/usage.h"
 
 #define SECOND_NS UINT64_C(1000000000)
 
@@ -16,22 +17,24 @@ static bool is_dns(const struct gy_load_protocol *protocol)
     return protocol == &gy_load_dns || protocol == &gy_load_dns_tcp || protocol == &gy_load_dns_tls;
 }
 
-static void help(void)
+static void help(FILE *out)
 {
-    printf("Usage: gyre-load URL [FLAGS]\n"
-           "Loads a server and measures it. Every answer is checked; every error is counted.\n\n"
-           "  gyre-load http://127.0.0.1:8080/ -c 64 -d 10s          as fast as it answers\n"
-           "  gyre-load http://127.0.0.1:8080/ --rate 20000          at a rate, answered or not\n"
-           "  gyre-load http://127.0.0.1:8080/ --find-max --slo p99=5ms\n"
-           "  gyre-load dns://127.0.0.1:53/example.com?type=MX -c 1000\n\n");
+    fprintf(out,
+            "Usage: gyre-load URL [FLAGS]\n"
+            "Loads a server and measures it. Every answer is checked; every error is counted.\n\n"
+            "  gyre-load http://127.0.0.1:8080/ -c 64 -d 10s          as fast as it answers\n"
+            "  gyre-load http://127.0.0.1:8080/ --rate 20000          at a rate, answered or not\n"
+            "  gyre-load http://127.0.0.1:8080/ --find-max --slo p99=5ms\n"
+            "  gyre-load dns://127.0.0.1:53/example.com?type=MX -c 1000\n\n");
     for (const struct gy_load_protocol *const *each = gy_load_protocols; *each != NULL; each++) {
-        printf("  %s://%-*s %s\n", (*each)->scheme, (int)(23 - strlen((*each)->scheme)),
-               (*each)->port == 0 ? "HOST:PORT"
-               : is_dns(*each)    ? "HOST[:PORT]"
-                                  : "HOST[:PORT]/PATH",
-               (*each)->help);
+        fprintf(out, "  %s://%-*s %s\n", (*each)->scheme, (int)(23 - strlen((*each)->scheme)),
+                (*each)->port == 0 ? "HOST:PORT"
+                : is_dns(*each)    ? "HOST[:PORT]"
+                                   : "HOST[:PORT]/PATH",
+                (*each)->help);
     }
-    printf(
+    fprintf(
+        out,
         "\n"
         "  -c, --connections N     64\n"
         "      --pipeline N        requests in flight on each connection (1)\n"
@@ -388,7 +391,7 @@ static int read_switch(struct gy_load_options *options, const char *argument)
         }
     }
     if (strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0) {
-        help();
+        help(stdout);
         return GY_EAGAIN;
     }
     if (strcmp(argument, "--version") == 0) {
@@ -575,7 +578,9 @@ int gy_load_options_read(struct gy_load_options *options, int argc, char **argv,
             const char *value = NULL;
             enum flag flag = find_flag(argv[i], &value);
             if (flag == FLAG_COUNT) {
-                return gy_error_set(error, GY_EINVAL, "unknown flag %s", argv[i]);
+                char hint[GY_USAGE_HINT_BYTES];
+                return gy_error_set(error, GY_EINVAL, "unknown flag %s%s", argv[i],
+                                    gy_usage_hint(hint, argv[i], help));
             }
             if (value == NULL && ++i == argc) {
                 return gy_error_set(error, GY_EINVAL, "%s: needs a value", argv[i - 1]);

@@ -150,6 +150,7 @@ static void write_all(FILE *out, const struct gy_load_options *options,
     fprintf(out, "  \"sent_total\": %llu,\n  \"answered_total\": %llu,\n  \"connects\": %llu,\n",
             (unsigned long long)result->sent_total, (unsigned long long)result->answered_total,
             (unsigned long long)result->connects);
+    fprintf(out, "  \"connect_seconds\": %.6f,\n", result->connect_s);
     write_errors(out, result);
     write_tallies(out, options, result);
     write_histogram(out, "latency", result->latency);

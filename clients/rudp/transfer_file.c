@@ -300,6 +300,7 @@ bool gy_rudp_job_message(struct job *job, const struct gy_drop_message *message,
     case GY_DROP_RESULT:
         take_result(job, message);
         break;
+    case GY_DROP_WORKING: /* which has been heard */
     case GY_DROP_OFFER:
     case GY_DROP_FETCH: /* servers do not say that */
         break;
@@ -323,6 +324,21 @@ void gy_rudp_job_leave(struct job *job)
     } else {
         over(job, JOB_WAITING);
     }
+}
+
+bool gy_rudp_job_waits(const struct job *job)
+{
+    const struct gy_drop_give *give = job->give;
+    const struct gy_drop_take *take = job->take;
+    if (job->state != JOB_UNDER_WAY) {
+        return false;
+    }
+    if (give != NULL) {
+        return (!give->sending && !give->verifying) || give->end_said ||
+               (give->sending && give->pieces > give->reading);
+    }
+    return (take->state == GY_DROP_TAKE_READY || take->state == GY_DROP_TAKE_TAKING) &&
+           take->busy == NULL && !take->job;
 }
 
 uint64_t gy_rudp_job_bytes(const struct job *job, uint64_t *size)

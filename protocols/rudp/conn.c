@@ -180,6 +180,10 @@ int gy_rudp_connect(struct gy_rudp_conn *conn, const struct gy_rudp_config *conf
         conn->client = true;
         conn->state = GY_RUDP_CONNECTING;
         conn->hello_ns = now_ns;
+        if (is_sealed(conn) && config->has_address_token) {
+            memcpy(conn->cookie, config->address_token, GY_RUDP_COOKIE_BYTES);
+            conn->has_cookie = true;
+        }
         code = crypto_begin(conn, NULL, now_ns);
     }
     return code;
@@ -419,7 +423,8 @@ void gy_rudp_own_parameters(const struct gy_rudp_config *config, struct gy_rudp_
         .datagram_max = 65527,
         .ahead = config->assemblies / 2,
         .channel_window = config->channel_window_bytes,
-        .features = GY_RUDP_FEATURE_CHANNELS | (config->ecn ? GY_RUDP_FEATURE_ECN : 0),
+        .features = GY_RUDP_FEATURE_CHANNELS | GY_RUDP_FEATURE_TOKENS |
+                    (config->ecn ? GY_RUDP_FEATURE_ECN : 0),
     };
 }
 

@@ -33,8 +33,8 @@ static void serve_help(FILE *out)
         "  --operator NICK         an account that may do all in every room; may be repeated\n"
         "  --no-guests             only who has an account\n"
         "  --no-registering        no new accounts\n"
-        "%s%s",
-        gy_plan_flags_help, gy_serve_flags_help);
+        "%s%s%s",
+        gy_plan_flags_help, gy_serve_flags_help, gy_serve_admin_help);
 }
 
 static int add(struct gy_chat_flag_list *list, const char *flag, const char *value, bool address,

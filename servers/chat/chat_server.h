@@ -16,6 +16,7 @@
 
 #include "../../core/helper.h"
 #include "../../core/metrics.h"
+#include "../../core/visitors.h"
 #include "../../protocols/chat/hub.h"
 #include "../../protocols/chat/meter.h"
 #include "../../protocols/chat/session.h"
@@ -23,16 +24,18 @@
 #include "accounts.h"
 #include "store.h"
 
-#define GY_CHAT_WORKERS_MAX   256
-#define GY_CHAT_CHECKS_MAX    16  /* passwords that wait for one worker's helper */
-#define GY_CHAT_PARCELS_MAX   256 /* of one worker, with another; a power of two */
-#define GY_CHAT_TOKEN_MS      UINT64_C(2592000000)
-#define GY_CHAT_MOVE_MS       1000
-#define GY_CHAT_OPERATORS_MAX 64
-#define GY_CHAT_OWN_ROOMS_MAX 64
-#define GY_CHAT_LOGIN_COST    5 /* requests of an address that a LOGIN or REGISTER is counted as */
-#define GY_CHAT_PATH          "/chat"
-#define GY_CHAT_SUBPROTOCOL   "gyre-chat-1"
+#define GY_CHAT_WORKERS_MAX         256
+#define GY_CHAT_CHECKS_MAX          16  /* passwords that wait for one worker's helper */
+#define GY_CHAT_PARCELS_MAX         256 /* of one worker, with another; a power of two */
+#define GY_CHAT_TOKEN_MS            UINT64_C(2592000000)
+#define GY_CHAT_MOVE_MS             1000
+#define GY_CHAT_OPERATORS_MAX       64
+#define GY_CHAT_OWN_ROOMS_MAX       64
+#define GY_CHAT_LOGIN_COST          5 /* requests of an address that a LOGIN or REGISTER is counted as */
+#define GY_CHAT_PENDING_MAX         8192 /* connections of a worker that nobody has logged in on */
+#define GY_CHAT_PENDING_PER_ADDRESS 256
+#define GY_CHAT_PATH                "/chat"
+#define GY_CHAT_SUBPROTOCOL         "gyre-chat-1"
 
 /* X(member, name, label, kind, help); all of one worker. */
 #define GY_CHAT_COUNTERS(X)                                                                        \
@@ -41,6 +44,7 @@
     X(members, "chat_members", "", GAUGE, "Connections that have said who they are")               \
     X(connections, "chat_connections", "transport=\"stream\"", GAUGE, "Connections")               \
     X(sockets, "chat_connections", "transport=\"websocket\"", GAUGE, "Connections")                \
+    X(pending, "chat_pending", "", GAUGE, "Connections that nobody has logged in on yet")          \
     X(book_sessions, "chat_book_sessions", "", COUNTER,                                            \
       "Connections that spoke the book's messages")                                                \
     X(rooms, "chat_rooms", "", GAUGE, "Rooms in memory, once for each worker")                     \
@@ -71,6 +75,10 @@
     X(floods, "chat_refused", "reason=\"flood\"", COUNTER, "Connections and requests refused")     \
     X(late, "chat_refused", "reason=\"late\"", COUNTER, "Connections and requests refused")        \
     X(idle, "chat_refused", "reason=\"idle\"", COUNTER, "Connections and requests refused")        \
+    X(refused_pending, "chat_refused", "reason=\"pending-per-address\"", COUNTER,                  \
+      "Connections and requests refused")                                                          \
+    X(ended_pending, "chat_refused", "reason=\"pending-logins\"", COUNTER,                         \
+      "Connections and requests refused")                                                          \
     X(parcels, "chat_parcels", "", COUNTER, "Parcels sent to other workers")                       \
     X(parcels_refused, "chat_parcels_refused", "", COUNTER,                                        \
       "Parcels that found the mailbox full, and were tried again")                                 \
@@ -113,7 +121,11 @@ struct gy_chat_server {
     uint32_t operator_count;
     struct gy_chat_rate address_rate; /* of guests, and of who has not logged in */
     struct gy_chat_rate account_rate;
-    uint32_t registrations; /* of one address in an hour; 0: any number */
+    uint32_t registrations;       /* of one address in an hour; 0: any number */
+    uint32_t pending_per_address; /* connections that nobody has logged in on, over all workers, of
+                                     one address; of IPv6, of its 64 bits; 0: any number */
+    bool pending_given;           /* else it is that of `limits` that matters, if they have one */
+    uint32_t pending_max;         /* of one worker, of all addresses; 0: any number */
     struct gy_chat_canonical rooms[GY_CHAT_OWN_ROOMS_MAX]; /* its own; and the lobby */
     uint32_t room_count;
 
@@ -121,6 +133,8 @@ struct gy_chat_server {
     struct gy_chat_store *opened;
     struct gy_chat_meter *meter;
     struct gy_siphash_key meter_key;
+    struct gy_visitors visitors; /* connections that are pending, if there is memory for it */
+    void *pending_memory;
     struct gy_chat_counts *counts;
     _Atomic uint32_t drained; /* workers that need nothing of others any more */
     struct gy_chat_worker *workers[GY_CHAT_WORKERS_MAX];

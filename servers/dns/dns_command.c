@@ -23,12 +23,12 @@ static void help(FILE *out)
         "  --listen-tls ADDRESS    where; may be repeated (default: " GY_DNS_TLS_ADDRESS ")\n"
         "  --trains                for clients that send many datagrams at a time (UDP GRO and\n"
         "                          GSO)\n"
-        "%s%s"
+        "%s%s%s"
         "\nSIGHUP reads the zones that have changed and loses no query; a zone that is wrong is "
         "said\n"
         "to be, and stays as it was. Keys, transfers and secondary zones: in a file, --config "
         "FILE.\n",
-        gy_plan_flags_help, gy_serve_flags_help);
+        gy_plan_flags_help, gy_serve_flags_help, gy_serve_admin_help);
 }
 
 static int take_tls_address(struct gy_dns_flags *flags, const char *value, struct gy_error *error)

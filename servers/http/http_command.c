@@ -15,10 +15,10 @@ static void http_help(FILE *out)
             "  gyre http public                          files, on 127.0.0.1:8080\n"
             "  gyre http public --listen :80 --workers 4 on every address\n"
             "  gyre http                                 the built-in site\n\n"
-            "%s%s%s"
+            "%s%s%s%s"
             "\nSIGTERM or Ctrl-C drains and stops, a second one stops at once; SIGHUP reloads\n"
             "without refusing a connection.\n",
-            gy_plan_http_flags_help, gy_plan_flags_help, gy_serve_flags_help);
+            gy_plan_http_flags_help, gy_plan_flags_help, gy_serve_flags_help, gy_serve_admin_help);
 }
 
 static void start_help(FILE *out)
@@ -26,16 +26,16 @@ static void start_help(FILE *out)
     fprintf(out,
             "Usage: gyre start [FLAGS]\n"
             "Serves what there is with defaults that need no configuration: HTTP on "
-            "127.0.0.1:8080.\n\n%s%s",
-            gy_plan_flags_help, gy_serve_flags_help);
+            "127.0.0.1:8080.\n\n%s%s%s",
+            gy_plan_flags_help, gy_serve_flags_help, gy_serve_admin_help);
 }
 
 static void serve_help(FILE *out)
 {
     fprintf(out,
             "Usage: gyre serve --config FILE [FLAGS]\n"
-            "Serves what FILE says: any number of servers, on the same workers.\n\n%s%s",
-            gy_plan_flags_help, gy_serve_flags_help);
+            "Serves what FILE says: any number of servers, on the same workers.\n\n%s%s%s",
+            gy_plan_flags_help, gy_serve_flags_help, gy_serve_admin_help);
 }
 
 /* A browsable form of what was listened on. */
@@ -108,7 +108,7 @@ int gy_http_main(int argc, char **argv)
 int gy_serve_main(int argc, char **argv)
 {
     static const struct gy_plan_command command = {"serve", serve_help, NULL, NULL};
-    struct gy_plan_flags flags = {0};
+    struct gy_plan_flags flags = {.needs_server = true};
     int status = gy_plan_command_read(&command, &flags, argc, argv);
     if (status < 0 && flags.config == NULL) {
         status = gy_plan_command_misused("serve", "--config FILE is needed");

@@ -56,8 +56,8 @@ static void serve_help(FILE *out)
         "  --congestion NAME       cubic or bbr (default: cubic)\n"
         "  --fec PACKETS           one repair for so many: 2 to 16 (default: none)\n"
         "  --qlog DIR              a qlog file there for each connection\n"
-        "%s%s",
-        gy_plan_flags_help, gy_serve_flags_help);
+        "%s%s%s",
+        gy_plan_flags_help, gy_serve_flags_help, gy_serve_admin_help);
 }
 
 static int read_datagram(struct gy_rudp_flags *rudp, const char *text, struct gy_error *error)
@@ -234,7 +234,11 @@ int gy_rudp_main(int argc, char **argv)
         return 0;
     }
     if (argc >= 2) {
-        fprintf(stderr, "gyre rudp: there is no command `%s`\n\n", argv[1]);
+        static const char *const names[] = {"serve", "send", "recv", "forward", "ping", "sim"};
+        char hint[GY_USAGE_HINT_BYTES];
+        fprintf(stderr, "gyre rudp: there is no command `%s`%s\nTry `gyre rudp --help`.\n", argv[1],
+                gy_usage_command(hint, argv[1], names, sizeof names / sizeof names[0]));
+        return 2;
     }
     help(stderr);
     return 2;

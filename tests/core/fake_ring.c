@@ -431,11 +431,23 @@ int gy_ring_submit(struct gy_ring *ring)
     return 0;
 }
 
+void fake_on_wait(struct gy_ring *ring, void (*hook)(struct gy_ring *ring, void *context),
+                  void *context)
+{
+    ring->on_wait = hook;
+    ring->on_wait_context = context;
+}
+
 int gy_ring_wait(struct gy_ring *ring, uint64_t timeout_ns)
 {
     ring->counters.enters++;
     ring->last_wait_ns = timeout_ns;
-    return gy_ring_submit(ring);
+    ring->waits++;
+    int code = gy_ring_submit(ring);
+    if (ring->on_wait != NULL) {
+        ring->on_wait(ring, ring->on_wait_context);
+    }
+    return code;
 }
 
 uint32_t gy_ring_queued(const struct gy_ring *ring)
@@ -531,6 +543,11 @@ void fake_hold_back(struct gy_ring *ring, bool hold)
 uint64_t fake_last_wait_ns(const struct gy_ring *ring)
 {
     return ring->last_wait_ns;
+}
+
+uint32_t fake_waits(const struct gy_ring *ring)
+{
+    return ring->waits;
 }
 
 struct gy_ring_counters *fake_counters(struct gy_ring *ring)

@@ -101,8 +101,14 @@ void fake_hold_back(struct gy_ring *ring, bool hold);
 /* From now on every wait carries cancels out: what they name ends with ECANCELED. */
 void fake_cancel_by_itself(struct gy_ring *ring);
 
-/* What the last wait was allowed to take. */
+/* From now on every wait calls `hook`, for completions that come with that wait alone. NULL: none.
+ */
+void fake_on_wait(struct gy_ring *ring, void (*hook)(struct gy_ring *ring, void *context),
+                  void *context);
+
+/* What the last wait was allowed to take; waits since the ring was opened. */
 uint64_t fake_last_wait_ns(const struct gy_ring *ring);
+uint32_t fake_waits(const struct gy_ring *ring);
 
 /* For the test to add to. */
 struct gy_ring_counters *fake_counters(struct gy_ring *ring);

@@ -23,6 +23,9 @@ struct gy_ring {
     bool hold;
     bool cancels;
     uint64_t last_wait_ns;
+    uint32_t waits;
+    void (*on_wait)(struct gy_ring *ring, void *context);
+    void *on_wait_context;
 };
 
 /* Makes the completion of an operation in flight, which is over unless it says GY_COMPLETION_MORE.

@@ -7,6 +7,8 @@ import os
 import pty
 import re
 import resource
+import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,13 +21,13 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 
 from report import hdr
 from configured import Configured
-from harness import ALARMS, PROGRAM, Server, Skip, equal, output_of, run, test, true
+from harness import ALARMS, PROGRAM, Server, Skip, equal, loaded, output_of, run, test, true, until
 
 LOAD = os.path.abspath(os.environ.get("GYRE_LOAD", "build/debug/gyre-load"))
 KINDS = ("connect", "reset", "refused", "closed", "timeout", "short_answer", "status", "wrong_body", "wrong_question", "protocol")
 KEYS = {"schema", "url", "connections", "pipeline", "outstanding", "threads", "tallies", "arrivals", "rate_asked", "seed", "bodies_compared", "slo",
         "began_ms", "seconds", "answered", "rate", "broadcast", "deliveries", "scheduled", "unsent", "rate_reached", "sent_total", "answered_total",
-        "connects", "errors", "latency_ns", "service_ns", "lateness_ns", "generator", "server",
+        "connects", "connect_seconds", "errors", "latency_ns", "service_ns", "lateness_ns", "generator", "server",
         "generator_was_bottleneck", "generator_limited", "latency_valid", "interrupted", "failure"}
 
 
@@ -281,13 +283,13 @@ def a_server_that_dies_midway_ends_the_run():
     with Server("--fixed", "--no-supervisor") as server:
         process = subprocess.Popen([LOAD, server.address + "/", "-c", "8", "-d", "30s", "--warmup", "0"],
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        time.sleep(1)
+        loaded(server.pid)
         os.killpg(server.pid, signal.SIGKILL)
         out, errors = process.communicate(timeout=20)
         equal(process.returncode, 1, "the exit status")
         true("went away" in errors and "Connection refused" in errors, f"it says what happened: {errors}")
         true(re.search(r"\d+ answers in", out), f"and what was measured:\n{out}")
-        true(re.search(r"ERROR +\d+ (requests lost|requests that)", out), f"and what was lost:\n{out}")
+        true(re.search(r"ERROR +\d+ (requests lost|requests that|connections that)", out), f"and what was lost:\n{out}")
         server.end()
 
 
@@ -297,21 +299,27 @@ def an_interrupt_prints_what_was_measured():
         for number in (signal.SIGINT, signal.SIGTERM):
             process = subprocess.Popen([LOAD, server.address + "/", "-c", "4", "-d", "60s", "--warmup", "0", "--json", "-"],
                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            time.sleep(1)
+            loaded(server.pid)
+            time.sleep(0.3)
             process.send_signal(number)
             out, errors = process.communicate(timeout=20)
             equal(process.returncode, 0, f"the exit status ({errors})")
             figures = json.loads(out)
             true(figures["interrupted"] and figures["answered"] > 10, f"it has figures: {out}")
-            true(0.3 < figures["seconds"] < 5, f"of the time until then: {figures['seconds']}")
+            true(0.2 < figures["seconds"] < 30, f"of the time until then: {figures['seconds']}")
 
 
 @test
 def an_interrupted_search_prints_what_its_steps_found():
-    with Server("--fixed") as server:
-        process = subprocess.Popen([LOAD, server.address + "/", "-c", "2", "-d", "200ms", "--find-max", "--slo", "p90=4s"],
+    with Configured("workers 1; admin 127.0.0.1:{admin}; http web { listen 127.0.0.1:{port}; fixed on; }") as server:
+        def connections():
+            return server.metrics()['gyre_http_connections_total{server="web"}']
+
+        before = connections()
+        process = subprocess.Popen([LOAD, f"http://127.0.0.1:{server.port}/", "-c", "2", "-d", "200ms", "--find-max", "--slo", "p90=4s"],
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        time.sleep(2.2)  # a step takes half a second; there are eight
+        # Each of the eight steps has two connections of its own: a whole one is over when those of the third are there.
+        until(lambda: connections() >= before + 6, "the third step begins")
         process.send_signal(signal.SIGINT)
         out, errors = process.communicate(timeout=20)
         equal((process.returncode, errors), (0, ""), f"status and stderr\n{out}")
@@ -324,23 +332,26 @@ def an_interrupt_before_the_first_answer_is_no_success():
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:  # more connections than it will hold
         process = subprocess.Popen([LOAD, f"http://127.0.0.1:{full.getsockname()[1]}/", "-c", "8", "--timeout", "30s"],
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        time.sleep(0.7)
+        true(select.select([full], [], [], 30)[0], "it connects")
+        time.sleep(0.2)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=10)
+        _, errors = process.communicate(timeout=20)
         equal((process.returncode, errors), (1, "gyre-load: interrupted before anything was answered\n"), "status, stderr")
 
 
 @test
 def an_interrupt_does_not_wait_for_a_server_that_hangs():
+    asked = threading.Event()
+
     def hang(connection, _number):
         while connection.recv(65536):
-            pass
+            asked.set()
     with Scripted(hang) as server:
         process = subprocess.Popen([LOAD, server.url, "-c", "4", "-d", "60s", "--timeout", "50s"],
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        time.sleep(0.7)
+        true(asked.wait(30), "it asks")
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=10)
+        process.communicate(timeout=25)  # half of what the server is given to answer
 
 
 @test
@@ -434,6 +445,67 @@ def thousands_of_connections_end_at_once():
         status, out, errors = output_of([LOAD, server.address + "/", "-c", "1800", "-n", "3600", "--timeout", "20s"], 60)
         equal((status, errors), (0, ""), f"status and stderr\n{out}")
         true("3600 answers" in out, f"all are answered:\n{out}")
+
+
+class Holds(threading.Thread):
+    """Takes connections, and says nothing to them before `hold` of them are there and no more come: `flights` are how many had come
+    each time. After `most` of them it takes no more."""
+
+    def __init__(self, most):
+        super().__init__(daemon=True)
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self.port, self.most = self.listener.getsockname()[1], most
+        self.flights, self.held, self.kept = [], [], []
+
+    def run(self):
+        self.listener.settimeout(0.25)
+        while len(self.kept) < self.most:
+            try:
+                self.held.append(self.listener.accept()[0])
+                continue
+            except TimeoutError:
+                pass
+            except OSError:
+                return
+            if self.held:
+                self.flights.append(len(self.held))
+                for each in self.held:
+                    each.sendall(b">3\r\n$9\r\nsubscribe\r\n$4\r\nload\r\n:1\r\n")
+                self.kept += self.held
+                self.held = []
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.listener.close()
+
+
+@test
+def connections_are_made_in_flights_and_a_standstill_says_how_many_are_missing():
+    with Holds(192) as server:
+        status, _, _, errors = load(f"redis://127.0.0.1:{server.port}/load", "--broadcast", "-c", "400", "--timeout", "1s")
+        equal(status, 1)
+        found = re.search(r"(\d+) of 400 connections are made, then: no more were made in .*--timeout", errors)
+        true(found and 0 < int(found[1]) <= len(server.kept), f"it says how many, and what helps: {errors}")
+        true(0 < server.flights[0] <= 64, f"64 at first: {server.flights}")
+        true(sum(server.flights) >= 192 and max(server.flights) <= 256, f"each that is ready lets one more be dialled: {server.flights}")
+
+
+@test
+def a_lack_of_ports_is_named():
+    if not shutil.which("unshare") or not shutil.which("ip"):
+        raise Skip("unshare or iproute2 is not installed")
+    script = ("ip link set lo up && echo 50000 50031 > /proc/sys/net/ipv4/ip_local_port_range || exit 99; "
+              '"$0" http --fixed --listen 127.0.0.1:8080 --workers 1 & sleep 0.1; while ! "$1" http://127.0.0.1:8080/ -c 1 -n 1 --quiet'
+              ' > /dev/null 2>&1; do sleep 0.1; done; "$1" http://127.0.0.1:8080/ -c 64 -n 64; echo status $?; '
+              '"$1" http://127.0.0.1:8080/ -c 64 -n 64 --source 127.0.0.2 --source 127.0.0.3 --source 127.0.0.4; echo status $?; kill %1; wait')
+    status, out, errors = output_of(["unshare", "--net", "--map-root-user", "bash", "-c", script, PROGRAM, LOAD])
+    if status in (1, 99) and "status" not in out:
+        raise Skip(f"a network namespace is not to be had here: {errors}")
+    true("of 64 connections are made, then: no port of this address is left" in errors and "has 32 for one server" in errors and "--source 127.0.0.2" in errors, errors)
+    equal(re.findall(r"status (\d)", out), ["1", "0"], errors)
 
 
 @test
