@@ -521,8 +521,10 @@ def zones_from_and_to_nsd_knot_and_bind_are_equal():
                 until(lambda name=name: serial(ports["first"], f"from-{name}.example") == 2, f"the next zone of {told(name)}", 20)
                 equal(records(ports["first"], f"from-{name}.example"), records(port, f"from-{name}.example", *KEY), f"the next zone of {name}")
             counted = node.metrics()
+            # NSD tells of the new zone before it replaces the process that answers, and whoever asks that one is reset
+            whole = "nsd" in running and "for differences: the peer reset it; all of it then" in node.log()
             equal([counted[f'gyre_dns_{name}_total{{server="dns"}}'] for name in ("differences_sent", "secondary_differences")],
-                  [len(running)] * 2, f"by differences, to and from {' '.join(running)}: {node.log()[-4000:]}")
+                  [len(running), len(running) - whole], f"by differences, to and from {' '.join(running)}: {node.log()[-4000:]}")
     finally:
         for process in running.values():
             process.send_signal(signal.SIGTERM)
