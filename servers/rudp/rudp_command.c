@@ -9,6 +9,7 @@
 #include "clients/rudp/ping_command.h"
 #include "clients/rudp/sim_command.h"
 #include "clients/rudp/transfer_command.h"
+#include "core/usage.h"
 #include "protocols/drop/drop.h"
 #include "protocols/rudp/rudp.h"
 #include "servers/plan_command.h"
