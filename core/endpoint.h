@@ -47,8 +47,11 @@ struct gy_endpoint {
     uint32_t ready_left; /* of them, those that this turn may run */
     bool busy;           /* in worker->busy: as long as a turn ends with some that are ready */
     TAILQ_ENTRY(gy_endpoint) busy_entry;
-    uint64_t turn;       /* that sent_bytes is of */
-    uint64_t sent_bytes; /* handed to the kernel */
+    uint64_t turn;                                 /* that sent_bytes is of */
+    uint64_t sent_bytes;                           /* handed to the kernel */
+    uint32_t closed;                               /* of its streams, while others are at work */
+    struct gy_stream *closing_head, *closing_tail; /* to be closed in later turns */
+    TAILQ_ENTRY(gy_endpoint) closing_entry; /* in worker->closing: as long as there are such */
     struct gy_flood flood;
 
     uint32_t connections; /* written by the worker alone, by gy_endpoint_count */

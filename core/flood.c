@@ -72,6 +72,7 @@ bool gy_flood_awaits(struct gy_stream *stream)
     flood->members += !stream->in_flood;
     flood->waiting++;
     stream->worker->flood_waiting++;
+    flood->more |= !flood->polled; /* the next turn looks at once, and has the ring poll the set */
     stream->in_flood = true;
     stream->floods = true;
     return true;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "core/log.h"
+#include "core/share.h"
 #include "core/worker.h"
 
 #define PAUSE_MS 100
@@ -73,6 +74,31 @@ int gy_listener_open(struct gy_listener *listener, struct gy_worker *worker,
     return code;
 }
 
+/* How many accepts may be in flight. */
+static uint32_t accepts_max(const struct gy_worker *worker)
+{
+    if (!worker->options.shares) {
+        return 1;
+    }
+    return worker->now_ms < worker->crowded_until_ms ? GY_LISTENER_ACCEPTS_CROWDED
+                                                     : GY_LISTENER_ACCEPTS;
+}
+
+/* More may wait where a turn took as many as it may; those that are armed from times when nobody
+ * else was at work come on top of these once. */
+static void count_taken(struct gy_listener *listener)
+{
+    struct gy_worker *worker = listener->endpoint.worker;
+    uint64_t turn = gy_counter_read(&worker->counters.turns);
+    gy_share_at_work(&listener->endpoint);
+    listener->taken = listener->turn == turn ? listener->taken + 1 : 1;
+    listener->turn = turn;
+    if (listener->taken == GY_LISTENER_ACCEPTS_CROWDED &&
+        accepts_max(worker) == GY_LISTENER_ACCEPTS_CROWDED) {
+        gy_count(&worker->counters.accepts_bounded, 1);
+    }
+}
+
 void gy_listener_arm(struct gy_listener *listener)
 {
     struct gy_worker *worker = listener->endpoint.worker;
@@ -80,7 +106,7 @@ void gy_listener_arm(struct gy_listener *listener)
     if (listener->closing || gy_timer_armed(&listener->pause)) {
         return;
     }
-    while (listener->armed < (shares ? GY_LISTENER_ACCEPTS : 1)) {
+    while (listener->armed < accepts_max(worker)) {
         if (gy_ring_accept(worker->ring, gy_token(GY_OPERATION_ACCEPT, listener->slot, 1),
                            listener->descriptor, !shares) != 0) {
             gy_timer_arm(&worker->wheel, &listener->pause, worker->now_ms + 1);
@@ -203,6 +229,9 @@ void gy_listener_accepted(struct gy_listener *listener, const struct gy_completi
     if (!(completion->flags & GY_COMPLETION_MORE)) {
         listener->armed--;
     }
+    if (completion->result >= 0 && listener->endpoint.worker->options.shares) {
+        count_taken(listener);
+    }
     if (completion->result >= 0) {
         begin_stream(listener, completion->result);
     } else if (!listener->closing && !passes_by_itself(-completion->result)) {
@@ -210,7 +239,7 @@ void gy_listener_accepted(struct gy_listener *listener, const struct gy_completi
     }
     if (listener->closing) {
         close_when_idle(listener);
-    } else {
+    } else if (!listener->endpoint.worker->options.shares) {
         gy_listener_arm(listener);
     }
 }

@@ -7,7 +7,9 @@
  *
  * Accepting is multishot where the kernel has it: it takes all that wait at once. Where listeners
  * share a worker, each has GY_LISTENER_ACCEPTS operations in flight that take one connection, so
- * that a turn takes no more of one listener, however many wait. When descriptors run out (EMFILE,
+ * that a turn takes no more of one listener, however many wait; and while several are at work
+ * (share.h), GY_LISTENER_ACCEPTS_CROWDED: a connection costs the turn that takes it about 10 us,
+ * for which the others' clients wait. When descriptors run out (EMFILE,
  * ENFILE) the waiting client is accepted on a reserve descriptor and closed, so that it learns the
  * news, and accepting pauses for a moment; other errors re-arm.
  */
@@ -16,7 +18,8 @@
 #include "endpoint.h"
 
 /* Connections that one listener of several takes in a turn. */
-#define GY_LISTENER_ACCEPTS 8
+#define GY_LISTENER_ACCEPTS         8
+#define GY_LISTENER_ACCEPTS_CROWDED 2 /* while others are at work */
 
 struct gy_server {
     const char *name; /* "http"; for log and metrics */
@@ -60,6 +63,8 @@ struct gy_listener {
     int descriptor; /* of the listening socket */
     uint32_t slot;
     uint32_t armed; /* accepts in flight */
+    uint64_t turn;  /* that `taken` is of */
+    uint32_t taken; /* connections */
     bool cancelled; /* their end was asked for */
     bool closing;   /* no more accepting */
     bool closed;

@@ -209,6 +209,13 @@ int gy_histogram_render(struct gy_writer *writer, const char *name, const char *
       "Times that a server was flooded, and its streams received a few at a time from then on.")   \
     X(flood_passes, "flood_passes", "", COUNTER,                                                   \
       "Receives that were let through, a few a turn, while a server was flooded.")                 \
+    X(accepts_bounded, "accepts_bounded", "", COUNTER,                                             \
+      "Turns in which a server took as many connections as it may while others are at work.")      \
+    X(closings_put_off, "closings_put_off", "", COUNTER,                                           \
+      "Connections that were closed in a later turn, for the sake of other servers.")              \
+    X(expiries_put_off, "expiries_put_off", "", COUNTER,                                           \
+      "Turns that left deadlines of connections that had passed to the next, for the sake of "     \
+      "others.")                                                                                   \
     X(streams_evicted, "streams_evicted", "", COUNTER,                                             \
       "Streams ended because their peers held the output memory.")                                 \
     X(short_sends, "short_sends", "", COUNTER, "Sends of which the kernel took a part.")           \

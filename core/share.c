@@ -8,7 +8,7 @@
 #include "core/worker_internal.h"
 
 /* What an endpoint has used is of this turn. */
-static void begin_turn(struct gy_endpoint *endpoint)
+void gy_share_at_work(struct gy_endpoint *endpoint)
 {
     struct gy_worker *worker = endpoint->worker;
     uint64_t turn = gy_counter_read(&worker->counters.turns) + 1;
@@ -21,6 +21,7 @@ static void begin_turn(struct gy_endpoint *endpoint)
         worker->last_at_work_ms = worker->now_ms;
         endpoint->turn = turn;
         endpoint->sent_bytes = 0;
+        endpoint->closed = 0;
     }
 }
 
@@ -111,7 +112,7 @@ static struct gy_stream *take_ready(struct gy_endpoint *endpoint)
 static uint64_t run_endpoint(struct gy_endpoint *endpoint, uint64_t now_ns, uint64_t until_ns)
 {
     uint32_t ended = 0;
-    begin_turn(endpoint);
+    gy_share_at_work(endpoint);
     while (endpoint->ready_left > 0 && now_ns < until_ns && ended < GY_SHARE_ENDED_MAX) {
         struct gy_stream *stream = take_ready(endpoint);
         if (stream->state == GY_STREAM_OPEN) {
@@ -168,7 +169,7 @@ static uint32_t least_left(const struct gy_endpoint *endpoint)
 
 bool gy_share_is_crowded(struct gy_endpoint *endpoint)
 {
-    begin_turn(endpoint);
+    gy_share_at_work(endpoint);
     return endpoint->worker->now_ms < endpoint->worker->crowded_until_ms;
 }
 
@@ -176,7 +177,7 @@ uint32_t gy_share_send(struct gy_endpoint *endpoint, uint32_t bytes)
 {
     struct gy_worker *worker = endpoint->worker;
     gy_assert(bytes > 0);
-    begin_turn(endpoint);
+    gy_share_at_work(endpoint);
     uint32_t left = worker->turn_sent_bytes < GY_SHARE_SEND_BYTES
                         ? GY_SHARE_SEND_BYTES - (uint32_t)worker->turn_sent_bytes
                         : 0;
@@ -201,7 +202,7 @@ static bool yields(const struct gy_stream *stream)
     if (stream->sending || gy_stream_unsent(stream) == 0) {
         return false;
     }
-    begin_turn(stream->endpoint);
+    gy_share_at_work(stream->endpoint);
     return gy_stream_unsent(stream) > least_left(stream->endpoint);
 }
 
@@ -226,6 +227,66 @@ void gy_share_flush(struct gy_worker *worker, struct gy_stream *head)
         later = stream->next_flush;
         stream->flush = false;
         gy_stream_progress(stream);
+    }
+}
+
+/* ---- ends ---- */
+
+bool gy_share_closes_later(struct gy_stream *stream)
+{
+    struct gy_endpoint *endpoint = stream->endpoint;
+    gy_assert(stream->state == GY_STREAM_CLOSING && !stream->flush && !stream->ready);
+    if (!gy_share_is_crowded(endpoint)) {
+        return false;
+    }
+    if (endpoint->closed < GY_SHARE_CLOSED_MAX && endpoint->closing_head == NULL) {
+        endpoint->closed++;
+        return false;
+    }
+    stream->flush = true; /* in a list of its own, of which nothing but its turn takes it */
+    stream->next_flush = NULL;
+    if (endpoint->closing_head == NULL) {
+        endpoint->closing_head = stream;
+        TAILQ_INSERT_TAIL(&stream->worker->closing, endpoint, closing_entry);
+    } else {
+        endpoint->closing_tail->next_flush = stream;
+    }
+    endpoint->closing_tail = stream;
+    gy_count(&stream->worker->counters.closings_put_off, 1);
+    return true;
+}
+
+void gy_share_close(struct gy_worker *worker)
+{
+    struct gy_endpoint *endpoint, *next;
+    for (endpoint = TAILQ_FIRST(&worker->closing); endpoint != NULL; endpoint = next) {
+        next = TAILQ_NEXT(endpoint, closing_entry);
+        gy_share_at_work(endpoint);
+        while (endpoint->closing_head != NULL && endpoint->closed < GY_SHARE_CLOSED_MAX) {
+            struct gy_stream *stream = endpoint->closing_head;
+            endpoint->closing_head = stream->next_flush;
+            endpoint->closed++;
+            stream->flush = false;
+            gy_stream_free(stream);
+        }
+        if (endpoint->closing_head == NULL) {
+            TAILQ_REMOVE(&worker->closing, endpoint, closing_entry);
+        }
+    }
+}
+
+/* Most timers that come due are of deadlines that were moved meanwhile, and cost nothing. */
+void gy_share_advance(struct gy_worker *worker, uint32_t budget)
+{
+    worker->expired = 0;
+    for (uint32_t used = 0; used < budget; used += GY_SHARE_EXPIRED_MAX) {
+        if (!gy_wheel_advance(&worker->wheel, worker->now_ms, GY_SHARE_EXPIRED_MAX)) {
+            return;
+        }
+        if (worker->expired >= GY_SHARE_EXPIRED_MAX) {
+            gy_count(&worker->counters.expiries_put_off, 1);
+            return;
+        }
     }
 }
 
@@ -257,6 +318,7 @@ void gy_share_end(struct gy_worker *worker)
     for (uint32_t i = 0; i < worker->listener_count; i++) {
         struct gy_listener *listener = &worker->listeners[i];
         gy_flood_judge(&listener->endpoint);
+        gy_listener_arm(listener); /* behind the turn's sends: the kernel begins with accepting */
         if (listener->pool == NULL) {
             continue;
         }

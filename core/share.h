@@ -28,6 +28,16 @@
 /* Streams that have ended, and leave the list of those to run in one turn: each is closed in it. */
 #define GY_SHARE_ENDED_MAX 8
 
+/* Connections of one endpoint whose descriptors a turn closes while others are at work, as the
+ * kernel takes them down in that turn, at 3 us and more; the rest wait, in their order, for later
+ * turns. */
+#define GY_SHARE_CLOSED_MAX 4
+
+/* After so many deadlines of connections have passed in a turn, and less than twice as many, the
+ * rest waits for the next one: they cause answers and closing, at 12 us each, and those of one
+ * flood pass together. So it is on a worker with one listener as well. */
+#define GY_SHARE_EXPIRED_MAX 8
+
 /* Bytes that a turn's sends hand to the kernel, which copies them in that turn, and for a peer on
  * this host does the peer's part as well: 64 KiB took 20 to 40 us. Streams of endpoints that have
  * sent less than the least in this turn go first; the others send what is left of the first bound,
@@ -47,6 +57,19 @@ void gy_share_ready(struct gy_stream *stream);
 
 /* Runs streams that are ready, of which there are some. */
 void gy_share_run(struct gy_worker *worker);
+
+/* Something is done for the endpoint in this turn. */
+void gy_share_at_work(struct gy_endpoint *endpoint);
+
+/* A stream of which nothing is in flight is about to be closed: true if it is to wait, and is among
+ * those that do. */
+bool gy_share_closes_later(struct gy_stream *stream);
+
+/* Once a turn in which some wait: closes those whose turn it is. */
+void gy_share_close(struct gy_worker *worker);
+
+/* Fires timers that are due; of connections' deadlines that have passed, a turn's part. */
+void gy_share_advance(struct gy_worker *worker, uint32_t budget);
 
 /* Whether others were at work of late, so that what the endpoint sends has a share's bound. One
  * that is alone sends as if the worker were its own. */

@@ -185,10 +185,12 @@ static void stream_timer_fired(struct gy_timer *timer, uint64_t now_ms)
         return;
     }
     if (stream->core_deadline_ms != 0 && stream->core_deadline_ms <= now_ms) {
+        stream->worker->expired++;
         stream_expire_core(stream);
         return;
     }
     uint64_t due_ms = session_deadline(stream);
+    stream->worker->expired += due_ms != 0 && due_ms <= now_ms;
     if (due_ms != 0 && due_ms <= now_ms && gy_stream_in_handshake(stream)) {
         gy_count(&stream->worker->counters.timeouts_handshake, 1);
         gy_stream_abort(stream, GY_CLOSE_TIMEOUT);

@@ -49,6 +49,9 @@ static void stream_receive_ended(struct gy_stream *stream, const struct gy_compl
     case EAGAIN:
         break;
     default:
+        if (stream->worker->options.shares) {
+            gy_flood_received(stream); /* resets come in floods as bytes do */
+        }
         gy_stream_abort(stream, gy_stream_reason_of(-completion->result));
         break;
     }
@@ -477,6 +480,9 @@ static void stream_progress_closing(struct gy_stream *stream)
     if (!stream->receiving && !stream->sending && !cancelling && !stream->connecting) {
         if (stream->ready) {
             return; /* it leaves that list first, and comes back here */
+        }
+        if (stream->worker->options.shares && gy_share_closes_later(stream)) {
+            return;
         }
         gy_stream_free(stream);
         return;

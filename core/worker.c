@@ -123,6 +123,7 @@ int gy_worker_open(struct gy_worker *worker, const struct gy_worker_options *opt
     TAILQ_INIT(&worker->starved);
     TAILQ_INIT(&worker->retrying);
     TAILQ_INIT(&worker->busy);
+    TAILQ_INIT(&worker->closing);
     gy_counters_init(&worker->counters);
     if (pthread_getcpuclockid(pthread_self(), &worker->cpu_clock) != 0) {
         worker->cpu_clock = CLOCK_PROCESS_CPUTIME_ID;
@@ -433,8 +434,9 @@ static void resume_retrying(struct gy_worker *worker)
 static bool must_not_sleep(const struct gy_worker *worker)
 {
     if (worker->ready_head != NULL || worker->handshakes_head != NULL ||
-        !TAILQ_EMPTY(&worker->busy) || worker->flush_head != NULL || !worker->wake_armed ||
-        gy_datagrams_busy(worker) || (worker->flood_waiting > 0 && gy_flood_presses(worker))) {
+        !TAILQ_EMPTY(&worker->busy) || !TAILQ_EMPTY(&worker->closing) ||
+        worker->flush_head != NULL || !worker->wake_armed || gy_datagrams_busy(worker) ||
+        (worker->flood_waiting > 0 && gy_flood_presses(worker))) {
         return true;
     }
     if (!TAILQ_EMPTY(&worker->starved) && gy_pool_free(worker->pool) > 0) {
@@ -507,7 +509,7 @@ int gy_worker_turn(struct gy_worker *worker, uint64_t timeout_ns)
     resume_retrying(worker);
     gy_datagrams_run(worker);
     run_ready(worker);
-    gy_wheel_advance(&worker->wheel, worker->now_ms, TIMERS_PER_TURN);
+    gy_share_advance(worker, TIMERS_PER_TURN);
     if (worker->phase == GY_WORKER_DRAINING) {
         gy_worker_drain_step(worker);
     }
@@ -517,6 +519,9 @@ int gy_worker_turn(struct gy_worker *worker, uint64_t timeout_ns)
     }
     if (worker->flood_waiting > 0) {
         gy_flood_pass(worker);
+    }
+    if (!TAILQ_EMPTY(&worker->closing)) {
+        gy_share_close(worker);
     }
     flush(worker);
     gy_datagrams_flush(worker);

@@ -137,6 +137,8 @@ struct gy_worker {
 
     struct gy_stream *ready_head, *ready_tail;
     struct gy_endpoint_queue busy; /* where listeners share it, in place of that list (share.h) */
+    struct gy_endpoint_queue closing; /* with streams that are to be closed in later turns */
+    uint32_t expired;                 /* connections' deadlines that passed in this turn */
     struct gy_stream *flush_head, *flush_tail;
     struct gy_stream_queue starved; /* want to receive, no buffer posted */
     uint32_t unfinished;      /* streams whose receive left something in the socket, and goes on */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 /*
- * Gyre's chat (protocols/chat/README.md) for gyre-load: guests join one room, one of them sends,
+ * Gyre's chat (protocols/chat/README.md) for gyre-load: guests join one room, some of them send,
  * the others get each message, and the sender its acknowledgement. Every byte of contents is
  * compared and the numbers must have no holes. What is read here is written by other code than the
  * server's, so that the two cannot share a mistake.
@@ -30,21 +30,26 @@ enum type {
     PROBE = 0x51,
 };
 
+/* Codes of errors that limits have. */
+enum { TOO_FAST = 11, FULL = 12 };
+
 /* Tags of what the greeting asks. */
 enum { TAG_HELLO = 1, TAG_LOGIN, TAG_JOIN };
 
 struct chat_session {
     struct gy_pubsub_message message;
-    uint64_t next_id;
-    uint32_t left; /* of this frame's body, still to come */
-    uint16_t have; /* bytes of `bytes` */
-    uint16_t need; /* of them, before they can be looked at */
-    uint8_t type;  /* of this frame; 0: its head is to come */
+    uint64_t next_id;  /* of a message */
+    uint64_t next_ack; /* of an own one, where there are several publishers */
+    uint32_t left;     /* of this frame's body, still to come */
+    uint16_t have;     /* bytes of `bytes` */
+    uint16_t need;     /* of them, before they can be looked at */
+    uint8_t type;      /* of this frame; 0: its head is to come */
     uint16_t tag;
     bool payload; /* what is left are the contents of a message */
     bool ready;
     uint8_t bytes[GATHER]; /* a head, or what comes before the contents */
-    char said[128];        /* an error's sentence */
+    uint16_t code;         /* of an error, */
+    char said[128];        /* and its sentence */
 };
 
 static uint8_t *put(uint8_t *at, uint64_t value, uint32_t bytes)
@@ -141,7 +146,10 @@ static void chat_session_open(void *session)
 
 static void chat_refusal(const void *session, char *text, size_t bytes)
 {
-    snprintf(text, bytes, "the server says: %s", ((const struct chat_session *)session)->said);
+    const struct chat_session *chat = session;
+    bool limited = chat->code == TOO_FAST || chat->code == FULL;
+    snprintf(text, bytes, "the server says: %s%s", chat->said,
+             limited ? " (a gyre that is measured: requests off; input off;)" : "");
 }
 
 /* The frame is read; the next begins. */
@@ -168,19 +176,31 @@ static uint16_t needed(const struct chat_session *chat)
 /* The room's number goes into every request: one thread, and before the first of them is sent. */
 static void take_joined(struct chat_session *chat, struct gy_pubsub_plan *plan)
 {
-    chat->next_id = get(chat->bytes + 12, 8) + 1;
-    for (uint32_t i = 0; i < plan->count; i++) {
+    chat->next_id = chat->next_ack = get(chat->bytes + 12, 8) + 1;
+    for (uint32_t i = 0; i < plan->count * plan->publishers; i++) {
         memcpy(plan->requests + (size_t)i * plan->request_bytes + HEAD, chat->bytes, 4);
     }
 }
 
 static enum gy_load_progress take_error(struct chat_session *chat)
 {
+    chat->code = chat->have > 1 ? (uint16_t)get(chat->bytes, 2) : 0;
     uint32_t length = chat->have > 9 ? (uint32_t)get(chat->bytes + 7, 2) : 0;
     uint32_t room = chat->have > 9 ? chat->have - 9u : 0;
     snprintf(chat->said, sizeof chat->said, "%.*s", (int)(length < room ? length : room),
              (const char *)chat->bytes + 9);
     return chat->ready ? GY_LOAD_BAD_STATUS : GY_LOAD_REFUSED;
+}
+
+/* Ids have no holes. A publisher among several gets its own as acknowledgements, which may come
+ * before or behind the messages of others. */
+static bool take_id(const struct chat_session *chat, const struct gy_pubsub_plan *plan,
+                    uint64_t *next, uint64_t id)
+{
+    bool holes = plan->publishers > 1 && chat->message.publishes;
+    bool right = holes ? id >= *next : id == *next;
+    *next = id + 1;
+    return right;
 }
 
 /* A body, or what comes before a message's contents. */
@@ -200,7 +220,7 @@ static enum gy_load_progress take_body(struct chat_session *chat, struct gy_pubs
         }
         return next(chat, GY_LOAD_MORE);
     case MESSAGE:
-        if (chat->have < FIXED || get(chat->bytes + 4, 8) != chat->next_id++) {
+        if (chat->have < FIXED || !take_id(chat, plan, &chat->next_id, get(chat->bytes + 4, 8))) {
             return GY_LOAD_BAD_BYTES;
         }
         chat->payload = true;
@@ -209,7 +229,9 @@ static enum gy_load_progress take_body(struct chat_session *chat, struct gy_pubs
                    ? GY_LOAD_MORE
                    : GY_LOAD_BAD_BYTES;
     case ACK:
-        if (chat->have < 28 || get(chat->bytes + 12, 8) != chat->next_id++) {
+        if (chat->have < 28 ||
+            !take_id(chat, plan, plan->publishers > 1 ? &chat->next_ack : &chat->next_id,
+                     get(chat->bytes + 12, 8))) {
             return GY_LOAD_BAD_BYTES;
         }
         gy_pubsub_skip(&chat->message, plan);
@@ -308,6 +330,8 @@ const struct gy_load_protocol gy_load_chat = {
     .greet = chat_greet,
     .refusal = chat_refusal,
     .reply = chat_reply,
+    .appoint = gy_pubsub_appoint,
+    .publisher = gy_pubsub_publisher,
     .state_bytes = sizeof(const struct gy_pubsub_plan *),
     .state_open = gy_pubsub_state_open,
     .state_close = gy_pubsub_state_close,

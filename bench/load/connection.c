@@ -117,7 +117,9 @@ static uint32_t append_requests(struct gy_load_engine *engine,
         uint32_t from = engine->protocol->numbered ? at : 0;
         uint32_t room = engine->options->pipeline - from;
         uint32_t now = count - done < room ? count - done : room;
-        struct gy_slice slice = gy_slice_of(&engine->requests, from * bytes, now * bytes);
+        uint32_t sender = connection->publisher > 0 ? connection->publisher - 1 : 0;
+        uint32_t place = sender * engine->options->pipeline + from;
+        struct gy_slice slice = gy_slice_of(&engine->requests, place * bytes, now * bytes);
         if (gy_chain_append(&connection->stream->out, slice) != 0) {
             gy_slice_drop(slice);
             break;
@@ -136,7 +138,7 @@ static uint32_t send_alike(struct gy_load_engine *engine, struct gy_load_connect
     uint32_t first = connection->first + connection->in_flight;
     count = append_requests(engine, connection, first < pipeline ? first : first - pipeline, count);
     if (engine->options->broadcast) {
-        gy_load_fan_sent(engine, count);
+        gy_load_fan_sent(engine, connection, count);
     }
     for (uint32_t i = 0; i < count; i++) {
         uint32_t at = connection->first + connection->in_flight;
@@ -279,7 +281,7 @@ static void lose_one(struct gy_load_engine *engine, struct gy_load_connection *c
 static uint32_t fill(struct gy_load_engine *engine, struct gy_load_connection *connection)
 {
     uint32_t room = engine->options->pipeline - connection->in_flight;
-    if (engine->options->broadcast && engine->fan.sender != connection) {
+    if (engine->options->broadcast && connection->publisher == 0) {
         return GY_WANT_READ;
     }
     if (engine->rate > 0 || engine->outstanding > 0 || !engine->running) {
@@ -294,11 +296,12 @@ static uint32_t fill(struct gy_load_engine *engine, struct gy_load_connection *c
     return GY_WANT_READ;
 }
 
-/* All have got a message. The sender's turn is not now: what it sends is flushed before the next.
- */
-static void fan_answered(struct gy_load_engine *engine, enum gy_load_progress progress)
+/* All have got a message of sender `from`. Its turn is not now: what it sends is flushed before the
+ * next. */
+static void fan_answered(struct gy_load_engine *engine, uint32_t from,
+                         enum gy_load_progress progress)
 {
-    struct gy_load_connection *sender = engine->fan.sender;
+    struct gy_load_connection *sender = engine->fan.senders[from];
     if (sender == NULL || sender->in_flight == 0) {
         return; /* it is being closed, and what it had sent is lost already */
     }
@@ -312,12 +315,33 @@ static void fan_answered(struct gy_load_engine *engine, enum gy_load_progress pr
 static void be_ready(struct gy_load_engine *engine, struct gy_load_connection *connection)
 {
     connection->opened = true;
-    connection->got = engine->fan.sent;
-    if (engine->fan.sender == NULL && !engine->gave_up) {
-        engine->fan.sender = connection;
+    if (engine->options->broadcast) {
+        gy_load_fan_join(engine, connection);
     }
     gy_load_dial_worked(engine);
     gy_stream_set_deadline(connection->stream, 0);
+}
+
+/* One message of those that come to all. false: to nothing. */
+static bool take_broadcast(struct gy_load_engine *engine, struct gy_load_connection *connection,
+                           enum gy_load_progress progress)
+{
+    const struct gy_load_protocol *protocol = engine->protocol;
+    if (progress == GY_LOAD_BAD_STATUS) { /* so nobody will get it */
+        char said[192];
+        protocol->refusal(connection->session, said, sizeof said);
+        engine->errors[GY_LOAD_ERROR_STATUS]++;
+        gy_load_give_up(engine, GY_EREFUSED, "a message was refused: %s", said);
+        return true;
+    }
+    uint32_t from = protocol->publisher != NULL ? protocol->publisher(connection->session) : 0;
+    if (!gy_load_fan_got(engine, connection, from, progress, &progress)) {
+        return false;
+    }
+    if (progress != GY_LOAD_MORE) {
+        fan_answered(engine, from, progress);
+    }
+    return true;
 }
 
 /* One whole answer, or with --broadcast one message of many. false: to nothing. */
@@ -325,13 +349,7 @@ static bool take_answer(struct gy_load_engine *engine, struct gy_load_connection
                         enum gy_load_progress progress)
 {
     if (engine->options->broadcast) {
-        if (!gy_load_fan_got(engine, connection, progress, &progress)) {
-            return false;
-        }
-        if (progress != GY_LOAD_MORE) {
-            fan_answered(engine, progress);
-        }
-        return true;
+        return take_broadcast(engine, connection, progress);
     }
     if (connection->in_flight == 0) {
         return false;
@@ -608,8 +626,13 @@ static void connection_closed(struct gy_stream *stream, enum gy_close_reason rea
     }
     if (gone) {
         engine->errors[GY_LOAD_ERROR_CLOSED]++;
-        for (uint32_t ended = gy_load_fan_lost(engine, connection); ended > 0; ended--) {
-            fan_answered(engine, GY_LOAD_ANSWER);
+        if (connection->publisher > 0) {
+            gy_load_fan_ends(engine, connection);
+        }
+        for (uint32_t from = 0; from < engine->options->publishers && !engine->gave_up; from++) {
+            for (uint32_t ended = gy_load_fan_lost(engine, connection, from); ended > 0; ended--) {
+                fan_answered(engine, from, GY_LOAD_ANSWER);
+            }
         }
     }
 }

@@ -27,10 +27,11 @@ struct gy_load_connection {
     struct gy_load_window *window; /* NULL: answers come in order, and the stamps are a queue */
     uint32_t first;                /* in stamps, without a window: the oldest request in flight */
     uint32_t in_flight;
-    uint64_t got; /* --broadcast: messages */
-    bool opened;  /* it takes requests */
-    bool idle;    /* in engine->idle */
-    bool touched; /* in engine->touched */
+    uint64_t *got;      /* --broadcast: messages, from each sender */
+    uint32_t publisher; /* likewise: one more than its number; 0: it does not send */
+    bool opened;        /* it takes requests */
+    bool idle;          /* in engine->idle */
+    bool touched;       /* in engine->touched */
     /* options->pipeline; then the protocol's session, or the window */
     struct gy_load_stamp stamps[];
 };

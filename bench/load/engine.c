@@ -11,6 +11,7 @@
 
 #include "bench/load/connection.h"
 #include "bench/load/dial.h"
+#include "bench/load/fan.h"
 #include "bench/load/rudp.h"
 #include "bench/load/udp.h"
 
@@ -65,10 +66,9 @@ static int open_memory(struct gy_load_engine *engine, const void *plan)
     engine->service = gy_load_histogram_open();
     engine->lateness = gy_load_histogram_open();
     engine->state = calloc(1, engine->protocol->state_bytes);
-    engine->fan.waits = calloc(engine->options->pipeline, sizeof *engine->fan.waits);
     engine->worker = aligned_alloc(GY_CACHE_LINE_BYTES, sizeof(struct gy_worker));
     if (engine->latency == NULL || engine->service == NULL || engine->lateness == NULL ||
-        engine->state == NULL || engine->fan.waits == NULL || engine->worker == NULL) {
+        engine->state == NULL || engine->worker == NULL || gy_load_fan_open(engine) != 0) {
         free(engine->worker);
         engine->worker = NULL;
         return out_of_memory(engine);
@@ -83,6 +83,7 @@ static int open_memory(struct gy_load_engine *engine, const void *plan)
     if (protocol->requests != NULL) {
         const void *data = protocol->requests(plan, &engine->request_bytes);
         uint32_t copies = protocol->datagrams ? 1 : engine->options->pipeline;
+        copies *= protocol->appoint != NULL ? engine->options->publishers : 1;
         gy_buffer_wrap_constant(&engine->requests, data, engine->request_bytes * copies);
     }
     if (protocol->greeting != NULL) {
@@ -427,8 +428,7 @@ void gy_load_engine_close(struct gy_load_engine *engine)
         free(engine->worker);
         engine->worker = NULL;
     }
-    free(engine->fan.waits);
-    engine->fan.waits = NULL;
+    gy_load_fan_close(engine);
     free(engine->udp_connections);
     engine->udp_connections = NULL;
     free(engine->gather);

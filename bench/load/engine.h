@@ -27,12 +27,14 @@ struct gy_load_connection;
 struct rudp;
 TAILQ_HEAD(gy_load_connections, gy_load_connection);
 
-/* --broadcast: one connection sends; a request is answered when all have got it. */
+/* --broadcast: some connections send; a request is answered when all have got it. */
 struct gy_load_fan {
-    struct gy_load_connection *sender;
-    uint64_t sent;
-    uint64_t deliveries;        /* within the window */
-    struct gy_load_wait *waits; /* options->pipeline of them: of those on their way */
+    struct gy_load_connection *senders[GY_LOAD_PUBLISHERS_MAX];
+    uint64_t sent[GY_LOAD_PUBLISHERS_MAX]; /* of each */
+    uint32_t members;                      /* connections that were ready */
+    uint64_t deliveries;                   /* within the window */
+    struct gy_load_wait *waits; /* options->pipeline for each sender: of those on their way */
+    uint64_t *got;              /* of each member, from each sender */
 };
 
 struct gy_load_engine {

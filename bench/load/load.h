@@ -49,10 +49,11 @@ enum gy_load_error {
 
 /* ---- what was asked for ---- */
 
-#define GY_LOAD_SOURCES_MAX  64
-#define GY_LOAD_HEADERS_MAX  32
-#define GY_LOAD_PIPELINE_MAX 4096
-#define GY_LOAD_THREADS_MAX  256
+#define GY_LOAD_SOURCES_MAX    64
+#define GY_LOAD_HEADERS_MAX    32
+#define GY_LOAD_PIPELINE_MAX   4096
+#define GY_LOAD_THREADS_MAX    256
+#define GY_LOAD_PUBLISHERS_MAX 64
 
 enum gy_load_arrivals {
     GY_LOAD_CLOSED_LOOP, /* the next request when an answer is there */
@@ -99,7 +100,8 @@ struct gy_load_options {
     const char *headers[GY_LOAD_HEADERS_MAX];
     uint32_t header_count;
     uint32_t size_bytes;      /* of one message of an echo */
-    bool broadcast;           /* ws: a message comes to all connections */
+    bool broadcast;           /* a message comes to all connections */
+    uint32_t publishers;      /* --broadcast: connections that send; 1 where nothing was said */
     const char *queries_file; /* dns: NULL for the name in the path; "-": standard input */
     uint32_t edns_bytes;      /* dns: said in an OPT record; 0: without one */
     bool dnssec;              /* dns: DO */
@@ -198,6 +200,13 @@ struct gy_load_protocol {
      * `number` (of all that were dialled) into GY_LOAD_GREETING_MAX bytes; returns how many. */
     uint32_t (*greet)(void *state, uint32_t number, uint8_t *room);
     uint32_t (*reply)(void *session, uint8_t reply[GY_LOAD_REPLY_MAX]);
+
+    /* Publishing and subscribing with several that send (options->publishers); else NULL.
+     * `requests` has those of each of them, one after the other. A connection that is ready is told
+     * which of them it is; and whose message the last answer was. */
+    void (*appoint)(void *session, uint32_t publisher);
+    uint32_t (*publisher)(const void *session);
+
     /*
      * Where requests differ, or answers may come in any order (DNS, and whatever goes over UDP):
      * `make` and `match` stand in the place of `requests` and `receive`, and there are no sessions.

@@ -53,6 +53,9 @@ static void find_failure(const struct gy_load_options *options, const struct gy_
                  options->rate, (unsigned long long)result->scheduled, gy_load_rate(result));
     } else if (!result->interrupted && result->answered_total == 0) {
         snprintf(text, bytes, "nothing was answered");
+    } else if (!result->interrupted && result->answered == 0) {
+        snprintf(text, bytes,
+                 "nothing was answered within the time that is measured; a longer -d may help");
     }
 }
 

@@ -50,8 +50,9 @@ static void help(FILE *out)
         "      --timeout TIME      of a request, and of connecting (5s)\n"
         "      --check             http, dns: answers must equal the first one\n"
         "      --header \"N: V\"     http, ws: one more header; may be repeated\n"
-        "      --size BYTES        tcp, udp, ws, rudp: of one message (64)\n"
-        "      --broadcast         ws: one connection sends, all must get it\n"
+        "      --size BYTES        of one message, where there are messages (64)\n"
+        "      --broadcast         ws, chat, nats, redis: one connection sends, all must get it\n"
+        "      --publishers N      chat, nats, redis: N of them send (1)\n"
         "      --queries FILE      dns: lines of a name and a type, as dnsperf has them; all are\n"
         "                          asked, again and again (-: standard input)\n"
         "      --edns BYTES        dns: with an OPT record that says so; --dnssec sets DO in it\n"
@@ -201,6 +202,7 @@ enum flag {
     FLAG_HANDSHAKES,
     FLAG_CA,
     FLAG_SOURCE,
+    FLAG_PUBLISHERS,
     FLAG_COUNT,
 };
 
@@ -233,6 +235,7 @@ static const struct {
     [FLAG_HANDSHAKES] = {"handshakes", 0},
     [FLAG_CA] = {"ca", 0},
     [FLAG_SOURCE] = {"source", 0},
+    [FLAG_PUBLISHERS] = {"publishers", 0},
 };
 
 /* What the defaults of others depend on. */
@@ -364,6 +367,9 @@ static int read_flag(struct gy_load_options *options, enum flag flag, const char
         return read_authorities(options, value, error);
     case FLAG_SOURCE:
         return gy_load_source_add(options, value, error);
+    case FLAG_PUBLISHERS:
+        return read_u32("--publishers", value, 1, GY_LOAD_PUBLISHERS_MAX, &options->publishers,
+                        error);
     case FLAG_COUNT:
         break;
     }
@@ -443,6 +449,39 @@ static int complete_dns(const struct gy_load_options *options, struct gy_error *
     return 0;
 }
 
+/* Who sends, where everybody hears. */
+static int check_broadcast(const struct gy_load_options *options, struct gy_error *error)
+{
+    const struct gy_load_protocol *protocol = options->protocol;
+    if (!options->broadcast) {
+        return options->publishers > 1
+                   ? gy_error_set(error, GY_EINVAL, "--publishers is for --broadcast")
+               : protocol->appoint != NULL
+                   ? gy_error_set(
+                         error, GY_EINVAL,
+                         "%s: what is sent there comes to everybody; write --broadcast: one "
+                         "connection sends, or --publishers N of them, and all must get it",
+                         options->url)
+                   : 0;
+    }
+    if (options->threads > 1) {
+        return gy_error_set(error, GY_EINVAL,
+                            "--broadcast has one thread that sees who got what: without --threads");
+    }
+    if (protocol->refusal == NULL) {
+        return gy_error_set(error, GY_EINVAL,
+                            "--broadcast is for ws://, wss://, chat://, nats:// and redis://");
+    }
+    if (options->publishers > 1 && protocol->appoint == NULL) {
+        return gy_error_set(error, GY_EINVAL, "--publishers is for chat://, nats:// and redis://");
+    }
+    if (options->publishers > options->connections) {
+        return gy_error_set(error, GY_EINVAL, "--publishers %u: of %u connections",
+                            options->publishers, options->connections);
+    }
+    return 0;
+}
+
 /* What does not go together in how much is asked, and when. */
 static int check_pace(const struct gy_load_options *options, const struct given *given,
                       struct gy_error *error)
@@ -499,20 +538,17 @@ static int check_protocol(const struct gy_load_options *options, struct gy_error
     if (options->handshakes != GY_LOAD_HANDSHAKES_KEPT && options->protocol != &gy_load_https) {
         return gy_error_set(error, GY_EINVAL, "--handshakes is for https://");
     }
-    if (options->broadcast && (options->protocol->refusal == NULL || options->threads > 1)) {
-        return gy_error_set(
-            error, GY_EINVAL,
-            options->threads > 1
-                ? "--broadcast has one sender, and one thread that sees who got "
-                  "what: without --threads"
-                : "--broadcast is for ws://, wss://, chat://, nats:// and redis://");
+    int code = check_broadcast(options, error);
+    if (code != 0) {
+        return code;
     }
     if (options->handshakes != GY_LOAD_HANDSHAKES_KEPT && options->pipeline > 1) {
         return gy_error_set(error, GY_EINVAL,
                             "--handshakes makes a connection for each request: without --pipeline");
     }
-    if ((uint64_t)options->size_bytes * options->pipeline > 1u << 28) {
-        return gy_error_set(error, GY_EINVAL, "--size times --pipeline: at most 256 MiB");
+    if ((uint64_t)options->size_bytes * options->pipeline * options->publishers > 1u << 28) {
+        return gy_error_set(error, GY_EINVAL,
+                            "--size times --pipeline (times --publishers): at most 256 MiB");
     }
     return 0;
 }
@@ -552,6 +588,7 @@ int gy_load_options_read(struct gy_load_options *options, int argc, char **argv,
     struct given given = {0};
     *options = (struct gy_load_options){
         .connections = 64,
+        .publishers = 1,
         .pipeline = 1,
         .threads = 1,
         .seed = 1,

@@ -6,6 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The first byte of messages of the first of several publishers; the others follow. */
+#define FIRST '0'
+
+_Static_assert(FIRST + GY_LOAD_PUBLISHERS_MAX <= 127, "it can be printed");
+_Static_assert(GY_LOAD_PIPELINE_MAX <= UINT16_MAX, "slots");
+
 int gy_pubsub_channel(const struct gy_load_options *options, char channel[65],
                       struct gy_error *error)
 {
@@ -31,11 +37,14 @@ int gy_pubsub_channel(const struct gy_load_options *options, char channel[65],
 static void write_requests(struct gy_pubsub_plan *plan, const void *head, uint32_t head_bytes,
                            const void *tail, uint32_t tail_bytes)
 {
-    for (uint32_t i = 0; i < plan->count; i++) {
+    for (uint32_t i = 0; i < plan->count * plan->publishers; i++) {
         uint8_t *text = plan->expected + (size_t)i * plan->message_bytes;
         uint8_t *request = plan->requests + (size_t)i * plan->request_bytes;
         for (uint32_t k = 0; k < plan->message_bytes; k++) {
             text[k] = (uint8_t)(' ' + (i * 31u + k) % 89);
+        }
+        if (plan->publishers > 1) {
+            text[0] = (uint8_t)(FIRST + i / plan->count);
         }
         memcpy(request, head, head_bytes);
         memcpy(request + head_bytes, text, plan->message_bytes);
@@ -48,25 +57,21 @@ int gy_pubsub_prepare(const struct gy_load_options *options, const void *head, u
                       struct gy_error *error)
 {
     *plan = NULL;
-    if (!options->broadcast) {
-        return gy_error_set(error, GY_EINVAL,
-                            "%s: %s:// has one connection that sends and all that listen: "
-                            "--broadcast",
-                            options->url, options->protocol->scheme);
-    }
+    gy_assert(options->broadcast && options->publishers > 0); /* as the options were read */
     struct gy_pubsub_plan *made = calloc(1, sizeof *made);
     if (made == NULL) {
         return gy_error_set(error, GY_ENOMEM, "making the messages: out of memory");
     }
     made->message_bytes = options->size_bytes;
     made->request_bytes = head_bytes + options->size_bytes + tail_bytes;
+    made->publishers = options->publishers;
     made->count = options->pipeline;
-    made->expected = malloc((size_t)made->message_bytes * made->count);
-    made->requests = malloc((size_t)made->request_bytes * made->count);
+    made->expected = malloc((size_t)made->message_bytes * made->count * made->publishers);
+    made->requests = malloc((size_t)made->request_bytes * made->count * made->publishers);
     if (made->expected == NULL || made->requests == NULL) {
         gy_pubsub_finish(made);
         return gy_error_set(error, GY_ENOMEM, "making %u messages of %u bytes: out of memory",
-                            options->pipeline, options->size_bytes);
+                            options->pipeline * options->publishers, options->size_bytes);
     }
     write_requests(made, head, head_bytes, tail, tail_bytes);
     *plan = made;
@@ -116,24 +121,52 @@ uint32_t gy_pubsub_take(struct gy_pubsub_message *message, const struct gy_pubsu
 {
     uint32_t left = plan->message_bytes - message->received;
     uint32_t now = bytes < left ? bytes : left;
+    if (message->received == 0 && now > 0) {
+        uint32_t from = plan->publishers > 1 ? (uint32_t)data[0] - FIRST : 0;
+        message->from = from < plan->publishers ? (uint8_t)from : 0; /* which then differs */
+    }
+    uint32_t place = message->from * plan->count + message->slots[message->from];
     const uint8_t *wanted =
-        plan->expected + (size_t)message->slot * plan->message_bytes + message->received;
+        plan->expected + (size_t)place * plan->message_bytes + message->received;
     message->differs |= memcmp(data, wanted, now) != 0;
     message->received += now;
     return now;
 }
 
+/* Of sender `from`, the next message is another. */
+static void advance(struct gy_pubsub_message *message, const struct gy_pubsub_plan *plan,
+                    uint8_t from)
+{
+    uint16_t slot = message->slots[from];
+    message->slots[from] = (uint16_t)(slot + 1u < plan->count ? slot + 1 : 0);
+    message->from = from;
+    message->received = 0;
+    message->differs = false;
+}
+
 void gy_pubsub_skip(struct gy_pubsub_message *message, const struct gy_pubsub_plan *plan)
 {
-    uint32_t next = message->slot + 1 < plan->count ? message->slot + 1 : 0;
-    *message = (struct gy_pubsub_message){.slot = next};
+    advance(message, plan, message->own);
+}
+
+void gy_pubsub_appoint(void *session, uint32_t publisher)
+{
+    struct gy_pubsub_message *message = session;
+    gy_assert(publisher < GY_LOAD_PUBLISHERS_MAX);
+    message->publishes = true;
+    message->own = (uint8_t)publisher;
+}
+
+uint32_t gy_pubsub_publisher(const void *session)
+{
+    return ((const struct gy_pubsub_message *)session)->from;
 }
 
 enum gy_load_progress gy_pubsub_end(struct gy_pubsub_message *message,
                                     const struct gy_pubsub_plan *plan)
 {
     bool right = !message->differs && message->received == plan->message_bytes;
-    gy_pubsub_skip(message, plan);
+    advance(message, plan, message->from);
     return right ? GY_LOAD_ANSWER : GY_LOAD_BAD_BODY;
 }
 

@@ -3,8 +3,9 @@
 #define GY_BENCH_LOAD_PUBSUB_H
 
 /*
- * What chat, NATS and Redis have in common for gyre-load: one connection publishes, all of them,
- * the publisher too, get each message (--broadcast, fan.h), in its order and byte by byte.
+ * What chat, NATS and Redis have in common for gyre-load: some connections publish, all of them,
+ * the publishers too, get each message (--broadcast, fan.h), byte by byte, and those of a publisher
+ * in their order. Where there are several, a message's first byte says whose it is.
  */
 
 #include "load.h"
@@ -15,17 +16,25 @@ struct gy_pubsub_plan {
     size_t greeting_bytes;
     uint32_t message_bytes;
     uint32_t request_bytes;
-    uint32_t count; /* messages; each has its own bytes */
+    uint32_t publishers;
+    uint32_t count; /* messages of each; all have their own bytes */
     uint8_t *expected;
     uint8_t *requests;
 };
 
 /* What every session begins with: how much has come of which message. */
 struct gy_pubsub_message {
-    uint32_t slot;     /* of plan->expected: which comes next */
     uint32_t received; /* of it */
     bool differs;
+    bool publishes;                         /* this connection, */
+    uint8_t own;                            /* with this number */
+    uint8_t from;                           /* whose message it is, or the last was */
+    uint16_t slots[GY_LOAD_PUBLISHERS_MAX]; /* of each, which one of plan->expected comes next */
 };
+
+/* For the protocols' table: a session is told that it publishes; whose message was the last. */
+void gy_pubsub_appoint(void *session, uint32_t publisher);
+uint32_t gy_pubsub_publisher(const void *session);
 
 /* Makes a plan whose requests are `head`, a message and `tail`. */
 int gy_pubsub_prepare(const struct gy_load_options *options, const void *head, uint32_t head_bytes,
@@ -55,7 +64,7 @@ uint32_t gy_pubsub_take(struct gy_pubsub_message *message, const struct gy_pubsu
 enum gy_load_progress gy_pubsub_end(struct gy_pubsub_message *message,
                                     const struct gy_pubsub_plan *plan);
 
-/* A message that does not come back to whom it is from (it is acknowledged). */
+/* A message of its own that does not come back (it is acknowledged). */
 void gy_pubsub_skip(struct gy_pubsub_message *message, const struct gy_pubsub_plan *plan);
 
 /* Lines that end in CRLF, of text protocols. */

@@ -199,6 +199,9 @@ void gy_load_report(FILE *out, const struct gy_load_options *options,
     if (options->broadcast) {
         fprintf(out, ", broadcast");
     }
+    if (options->publishers > 1) {
+        fprintf(out, " by %u publishers", options->publishers);
+    }
     fprintf(out, "%s\n", result->interrupted ? "  (interrupted)" : "");
     fprintf(out, "  %llu answers in %.2f s: %.1f/s%s\n", (unsigned long long)result->answered,
             result->seconds, gy_load_rate(result), options->check ? ", bodies compared" : "");

@@ -142,7 +142,8 @@ static void write_all(FILE *out, const struct gy_load_options *options,
             (unsigned long long)result->began_wall_ms, result->seconds);
     fprintf(out, "  \"answered\": %llu,\n  \"rate\": %.3f,\n", (unsigned long long)result->answered,
             gy_load_rate(result));
-    fprintf(out, "  \"broadcast\": %s,\n  \"deliveries\": %llu,\n", boolean(options->broadcast),
+    fprintf(out, "  \"broadcast\": %s,\n  \"publishers\": %u,\n  \"deliveries\": %llu,\n",
+            boolean(options->broadcast), options->broadcast ? options->publishers : 0,
             (unsigned long long)result->deliveries);
     fprintf(out, "  \"scheduled\": %llu,\n  \"unsent\": %llu,\n  \"rate_reached\": %s,\n",
             (unsigned long long)result->scheduled, (unsigned long long)result->unsent,

@@ -76,8 +76,9 @@ def load(options, scenario, contender, server, seconds, warmup, rate=None):
         found = json.loads(Path(f"{folder}/load.json").read_text(encoding="utf-8"))
         if not found["seconds"]:
             raise ValueError("nothing was measured")
-    except (OSError, ValueError):
-        raise Failed(f"{scenario.name}, {contender.name}: {done.stderr.strip() or 'gyre-load wrote no figures'}") from None
+    except (OSError, ValueError) as error:
+        why = done.stderr.strip() or f"gyre-load ended with {done.returncode}, without figures: {error}"
+        raise Failed(f"{scenario.name}, {contender.name}: {why}") from None
     spectrum = {}
     if found["latency_ns"]:
         spectrum = hdr.read(f"{folder}/load.hdr").get("", {})

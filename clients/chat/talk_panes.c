@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "clients/chat/screen.h"
@@ -22,6 +23,8 @@ struct panes {
     struct gy_screen *screen;
     char nick[GY_CHAT_NICK_MAX + 1];
     uint64_t typed_ms;                 /* when it was last said that one types */
+    struct gy_chat_own own;            /* what was said last */
+    char listed[GY_CHAT_ROOM_MAX + 1]; /* the last room that /rooms brought */
     char asking[GY_CHAT_ROOM_MAX + 1]; /* the room whose earlier messages are under way; or "" */
     uint64_t looked_ms;                /* when the keys were last asked for */
     bool quit;
@@ -120,9 +123,25 @@ static void take_came(struct panes *panes, const struct gy_chatter_event *event)
     hint_of_room(panes, event->room, words);
 }
 
+/* One of /rooms: a line of the room that is shown. */
+static void take_room(struct panes *panes, const struct gy_chatter_event *event)
+{
+    char text[2048];
+    const char *room = gy_screen_room(panes->screen);
+    const struct gy_screen_message message = {
+        .time_ms = (uint64_t)time(NULL) * 1000, .kind = GY_SCREEN_NOTE, .from = "", .text = text};
+    snprintf(text, sizeof text, "#%s (%llu)%s%s", event->other, (unsigned long long)event->id,
+             event->text[0] != '\0' ? ": " : "", event->text);
+    snprintf(panes->listed, sizeof panes->listed, "%s", event->other);
+    if (room != NULL) {
+        gy_screen_add(panes->screen, room, &message, false);
+    }
+}
+
 static void take_event(struct panes *panes, const struct gy_chatter_event *event)
 {
     char words[512];
+    gy_chat_words_note(&panes->own, event);
     switch (event->type) {
     case GY_CHATTER_ONLINE:
         snprintf(panes->nick, sizeof panes->nick, "%s", event->nick);
@@ -166,11 +185,18 @@ static void take_event(struct panes *panes, const struct gy_chatter_event *event
         snprintf(words, sizeof words, "%.64s tells everybody: %.400s", event->nick, event->text);
         gy_screen_hint(panes->screen, words);
         break;
+    case GY_CHATTER_ROOM:
+        take_room(panes, event);
+        break;
+    case GY_CHATTER_DONE:
+        if (event->more) {
+            snprintf(words, sizeof words, "there are more: /rooms %s", panes->listed);
+            gy_screen_hint(panes->screen, words);
+        }
+        break;
     case GY_CHATTER_STATUS:
     case GY_CHATTER_INPUT:
-    case GY_CHATTER_ROOM:
     case GY_CHATTER_REPORT:
-    case GY_CHATTER_DONE:
         break;
     }
 }
@@ -179,7 +205,8 @@ static void take_line(struct panes *panes)
 {
     struct gy_chat_said said;
     const char *room = gy_screen_room(panes->screen);
-    switch (gy_chat_words_do(panes->chat, room, gy_screen_take(panes->screen), &said)) {
+    switch (
+        gy_chat_words_do(panes->chat, room, &panes->own, gy_screen_take(panes->screen), &said)) {
     case GY_CHAT_WORDS_JOINED:
         if (gy_screen_add_room(panes->screen, said.room) == 0) {
             gy_screen_show_room(panes->screen, said.room);

@@ -27,10 +27,13 @@ struct plain {
     uint64_t messages;
     uint64_t answered_ms; /* behind the end: when it was, or the server answered something */
     bool watched;
-    bool read_all; /* the input has ended; `line` may have some yet */
-    bool ended;    /* nothing more is said */
-    bool joined;   /* the first room, or it was refused */
-    bool failed;   /* something was refused */
+    bool read_all;                     /* the input has ended; `line` may have some yet */
+    bool ended;                        /* nothing more is said */
+    bool joined;                       /* the first room, or it was refused */
+    bool failed;                       /* something was refused */
+    bool listing;                      /* a list of rooms is to be answered */
+    struct gy_chat_own own;            /* what was said last */
+    char listed[GY_CHAT_ROOM_MAX + 1]; /* the last room that /rooms brought */
 };
 
 void gy_chat_talk_print(FILE *out, const char *text)
@@ -81,6 +84,14 @@ void gy_chat_talk_json(const char *key, const char *text)
 
 static void print_json(const char *type, const struct gy_chatter_event *event)
 {
+    if (event->type == GY_CHATTER_ROOM) { /* as gyre chat admin has it */
+        printf("{\"type\":\"room\"");
+        gy_chat_talk_json("name", event->other);
+        printf(",\"members\":%llu", (unsigned long long)event->id);
+        gy_chat_talk_json("topic", event->text);
+        puts("}");
+        return;
+    }
     printf("{\"type\":\"%s\"", type);
     if (event->room != NULL) {
         gy_chat_talk_json("room", event->room);
@@ -152,6 +163,15 @@ static void print_message(const struct gy_chatter_event *event)
     putchar('\n');
 }
 
+static void print_room(const struct gy_chatter_event *event)
+{
+    printf("* #");
+    print_text(event->other);
+    printf(" (%llu)%s", (unsigned long long)event->id, event->text[0] != '\0' ? ": " : "");
+    print_text(event->text);
+    putchar('\n');
+}
+
 static void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 static void tell(const struct plain *plain, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
@@ -194,6 +214,7 @@ static void note_answer(struct plain *plain, const struct gy_chatter_event *even
     }
     plain->joined |= first_room && (failed || event->type == GY_CHATTER_JOINED);
     plain->failed |= failed;
+    plain->listing &= event->type != GY_CHATTER_DONE && event->type != GY_CHATTER_OFFLINE;
 }
 
 static void take_event(struct plain *plain, const struct gy_chatter_event *event)
@@ -203,6 +224,10 @@ static void take_event(struct plain *plain, const struct gy_chatter_event *event
                                         "input",  "notice", "room",    "report", "done"};
     bool message = event->type == GY_CHATTER_MESSAGE;
     note_answer(plain, event);
+    gy_chat_words_note(&plain->own, event);
+    if (event->type == GY_CHATTER_ROOM) {
+        snprintf(plain->listed, sizeof plain->listed, "%s", event->other);
+    }
     if (message && !event->mine) {
         plain->messages++;
     }
@@ -210,6 +235,10 @@ static void take_event(struct plain *plain, const struct gy_chatter_event *event
         print_json(names[event->type], event);
     } else if (message && !event->mine) {
         print_message(event);
+    } else if (event->type == GY_CHATTER_ROOM) {
+        print_room(event);
+    } else if (event->type == GY_CHATTER_DONE && event->more) {
+        tell(plain, "there are more: /rooms %s", plain->listed);
     } else if (event->type == GY_CHATTER_NOTICE) {
         fputs("* ", stdout);
         print_text(event->nick);
@@ -234,12 +263,15 @@ static void take_event(struct plain *plain, const struct gy_chatter_event *event
 static void take_line(struct plain *plain, const char *line)
 {
     struct gy_chat_said said;
-    enum gy_chat_words words = gy_chat_words_do(plain->chat, plain->options->rooms[0], line, &said);
+    enum gy_chat_words words =
+        gy_chat_words_do(plain->chat, plain->options->rooms[0], &plain->own, line, &said);
     if (words == GY_CHAT_WORDS_WRONG) {
         complain("%s", said.reply);
         plain->failed = true;
     } else if (words == GY_CHAT_WORDS_QUIT) {
         plain->ended = true;
+    } else if (strncmp(line, "/rooms", 6) == 0) {
+        plain->listing = true;
     }
 }
 
@@ -249,10 +281,23 @@ static bool may_say(const struct plain *plain)
     return !plain->ended && gy_chatter_unacknowledged(plain->chat) < UNDER_WAY_MAX;
 }
 
+/* A question needs a connection, and what was said last has a number only when it is acknowledged.
+ */
+static bool must_wait(const struct plain *plain)
+{
+    bool about_own =
+        strncmp(plain->line, "/edit", 5) == 0 || strncmp(plain->line, "/delete", 7) == 0;
+    bool waits = gy_chatter_unacknowledged(plain->chat) > 0 || gy_chatter_has_more(plain->chat);
+    return (about_own && waits) || (strncmp(plain->line, "/rooms", 6) == 0 && !plain->joined);
+}
+
 static void take_lines(struct plain *plain)
 {
     char *end;
     while (may_say(plain) && (end = memchr(plain->line, '\n', plain->have)) != NULL) {
+        if (must_wait(plain)) {
+            return;
+        }
         size_t bytes = (size_t)(end - plain->line) + 1;
         *end = '\0';
         take_line(plain, plain->line);
@@ -266,8 +311,11 @@ static void take_lines(struct plain *plain)
         complain("a line of the input is longer than %u bytes", LINE_MAX_BYTES);
         plain->failed = plain->ended = true;
     } else if (plain->read_all) {
+        plain->line[plain->have] = '\0';
+        if (must_wait(plain)) {
+            return;
+        }
         if (plain->have > 0) { /* a last line without an end */
-            plain->line[plain->have] = '\0';
             take_line(plain, plain->line);
         }
         plain->ended = true;
@@ -291,7 +339,7 @@ static uint64_t time_left(const struct plain *plain)
 {
     uint64_t passed = gy_chatter_now_ms(plain->chat) - plain->answered_ms;
     uint64_t wait = plain->options->wait_ms;
-    bool waits = gy_chatter_unacknowledged(plain->chat) > 0 || !plain->joined;
+    bool waits = gy_chatter_unacknowledged(plain->chat) > 0 || !plain->joined || plain->listing;
     if (wait == GY_CHAT_TALK_FOREVER) {
         return TURN_MS;
     }

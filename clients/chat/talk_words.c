@@ -89,6 +89,56 @@ static enum gy_chat_words tell(struct gy_chatter *chat, const struct words *word
     return outcome(gy_chatter_tell(chat, words->first, words->rest), NULL, said);
 }
 
+/* ---- what was said ---- */
+
+void gy_chat_words_note(struct gy_chat_own *own, const struct gy_chatter_event *event)
+{
+    if (event->type != GY_CHATTER_MESSAGE) {
+        return;
+    }
+    if (event->mine && event->kind == GY_CHAT_SAID && strcmp(event->room, "@") != 0) {
+        snprintf(own->room, sizeof own->room, "%s", event->room);
+        own->id = event->id;
+    } else if (event->kind == GY_CHAT_DELETED && event->target == own->id &&
+               strcmp(event->room, own->room) == 0) {
+        own->id = 0;
+    }
+}
+
+static bool is_here(const struct gy_chat_own *own, const char *room)
+{
+    return room != NULL && own->id != 0 && strcmp(own->room, room) == 0;
+}
+
+static enum gy_chat_words edit(struct gy_chatter *chat, const char *room,
+                               const struct gy_chat_own *own, const char *words,
+                               struct gy_chat_said *said)
+{
+    if (words[0] == '\0') {
+        return wrong(said, "/edit WORDS, which then stand in place of what you said last");
+    }
+    if (!is_here(own, room)) {
+        return wrong(said, "you have said nothing here since you came");
+    }
+    return outcome(gy_chatter_edit(chat, room, own->id, words), room, said);
+}
+
+static enum gy_chat_words take_back(struct gy_chatter *chat, const char *room,
+                                    const struct gy_chat_own *own, const char *which,
+                                    struct gy_chat_said *said)
+{
+    char *end = NULL;
+    unsigned long long id = strtoull(which, &end, 10);
+    if (which[0] != '\0' && (which[0] < '0' || which[0] > '9' || *end != '\0' || id == 0)) {
+        return wrong(said, "/delete, or /delete ID (--json shows the ids of messages)");
+    }
+    if (which[0] == '\0' && !is_here(own, room)) {
+        return wrong(said, "you have said nothing here since you came");
+    }
+    id = which[0] == '\0' ? own->id : id;
+    return outcome(room == NULL ? GY_ENOTFOUND : gy_chatter_delete(chat, room, id), room, said);
+}
+
 static const struct {
     const char *name;
     uint8_t action; /* of MODERATE */
@@ -112,7 +162,8 @@ static enum gy_chat_words moderate(struct gy_chatter *chat, const char *room, ui
 }
 
 static enum gy_chat_words command(struct gy_chatter *chat, const char *room,
-                                  const struct words *words, struct gy_chat_said *said)
+                                  const struct gy_chat_own *own, const struct words *words,
+                                  struct gy_chat_said *said)
 {
     static const char *const statuses[] = {"back", "away", "busy"};
     const char *name = words->name;
@@ -125,6 +176,15 @@ static enum gy_chat_words command(struct gy_chatter *chat, const char *room,
         if (strcmp(name, statuses[i]) == 0) {
             return outcome(gy_chatter_presence(chat, i, words->all), NULL, said);
         }
+    }
+    if (strcmp(name, "rooms") == 0) {
+        return outcome(gy_chatter_rooms(chat, words->first), NULL, said);
+    }
+    if (strcmp(name, "edit") == 0) {
+        return edit(chat, room, own, words->all, said);
+    }
+    if (strcmp(name, "delete") == 0) {
+        return take_back(chat, room, own, words->first, said);
     }
     if (strcmp(name, "join") == 0) {
         return join(chat, words, said);
@@ -153,7 +213,8 @@ static enum gy_chat_words command(struct gy_chatter *chat, const char *room,
     return GY_CHAT_WORDS_WRONG;
 }
 
-enum gy_chat_words gy_chat_words_do(struct gy_chatter *chat, const char *room, const char *line,
+enum gy_chat_words gy_chat_words_do(struct gy_chatter *chat, const char *room,
+                                    const struct gy_chat_own *own, const char *line,
                                     struct gy_chat_said *said)
 {
     said->reply[0] = '\0';
@@ -162,7 +223,7 @@ enum gy_chat_words gy_chat_words_do(struct gy_chatter *chat, const char *room, c
         struct words words;
         words.all = take_word(line + 1, words.name, sizeof words.name);
         words.rest = take_word(words.all, words.first, sizeof words.first);
-        return command(chat, room, &words, said);
+        return command(chat, room, own, &words, said);
     }
     line += line[0] == '/';
     if (line[0] == '\0') {

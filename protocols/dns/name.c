@@ -243,6 +243,19 @@ int gy_dns_name_from_text(const char *text, size_t bytes, const uint8_t *origin,
     }
     for (size_t i = 0; i < bytes; i++) {
         int byte = (uint8_t)text[i];
+        if (byte != '.' && byte != '\\') { /* as many as are what they look like */
+            size_t end = i + 1, most = bytes - i > GY_DNS_LABEL_MAX ? i + GY_DNS_LABEL_MAX : bytes;
+            while (end < most && text[end] != '.' && text[end] != '\\') {
+                end++;
+            }
+            size_t more = end - i - 1; /* the last one goes the way of all */
+            if (length - label + more <= GY_DNS_LABEL_MAX && length + more < GY_DNS_NAME_MAX) {
+                memcpy(name + length, text + i, more);
+                length += more;
+                i += more;
+                byte = (uint8_t)text[i];
+            }
+        }
         if (byte == '.') {
             if (length - label == 1) {
                 return reject(why, "it has an empty label");

@@ -384,16 +384,13 @@ static int parse_fields(struct rdata_in *in, const char *fields)
 int rdata_parse(struct rdata_in *in, uint16_t type)
 {
     const char *fields = gy_dns_type_fields(type);
-    struct scanner before = *in->scanner;
-    if (fields[0] == 'a') { /* the commonest, and never generic but by intent */
-        int error = rdata_word(in);
-        uint8_t address[4];
-        if (error == 0 && text_ipv4(in->scanner->text, in->scanner->bytes, address) == 0) {
-            gy_writer_bytes(&in->out, address, 4);
-            return parse_fields(in, fields + 1);
-        }
-        *in->scanner = before;
+    uint8_t address[4];
+    if (fields[0] == 'a' && scan_ipv4_line(in->scanner, address)) { /* most of most zones */
+        gy_assert(fields[1] == 0);
+        gy_writer_bytes(&in->out, address, sizeof address);
+        return 0;
     }
+    struct scanner before = *in->scanner;
     int more = rdata_word_or_end(in);
     if (more < 0) {
         return more;

@@ -146,6 +146,33 @@ enum scan scan_next(struct scanner *scanner)
     return scan_end(scanner);
 }
 
+bool scan_ipv4_line(struct scanner *scanner, uint8_t address[4])
+{
+    const char *at = scanner->at, *end = scanner->end;
+    while (at < end && (*at == ' ' || *at == '\t')) {
+        at++;
+    }
+    for (unsigned part = 0; part < 4; part++) {
+        const char *start = at;
+        unsigned value = 0;
+        while (at < end && (unsigned)(*at - '0') < 10 && at - start < 4) {
+            value = value * 10 + (unsigned)(*at++ - '0');
+        }
+        if (at == start || at - start > 3 || value > 255 || at == end ||
+            *at != (part < 3 ? '.' : '\n')) {
+            return false;
+        }
+        at++;
+        address[part] = (uint8_t)value;
+    }
+    if (scanner->parentheses > 0) {
+        return false;
+    }
+    scanner->at = scanner->line_start = at;
+    scanner->line++;
+    return true;
+}
+
 int text_unescape(const char *text, size_t bytes, uint8_t *out, size_t room)
 {
     size_t length = 0;

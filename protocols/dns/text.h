@@ -38,6 +38,10 @@ struct scanner {
 /* The next word. Once SCAN_END was returned, `at` is at the next entry. */
 enum scan scan_next(struct scanner *scanner);
 
+/* An IPv4 address that ends its line, and with that the entry. True: `at` is at the next one. Else
+ * nothing has changed, and what stands there is to be read word by word. */
+bool scan_ipv4_line(struct scanner *scanner, uint8_t address[4]);
+
 /* Classes of characters. */
 extern const uint8_t scan_class[256];
 #define SCAN_SPECIAL 1 /* ends or changes a word: blanks, line ends, quotes, ; ( ) \ */

@@ -140,24 +140,31 @@ static int read_record(struct zonefile_entry *entry)
     if (gy_dns_type_is_meta(record.type)) {
         return zonefile_fail(entry, "records of this type do not belong into a zone");
     }
-    struct scanner at_type = *entry->in.scanner; /* where what is wrong with all of it is told */
+    /* Where what is wrong with all of it is told. (A whole scanner that was just written to, read
+     * again at once, would wait for the store buffer.) */
+    const char *type_text = entry->in.scanner->text;
+    const size_t type_bytes = entry->in.scanner->bytes;
+    const char *type_line_start = entry->in.scanner->text_line_start;
+    const uint32_t type_line = entry->in.scanner->text_line;
     entry->in.out = gy_writer_on(entry->rdata, sizeof entry->rdata);
     code = zonefile_result(entry, rdata_parse(&entry->in, record.type));
     if (code != 0) {
         return code;
     }
-    if (entry->in.out.failed) {
-        *entry->in.scanner = at_type;
-        return zonefile_fail(entry, "the data of the record is longer than 65535 bytes");
+    bool no_ttl = entry->ttl_missing && record.type != GY_DNS_TYPE_SOA;
+    if (entry->in.out.failed || no_ttl) {
+        entry->in.scanner->text = type_text;
+        entry->in.scanner->bytes = type_bytes;
+        entry->in.scanner->text_line_start = type_line_start;
+        entry->in.scanner->text_line = type_line;
+        return zonefile_fail(entry, no_ttl && !entry->in.out.failed
+                                        ? "the record has no TTL, and none came before; add a line "
+                                          "\"$TTL 1h\" at the top"
+                                        : "the data of the record is longer than 65535 bytes");
     }
     record.rdata = entry->rdata;
     record.rdata_bytes = (uint32_t)gy_writer_length(&entry->in.out);
     if (entry->ttl_missing) {
-        if (record.type != GY_DNS_TYPE_SOA) {
-            *entry->in.scanner = at_type;
-            return zonefile_fail(entry, "the record has no TTL, and none came before; add a line "
-                                        "\"$TTL 1h\" at the top");
-        }
         /* As BIND has it: an SOA without one takes its minimum. */
         struct gy_reader minimum = gy_reader_on(record.rdata + record.rdata_bytes - 4, 4);
         record.ttl = gy_reader_u32(&minimum) & INT32_MAX;
@@ -283,35 +290,33 @@ int zonefile_read_entry(struct zonefile_entry *entry)
     struct scanner *scanner = entry->in.scanner;
     char first = *scanner->at;
     bool same_owner = first == ' ' || first == '\t';
-    struct scanner before = *scanner;
+    struct scanner before;
+    if (same_owner) {
+        before = *scanner;
+    }
     int more = zonefile_result(entry, rdata_word_or_end(&entry->in));
     if (more <= 0) {
         return more;
     }
-    if (same_owner || first == '(') {
-        /* Blanks before a parenthesis, or a parenthesis at the start: the former owner, if blank.
-         */
-        if (first != '(') {
-            if (file->owner_bytes == 0) {
-                return zonefile_fail(entry, "the first record has no owner; write @ for the zone "
-                                            "itself at the start of the line");
-            }
-            *scanner = before;
-            return read_record(entry);
+    if (same_owner) { /* not where a parenthesis is at the start of the line */
+        if (file->owner_bytes == 0) {
+            return zonefile_fail(entry, "the first record has no owner; write @ for the zone "
+                                        "itself at the start of the line");
         }
+        *scanner = before;
+        return read_record(entry);
     }
     if (scanner->text[0] == '$' && !scanner->quoted) {
         return read_directive(entry);
     }
-    uint8_t name[GY_DNS_NAME_MAX];
     const char *why = "";
-    int bytes = gy_dns_name_from_text(scanner->text, scanner->bytes, file->origin, name, &why);
+    entry->owner_kept = file->owner_bytes;
+    memcpy(entry->owner, file->owner, file->owner_bytes);
+    int bytes =
+        gy_dns_name_from_text(scanner->text, scanner->bytes, file->origin, file->owner, &why);
     if (bytes < 0) {
         return zonefile_fail(entry, why);
     }
-    entry->owner_kept = file->owner_bytes;
-    memcpy(entry->owner, file->owner, file->owner_bytes);
-    memcpy(file->owner, name, (size_t)bytes);
     file->owner_bytes = (uint8_t)bytes;
     int code = read_record(entry);
     if (code == GY_EAGAIN) { /* it will be read again */

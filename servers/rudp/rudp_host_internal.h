@@ -2,7 +2,7 @@
 #ifndef GY_SERVERS_RUDP_RUDP_HOST_INTERNAL_H
 #define GY_SERVERS_RUDP_RUDP_HOST_INTERNAL_H
 
-/* What rudp_host.c (memory, sessions, sending) and rudp_host_receive.c share. */
+/* What rudp_host.c (memory, sessions), rudp_host_send.c and rudp_host_receive.c share. */
 
 #include <string.h>
 
@@ -51,6 +51,10 @@ void gy_rudp_session_touch(struct gy_rudp_session *session);
 /* Hands back messages, sends, sets the timer; frees a session whose connection has ended. */
 void gy_rudp_session_progress(struct gy_rudp_session *session);
 void gy_rudp_session_free(struct gy_rudp_session *session);
+
+/* Messages that are done with go back to the application; what it did goes into the counts. */
+void gy_rudp_session_hand_back(struct gy_rudp_session *session);
+void gy_rudp_session_count(struct gy_rudp_session *session);
 
 uint64_t gy_rudp_host_random(struct gy_rudp_host *host);
 

@@ -343,7 +343,7 @@ def a_report_is_measured_and_written():
         raise Skip("it takes the first two processors")
     with tempfile.TemporaryDirectory() as folder:
         status, out, errors = output_of([f"{ROOT}/bench/gyre-bench", "quick", "--build", build, "--scenarios", "echo-tcp",
-                                         "--rounds", "2", "--seconds", "0.2", "--warmup", "0.1", "--output", folder])
+                                         "--rounds", "2", "--seconds", "0.4", "--warmup", "0.2", "--output", folder])
         equal((status, errors), (0, ""), f"status and stderr\n{out}")
         true(folder in out, f"it says where the report is: {out}")
         measured = json.load(open(f"{folder}/data.json", encoding="utf-8"))

@@ -168,6 +168,26 @@ static void so_do_turns_that_leave_many_sessions_still_to_run(void **state)
     fake_cancel_by_itself(scene->stage->worker.ring);
 }
 
+static void so_do_turns_full_of_its_resets(void **state)
+{
+    enum { RESETS = GY_FLOOD_RECEIVES };
+    struct scene *scene = *state;
+    struct stage *stage = scene->stage;
+    connect_all(scene, STREAMS);
+    for (int i = 1; i < GY_FLOOD_TURNS; i++) {
+        receive_together(scene, GY_FLOOD_RECEIVES, true);
+    }
+    assert_false(is_on(scene));
+    for (int i = 0; i < RESETS; i++) {
+        fake_complete(stage->worker.ring, stage_receive_of(stage, scene->streams[i]), -ECONNRESET,
+                      0);
+        close(scene->clients[i]);
+        scene->streams[i] = NULL;
+    }
+    stage_turn(stage);
+    assert_true(is_on(scene));
+}
+
 static void few_streams_are_no_flood(void **state)
 {
     struct scene *scene = *state;
@@ -182,6 +202,7 @@ static void a_server_that_is_alone_at_work_is_not_flooded(void **state)
 {
     struct scene *scene = *state;
     connect_all(scene, STREAMS);
+    fake_clock_advance(2 * GY_SHARE_CROWD_MS); /* since both accepted */
     for (int i = 0; i < 2 * GY_FLOOD_TURNS; i++) {
         receive_together(scene, GY_FLOOD_RECEIVES, false);
     }
@@ -253,6 +274,24 @@ static void the_ring_polls_the_set_when_none_in_it_is_ready(void **state)
     stage_turn(stage);
     assert_non_null(stage_receive_of(stage, scene->streams[1]));
     assert_non_null(fake_of(stage->worker.ring, FAKE_POLL, flood_of(scene)->set)); /* for others */
+}
+
+/* Nothing else may come that would make the worker look. */
+static void one_that_begins_to_wait_is_looked_after_in_the_next_turn(void **state)
+{
+    struct scene *scene = *state;
+    struct stage *stage = scene->stage;
+    int client;
+    begin_flood(scene);
+    stage_turns(stage, 2);
+    assert_int_equal(flood_of(scene)->waiting, 0);
+    struct gy_stream *stream = stage_connect(stage, 0, &client); /* and one turn more */
+    assert_int_equal(fake_last_wait_ns(stage->worker.ring), 0);
+    assert_true(stream->floods);
+    stage_turn(stage);
+    assert_int_equal(fake_last_wait_ns(stage->worker.ring), GY_RING_FOREVER);
+    assert_non_null(fake_of(stage->worker.ring, FAKE_POLL, flood_of(scene)->set));
+    close(client);
 }
 
 static void one_whose_session_is_still_to_run_does_not_receive_before(void **state)
@@ -347,11 +386,13 @@ int main(void)
     const struct CMUnitTest tests[] = {
         STAGED(turns_full_of_its_receives_while_others_are_at_work_make_a_flood),
         STAGED(so_do_turns_that_leave_many_sessions_still_to_run),
+        STAGED(so_do_turns_full_of_its_resets),
         STAGED(few_streams_are_no_flood),
         STAGED(a_server_that_is_alone_at_work_is_not_flooded),
         STAGED(those_that_are_ready_are_let_through_a_few_a_turn),
         STAGED(one_that_was_let_through_waits_again_when_its_session_has_run),
         STAGED(the_ring_polls_the_set_when_none_in_it_is_ready),
+        STAGED(one_that_begins_to_wait_is_looked_after_in_the_next_turn),
         STAGED(one_whose_session_is_still_to_run_does_not_receive_before),
         STAGED(one_that_ends_while_it_waits_leaves_the_set),
         STAGED(the_end_of_a_peer_lets_its_stream_through),

@@ -216,7 +216,7 @@ static void a_listener_of_several_accepts_so_many_at_a_time(void **state)
     /* The stage armed it as one that is alone. */
     fake_complete(ring, fake_of(ring, FAKE_ACCEPT, stage->listening[0]), -EINTR, 0);
     stage_turns(stage, 2);
-    assert_int_equal(fake_in_flight(ring, FAKE_ACCEPT), GY_LISTENER_ACCEPTS + 1);
+    assert_int_equal(fake_in_flight(ring, FAKE_ACCEPT), STAGE_SERVERS * GY_LISTENER_ACCEPTS);
     uint32_t before = fake_total(ring, FAKE_ACCEPT);
     for (int i = 0; i < GY_LISTENER_ACCEPTS; i++) {
         struct fake_operation *accept = fake_of(ring, FAKE_ACCEPT, stage->listening[0]);
@@ -228,9 +228,164 @@ static void a_listener_of_several_accepts_so_many_at_a_time(void **state)
     }
     stage_turn(stage);
     assert_int_equal(stage->worker.streams_open, GY_LISTENER_ACCEPTS);
-    assert_int_equal(fake_in_flight(ring, FAKE_ACCEPT), GY_LISTENER_ACCEPTS + 1);
+    assert_int_equal(fake_in_flight(ring, FAKE_ACCEPT), STAGE_SERVERS * GY_LISTENER_ACCEPTS);
     assert_int_equal(fake_total(ring, FAKE_ACCEPT), before + GY_LISTENER_ACCEPTS);
     for (int i = 0; i < GY_LISTENER_ACCEPTS; i++) {
+        close(clients[i]);
+    }
+}
+
+/* Both servers are at work. */
+static void make_crowd(struct stage *stage, struct gy_stream *first, struct gy_stream *second)
+{
+    arrive(stage, first, 1);
+    stage_turn(stage);
+    arrive(stage, second, 1);
+    stage_turn(stage);
+    assert_true(stage->worker.now_ms < stage->worker.crowded_until_ms);
+}
+
+static uint32_t accepts_in_flight(struct stage *stage)
+{
+    return fake_in_flight(stage->worker.ring, FAKE_ACCEPT) - stage->worker.listeners[1].armed;
+}
+
+static void accept_one(struct stage *stage, int *client)
+{
+    struct gy_ring *ring = stage->worker.ring;
+    int ends[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    fake_complete(ring, fake_of(ring, FAKE_ACCEPT, stage->listening[0]), ends[0], 0);
+    *client = ends[1];
+}
+
+static void while_others_are_at_work_a_listener_accepts_fewer_at_a_time(void **state)
+{
+    struct stage *stage = *state;
+    struct gy_stream *first, *second;
+    int clients[GY_LISTENER_ACCEPTS + 8], count = 0;
+    first = stage_connect(stage, 0, &clients[count++]);
+    second = stage_connect(stage, 1, &clients[count++]);
+    stage_turn(stage);
+    make_crowd(stage, first, second);
+    for (int i = 0; i < GY_LISTENER_ACCEPTS; i++) { /* those of quieter times come in */
+        accept_one(stage, &clients[count++]);
+        stage_turns(stage, 2); /* taken; what follows is armed */
+    }
+    assert_int_equal(accepts_in_flight(stage), GY_LISTENER_ACCEPTS_CROWDED);
+    uint64_t bounded = stage_counter(stage, accepts_bounded);
+    for (int i = 0; i < GY_LISTENER_ACCEPTS_CROWDED; i++) {
+        assert_int_equal(stage_counter(stage, accepts_bounded), bounded);
+        accept_one(stage, &clients[count++]);
+    }
+    assert_int_equal(accepts_in_flight(stage), 0); /* no third in this turn */
+    stage_turns(stage, 2);
+    assert_int_equal(stage_counter(stage, accepts_bounded), bounded + 1);
+    assert_int_equal(accepts_in_flight(stage), GY_LISTENER_ACCEPTS_CROWDED);
+    fake_clock_advance(2 * GY_SHARE_CROWD_MS);
+    accept_one(stage, &clients[count++]);
+    stage_turn(stage);
+    assert_int_equal(accepts_in_flight(stage), GY_LISTENER_ACCEPTS);
+    for (int i = 0; i < count; i++) {
+        close(clients[i]);
+    }
+}
+
+#define ENDING (3 * GY_SHARE_CLOSED_MAX + 1)
+
+/* Connections of one server are reset at one instant. */
+static void reset_together(struct stage *stage, struct gy_stream **streams)
+{
+    for (int i = 0; i < ENDING; i++) {
+        fake_complete(stage->worker.ring, stage_receive_of(stage, streams[i]), -ECONNRESET, 0);
+    }
+    stage_turn(stage);
+}
+
+static void while_others_are_at_work_a_turn_closes_a_few_connections_of_each(void **state)
+{
+    struct stage *stage = *state;
+    struct gy_stream *streams[ENDING], *other[2];
+    int clients[ENDING], others[2];
+    for (int i = 0; i < ENDING; i++) {
+        streams[i] = stage_connect(stage, 0, &clients[i]);
+    }
+    for (int i = 0; i < 2; i++) {
+        other[i] = stage_connect(stage, 1, &others[i]);
+    }
+    stage_turn(stage);
+    make_crowd(stage, streams[0], other[0]);
+    fake_complete(stage->worker.ring, stage_receive_of(stage, other[0]), -ECONNRESET, 0);
+    reset_together(stage, streams);
+    assert_int_equal(stage->closed_count, GY_SHARE_CLOSED_MAX + 1);
+    assert_int_equal(stage_counter(stage, closings_put_off), ENDING - GY_SHARE_CLOSED_MAX);
+    for (int turn = 2; turn <= 4; turn++) {
+        int closed = turn * GY_SHARE_CLOSED_MAX < ENDING ? turn * GY_SHARE_CLOSED_MAX : ENDING;
+        if (turn == 2) { /* one that comes later goes behind them, and its server's only */
+            gy_stream_abort(other[1], GY_CLOSE_LIMIT);
+            fake_cancel_by_itself(stage->worker.ring);
+        }
+        stage_turn(stage);
+        assert_int_equal(fake_last_wait_ns(stage->worker.ring), 0);
+        assert_uint_in_range(stage->closed_count, closed + 1, closed + 2);
+    }
+    stage_turns(stage, 2);
+    assert_int_equal(stage->closed_count, ENDING + 2);
+    assert_int_equal(stage->worker.streams_open, 0);
+    assert_true(fake_last_wait_ns(stage->worker.ring) > 0);
+    for (int i = 0; i < ENDING; i++) {
+        assert_true(client_sees_end(clients[i]));
+        close(clients[i]);
+    }
+    close(others[0]);
+    close(others[1]);
+}
+
+static void a_server_that_is_alone_at_work_closes_all_at_once(void **state)
+{
+    struct stage *stage = *state;
+    struct gy_stream *streams[ENDING];
+    int clients[ENDING];
+    for (int i = 0; i < ENDING; i++) {
+        streams[i] = stage_connect(stage, 0, &clients[i]);
+    }
+    stage_turn(stage);
+    reset_together(stage, streams);
+    assert_int_equal(stage->closed_count, ENDING);
+    assert_int_equal(stage_counter(stage, closings_put_off), 0);
+    for (int i = 0; i < ENDING; i++) {
+        close(clients[i]);
+    }
+}
+
+static void deadlines_that_pass_together_are_dealt_with_in_several_turns(void **state)
+{
+    enum { COUNT = 5 * GY_SHARE_EXPIRED_MAX };
+    struct stage *stage = *state;
+    struct gy_stream *streams[COUNT];
+    int clients[COUNT];
+    for (int i = 0; i < COUNT; i++) {
+        streams[i] = stage_connect(stage, 0, &clients[i]);
+        gy_stream_set_deadline(streams[i], stage->worker.now_ms + 50);
+    }
+    stage_turn(stage);
+    fake_clock_advance(50);
+    uint32_t before = 0, turns = 0;
+    while (before < COUNT) {
+        uint32_t expired = 0;
+        stage_turn(stage);
+        for (int i = 0; i < COUNT; i++) {
+            expired += act_of(streams[i])->expired;
+        }
+        assert_uint_in_range(expired - before, 1, 2 * GY_SHARE_EXPIRED_MAX - 1);
+        assert_true(turns == 0 || fake_last_wait_ns(stage->worker.ring) == 0);
+        before = expired;
+        turns++;
+    }
+    assert_int_equal(before, COUNT);
+    assert_uint_in_range(turns, 3, 5);
+    assert_uint_in_range(stage_counter(stage, expiries_put_off), turns - 1, turns);
+    for (int i = 0; i < COUNT; i++) {
         close(clients[i]);
     }
 }
@@ -383,12 +538,13 @@ static void servers_at_work_together_are_known_for_a_while(void **state)
     int clients[2];
     struct gy_stream *first = stage_connect(stage, 0, &clients[0]);
     struct gy_stream *second = stage_connect(stage, 1, &clients[1]);
-    stage_turn(stage);
+    assert_true(stage->worker.now_ms < stage->worker.crowded_until_ms); /* both accepted */
+    fake_clock_advance(2 * GY_SHARE_CROWD_MS);
     arrive(stage, first, 1);
     stage_turn(stage);
     arrive(stage, first, 1);
     stage_turn(stage);
-    assert_int_equal(stage->worker.crowded_until_ms, 0);
+    assert_true(stage->worker.crowded_until_ms <= stage->worker.now_ms);
     arrive(stage, second, 1);
     stage_turn(stage);
     assert_int_equal(stage->worker.crowded_until_ms, stage->worker.now_ms + GY_SHARE_CROWD_MS);
@@ -420,6 +576,10 @@ int main(void)
         STAGED(a_session_that_ends_in_the_middle_of_its_input_drops_the_rest),
         STAGED(a_listener_of_several_accepts_so_many_at_a_time),
         STAGED(accepts_in_flight_all_end_before_a_listener_closes),
+        STAGED(while_others_are_at_work_a_listener_accepts_fewer_at_a_time),
+        STAGED(while_others_are_at_work_a_turn_closes_a_few_connections_of_each),
+        STAGED(a_server_that_is_alone_at_work_closes_all_at_once),
+        STAGED(deadlines_that_pass_together_are_dealt_with_in_several_turns),
         STAGED(sends_past_the_bound_wait_and_those_of_other_servers_go_first),
         STAGED(each_server_may_send_a_little_whatever_others_have_sent),
         STAGED(a_server_that_is_alone_at_work_sends_as_if_the_worker_were_its_own),

@@ -166,7 +166,7 @@ void stage_close(struct stage *stage)
     fake_hold_back(ring, false);
     assert_int_equal(gy_worker_post(NULL, worker, &stop), 0);
     fake_cancel_by_itself(ring);
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < 8 || (!TAILQ_EMPTY(&worker->closing) && i < 200); i++) {
         stage_turn(stage);
         for (uint32_t slot = 0; slot < worker->streams.fresh; slot++) {
             if (worker->generations[slot] & 1) {

@@ -225,6 +225,23 @@ static void a_zone_file_is_read_in_pieces(void **state)
     assert_non_null(strstr(error.message, ":120009:")); /* 5, 120,000, 2 and the last */
 }
 
+/* Though its records wait for those that come behind them. */
+static void the_line_of_a_record_too_many_is_told(void **state)
+{
+    struct gy_error error = {0};
+    const struct gy_dns_zone *zone;
+    FILE *file = fopen(path, "w");
+    (void)state;
+    assert_non_null(file);
+    fputs("$TTL 60\n@ SOA a b 1 2 3 4 5\n@ NS a\na A 192.0.2.1\n", file);
+    for (uint32_t i = 0; i < GY_DNS_RRSET_MAX + 20; i++) {
+        fprintf(file, "x A 10.0.%u.%u\nn%u A 192.0.2.1\n", i >> 8, i & 255, i);
+    }
+    fclose(file);
+    assert_int_equal(gy_dns_zone_load(&zone, rig_name("example."), path, 1, &error), GY_ELIMIT);
+    assert_non_null(strstr(error.message, "file:8197: an rrset has more than 4096 records"));
+}
+
 /* Past what is taken piece by piece, where memory is mapped. */
 static void what_is_collected_of_a_zone_is_bounded(void **state)
 {
@@ -300,6 +317,7 @@ int main(void)
         cmocka_unit_test(addresses_of_servers_have_port_53_where_none_is_given),
         cmocka_unit_test(a_zone_that_was_kept_is_the_same),
         cmocka_unit_test(a_zone_file_is_read_in_pieces),
+        cmocka_unit_test(the_line_of_a_record_too_many_is_told),
         cmocka_unit_test(what_is_collected_of_a_zone_is_bounded),
         cmocka_unit_test(a_file_that_was_touched_has_changed),
     };

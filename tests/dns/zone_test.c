@@ -97,6 +97,60 @@ static const char everything[] =
         "mail RRSIG A 5 2 3600 20200101000000 20200101000000 1 example. AQID\n"
         "x TYPE65280 \\# 3 010203\n";
 
+/* Names that come again at once, after some others, after many, in another case, and above others
+ * that came before: each is one. */
+static void names_may_come_in_any_order(void **state)
+{
+    static const char *const data[] = {"A 192.0.2.9", "TXT b", "AAAA ::3", "A 192.0.2.10"};
+    static struct rig rig;
+    struct gy_dns_zone_facts facts;
+    char *text = malloc(1 << 16);
+    (void)state;
+    for (uint32_t stride = 1; stride <= 40; stride++) {
+        int length = sprintf(text, TOP);
+        for (uint32_t i = 0; i < 160; i++) { /* 40 names, `stride` of them at a time */
+            uint32_t group = i / (4 * stride), within = i % (4 * stride);
+            uint32_t names = 40 - group * stride < stride ? 40 - group * stride : stride;
+            uint32_t name = group * stride + within % names, which = within / names;
+            char below[16] = "";
+            if (name % 8 != 7) {
+                snprintf(below, sizeof below, ".a%u.z", name / 8);
+            }
+            length += sprintf(text + length, "%s%u%s %s\n", which % 2 == 0 ? "n" : "N", name, below,
+                              data[which]);
+        }
+        sprintf(text + length, "z A 192.0.2.11\na1.Z A 192.0.2.12\n");
+        load(text);
+        assert_string_equal(zone.error.message, "");
+        assert_int_equal(zone.report_count, 0);
+        gy_dns_zone_facts(zone.zone, &facts);
+        assert_int_equal(facts.records, 3 + 160 + 2);
+        assert_int_equal(facts.rrsets, 3 + 120 + 2);
+        assert_int_equal(facts.names, 2 + 40 + 6);
+        rig_init(&rig, 1);
+        rig_add(&rig, &zone);
+        rig_ask(&rig, "n9.a1.z.example.", GY_DNS_TYPE_A, 0);
+        assert_int_equal(rig.answer[7], 2);
+        rig_ask(&rig, "a1.z.example.", GY_DNS_TYPE_A, 0);
+        assert_int_equal(rig.answer[7], 1);
+        rig_free(&rig);
+    }
+    free(text);
+}
+
+static void what_is_reported_is_in_the_order_of_the_file(void **state)
+{
+    (void)state;
+    load(TOP "x A 1.2.3.4\nx A 1.2.3.4\nother.test. A 1.2.3.4\nx 5 A 1.2.3.5\ny A 1.2.3.4\n"
+             "more.test. A 1.2.3.4\ny A 1.2.3.4\n");
+    assert_int_equal(zone.report_count, 5);
+    assert_non_null(strstr(zone.reports[0], "W x.example. A: a record stands there twice"));
+    assert_non_null(strstr(zone.reports[1], "W other.test. A: the name is not in the zone"));
+    assert_non_null(strstr(zone.reports[2], "W x.example. A: the records of an rrset"));
+    assert_non_null(strstr(zone.reports[3], "W more.test. A: the name is not in the zone"));
+    assert_non_null(strstr(zone.reports[4], "W y.example. A: a record stands there twice"));
+}
+
 static void all_records_come_back(void **state)
 {
     struct gy_dns_zone_walk *walk = malloc(sizeof *walk);
@@ -187,6 +241,8 @@ int main(void)
         cmocka_unit_test_teardown(a_cname_may_have_its_signatures_and_nsec, shut),
         cmocka_unit_test_teardown(other_classes_are_refused, shut),
         cmocka_unit_test_teardown(an_rrset_has_a_bound, shut),
+        cmocka_unit_test_teardown(names_may_come_in_any_order, shut),
+        cmocka_unit_test_teardown(what_is_reported_is_in_the_order_of_the_file, shut),
         cmocka_unit_test_teardown(all_records_come_back, shut),
         cmocka_unit_test_teardown(a_zone_may_be_moved, shut),
         cmocka_unit_test_teardown(a_small_record_costs_what_is_said, shut),

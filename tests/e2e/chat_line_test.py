@@ -158,6 +158,25 @@ def commands_act_and_their_failures_fail():
 
 
 @test
+def what_was_said_last_is_changed_and_taken_back_and_rooms_are_listed():
+    with Chat() as chat, chat.guest("anna") as anna:
+        anna.join("garden")
+        anna.ask("TOPIC", room=anna.room["garden"], client_id=1, topic="of roses")
+        status, out, told = chat_line(chat, "--nick", "cora", "--room", "garden", "--wait", "0", "-q",
+                                      data="helo\n/edit hello\nnonsense\n/delete\n/rooms\n/delete x\n/edit no more")
+        equal((status, out), (1, "* #garden (2): of roses\n"), told)
+        equal(told.count("\n"), 2, told)  # which message is /delete x, and what was last is gone
+        heard = [anna.hear("MESSAGE") for _ in range(4)]
+        equal([(frame.sort, frame.contents) for frame in heard], [(0, "helo"), (1, "hello"), (0, "nonsense"), (2, "")])
+        equal((heard[1].target, heard[3].target), (heard[0].id, heard[2].id))
+        said = anna.send("garden", "mine").id
+        status, out, told = chat_line(chat, "--nick", "cora", "--room", "garden", "--wait", "0", "-q", "--json",
+                                      data=f"/rooms\n/delete {said}\n")
+        equal(status, 1, "only operators take back what others said")
+        true('{"type":"room","name":"garden","members":2,"topic":"of roses"}' in out, out)
+
+
+@test
 def a_nick_is_registered_and_logged_in_to():
     with Chat() as chat, tempfile.NamedTemporaryFile("w") as password:
         def with_password(words):

@@ -20,13 +20,14 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../bench"))
 
 from report import hdr
+from chat_crash import Chat
 from configured import Configured
 from harness import ALARMS, PROGRAM, Server, Skip, equal, loaded, output_of, run, test, true, until
 
 LOAD = os.path.abspath(os.environ.get("GYRE_LOAD", "build/debug/gyre-load"))
 KINDS = ("connect", "reset", "refused", "closed", "timeout", "short_answer", "status", "wrong_body", "wrong_question", "protocol")
 KEYS = {"schema", "url", "connections", "pipeline", "outstanding", "threads", "tallies", "arrivals", "rate_asked", "seed", "bodies_compared", "slo",
-        "began_ms", "seconds", "answered", "rate", "broadcast", "deliveries", "scheduled", "unsent", "rate_reached", "sent_total", "answered_total",
+        "began_ms", "seconds", "answered", "rate", "broadcast", "publishers", "deliveries", "scheduled", "unsent", "rate_reached", "sent_total", "answered_total",
         "connects", "connect_seconds", "errors", "latency_ns", "service_ns", "lateness_ns", "generator", "server",
         "generator_was_bottleneck", "generator_limited", "latency_valid", "interrupted", "failure"}
 
@@ -269,7 +270,9 @@ def a_refused_connection_is_one_clear_line():
 
 @test
 def misuse_is_told_from_failure():
-    for words in (["sctp://127.0.0.1:1"], ["gopher://x/"], [], ["http://127.0.0.1:1/", "--frobnicate"]):
+    for words in (["sctp://127.0.0.1:1"], ["gopher://x/"], [], ["http://127.0.0.1:1/", "--frobnicate"],
+                  ["chat://127.0.0.1/hall"], ["nats://127.0.0.1"], ["redis://127.0.0.1"], ["redis://127.0.0.1", "--publishers", "2"],
+                  ["ws://127.0.0.1:1", "--broadcast", "--publishers", "2"], ["redis://127.0.0.1", "--broadcast", "--publishers", "3", "-c", "2"]):
         status, _, errors = output_of([LOAD, *words])
         equal(status, 2, f"the exit status of {words}")
         true(errors.startswith("gyre-load: ") and "--help" in errors, f"one line, and where help is: {errors}")
@@ -491,6 +494,25 @@ def connections_are_made_in_flights_and_a_standstill_says_how_many_are_missing()
         true(found and 0 < int(found[1]) <= len(server.kept), f"it says how many, and what helps: {errors}")
         true(0 < server.flights[0] <= 64, f"64 at first: {server.flights}")
         true(sum(server.flights) >= 192 and max(server.flights) <= 256, f"each that is ready lets one more be dialled: {server.flights}")
+
+
+@test
+def several_publishers_say_what_all_others_hear_in_order():
+    with Chat() as chat:
+        url = f"chat://127.0.0.1:{chat.port}/hall"
+        figures = clean(url, "--broadcast", "--publishers", "3", "-c", "7", "--pipeline", "4", "-n", "90")
+        equal((figures["publishers"], figures["answered_total"], figures["deliveries"]), (3, 90, 90 * 7))
+        figures = clean(url, "--broadcast", "-c", "3", "-n", "20")
+        equal((figures["publishers"], figures["deliveries"]), (1, 60))
+
+
+@test
+def a_message_that_is_refused_ends_a_broadcast_and_says_why():
+    with Chat(rates="requests 5 8;") as chat:
+        status, figures, _, errors = load(f"chat://127.0.0.1:{chat.port}/hall", "--broadcast", "-c", "2", "-n", "90")
+        equal(status, 1)
+        true("a message was refused: the server says: " in errors and "requests off" in errors, errors)
+        true(figures["errors"]["status"] >= 1, str(figures["errors"]))
 
 
 @test

@@ -16,12 +16,17 @@ struct rig {
     struct gy_load_options options;
 };
 
-static void rig_open(struct rig *rig, const struct gy_load_protocol *protocol)
+static void rig_open_for(struct rig *rig, const struct gy_load_protocol *protocol,
+                         uint32_t publishers)
 {
     struct gy_error error = {0};
     *rig = (struct rig){.protocol = protocol};
-    rig->options = (struct gy_load_options){
-        .url = "x", .protocol = protocol, .size_bytes = 5, .pipeline = 2, .broadcast = true};
+    rig->options = (struct gy_load_options){.url = "x",
+                                            .protocol = protocol,
+                                            .size_bytes = 5,
+                                            .pipeline = 2,
+                                            .broadcast = true,
+                                            .publishers = publishers};
     strcpy(rig->options.path, "/room");
     assert_int_equal(protocol->prepare(&rig->options, &rig->plan, &error), 0);
     rig->requests = protocol->requests(rig->plan, &rig->request_bytes);
@@ -30,6 +35,11 @@ static void rig_open(struct rig *rig, const struct gy_load_protocol *protocol)
     assert_true(rig->state != NULL && rig->session != NULL);
     protocol->state_open(rig->state, rig->plan, &rig->options, 0);
     protocol->session_open(rig->session);
+}
+
+static void rig_open(struct rig *rig, const struct gy_load_protocol *protocol)
+{
+    rig_open_for(rig, protocol, 1);
 }
 
 static void rig_close(struct rig *rig)
@@ -204,17 +214,59 @@ static void chat_requests_get_the_number_of_the_room(void **unused)
     rig_close(&rig);
 }
 
-static void a_channel_is_a_simple_word_and_needs_broadcast(void **unused)
+/* Of three publishers, each two messages: '0' + publisher, then as above, counted through. */
+#define OF_0       "0!\"#$"
+#define OF_1       "1_`ab"
+#define OF_2       "2DEFG"
+#define OF_2_LATER "2cdef"
+
+static void messages_of_several_publishers_are_told_apart(void **unused)
 {
     (void)unused;
-    struct gy_load_options options = {
-        .url = "nats://x/a b", .protocol = &gy_load_nats, .size_bytes = 5, .pipeline = 1};
+    static const char bytes[] = REDIS_HELLO REDIS_PUSH(OF_2) REDIS_PUSH(OF_0) REDIS_PUSH(OF_2_LATER)
+        REDIS_PUSH(OF_1) REDIS_PUSH(OF_2);
+    static const char wrong[] = REDIS_HELLO REDIS_PUSH(OF_2_LATER) REDIS_PUSH("x!\"#$");
+    for (uint32_t first = 0; first < sizeof bytes; first++) {
+        struct rig rig;
+        rig_open_for(&rig, &gy_load_redis, 3);
+        assert_memory_equal(rig.requests + (size_t)rig.request_bytes * 5 + rig.request_bytes - 7,
+                            OF_2_LATER, 5);
+        assert_string_equal(feed(&rig, bytes, sizeof bytes - 1, first), "RAAAAA");
+        assert_int_equal(gy_load_redis.publisher(rig.session), 2);
+        rig_close(&rig);
+    }
+    struct rig rig;
+    rig_open_for(&rig, &gy_load_redis, 3);
+    assert_string_equal(feed(&rig, wrong, sizeof wrong - 1, 0), "RBB");
+    rig_close(&rig);
+}
+
+static void a_chat_publisher_among_several_gets_its_own_as_acknowledgements(void **unused)
+{
+    (void)unused;
+    static const char bytes[] = CHAT_MESSAGE("\x2b", OF_0) CHAT_ACK("\x2a") CHAT_ACK("\x2c");
+    static const char again[] = CHAT_ACK("\x2c");
+    struct rig rig;
+    rig_open_for(&rig, &gy_load_chat, 3);
+    assert_string_equal(feed(&rig, CHAT_HELLO, sizeof CHAT_HELLO - 1, 0), "R");
+    gy_load_chat.appoint(rig.session, 2);
+    assert_string_equal(feed(&rig, bytes, sizeof bytes - 1, 0), "AAA");
+    assert_int_equal(gy_load_chat.publisher(rig.session), 2);
+    assert_string_equal(feed(&rig, again, sizeof again - 1, 0), "X");
+    rig_close(&rig);
+}
+
+static void a_channel_is_a_simple_word(void **unused)
+{
+    (void)unused;
+    struct gy_load_options options = {.url = "nats://x/a b",
+                                      .protocol = &gy_load_nats,
+                                      .size_bytes = 5,
+                                      .pipeline = 1,
+                                      .broadcast = true,
+                                      .publishers = 1};
     struct gy_error error = {0};
     void *plan = NULL;
-    strcpy(options.path, "/room");
-    assert_int_equal(gy_load_nats.prepare(&options, &plan, &error), GY_EINVAL);
-    assert_non_null(strstr(error.message, "--broadcast"));
-    options.broadcast = true;
     strcpy(options.path, "/a*b");
     assert_int_equal(gy_load_nats.prepare(&options, &plan, &error), GY_EINVAL);
     assert_non_null(strstr(error.message, "letters"));
@@ -234,7 +286,9 @@ int main(void)
         cmocka_unit_test(chat_probes_are_answered_and_the_unknown_is_skipped),
         cmocka_unit_test(a_chat_error_is_said_in_its_words),
         cmocka_unit_test(chat_requests_get_the_number_of_the_room),
-        cmocka_unit_test(a_channel_is_a_simple_word_and_needs_broadcast),
+        cmocka_unit_test(messages_of_several_publishers_are_told_apart),
+        cmocka_unit_test(a_chat_publisher_among_several_gets_its_own_as_acknowledgements),
+        cmocka_unit_test(a_channel_is_a_simple_word),
     };
     return cmocka_run_group_tests_name("load_pubsub", tests, NULL, NULL);
 }
