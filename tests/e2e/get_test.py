@@ -2,131 +2,17 @@
 """`gyre get` against gyre http, against Python's http.server, and against servers that say what they are told to."""
 
 import contextlib
-import functools
-import http.server
 import os
 import pty
 import re
 import select
 import socket
 import subprocess
-import tempfile
 import threading
 import time
 
-from harness import ALARMS, PROGRAM, Server, Skip, equal, output_of, run, test, true
-
-
-def get(*arguments, **more):
-    """(exit status, stdout, stderr)"""
-    status, out, errors = output_of([PROGRAM, "get", *arguments], **more)
-    true(not ALARMS.search(errors), f"no sanitizer complains: {errors}")
-    return status, out, errors
-
-
-@contextlib.contextmanager
-def folder():
-    with tempfile.TemporaryDirectory(prefix="gyre-get-") as path:
-        yield path
-
-
-def written(path, data):
-    with open(path, "wb") as file:
-        file.write(data)
-    return data
-
-
-def content(path):
-    with open(path, "rb") as file:
-        return file.read()
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_):
-        pass
-
-
-@contextlib.contextmanager
-def python_server(path):
-    handler = functools.partial(Quiet, directory=path)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.handle_error = lambda *_: None  # a client that leaves is what some tests are about
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-class Scripted:
-    """Answers each request with what `answer(path, fields, connection)` returns: bytes, seconds or an event to wait for, and None to close.
-    Remembers requests and counts connections."""
-
-    def __init__(self, answer, host="127.0.0.1", family=socket.AF_INET):
-        self.answer = answer
-        self.requests = []
-        self.connections = 0
-        self.listener = socket.socket(family)
-        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.listener.bind((host, 0))
-        self.listener.listen(64)
-        self.port = self.listener.getsockname()[1]
-        self.address = f"http://127.0.0.1:{self.port}"
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-
-    def accept(self):
-        with contextlib.suppress(OSError):
-            while True:
-                connection, _ = self.listener.accept()
-                self.connections += 1
-                threading.Thread(target=self.serve, args=(connection, self.connections), daemon=True).start()
-
-    def serve(self, connection, number):
-        data = b""
-        with connection, contextlib.suppress(OSError):
-            while True:
-                while b"\r\n\r\n" not in data:
-                    more = connection.recv(65536)
-                    if not more:
-                        return
-                    data += more
-                head, data = data.split(b"\r\n\r\n", 1)
-                lines = head.decode("latin-1").split("\r\n")
-                fields = {n.lower(): v.strip() for n, v in (line.split(":", 1) for line in lines[1:])}
-                self.requests.append((lines[0], fields))
-                answers = self.answer(lines[0].split(" ")[1], fields, number)
-                for part in answers if isinstance(answers, tuple) else (answers,):
-                    if part is None:
-                        return
-                    if isinstance(part, bytes):
-                        connection.sendall(part)
-                    elif isinstance(part, threading.Event):
-                        part.wait(60)
-                    else:
-                        time.sleep(part)
-
-
-class FilesOf(Server):
-    def answers(self):
-        with contextlib.suppress(OSError):
-            return self.get("/").status == 200
-        return False
-
-
-def answer(status, body=b"", *fields):
-    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *fields]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+from get_peers import FilesOf, Listener, Scripted, answer, content, folder, get, python_server, written
+from harness import PROGRAM, Server, Skip, equal, output_of, run, test, true
 
 
 # ---- fetching -------------------------------------------------------------------------------------------------------
@@ -269,30 +155,15 @@ def a_redirect_to_another_server_does_not_take_secrets_along():
 # ---- pipelines ------------------------------------------------------------------------------------------------------
 
 
-class Piped:
+class Piped(Listener):
     """Reads what is there before it answers, so that it sees how many requests came ahead; what it says of the n-th request
     of a connection, of which `behind` more are there, is `answer(n, behind, connection)` as for Scripted."""
 
     def __init__(self, answer_of):
-        self.answer_of, self.most, self.connections, self.first_alone = answer_of, 0, 0, True
+        self.answer_of, self.most, self.first_alone = answer_of, 0, True
         self.asked = []
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.address = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-
-    def accept(self):
-        with contextlib.suppress(OSError):
-            while True:
-                connection, _ = self.listener.accept()
-                self.connections += 1
-                threading.Thread(target=self.serve, args=(connection, self.connections), daemon=True).start()
+        super().__init__()
+        self.address = f"http://127.0.0.1:{self.port}"
 
     def serve(self, connection, number):
         data, served = b"", 0
@@ -383,130 +254,6 @@ def many_small_files_come_over_pipelines_from_a_real_server():
             equal(get("-O", "--pipeline", "16", "--parallel", "2", *urls, cwd=here)[0], 0)
         for n in range(300):
             equal(content(os.path.join(here, f"{n}")), f"file {n}".encode() * (n % 50))
-
-
-# ---- ranges, and going on -------------------------------------------------------------------------------------------
-
-WHOLE = bytes(range(256)) * 400
-
-
-def ranged(cut=0, tag='"v1"', ranges=True):
-    """A server of WHOLE; the first `cut` connections break off in the middle."""
-    def reply(_path, fields, number):
-        first, last, status, more = 0, len(WHOLE) - 1, "200 OK", []
-        asked = re.fullmatch(r"bytes=(\d*)-(\d*)", fields.get("range", ""))
-        if ranges and asked and fields.get("if-range", tag) == tag:
-            if not asked[1]:
-                first = len(WHOLE) - int(asked[2])
-            else:
-                first, last = int(asked[1]), int(asked[2] or last)
-            if first >= len(WHOLE):
-                return answer("416 Range Not Satisfiable", b"none", f"Content-Range: bytes */{len(WHOLE)}")
-            status, more = "206 Partial Content", [f"Content-Range: bytes {first}-{last}/{len(WHOLE)}"]
-        body = WHOLE[first:last + 1]
-        whole = answer(status, body, "ETag: " + tag, *more)
-        return (whole[:len(whole) - len(body) // 2], None) if number <= cut else whole
-    return reply
-
-
-@test
-def a_range_is_fetched():
-    with Scripted(ranged()) as server, folder() as here:
-        path = os.path.join(here, "part")
-        for text, wanted in (("0-9", WHOLE[:10]), ("102390-", WHOLE[102390:]), ("-7", WHOLE[-7:])):
-            equal(get("-r", text, "-o", path, server.address)[0], 0)
-            equal(content(path), wanted, text)
-    with Scripted(ranged(ranges=False)) as server:
-        status, out, errors = get("-r", "0-9", server.address)
-        equal((status, out), (1, ""))
-        true("does not serve ranges" in errors, errors)
-
-
-@test
-def a_transfer_that_breaks_off_goes_on_by_itself():
-    with Scripted(ranged(cut=2)) as server, folder() as here:
-        path = os.path.join(here, "file")
-        equal(get("-o", path, server.address)[0], 0)
-        true(content(path) == WHOLE, "the file is whole")
-        equal([fields.get("range") for _, fields in server.requests], [None, "bytes=51200-", "bytes=76800-"])
-        equal(server.requests[1][1]["if-range"], '"v1"')
-        equal(os.listdir(here), ["file"])
-
-
-@test
-def a_server_without_ranges_is_asked_for_all_of_it_again():
-    with Scripted(ranged(cut=1, ranges=False)) as server, folder() as here:
-        path = os.path.join(here, "file")
-        equal(get("-o", path, server.address)[0], 0)
-        true(content(path) == WHOLE, "the file is whole, and no half of it is there twice")
-        equal([fields.get("range") for _, fields in server.requests], [None, "bytes=51200-"])
-        equal(get("--retry", "0", "-C", "-o", path + "2", server.address)[0], 0)
-        true(content(path + "2") == WHOLE, "so is one that another run begins")
-    with Scripted(ranged(cut=1, ranges=False)) as server:
-        status, out, errors = get(server.address)
-        equal(status, 1, "what was printed cannot be taken back")
-        true(len(out) < len(WHOLE) and "serves no ranges" in errors, errors)
-
-
-@test
-def a_transfer_that_breaks_off_fails_without_retries_and_leaves_nothing():
-    with Scripted(ranged(cut=9)) as server, folder() as here:
-        status, _, errors = get("--retry", "0", "-o", os.path.join(here, "file"), server.address)
-        equal(status, 1)
-        true("ended within the body" in errors, errors)
-        equal(os.listdir(here), [])
-
-
-@test
-def another_run_goes_on_where_the_last_one_stopped():
-    with Scripted(ranged(cut=1)) as server, folder() as here:
-        path = os.path.join(here, "file")
-        equal(get("--retry", "0", "-C", "-o", path, server.address)[0], 1)
-        equal(os.listdir(here), ["file.part"])
-        equal(get("-C", "-o", path, server.address)[0], 0)
-        true(content(path) == WHOLE, "the file is whole")
-        equal(os.listdir(here), ["file"])
-        fields = server.requests[1][1]
-        if fields.get("range"):
-            equal(fields["if-range"], '"v1"')
-
-
-@test
-def another_run_begins_anew_when_the_file_has_changed():
-    with folder() as here:
-        path = os.path.join(here, "file")
-        with Scripted(ranged(cut=1, tag='"old"')) as server:
-            equal(get("--retry", "0", "-C", "-o", path, server.address)[0], 1)
-            true(os.path.getsize(path + ".part") == len(WHOLE) // 2, "a half is there")
-        with open(path + ".part", "r+b") as file:
-            file.write(b"not what is there now")
-        with Scripted(ranged(tag='"new"')) as server:
-            equal(get("-C", "-o", path, server.address)[0], 0)
-        true(content(path) == WHOLE, "nothing of the old half is left")
-
-
-@test
-def a_part_that_is_complete_gets_its_name():
-    with Scripted(ranged()) as server, folder() as here:
-        path = os.path.join(here, "file")
-        written(path + ".part", WHOLE)
-        try:
-            os.setxattr(path + ".part", "user.gyre.validator", b'"v1"')
-        except OSError:
-            return  # without attributes there is nothing to go on with, and the run before this one shows that
-        equal(get("-C", "-o", path, server.address)[0], 0)
-        true(content(path) == WHOLE, "it is whole")
-        equal(len(server.requests), 1)
-
-
-@test
-def what_was_there_stays_until_the_new_one_is_whole():
-    with Scripted(ranged(cut=9)) as server, folder() as here:
-        path = os.path.join(here, "file")
-        written(path, b"before")
-        equal(get("--retry", "0", "-o", path, server.address)[0], 1)
-        equal(content(path), b"before")
-        equal(os.listdir(here), ["file"])
 
 
 # ---- failures -------------------------------------------------------------------------------------------------------
@@ -611,35 +358,6 @@ def a_full_disk_is_named():
         status, _, errors = get("-o", "/dev/full", server.address)
         equal(status, 1)
         true("/dev/full" in errors and "No space left" in errors, errors)
-
-
-@test
-def a_part_that_another_run_writes_is_left_alone():
-    tried = threading.Event()
-    with folder() as here, Scripted(lambda path, *_: (answer("200 OK", bytes(10))[:-5], tried, b"12345")) as server:
-        path = os.path.join(here, "file")
-        first = subprocess.Popen([PROGRAM, "get", "-o", path, server.address], stderr=subprocess.DEVNULL)
-        while not os.path.exists(path + ".part"):
-            time.sleep(0.02)
-        status, _, errors = get("-o", path, server.address)
-        equal(status, 1)
-        true("another process is writing it" in errors, errors)
-        tried.set()
-        equal(first.wait(20), 0)
-        equal(os.path.getsize(path), 10)
-
-
-@test
-def an_interrupt_leaves_no_part_behind():
-    with folder() as here, Scripted(lambda *_: (answer("200 OK", bytes(10))[:-5], 20)) as server:
-        path = os.path.join(here, "file")
-        process = subprocess.Popen([PROGRAM, "get", "-o", path, server.address], stderr=subprocess.PIPE)
-        while not os.path.exists(path + ".part"):
-            time.sleep(0.02)
-        process.terminate()
-        equal(process.wait(20), 130)
-        process.stderr.close()
-        equal(os.listdir(here), [])
 
 
 # ---- the command ----------------------------------------------------------------------------------------------------

@@ -243,6 +243,7 @@ class Server:
     def reload(self):
         """SIGHUP; who connects from now on meets the new process, and no other. The log says that it serves a moment
         before the former one has left its listeners, and until then that one takes connections too."""
+        until(lambda: SERVES.findall(self.log()), "the log says who serves")  # which may be after the first answer
         before = SERVES.findall(self.log())
         self.signal(signal.SIGHUP)
         until(lambda: len(SERVES.findall(self.log())) > len(before), "the new process serves")
