@@ -272,6 +272,11 @@ def misuse_is_told_from_failure():
         status, _, errors = output_of([LOAD, *words])
         equal(status, 2, f"the exit status of {words}")
         true(errors.startswith("gyre-load: ") and "--help" in errors, f"one line, and where help is: {errors}")
+    for words, said in ((["--server-pid", "2147483647"], "there is no such process"),
+                        (["--json", "/nonexistent/figures"], "cannot be written: No such file"), (["--hdr", "/nonexistent/log"], "cannot be written: No such file")):
+        status, _, errors = output_of([LOAD, "http://127.0.0.1:1/", *words])
+        equal(status, 1, f"the exit status of {words}, before anything is asked")
+        true(errors.startswith(f"gyre-load: {words[0]} {words[1]}: ") and said in errors, errors)
     status, out, _ = output_of([LOAD, "--help"])
     equal(status, 0, "the exit status of --help")
     true("http://" in out and "tcp://" in out and "udp://" in out and "ftp://" not in out, f"it lists the schemes there are:\n{out}")
