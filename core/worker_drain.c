@@ -6,7 +6,7 @@
 #include "core/log.h"
 #include "core/worker_internal.h"
 
-#define CLOSE_PATIENCE_MS 2000
+#define CLOSE_PATIENCE_MS 2000 /* since the last connection ended */
 #define FINISH_TURN_NS    10000000u
 
 void gy_worker_drain(struct gy_worker *worker, uint64_t timeout_ms, bool take_waiting)
@@ -85,12 +85,17 @@ void gy_worker_finish(struct gy_worker *worker)
     worker->finished = true;
     worker->phase = GY_WORKER_STOPPED;
     uint64_t deadline_ms = worker->now_ms + CLOSE_PATIENCE_MS;
+    uint64_t open = worker->streams_open;
     do {
         stop_listeners(worker);
         abort_all(worker, GY_CLOSE_DRAIN);
         gy_datagrams_abort(worker);
         if (gy_worker_turn(worker, FINISH_TURN_NS) != 0) {
             break;
+        }
+        if (worker->streams_open < open) { /* tens of thousands take their time */
+            open = worker->streams_open;
+            deadline_ms = worker->now_ms + CLOSE_PATIENCE_MS;
         }
     } while ((!gy_flood_stop(worker) || worker->streams_open > 0 ||
               worker->files.operations.used > 0 || gy_datagrams_open(worker) > 0 ||

@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "bench/load/dial.h"
 #include "bench/load/fan.h"
-#include "bench/load/place.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#define REDIAL_NS     UINT64_C(100000000)
-#define GONE_AFTER_NS UINT64_C(1000000000)
-#define PREFIX_BYTES  2u
+#define PREFIX_BYTES 2u
 
 static struct gy_load_engine *engine_of(const struct gy_stream *stream)
 {
@@ -319,9 +316,7 @@ static void be_ready(struct gy_load_engine *engine, struct gy_load_connection *c
     if (engine->fan.sender == NULL && !engine->gave_up) {
         engine->fan.sender = connection;
     }
-    engine->connected++;
-    engine->connects++;
-    engine->last_connected_ns = engine->worker->now_ns;
+    gy_load_dial_worked(engine);
     gy_stream_set_deadline(connection->stream, 0);
 }
 
@@ -587,34 +582,6 @@ static uint32_t connection_drain(struct gy_stream *stream)
     return GY_WANT_CLOSE;
 }
 
-/* A dial that failed is tried again after a while; when all connections are gone and stay so, the
- * server is taken to be gone too. */
-static void not_connected(struct gy_load_engine *engine, struct gy_stream *stream)
-{
-    char peer[GY_ADDRESS_TEXT_BYTES];
-    char insecure[256];
-    uint64_t now_ns = engine->worker->now_ns;
-    const char *reason = gy_tls_failure(stream, insecure, sizeof insecure);
-    if (reason[0] == '\0' && engine->refusal[0] != '\0') {
-        reason = engine->refusal;
-    } else if (reason[0] == '\0') {
-        reason = stream->error != 0 ? strerror(stream->error)
-                                    : "the server closed the connection in the handshake";
-    }
-    engine->errors[GY_LOAD_ERROR_CONNECT]++;
-    engine->redial_ns = now_ns + REDIAL_NS;
-    gy_address_format(&engine->options->address, peer, sizeof peer);
-    if (engine->connects == 0) {
-        gy_load_give_up(engine, GY_EREFUSED, "connecting to %s: %s%s", peer, reason,
-                        stream->error == ECONNREFUSED ? "; is the server running?" : "");
-    } else if (engine->connected == 0 && engine->running &&
-               now_ns - engine->last_connected_ns > GONE_AFTER_NS) {
-        gy_load_give_up(engine, GY_ECLOSED,
-                        "the server at %s went away, %.1f s after the start: connecting again: %s",
-                        peer, (double)(engine->last_answer_ns - engine->start_ns) / 1e9, reason);
-    }
-}
-
 static void connection_closed(struct gy_stream *stream, enum gy_close_reason reason)
 {
     struct gy_load_engine *engine = engine_of(stream);
@@ -633,7 +600,7 @@ static void connection_closed(struct gy_stream *stream, enum gy_close_reason rea
         return;
     }
     if (!connection->opened) {
-        not_connected(engine, stream);
+        gy_load_dial_failed(engine, stream);
     } else {
         /* Core's own deadline is that of a send that makes no progress. */
         lose_all(engine, connection,
@@ -654,31 +621,3 @@ const struct gy_stream_ops gy_load_connection_ops = {
     .drain = connection_drain,
     .closed = connection_closed,
 };
-
-int gy_load_connection_dial(struct gy_load_engine *engine)
-{
-    const struct gy_load_options *options = engine->options;
-    struct gy_stream *stream =
-        gy_stream_dial_from(&engine->endpoint, &options->address,
-                            gy_load_source(options, engine->number, engine->dials++),
-                            (uint32_t)milliseconds(options->timeout_ns), &engine->error);
-    if (stream == NULL) {
-        return engine->error.code;
-    }
-    struct gy_load_connection *connection = stream->session;
-    engine->refusal[0] = '\0';
-    *connection = (struct gy_load_connection){.stream = stream};
-    void *behind = &connection->stamps[options->pipeline];
-    if (engine->protocol->make != NULL) {
-        connection->window = behind;
-        gy_load_window_open(connection->window, options->pipeline);
-    } else {
-        connection->session = behind;
-        engine->protocol->session_open(connection->session);
-    }
-    engine->missing--;
-    if (engine->protocol->secure && gy_tls_expect(stream, options->host) != 0) {
-        gy_stream_abort(stream, GY_CLOSE_ERROR);
-    }
-    return 0;
-}

@@ -40,9 +40,6 @@ extern const struct gy_stream_ops gy_load_connection_ops;
 /* Bytes of one, for the endpoint. */
 uint32_t gy_load_connection_bytes(const struct gy_load_engine *engine);
 
-/* Dials one. 0, or a code with a sentence in engine->error. */
-int gy_load_connection_dial(struct gy_load_engine *engine);
-
 /* Puts `count` requests into the stream's output (what there is room for, within the budget);
  * returns how many. The stream has yet to be flushed. */
 uint32_t gy_load_connection_send(struct gy_load_engine *engine,

@@ -10,14 +10,13 @@
 #include <unistd.h>
 
 #include "bench/load/connection.h"
+#include "bench/load/dial.h"
 #include "bench/load/rudp.h"
 #include "bench/load/udp.h"
 
-#define DIALS_PER_TURN 256
 /* Timers are of milliseconds: the last deadline has passed by then. */
-#define GRACE_NS       UINT64_C(50000000)
-#define CONNECT_NS_MIN UINT64_C(1000000000)
-#define SLOTS_APART    64
+#define GRACE_NS    UINT64_C(50000000)
+#define SLOTS_APART 64
 /* What a length of two bytes can say. */
 #define MESSAGE_BYTES_MAX 65535
 /* How soon `stop` is seen by a thread that nothing else wakes. */
@@ -133,53 +132,6 @@ static bool stopped(const struct gy_load_engine *engine)
     return atomic_load_explicit(engine->stop, memory_order_relaxed) || engine->gave_up;
 }
 
-static int dial_missing(struct gy_load_engine *engine, uint64_t now_ns)
-{
-    for (uint32_t i = 0; i < DIALS_PER_TURN && engine->missing > 0 && now_ns >= engine->redial_ns;
-         i++) {
-        bool datagrams = engine->protocol->datagrams;
-        if (!datagrams && !gy_endpoint_has_room(&engine->endpoint)) {
-            return 0; /* those that are closing have not gone yet */
-        }
-        int code = engine->protocol->reliable ? gy_load_rudp_dial(engine)
-                   : datagrams                ? gy_load_udp_dial(engine)
-                                              : gy_load_connection_dial(engine);
-        if (code != 0) {
-            engine->gave_up = true;
-            return code;
-        }
-    }
-    return 0;
-}
-
-/* Until all connections are there: the schedule finds them ready. */
-static int connect_all(struct gy_load_engine *engine)
-{
-    uint64_t patience_ns = engine->options->timeout_ns;
-    uint64_t deadline_ns =
-        gy_load_now_ns() + (patience_ns > CONNECT_NS_MIN ? patience_ns : CONNECT_NS_MIN);
-    engine->missing = engine->connections;
-    while (engine->connected < engine->connections && !stopped(engine)) {
-        uint64_t now_ns = gy_load_now_ns();
-        int code = dial_missing(engine, now_ns);
-        if (code != 0) {
-            return code;
-        }
-        if (now_ns > deadline_ns) {
-            gy_load_give_up(engine, GY_ETIMEOUT,
-                            "only %u of %u connections could be made in %.1f s; does the server "
-                            "allow so many?",
-                            engine->connected, engine->connections, (double)patience_ns / 1e9);
-            break;
-        }
-        code = gy_worker_turn(engine->worker, 10000000);
-        if (code != 0) {
-            return gy_error_set(&engine->error, code, "thread %u: its ring broke", engine->number);
-        }
-    }
-    return engine->gave_up ? engine->error.code : 0;
-}
-
 int gy_load_engine_open(struct gy_load_engine *engine, const void *plan, enum gy_receive_mode mode)
 {
     prctl(PR_SET_TIMERSLACK, 1UL); /* a request that is due is not to wait for others */
@@ -188,7 +140,7 @@ int gy_load_engine_open(struct gy_load_engine *engine, const void *plan, enum gy
     if (code == 0) {
         code = open_worker(engine, mode);
     }
-    return code != 0 ? code : connect_all(engine);
+    return code != 0 ? code : gy_load_dial_all(engine);
 }
 
 /* ---- the schedule ---- */
@@ -415,7 +367,7 @@ int gy_load_engine_run(struct gy_load_engine *engine)
         start_closed_loop(engine, now_ns);
     }
     while (step_phases(engine, now_ns)) {
-        if (!engine->ending && dial_missing(engine, now_ns) != 0) {
+        if (!engine->ending && gy_load_dial_missing(engine, now_ns) != 0) {
             continue; /* gave up: the next step ends it */
         }
         if (engine->rate > 0 && !engine->ending) {

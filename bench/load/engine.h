@@ -55,6 +55,7 @@ struct gy_load_engine {
     struct gy_buffer greeting; /* likewise, where it has one */
     uint32_t greeted;          /* connections, by the protocol's greet() */
     char refusal[192];         /* why the last connection was refused */
+    char failure[192];         /* why the last dial failed; empty: none did */
     void *state;               /* the protocol's */
     bool state_open;
     uint8_t *gather; /* a message of a stream that lies in several buffers */
@@ -73,6 +74,7 @@ struct gy_load_engine {
     struct gy_load_connection *touched; /* have output that is not with the ring yet */
     uint32_t missing;                   /* connections to dial */
     uint32_t connected;
+    uint32_t flight;    /* that may be dialled and not ready, before the start */
     uint64_t redial_ns; /* not before */
     uint64_t last_connected_ns;
     uint64_t in_flight; /* requests */
@@ -103,6 +105,7 @@ struct gy_load_engine {
     struct {
         _Atomic uint64_t answered;
         _Atomic uint64_t errors;
+        _Atomic uint64_t connected, failed_dials; /* before the start */
     } live;
 };
 

@@ -279,6 +279,7 @@ struct gy_load_result {
     uint64_t errors[GY_LOAD_ERROR_COUNT]; /* in the whole run */
     uint64_t tallies[GY_LOAD_TALLIES_MAX];
     uint64_t connects;
+    double connect_s; /* until all connections were made, before the schedule */
 
     double generator_cpu_s; /* of the workers, within the seconds measured */
     double busy_max;     /* of the busiest worker: the share of its time it ran or waited to run */

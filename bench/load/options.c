@@ -443,14 +443,10 @@ static int complete_dns(const struct gy_load_options *options, struct gy_error *
     return 0;
 }
 
-/* What does not go together, and the defaults that depend on others. */
-static int complete(struct gy_load_options *options, const struct given *given,
-                    struct gy_error *error)
+/* What does not go together in how much is asked, and when. */
+static int check_pace(const struct gy_load_options *options, const struct given *given,
+                      struct gy_error *error)
 {
-    if (options->url == NULL) {
-        return gy_error_set(error, GY_EINVAL,
-                            "no URL; for example gyre-load http://127.0.0.1:8080/ -c 64 -d 10s");
-    }
     if (given->flag[FLAG_SLO] && !options->find_max) {
         return gy_error_set(error, GY_EINVAL, "--slo is for --find-max");
     }
@@ -474,28 +470,21 @@ static int complete(struct gy_load_options *options, const struct given *given,
         return gy_error_set(error, GY_EINVAL, "--outstanding %u: %u threads need one each",
                             options->outstanding, options->threads);
     }
-    int code = complete_dns(options, error);
-    if (code != 0) {
-        return code;
-    }
-    bool bounded = options->requests > 0;
-    if (!given->flag[FLAG_DURATION]) {
-        options->duration_ns = (bounded ? 0 : options->find_max ? 3 : 10) * SECOND_NS;
-    }
-    if (!given->flag[FLAG_WARMUP]) {
-        options->warmup_ns = bounded ? 0 : SECOND_NS;
-    }
-    options->arrivals = options->rate == 0 ? GY_LOAD_CLOSED_LOOP
-                        : options->poisson ? GY_LOAD_POISSON
-                                           : GY_LOAD_CONSTANT;
-    if (bounded && options->warmup_ns > 0) {
+    if (options->requests > 0 && given->flag[FLAG_WARMUP] && options->warmup_ns > 0) {
         return gy_error_set(error, GY_EINVAL, "--warmup and --requests exclude each other");
     }
-    if (options->trains && options->protocol != NULL && !options->protocol->datagrams) {
+    return 0;
+}
+
+/* What is for other protocols than the URL's. */
+static int check_protocol(const struct gy_load_options *options, struct gy_error *error)
+{
+    gy_assert(options->protocol != NULL); /* since there is a URL */
+    bool reliable = options->protocol->reliable;
+    bool secure = options->protocol->secure && !options->plaintext;
+    if (options->trains && !options->protocol->datagrams) {
         return gy_error_set(error, GY_EINVAL, "--trains is for udp:// and dns://");
     }
-    bool reliable = options->protocol != NULL && options->protocol->reliable;
-    bool secure = options->protocol != NULL && options->protocol->secure && !options->plaintext;
     if (options->plaintext && !reliable) {
         return gy_error_set(error, GY_EINVAL, "--plaintext is for rudp://");
     }
@@ -526,6 +515,35 @@ static int complete(struct gy_load_options *options, const struct given *given,
         return gy_error_set(error, GY_EINVAL, "--size times --pipeline: at most 256 MiB");
     }
     return 0;
+}
+
+/* The defaults that depend on other flags. */
+static void set_defaults(struct gy_load_options *options, const struct given *given)
+{
+    bool bounded = options->requests > 0;
+    if (!given->flag[FLAG_DURATION]) {
+        options->duration_ns = (bounded ? 0 : options->find_max ? 3 : 10) * SECOND_NS;
+    }
+    if (!given->flag[FLAG_WARMUP]) {
+        options->warmup_ns = bounded ? 0 : SECOND_NS;
+    }
+    options->arrivals = options->rate == 0 ? GY_LOAD_CLOSED_LOOP
+                        : options->poisson ? GY_LOAD_POISSON
+                                           : GY_LOAD_CONSTANT;
+}
+
+static int complete(struct gy_load_options *options, const struct given *given,
+                    struct gy_error *error)
+{
+    if (options->url == NULL) {
+        return gy_error_set(error, GY_EINVAL,
+                            "no URL; for example gyre-load http://127.0.0.1:8080/ -c 64 -d 10s");
+    }
+    int code = check_pace(options, given, error);
+    code = code != 0 ? code : complete_dns(options, error);
+    code = code != 0 ? code : check_protocol(options, error);
+    set_defaults(options, given);
+    return code;
 }
 
 int gy_load_options_read(struct gy_load_options *options, int argc, char **argv,

@@ -14,6 +14,8 @@
 #define BUSY_LIMIT 0.95
 /* Lateness of the generator that no longer passes for noise. */
 #define LATE_NS 1000000
+/* Connecting that took so long is worth a line. */
+#define CONNECT_S 1.0
 
 static const double percentiles[] = {50, 75, 90, 99, 99.9, 99.99, 99.999, 100};
 #define PERCENTILES (sizeof percentiles / sizeof percentiles[0])
@@ -211,6 +213,9 @@ void gy_load_report(FILE *out, const struct gy_load_options *options,
             fprintf(out, ", %llu of them were never sent: no connection had room\n",
                     (unsigned long long)result->unsent);
         }
+    }
+    if (result->connect_s >= CONNECT_S || result->errors[GY_LOAD_ERROR_CONNECT] > 0) {
+        fprintf(out, "  connecting took %.2f s\n", result->connect_s);
     }
     print_tallies(out, options, result);
     print_errors(out, result);

@@ -9,6 +9,8 @@
 
 #include "bench/load/rudp.h"
 
+#include "bench/load/dial.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -190,9 +192,7 @@ static void opened(struct gy_rudp_session *session)
     struct gy_load_engine *engine = engine_of(session);
     struct gy_load_connection *connection = session->context;
     connection->opened = true;
-    engine->connected++;
-    engine->connects++;
-    engine->last_connected_ns = engine->worker->now_ns;
+    gy_load_dial_worked(engine);
     gy_load_connection_rest(engine, connection);
 }
 

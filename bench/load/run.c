@@ -39,6 +39,8 @@ struct run {
     sem_t go;
     _Atomic bool stop;
     _Atomic uint32_t left;
+    uint64_t began_ns; /* to connect */
+    double connect_s;
     uint64_t start_ns, from_ns, until_ns;
     uint64_t wall_ms; /* since 1970, at from_ns */
     double server_from_s, server_until_s;
@@ -69,6 +71,9 @@ static void *thread_main(void *argument)
         gy_load_make_room(run->options, thread->engine.connections, &thread->engine.error);
     if (thread->code == 0) {
         thread->code = gy_load_engine_open(&thread->engine, run->plan, run->mode);
+    }
+    if (thread->code != 0) {
+        atomic_store(&run->stop, true); /* the others need not go on */
     }
     sem_post(&run->opened);
     notify();
@@ -115,6 +120,36 @@ static uint64_t live_answered(struct run *run)
         answered += gy_counter_read(&run->threads[i].engine.live.answered);
     }
     return answered;
+}
+
+/* Of all threads. */
+static uint64_t live_connected(struct run *run, uint64_t *failed)
+{
+    uint64_t connected = 0;
+    *failed = 0;
+    for (uint32_t i = 0; i < run->options->threads; i++) {
+        connected += gy_counter_read(&run->threads[i].engine.live.connected);
+        *failed += gy_counter_read(&run->threads[i].engine.live.failed_dials);
+    }
+    return connected;
+}
+
+static bool shows(const struct run *run)
+{
+    return isatty(STDERR_FILENO) && !run->options->quiet;
+}
+
+/* Before the start. Quick ones are not shown. */
+static void show_connecting(struct run *run, uint64_t now_ns)
+{
+    uint64_t failed;
+    uint64_t connected = live_connected(run, &failed);
+    fprintf(stderr, "\r\033[Kconnecting %5.1f s  %llu of %u",
+            (double)(now_ns - run->began_ns) / 1e9, (unsigned long long)connected,
+            run->options->connections);
+    if (failed > 0) {
+        fprintf(stderr, "  %llu dials failed", (unsigned long long)failed);
+    }
 }
 
 static void show_progress(struct run *run, uint64_t now_ns)
@@ -191,7 +226,7 @@ static bool one_gave_up(const struct run *run)
 
 static void control(struct run *run)
 {
-    bool show = isatty(STDERR_FILENO) && !run->options->quiet;
+    bool show = shows(run);
     uint64_t shown_ns = 0;
     while (atomic_load(&run->left) > 0) {
         uint64_t now_ns = gy_load_now_ns();
@@ -216,6 +251,30 @@ static void control(struct run *run)
 static uint64_t share_of(uint64_t total, uint32_t parts, uint32_t number)
 {
     return total / parts + (number < total % parts);
+}
+
+/* Until so many threads have made theirs, or given up. */
+static void wait_for_connections(struct run *run, uint32_t threads)
+{
+    uint64_t shown_ns = run->began_ns;
+    bool shown = false;
+    for (uint32_t i = 0; i < threads;) {
+        uint64_t now_ns = gy_load_now_ns();
+        if (sem_trywait(&run->opened) == 0) {
+            i++;
+            continue;
+        }
+        if (shows(run) && now_ns >= shown_ns + TICK_NS) {
+            shown_ns = now_ns;
+            shown = true;
+            show_connecting(run, now_ns);
+        }
+        wait_until(run, now_ns + TICK_NS);
+    }
+    if (shown) {
+        fprintf(stderr, "\r\033[K");
+    }
+    run->connect_s = (double)(gy_load_now_ns() - run->began_ns) / 1e9;
 }
 
 static int start_threads(struct run *run, struct gy_error *error)
@@ -255,13 +314,7 @@ static int start_threads(struct run *run, struct gy_error *error)
     if (code != 0) {
         stop_all(run);
     }
-    for (uint32_t i = 0; i < created;) {
-        if (sem_trywait(&run->opened) == 0) {
-            i++;
-        } else {
-            wait_until(run, gy_load_now_ns() + TICK_NS);
-        }
-    }
+    wait_for_connections(run, created);
     atomic_store(&run->left, created);
     return code;
 }
@@ -335,6 +388,18 @@ static void add_engine(struct gy_load_result *result, const struct gy_load_engin
     result->generator_cpu_s += (double)engine->cpu_ns / 1e9;
 }
 
+/* Why the first thread that could not begin could not, and how far all had come. */
+static void explain(struct run *run, const struct gy_error *why, struct gy_error *error)
+{
+    uint64_t failed;
+    uint64_t connected = live_connected(run, &failed);
+    *error = *why;
+    if (connected > 0 && run->start_ns == 0) {
+        gy_error_set(error, why->code, "%llu of %u connections are made, then: %s",
+                     (unsigned long long)connected, run->options->connections, why->message);
+    }
+}
+
 static int collect(struct run *run, struct gy_load_result *result, struct gy_error *error)
 {
     int code = 0;
@@ -348,7 +413,7 @@ static int collect(struct run *run, struct gy_load_result *result, struct gy_err
         if (thread->code != 0 && code == 0) {
             code = thread->code;
             if (error != NULL) {
-                *error = thread->engine.error;
+                explain(run, &thread->engine.error, error);
             }
         }
         hdr_close(thread->engine.latency);
@@ -357,6 +422,7 @@ static int collect(struct run *run, struct gy_load_result *result, struct gy_err
     }
     result->interrupted = interrupted;
     result->began_wall_ms = run->wall_ms;
+    result->connect_s = run->connect_s;
     if (run->server_from_read && run->server_until_read && run->server_from_s >= 0 &&
         run->server_until_s >= 0) {
         result->server_cpu_s = run->server_until_s - run->server_from_s;
@@ -395,7 +461,7 @@ int gy_load_run(const struct gy_load_options *options, const void *plan,
     result->latency = gy_load_histogram_open();
     result->service = gy_load_histogram_open();
     result->lateness = gy_load_histogram_open();
-    struct run run = {.options = options, .plan = plan};
+    struct run run = {.options = options, .plan = plan, .began_ns = gy_load_now_ns()};
     int code = choose_mode(&run, error);
     if (code != 0) {
         return code;

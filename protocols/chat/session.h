@@ -188,6 +188,12 @@ int gy_chat_session_write_error(struct gy_chat_session *session, uint16_t tag,
 void gy_chat_session_end(struct gy_chat_session *session, enum gy_chat_code code, uint32_t retry_ms,
                          const char *format, ...) __attribute__((format(printf, 4, 5)));
 
+/* Likewise, also where nothing was read yet, which cannot be a client of the book that goes on: it
+ * is told in frames. */
+void gy_chat_session_refuse(struct gy_chat_session *session, enum gy_chat_code code,
+                            uint32_t retry_ms, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
 /* Holds the session until it is let go, beside the holds of its own: for an owner that answers one
  * request after the other. */
 void gy_chat_session_hold(struct gy_chat_session *session);

@@ -74,7 +74,8 @@ int gy_chat_session_write(struct gy_chat_session *session, const struct gy_chat_
         return gy_chat_book_write(session, frame);
     }
     /* Who has said nothing yet may be of the book: it gets no bytes that it would not know. */
-    int error = session->level == GY_CHAT_LEVEL_FRAMES ? put(session, frame) : 0;
+    bool knows = session->level == GY_CHAT_LEVEL_FRAMES || (session->flags & IN_WEBSOCKET) != 0;
+    int error = knows ? put(session, frame) : 0;
     if (error == 0) {
         note_answer(session, frame);
     }
@@ -143,6 +144,20 @@ int gy_chat_session_write_error(struct gy_chat_session *session, uint16_t tag,
     int error = write_refusal(session, refusal, format, values);
     va_end(values);
     return error;
+}
+
+void gy_chat_session_refuse(struct gy_chat_session *session, enum gy_chat_code code,
+                            uint32_t retry_ms, const char *format, ...)
+{
+    const struct refusal refusal = {0, code, true, retry_ms};
+    va_list values;
+    if (session->level == GY_CHAT_LEVEL_UNKNOWN) {
+        session->level = GY_CHAT_LEVEL_FRAMES;
+    }
+    va_start(values, format);
+    (void)write_refusal(session, refusal, format, values);
+    va_end(values);
+    session->state = OVER;
 }
 
 void gy_chat_session_end(struct gy_chat_session *session, enum gy_chat_code code, uint32_t retry_ms,

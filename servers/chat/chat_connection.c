@@ -11,16 +11,49 @@
 #define RECEIVE_HIGH       65536u
 #define LINGER_MS          2000u
 
+void chat_list_init(struct chat_list *list)
+{
+    *list = (struct chat_list){.end = &list->first};
+}
+
+void chat_list_add(struct chat_list *list, struct chat_connection *connection)
+{
+    connection->next = NULL;
+    connection->link = list->end;
+    *list->end = connection;
+    list->end = &connection->next;
+    list->count++;
+}
+
+void chat_list_remove(struct chat_list *list, struct chat_connection *connection)
+{
+    gy_assert(list->count > 0 && *connection->link == connection);
+    *connection->link = connection->next;
+    if (connection->next != NULL) {
+        connection->next->link = connection->link;
+    } else {
+        list->end = connection->link;
+    }
+    list->count--;
+}
+
+void chat_each(struct gy_chat_worker *own, void (*does)(struct chat_connection *connection))
+{
+    struct chat_list *const lists[] = {&own->pending, &own->known};
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        for (struct chat_connection *at = lists[i]->first; at != NULL; at = at->next) {
+            does(at);
+        }
+    }
+}
+
 void chat_connection_open(struct gy_chat_worker *own, struct chat_connection *connection,
                           struct gy_chain *session_out, bool in_websocket)
 {
     connection->worker = own;
-    connection->next = own->first;
-    connection->link = &own->first;
-    if (own->first != NULL) {
-        own->first->link = &connection->next;
-    }
-    own->first = connection;
+    chat_pending_room(own);
+    chat_list_add(&own->pending, connection);
+    connection->pending = true;
     own->open[connection->stream == NULL]++;
     chat_clock(own);
     gy_chat_session_init(&connection->session, &own->env, session_out, in_websocket,
@@ -46,10 +79,10 @@ void chat_connection_close(struct chat_connection *connection)
 {
     struct gy_chat_worker *own = connection->worker;
     chat_connection_detach(connection);
-    *connection->link = connection->next;
-    if (connection->next != NULL) {
-        connection->next->link = connection->link;
+    if (connection->visitor != GY_VISITOR_NONE) {
+        gy_visitors_leave(&own->server->visitors, connection->visitor);
     }
+    chat_list_remove(connection->pending ? &own->pending : &own->known, connection);
     if (connection->again) {
         struct chat_connection **at = &own->again;
         while (*at != connection) {
@@ -164,8 +197,6 @@ int chat_connection_read(struct chat_connection *connection, struct gy_chain *in
 
 /* ---- streams ---- */
 
-const uint32_t gy_chat_stream_session_bytes = sizeof(struct chat_connection);
-
 struct gy_stream_limits gy_chat_stream_limits(const struct gy_chat_server *server)
 {
     return (struct gy_stream_limits){
@@ -197,7 +228,7 @@ static uint32_t chat_turn(struct gy_stream *stream)
     if (gy_chat_session_is_over(&connection->session) ||
         (stream->eof && code != GY_EAGAIN && code != GY_ENOBUFS)) {
         chat_connection_detach(connection);
-        return GY_WANT_CLOSE | GY_WANT_LINGER;
+        return GY_WANT_CLOSE | (connection->abrupt ? 0 : GY_WANT_LINGER);
     }
     follow_deadline(stream);
     bool lags = connection->attached && connection->member.lagging > 0;
@@ -215,6 +246,9 @@ static uint32_t chat_open(struct gy_stream *stream)
     connection->stream = stream;
     chat_connection_open(server->workers[stream->worker->options.number], connection, &stream->out,
                          false);
+    if (!chat_pending_admit(connection)) {
+        return GY_WANT_CLOSE;
+    }
     follow_deadline(stream);
     return GY_WANT_READ;
 }

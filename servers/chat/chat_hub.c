@@ -69,6 +69,9 @@ static int hub_write(void *context, struct gy_chat_member *member,
     if (code != 0) {
         return code;
     }
+    if (frame->type == GY_CHAT_IDENTITY) {
+        chat_pending_over(connection);
+    }
     if (connection->stream != NULL) {
         gy_stream_flush_later(connection->stream);
     }

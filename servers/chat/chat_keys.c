@@ -124,6 +124,22 @@ static int take_registrations(void *context, const struct gy_config_directive *d
     return code;
 }
 
+/* pending-per-address 256, or off; pending-logins 8192, or off. */
+static int take_pending(void *context, const struct gy_config_directive *directive,
+                        struct gy_error *error)
+{
+    struct gy_chat_server *chat = &((struct chat_block *)context)->chat;
+    bool of_address = strcmp(directive->key, "pending-per-address") == 0;
+    uint64_t number = 0;
+    int code = 0;
+    if (strcmp(directive->values[0], "off") != 0) {
+        code = gy_config_number(directive, 0, 1, 1u << 24, &number, error);
+    }
+    *(of_address ? &chat->pending_per_address : &chat->pending_max) = (uint32_t)number;
+    chat->pending_given = chat->pending_given || of_address;
+    return code;
+}
+
 /* Numbers with bounds. */
 static int take_number(void *context, const struct gy_config_directive *directive,
                        struct gy_error *error)
@@ -193,6 +209,9 @@ static int take_time(void *context, const struct gy_config_directive *directive,
         chat->limits.pong_ms = short_ms;
     } else if (strcmp(directive->key, "login-timeout") == 0) {
         chat->limits.login_ms = short_ms;
+        if (code == 0 && short_ms == 0) {
+            code = gy_config_error(directive, error, "nobody can log in within no time; write 30s");
+        }
     } else if (strcmp(directive->key, "token-lifetime") == 0) {
         chat->token_ms = ms;
     } else {
@@ -325,6 +344,8 @@ const struct gy_config_key chat_keys[CHAT_KEYS] = {
     {"make-rooms", 1, 1, GY_CONFIG_PLAIN, true, take_who, "guests, accounts, operators or nobody"},
     {"rooms", 1, 16, GY_CONFIG_PLAIN, false, take_rooms, "ROOM..."},
     {"registrations", 1, 1, GY_CONFIG_PLAIN, true, take_registrations, "N, or off"},
+    {"pending-per-address", 1, 1, GY_CONFIG_PLAIN, true, take_pending, "N, or off"},
+    {"pending-logins", 1, 1, GY_CONFIG_PLAIN, true, take_pending, "N, or off"},
     {"guests", 1, 1, GY_CONFIG_PLAIN, true, take_who, "on or off"},
     {"registering", 1, 1, GY_CONFIG_PLAIN, true, take_who, "on or off"},
     {"max-members", 1, 1, GY_CONFIG_PLAIN, true, take_number, "N"},

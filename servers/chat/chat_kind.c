@@ -142,7 +142,13 @@ static int chat_open(void *context, const struct gy_server_setup *setup, struct 
 static int chat_prepare(void *context, struct gy_error *error)
 {
     struct chat_block *server = context;
-    return gy_chat_server_open(&server->chat, server->workers, server->counts, error);
+    int code = gy_chat_server_open(&server->chat, server->workers, server->counts, error);
+    for (int i = 0; i < 2 && code == 0 && server->chat.pending_memory != NULL; i++) {
+        if (server->webs[i] != NULL) {
+            server->webs[i]->http.visitors = &server->chat.visitors;
+        }
+    }
+    return code;
 }
 
 static void chat_close(void *context)
@@ -181,6 +187,8 @@ static void chat_fill_tls(void *context, struct gy_server *core)
     gy_assert(server->tls.config != NULL);
     core->layer = &gy_tls_layer;
     core->layer_context = server->tls.config;
+    core->admit = server->chat.pending_memory != NULL ? chat_admit : NULL;
+    core->left = chat_left;
 }
 
 static const struct gy_server_metrics metrics = {

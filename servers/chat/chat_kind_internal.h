@@ -29,7 +29,7 @@ struct chat_block {
     struct gy_chat_counts *counts;
 };
 
-#define CHAT_KEYS 42
+#define CHAT_KEYS 44
 extern const struct gy_config_key chat_keys[CHAT_KEYS];
 
 int chat_add_web(struct gy_chat_flag_list *list, const char *address, struct gy_error *error);

@@ -22,12 +22,12 @@ static struct gy_stream *stream_of(const struct chat_connection *connection)
                                       : gy_http_stream(connection->socket->exchange);
 }
 
-void chat_peer(struct chat_connection *connection, struct gy_chat_ban_peer *peer)
+void chat_peer_of(int descriptor, struct gy_chat_ban_peer *peer)
 {
     struct sockaddr_storage storage = {0};
     socklen_t length = sizeof storage;
     *peer = (struct gy_chat_ban_peer){.length = 0};
-    if (getpeername(stream_of(connection)->descriptor, (struct sockaddr *)&storage, &length) != 0) {
+    if (getpeername(descriptor, (struct sockaddr *)&storage, &length) != 0) {
         return;
     }
     if (storage.ss_family == AF_INET) {
@@ -42,15 +42,25 @@ void chat_peer(struct chat_connection *connection, struct gy_chat_ban_peer *peer
     }
 }
 
+void chat_peer(struct chat_connection *connection, struct gy_chat_ban_peer *peer)
+{
+    chat_peer_of(stream_of(connection)->descriptor, peer);
+}
+
+uint32_t chat_peer_text(const struct gy_chat_ban_peer *peer, char *text)
+{
+    if (peer->length == 0 || inet_ntop(peer->length == 4 ? AF_INET : AF_INET6, peer->bytes, text,
+                                       INET6_ADDRSTRLEN) == NULL) {
+        return 0;
+    }
+    return (uint32_t)strlen(text);
+}
+
 uint32_t chat_address(struct chat_connection *connection, char *text)
 {
     struct gy_chat_ban_peer peer;
     chat_peer(connection, &peer);
-    if (peer.length == 0 || inet_ntop(peer.length == 4 ? AF_INET : AF_INET6, peer.bytes, text,
-                                      INET6_ADDRSTRLEN) == NULL) {
-        return 0;
-    }
-    return (uint32_t)strlen(text);
+    return chat_peer_text(&peer, text);
 }
 
 uint64_t chat_origin(struct chat_connection *connection)

@@ -20,8 +20,7 @@
     64 /* of one turn's end: answers that are there at once lead to new questions                  \
         */
 
-#define ROW(member, name, label, kind, help)                                                       \
-    {name, label, help, kind, offsetof(struct gy_chat_counts, member)},
+#define ROW(...) GY_METRIC_ROW(struct gy_chat_counts, __VA_ARGS__)
 const struct gy_metric_description gy_chat_rows[GY_CHAT_ROWS] = {GY_CHAT_COUNTERS(ROW)};
 #undef ROW
 
@@ -43,6 +42,8 @@ void gy_chat_server_defaults(struct gy_chat_server *server)
     server->address_rate = (struct gy_chat_rate){100, 300, false};
     server->account_rate = (struct gy_chat_rate){40, 120, false};
     server->registrations = 10;
+    server->pending_per_address = GY_CHAT_PENDING_PER_ADDRESS;
+    server->pending_max = GY_CHAT_PENDING_MAX;
 }
 
 int gy_chat_server_open(struct gy_chat_server *server, uint32_t workers,
@@ -60,6 +61,7 @@ int gy_chat_server_open(struct gy_chat_server *server, uint32_t workers,
     int code = gy_chat_server_room(server, server->lobby, error);
     server->hub.own_room_count = server->room_count;
     code = code == 0 ? chat_rates_open(server, error) : code;
+    code = code == 0 ? chat_pending_open(server, error) : code;
     return code == 0 ? gy_chat_store_make(&server->opened, &server->store, error) : code;
 }
 
@@ -69,6 +71,7 @@ void gy_chat_server_close(struct gy_chat_server *server)
     server->opened = NULL;
     free(server->meter);
     server->meter = NULL;
+    chat_pending_close(server);
 }
 
 int gy_chat_server_room(struct gy_chat_server *server, const char *name, struct gy_error *error)
@@ -132,6 +135,7 @@ static void publish(struct gy_chat_worker *own)
     gy_gauge_set(&counts->members, hub->members);
     gy_gauge_set(&counts->connections, own->open[0]);
     gy_gauge_set(&counts->sockets, own->open[1]);
+    gy_gauge_set(&counts->pending, own->pending.count);
     gy_gauge_set(&counts->book_sessions, sessions->book_sessions);
     gy_gauge_set(&counts->rooms, hub->rooms);
     gy_gauge_set(&counts->requests, hub->requests);
@@ -154,6 +158,8 @@ static void publish(struct gy_chat_worker *own)
     gy_gauge_set(&counts->floods, sessions->floods);
     gy_gauge_set(&counts->late, sessions->late);
     gy_gauge_set(&counts->idle, sessions->idle);
+    gy_gauge_set(&counts->refused_pending, own->refused_pending);
+    gy_gauge_set(&counts->ended_pending, own->ended_pending);
     gy_gauge_set(&counts->parcels, hub->parcels_out);
     gy_gauge_set(&counts->parcels_refused, hub->parcels_refused);
     gy_gauge_set(&counts->behind, hub->behind);
@@ -256,6 +262,20 @@ static void on_tick(struct gy_timer *timer, uint64_t now_ms)
 
 /* ---- the end ---- */
 
+static void leave(struct chat_connection *connection)
+{
+    gy_chat_session_end(&connection->session, GY_CHAT_DRAIN, 0,
+                        "the server is leaving; connect again");
+    chat_connection_wake(connection);
+}
+
+static void leave_alone(struct chat_connection *connection)
+{
+    if (!connection->attached) {
+        leave(connection);
+    }
+}
+
 static void on_move(struct gy_timer *timer, uint64_t now_ms)
 {
     struct gy_chat_worker *own =
@@ -263,10 +283,7 @@ static void on_move(struct gy_timer *timer, uint64_t now_ms)
     (void)now_ms;
     chat_clock(own);
     gy_chat_hub_end_all(own->hub);
-    for (struct chat_connection *at = own->first; at != NULL; at = at->next) {
-        gy_chat_session_end(&at->session, GY_CHAT_DRAIN, 0, "the server is leaving; connect again");
-        chat_connection_wake(at);
-    }
+    chat_each(own, leave);
     end_turn(own);
 }
 
@@ -284,13 +301,7 @@ void chat_drain(struct gy_chat_worker *own)
     own->draining = true;
     chat_clock(own);
     gy_chat_hub_drain(own->hub, in_ms, (struct gy_chat_text){to, (uint32_t)strlen(to)});
-    for (struct chat_connection *at = own->first; at != NULL; at = at->next) {
-        if (!at->attached) {
-            gy_chat_session_end(&at->session, GY_CHAT_DRAIN, 0,
-                                "the server is leaving; connect again");
-            chat_connection_wake(at);
-        }
-    }
+    chat_each(own, leave_alone);
     gy_timer_arm(&own->worker->wheel, &own->move, now_ms + in_ms);
     chat_touch(own);
 }
@@ -301,9 +312,7 @@ static void on_ready(void *context)
 {
     struct gy_chat_worker *own = context;
     own->ready = true;
-    for (struct chat_connection *at = own->first; at != NULL; at = at->next) {
-        chat_connection_wake(at);
-    }
+    chat_each(own, chat_connection_wake);
     chat_touch(own);
 }
 
@@ -361,7 +370,7 @@ static void close_inlets(struct gy_chat_worker *own)
 static void close_worker(struct gy_chat_worker *own)
 {
     struct gy_wheel *wheel = &own->worker->wheel;
-    gy_assert(own->first == NULL);
+    gy_assert(own->pending.first == NULL && own->known.first == NULL);
     if (own->hub != NULL) {
         gy_helper_close(own->helper);
         close_inlets(own);
@@ -383,6 +392,8 @@ static int open_worker(struct gy_chat_worker *own, struct gy_error *error)
     gy_timer_init(&own->end_of_turn, on_end_of_turn);
     gy_timer_init(&own->tick, on_tick);
     gy_timer_init(&own->move, on_move);
+    chat_list_init(&own->pending);
+    chat_list_init(&own->known);
     gy_chat_env_init(&own->env, &worker->bump, &worker->links);
     own->env.limits = server->limits;
     own->env.name = (struct gy_chat_text){server->name, (uint32_t)strlen(server->name)};

@@ -28,6 +28,7 @@
 /* Of a service of files. */
 #define FILES_WINDOW ((uint64_t)4 << 20)
 #define FILES_MEMORY ((size_t)256 << 20)
+#define FILES_COPIES ((size_t)1 << 20) /* answers: hundreds of bytes each */
 #define FILE_MAX     ((uint64_t)1 << 40)
 #define KEEP_FREE    ((uint64_t)64 << 20)
 
@@ -71,6 +72,7 @@ static void be_service(struct server *server, const struct gy_rudp_host_ops *ops
 {
     server->rudp.ops = ops;
     server->rudp.context = context;
+    server->rudp.host.copies_max = FILES_COPIES;
     if (!server->window_said) {
         server->rudp.host.config.window_bytes = FILES_WINDOW;
         server->rudp.host.config.channel_window_bytes = FILES_WINDOW;

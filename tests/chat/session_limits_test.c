@@ -74,6 +74,33 @@ static void a_flood_that_goes_on_ends_the_connection(void **state)
     session_rig_close(&rig);
 }
 
+/* ---- refusing ---- */
+
+static void who_has_said_nothing_yet_is_refused_in_frames(void **state)
+{
+    (void)state;
+    session_rig_open(&rig);
+    gy_chat_session_refuse(&rig.session, GY_CHAT_FULL, 3000, "%d are here", 9);
+    assert_true(gy_chat_session_is_over(&rig.session));
+    session_rig_say_frame(&rig, &hello);
+    session_rig_flush(&rig);
+    assert_string_equal(session_rig_sent(&rig), "ERROR full!|");
+    assert_non_null(memmem(rig.sent, rig.sent_bytes, "9 are here", 10));
+    session_rig_close(&rig);
+}
+
+static void a_client_of_the_book_is_refused_without_a_word(void **state)
+{
+    (void)state;
+    session_rig_open(&rig);
+    session_rig_say(&rig, "\x01\x00", 2);
+    gy_chat_session_refuse(&rig.session, GY_CHAT_FULL, 3000, "too many");
+    assert_true(gy_chat_session_is_over(&rig.session));
+    session_rig_flush(&rig);
+    assert_int_equal(rig.sent_bytes, 0);
+    session_rig_close(&rig);
+}
+
 /* ---- output ---- */
 
 static void who_does_not_read_is_not_read_from(void **state)
@@ -276,6 +303,8 @@ int main(void)
         cmocka_unit_test(who_does_not_log_in_is_ended),
         cmocka_unit_test(who_says_nothing_at_all_gets_no_bytes),
         cmocka_unit_test(half_a_frame_is_given_so_long),
+        cmocka_unit_test(who_has_said_nothing_yet_is_refused_in_frames),
+        cmocka_unit_test(a_client_of_the_book_is_refused_without_a_word),
         cmocka_unit_test(silence_is_asked_after_and_then_ended),
         cmocka_unit_test(who_has_much_to_read_is_not_taken_for_dead),
         cmocka_unit_test(the_book_is_not_pinged),

@@ -8,6 +8,7 @@ import pty
 import re
 import resource
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -26,7 +27,7 @@ LOAD = os.path.abspath(os.environ.get("GYRE_LOAD", "build/debug/gyre-load"))
 KINDS = ("connect", "reset", "refused", "closed", "timeout", "short_answer", "status", "wrong_body", "wrong_question", "protocol")
 KEYS = {"schema", "url", "connections", "pipeline", "outstanding", "threads", "tallies", "arrivals", "rate_asked", "seed", "bodies_compared", "slo",
         "began_ms", "seconds", "answered", "rate", "broadcast", "deliveries", "scheduled", "unsent", "rate_reached", "sent_total", "answered_total",
-        "connects", "errors", "latency_ns", "service_ns", "lateness_ns", "generator", "server",
+        "connects", "connect_seconds", "errors", "latency_ns", "service_ns", "lateness_ns", "generator", "server",
         "generator_was_bottleneck", "generator_limited", "latency_valid", "interrupted", "failure"}
 
 
@@ -449,6 +450,67 @@ def thousands_of_connections_end_at_once():
         status, out, errors = output_of([LOAD, server.address + "/", "-c", "1800", "-n", "3600", "--timeout", "20s"], 60)
         equal((status, errors), (0, ""), f"status and stderr\n{out}")
         true("3600 answers" in out, f"all are answered:\n{out}")
+
+
+class Holds(threading.Thread):
+    """Takes connections, and says nothing to them before `hold` of them are there and no more come: `flights` are how many had come
+    each time. After `most` of them it takes no more."""
+
+    def __init__(self, most):
+        super().__init__(daemon=True)
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self.port, self.most = self.listener.getsockname()[1], most
+        self.flights, self.held, self.kept = [], [], []
+
+    def run(self):
+        self.listener.settimeout(0.25)
+        while len(self.kept) < self.most:
+            try:
+                self.held.append(self.listener.accept()[0])
+                continue
+            except TimeoutError:
+                pass
+            except OSError:
+                return
+            if self.held:
+                self.flights.append(len(self.held))
+                for each in self.held:
+                    each.sendall(b">3\r\n$9\r\nsubscribe\r\n$4\r\nload\r\n:1\r\n")
+                self.kept += self.held
+                self.held = []
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.listener.close()
+
+
+@test
+def connections_are_made_in_flights_and_a_standstill_says_how_many_are_missing():
+    with Holds(192) as server:
+        status, _, _, errors = load(f"redis://127.0.0.1:{server.port}/load", "--broadcast", "-c", "400", "--timeout", "1s")
+        equal(status, 1)
+        found = re.search(r"(\d+) of 400 connections are made, then: no more were made in .*--timeout", errors)
+        true(found and 0 < int(found[1]) <= len(server.kept), f"it says how many, and what helps: {errors}")
+        true(0 < server.flights[0] <= 64, f"64 at first: {server.flights}")
+        true(sum(server.flights) >= 192 and max(server.flights) <= 256, f"each that is ready lets one more be dialled: {server.flights}")
+
+
+@test
+def a_lack_of_ports_is_named():
+    if not shutil.which("unshare") or not shutil.which("ip"):
+        raise Skip("unshare or iproute2 is not installed")
+    script = ("ip link set lo up && echo 50000 50031 > /proc/sys/net/ipv4/ip_local_port_range || exit 99; "
+              '"$0" http --fixed --listen 127.0.0.1:8080 --workers 1 & sleep 0.1; while ! "$1" http://127.0.0.1:8080/ -c 1 -n 1 --quiet'
+              ' > /dev/null 2>&1; do sleep 0.1; done; "$1" http://127.0.0.1:8080/ -c 64 -n 64; echo status $?; '
+              '"$1" http://127.0.0.1:8080/ -c 64 -n 64 --source 127.0.0.2 --source 127.0.0.3 --source 127.0.0.4; echo status $?; kill %1; wait')
+    status, out, errors = output_of(["unshare", "--net", "--map-root-user", "bash", "-c", script, PROGRAM, LOAD])
+    if status in (1, 99) and "status" not in out:
+        raise Skip(f"a network namespace is not to be had here: {errors}")
+    true("of 64 connections are made, then: no port of this address is left" in errors and "has 32 for one server" in errors and "--source 127.0.0.2" in errors, errors)
+    equal(re.findall(r"status (\d)", out), ["1", "0"], errors)
 
 
 @test

@@ -6,6 +6,7 @@ chose, is reached on the loopback interface alone, and is ended by its pid whate
 """
 
 import contextlib
+import glob
 import json
 import os
 import random
@@ -114,6 +115,19 @@ def alive(pid):
     return False
 
 
+def listens(pid):
+    """Whether a process holds a TCP socket that listens, in the table of any of its threads."""
+    inodes = set()
+    for kind in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/net/{kind}", encoding="ascii") as file:
+            inodes |= {f"socket:[{fields[9]}]" for fields in map(str.split, file) if fields[3] == "0A"}
+    held = set()
+    for name in glob.glob(f"/proc/{pid}/task/*/fd/*"):
+        with contextlib.suppress(OSError):
+            held.add(os.readlink(name))
+    return bool(inodes & held)
+
+
 def busy_s(pid):
     """Seconds of processor time of a process and its children, in steps of 10 ms."""
     pids, ticks = [pid], 0
@@ -139,6 +153,8 @@ def resident_bytes(pid):
     with open(f"/proc/{pid}/statm", encoding="ascii") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
+
+SERVES = re.compile(r"process (\d+) \(generation \d+\) serves")
 
 # Below the ports that the kernel gives to outgoing connections (net.ipv4.ip_local_port_range begins at 32768), so that
 # a client of another test cannot take one between the look and the listening.
@@ -223,6 +239,14 @@ class Server:
 
     def signal(self, number):
         self.process.send_signal(number)
+
+    def reload(self):
+        """SIGHUP; who connects from now on meets the new process, and no other. The log says that it serves a moment
+        before the former one has left its listeners, and until then that one takes connections too."""
+        before = SERVES.findall(self.log())
+        self.signal(signal.SIGHUP)
+        until(lambda: len(SERVES.findall(self.log())) > len(before), "the new process serves")
+        until(lambda: not listens(before[-1]), "the former one has left its listeners")
 
     def stop(self, seconds=40):
         """SIGTERM; the exit status."""

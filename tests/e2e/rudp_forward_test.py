@@ -228,6 +228,23 @@ def when_the_server_is_killed_connections_are_reset_and_new_ones_work():
 
 
 @test
+def a_server_that_does_not_relay_is_not_waited_for():
+    port = free_ports(1)[0]
+    with Rudp("--sink") as server, subprocess.Popen([PROGRAM, "rudp", "forward", f"127.0.0.1:{port}", f"127.0.0.1:{server.port}",
+                                                     "--plaintext", "--timeout", "700"], stdout=subprocess.PIPE,
+                                                    stderr=subprocess.PIPE, text=True) as forward:
+        true("listening on" in forward.stdout.readline(), "it listens")
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+            try:
+                equal(connection.recv(1), None, "a reset")
+            except ConnectionResetError:
+                pass
+        _, said = forward.communicate(timeout=20)
+        equal(forward.returncode, 1, said)
+        true("has answered nothing for 1.1 s" in said and "--relay" in said and not ALARMS.search(said), said)
+
+
+@test
 def errors_say_what_was_being_done():
     for words, wanted in ((["forward", "127.0.0.1:0", "127.0.0.1:1", "--plaintext", "--timeout", "300"], "is `gyre rudp serve`"),
                           (["forward", "127.0.0.1:0"], "HOST:PORT"), (["forward", "nonsense", "127.0.0.1:1"], "nonsense"),
