@@ -70,11 +70,14 @@ int gy_plan_flag(struct gy_plan_flags *flags, int argc, char **argv, int *index,
 int gy_plan_read_cache(const char *text, uint64_t *bytes, struct gy_error *error)
 {
     char *end = NULL;
-    unsigned long mebibytes = text != NULL ? strtoul(text, &end, 10) : 0;
-    if (text == NULL || text[0] < '0' || text[0] > '9' || *end != '\0' || mebibytes < 1 ||
+    if (text == NULL) {
+        return gy_error_set(error, GY_EINVAL, "--cache needs a value: mebibytes, per worker");
+    }
+    unsigned long mebibytes = strtoul(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || mebibytes < 1 ||
         mebibytes > GY_PLAN_CACHE_MIB_MAX) {
-        return gy_error_set(error, GY_EINVAL, "--cache %s: not a number from 1 to %u",
-                            text != NULL ? text : "", GY_PLAN_CACHE_MIB_MAX);
+        return gy_error_set(error, GY_EINVAL, "--cache %s: not a number from 1 to %u", text,
+                            GY_PLAN_CACHE_MIB_MAX);
     }
     *bytes = (uint64_t)mebibytes << 20;
     return 0;
@@ -100,7 +103,10 @@ int gy_plan_http_flag(struct gy_plan_flags *flags, int argc, char **argv, int *i
     } else if (strncmp(argument, "--cache=", 8) == 0) {
         int code = gy_plan_read_cache(argument + 8, &files->cache_bytes, error);
         return code != 0 ? code : 1;
-    } else if (strcmp(argument, "--tls") == 0 && *index + 1 < argc) {
+    } else if (strcmp(argument, "--tls") == 0) {
+        if (*index + 1 >= argc) {
+            return gy_error_set(error, GY_EINVAL, "--tls needs a value: FILE or FILE,KEY");
+        }
         flags->tls = argv[++*index];
     } else if (strncmp(argument, "--tls=", 6) == 0) {
         flags->tls = argument + 6;

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "bench/load/load.h"
+#include "bench/load/process.h"
 
 enum { DONE, FAILED, MISUSED };
 
@@ -116,6 +119,37 @@ static int run(struct gy_load_options *options, const void *plan)
     return status;
 }
 
+/* Before the run rather than after it. Nothing is made: a run that fails leaves no empty file. */
+static int check_writable(const char *flag, const char *path, struct gy_error *error)
+{
+    if (path == NULL || strcmp(path, "-") == 0 || access(path, W_OK) == 0) {
+        return 0;
+    }
+    const char *slash = strrchr(path, '/');
+    size_t length = slash == NULL || slash == path ? 1 : (size_t)(slash - path);
+    char folder[4096];
+    if (errno == ENOENT && length < sizeof folder) {
+        snprintf(folder, sizeof folder, "%.*s", (int)length, slash == NULL ? "." : path);
+        if (access(folder, W_OK | X_OK) == 0) {
+            return 0;
+        }
+    }
+    return gy_error_set(error, GY_EIO, "%s %s: cannot be written: %m", flag, path);
+}
+
+static int check_places(const struct gy_load_options *options, struct gy_error *error)
+{
+    if (options->server_pid != 0 && gy_load_process_cpu_s(options->server_pid) < 0) {
+        return gy_error_set(
+            error, GY_EINVAL,
+            "--server-pid %d: there is no such process; of a server on another host "
+            "--server-admin tells",
+            options->server_pid);
+    }
+    int code = check_writable("--json", options->json_file, error);
+    return code == 0 ? check_writable("--hdr", options->hdr_file, error) : code;
+}
+
 int main(int argc, char **argv)
 {
     static struct gy_load_options options;
@@ -132,7 +166,7 @@ int main(int argc, char **argv)
     block_signals();
     raise_open_files();
     struct gy_load_counters counters;
-    if (gy_load_resolve(&options, &error) != 0 ||
+    if (check_places(&options, &error) != 0 || gy_load_resolve(&options, &error) != 0 ||
         (options.server_admin_given &&
          gy_load_admin_read(&options.server_admin, &counters, &error) != 0) ||
         gy_load_open_tls(&options, &error) != 0 ||

@@ -10,6 +10,7 @@ from report.scenarios import LIMIT, OURS
 LEVEL = 0.025  # on either side
 SATURATED = 0.94  # of a core; the rest is the machine's own
 STEAL = 0.05  # of the machine's time, in a window
+LOAD = 4  # a server and its load keep two threads busy, or three
 
 # of the closed loop and of the equal load, by key: what to divide
 RATIOS = {
@@ -22,6 +23,18 @@ LATENCIES = ("p50_us", "p99_us", "p99_9_us")
 def usable(window, key):
     """An error voids a window; a generator that was the bottleneck voids its latencies, and nothing else."""
     return not window["void"] and window.get(key) is not None and (key not in LATENCIES or window["latency_valid"])
+
+
+def other_work(data):
+    """A sentence where the machine had much else to do; empty where it had not."""
+    loads = [window["load"] for scenario in data["scenarios"].values() for server in scenario["servers"].values()
+             for window in server["closed"] + server["equal"] if "load" in window]
+    # What built the programs is in the load average of the first minutes.
+    load = statistics.median(loads[len(loads) // 2:]) if loads else 0
+    if load < LOAD:
+        return ""
+    return (f"The machine had other work while this was measured: a load average of {load:.1f}, of which the measuring itself is two. "
+            "Latencies, rates and shares of a core are not what they are on a quiet machine; CPU per operation suffers least.")
 
 
 def median(windows, key):

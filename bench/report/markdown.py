@@ -55,6 +55,7 @@ def text(data, summary):
     parts = [f"# Gyre, measured {when}\n", f"{counted(summary, data['options']['rounds'])}.\n",
              *(f"{name} could not be measured: {reason}\n" for name, reason in data["failed"].items()),
              "It was interrupted: what was done by then is shown.\n" if data["interrupted"] else "",
+             figures.other_work(data) + "\n" if figures.other_work(data) else "",
              "## Ratios: gyre ÷ the other, with intervals\n",
              table(("", *(title for title, _, _ in RATIO_TITLES.values())), ratio_rows(summary))]
     for name, scenario in data["scenarios"].items():

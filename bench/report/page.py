@@ -242,6 +242,8 @@ def gaps(data):
     words = [f"{name} could not be measured: {reason}" for name, reason in data["failed"].items()]
     if data["interrupted"]:
         words.append("It was interrupted: what was done by then is shown.")
+    if figures.other_work(data):
+        words.append(figures.other_work(data))
     return "".join(f'<p class="missing">{escape(text)}</p>' for text in words)
 
 

@@ -162,12 +162,11 @@ static int own_flag(void *own, int argc, char **argv, int *index, struct gy_erro
         rudp->sink = true;
     } else if (strcmp(argument, "--plaintext") == 0) {
         rudp->plaintext = true;
-    } else if (strcmp(argument, "--tls") == 0 && *index + 1 < argc) {
+    } else if (strcmp(argument, "--tls") == 0) {
+        if (*index + 1 == argc) {
+            return gy_error_set(error, GY_EINVAL, "--tls needs a value: FILE or FILE,KEY");
+        }
         rudp->tls = argv[++*index];
-    } else if (strncmp(argument, "--tls=", 6) == 0) {
-        rudp->tls = argument + 6;
-    } else if (strncmp(argument, "--datagram=", 11) == 0) {
-        return read_datagram(rudp, argument + 11, error);
     } else if (strcmp(argument, "--datagram") == 0) {
         return read_datagram(rudp, *index + 1 < argc ? argv[++*index] : NULL, error);
     } else {
@@ -210,8 +209,39 @@ static int serve_main(int argc, char **argv)
     return status >= 0 ? status : gy_plan_command_serve(&flags, listening);
 }
 
+/* "--name=value" is two words to all commands below. What it makes is kept until the program ends,
+ * as arguments are. Returns how many words there are, or -1. */
+static int split_flags(int argc, char **argv, char ***split)
+{
+    static char **words;
+    words = calloc(2 * (size_t)argc + 1, sizeof *words);
+    int count = 0;
+    bool flags = true;
+    for (int i = 0; words != NULL && i < argc; i++) {
+        const char *equals = strchr(argv[i], '=');
+        flags = flags && strcmp(argv[i], "--") != 0;
+        if (!flags || strncmp(argv[i], "--", 2) != 0 || equals == NULL) {
+            words[count++] = argv[i];
+            continue;
+        }
+        words[count] = strndup(argv[i], (size_t)(equals - argv[i]));
+        if (words[count] == NULL) {
+            return -1;
+        }
+        words[count + 1] = argv[i] + (equals - argv[i]) + 1;
+        count += 2;
+    }
+    *split = words;
+    return words != NULL ? count : -1;
+}
+
 int gy_rudp_main(int argc, char **argv)
 {
+    argc = split_flags(argc, argv, &argv);
+    if (argc < 0) {
+        fprintf(stderr, "gyre rudp: out of memory\n");
+        return 1;
+    }
     if (argc >= 2 && strcmp(argv[1], "serve") == 0) {
         return serve_main(argc - 1, argv + 1);
     }

@@ -221,6 +221,19 @@ def what_failed_as_a_whole_is_said_first():
 
 
 @test
+def a_machine_that_had_other_work_is_named():
+    given = data()
+    for text in pages(given):
+        true("other work" not in text, "nothing is said of a quiet one")
+    for scenario in given["scenarios"].values():
+        for found in scenario["servers"].values():
+            for taken in found["closed"] + found["equal"]:
+                taken["load"] = 11.94
+    for text in pages(given):
+        true("a load average of 11.9, of which the measuring itself is two" in text, f"it is said first:\n{text[:3000]}")
+
+
+@test
 def hdr_curves_follow_the_counts():
     points = dict(hdr.curve({100: 90, 200: 9, 5000: 1}))
     equal((points[1], points[2], points[10], points[100]), (100, 100, 100, 200), "values at 0, 50, 90 and 99 %")

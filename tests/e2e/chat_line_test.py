@@ -290,7 +290,7 @@ def a_server_that_ends_says_where_to_go():
                         return
 
             with Impostor(answer) as impostor:
-                flags = ("--nick", "anna", "--connect-timeout", "1", "--wait", "0", f"127.0.0.1:{impostor.port}")
+                flags = ("--nick", "anna", "--connect-timeout", "10", "--wait", "0", f"127.0.0.1:{impostor.port}")
                 process = subprocess.Popen([PROGRAM, "chat", *flags], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                            stderr=subprocess.PIPE, text=True)
                 try:

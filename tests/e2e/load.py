@@ -23,7 +23,7 @@ class Loop:
 
     def open(self):
         self.close()
-        self.socket = socket.create_connection(("127.0.0.1", self.port), 5)
+        self.socket = socket.create_connection(("127.0.0.1", self.port), 20)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.selector.register(self.socket, selectors.EVENT_READ, self)
         self.used = False

@@ -425,4 +425,13 @@ def the_help_shows_what_there_is():
         true("Usage: gyre rudp" in text, " ".join(command))
 
 
+@test
+def values_may_stand_behind_an_equals_sign():
+    for words, wanted, said in ((["sim", "--loss=3", "--seconds=1", "--json"], 0, '"delivered":1000'), (["serve", "--ech=x"], 2, "did you mean --echo?"),
+                                (["serve", "--drop"], 2, "--drop needs a value"), (["serve", "--tls"], 2, "--tls needs a value")):
+        status, out, errors = output_of([PROGRAM, "rudp", *words])
+        equal(status, wanted, f"the exit status of {words}: {errors}")
+        true(said in out + errors, f"{words}: {out}{errors}")
+
+
 run()

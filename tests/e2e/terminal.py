@@ -173,7 +173,7 @@ class Terminal:
     def press(self, keys):
         os.write(self.master, keys.encode())
 
-    def wait(self, condition, what, seconds=15):
+    def wait(self, condition, what, seconds=30):
         """Until the screen is as `condition` says; text: until it has that."""
         shows = condition if callable(condition) else lambda text: condition in text
         deadline = time.monotonic() + seconds

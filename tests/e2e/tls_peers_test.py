@@ -217,7 +217,7 @@ def raw_client(port):
     using.set_alpn_protocols(["dot"])
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     secure = using.wrap_bio(incoming, outgoing, server_hostname="localhost")
-    wire = socket.create_connection(("127.0.0.1", port), 5)
+    wire = socket.create_connection(("127.0.0.1", port), 20)
     while True:
         try:
             secure.do_handshake()

@@ -13,7 +13,7 @@ TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 
 
 class Peer(Connection):
-    def __init__(self, port, target="/echo", *fields, seconds=10):
+    def __init__(self, port, target="/echo", *fields, seconds=20):
         super().__init__(port, seconds)
         key = base64.b64encode(os.urandom(16))
         self.request("GET", target, "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
