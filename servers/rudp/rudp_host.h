@@ -76,12 +76,12 @@ struct gy_rudp_qlog;
       "Answers to datagrams that belong to no connection.")                                        \
     X(versions, "rudp_handshakes", "answer=\"versions\"", COUNTER,                                 \
       "Answers to datagrams that belong to no connection.")                                        \
+    X(resets, "rudp_handshakes", "answer=\"reset\"", COUNTER,                                      \
+      "Answers to datagrams that belong to no connection.")                                        \
     X(tokens, "rudp_address_tokens", "result=\"taken\"", COUNTER,                                  \
       "Address tokens that clients came back with.")                                               \
     X(tokens_refused, "rudp_address_tokens", "result=\"refused\"", COUNTER,                        \
       "Address tokens that clients came back with.")                                               \
-    X(resets, "rudp_handshakes", "answer=\"reset\"", COUNTER,                                      \
-      "Answers to datagrams that belong to no connection.")                                        \
     X(dropped_gate, "rudp_dropped", "reason=\"stranger\"", COUNTER,                                \
       "Datagrams dropped without an answer.")                                                      \
     X(dropped_packet, "rudp_dropped", "reason=\"packet\"", COUNTER,                                \
