@@ -9,11 +9,11 @@
  *
  * One thing is other than in the draft. There more than 2 % of loss always mean too much in flight.
  * Here that holds while round trips are longer than the path's (a queue is there that may have run
- * over); while they are not, loss is the path's own, and it takes 10 %, and six packets at least in
- * what was in flight, to be taken for congestion. So a path that loses 5 % at random is used as one
- * that loses nothing; and a bottleneck of hardly any queue gets up to 10 % too much. And a round
- * trip that is at most an eighth longer than the shortest says that there is no queue, so that none
- * has to be emptied to find the shortest again (ProbeRTT).
+ * over); while they are not, loss is the path's own, and it takes 10 %, and twelve packets at least
+ * of what was in flight (fewer are chance), to be taken for congestion. So a path that loses 5 % at
+ * random is used as one that loses nothing; and a bottleneck of hardly any queue gets up to 10 %
+ * too much. And a round trip that is at most an eighth longer than the shortest says that there is
+ * no queue, so that none has to be emptied to find the shortest again (ProbeRTT).
  */
 
 #include <stdbool.h>

@@ -49,18 +49,22 @@ uint64_t gy_rudp_bbr_with_headroom(const struct gy_rudp_congestion *at)
                                      : window_min(at);
 }
 
+static bool has_queue(const struct gy_rudp_bbr *bbr)
+{
+    uint64_t rtt_ns = min64(bbr->round_rtt_ns, bbr->queue_rtt_ns);
+    return bbr->rtt_min_ns != NONE && rtt_ns != NONE &&
+           rtt_ns > bbr->rtt_min_ns + bbr->rtt_min_ns / 8 + MS;
+}
+
 /* Whether so much lost of so much in flight is a sign of congestion, see bbr.h. */
 bool gy_rudp_bbr_too_high(const struct gy_rudp_congestion *at, uint64_t lost, uint64_t in_flight)
 {
     const struct gy_rudp_bbr *bbr = &at->bbr;
-    uint64_t rtt_ns = min64(bbr->round_rtt_ns, bbr->queue_rtt_ns);
-    bool queue = bbr->rtt_min_ns != NONE && rtt_ns != NONE &&
-                 rtt_ns > bbr->rtt_min_ns + bbr->rtt_min_ns / 8 + MS;
-    if (queue) {
+    if (has_queue(bbr)) {
         return (double)lost > LOSS_QUEUE * (double)in_flight;
     }
     return (double)lost > LOSS_CLEAR * (double)in_flight &&
-           lost >= LOSS_PACKETS * (uint64_t)at->datagram_bytes / 2;
+           lost >= CLEAR_PACKETS * (uint64_t)at->datagram_bytes / 2;
 }
 
 void gy_rudp_bbr_bounds_reset(struct gy_rudp_bbr *bbr)

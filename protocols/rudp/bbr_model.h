@@ -9,9 +9,12 @@
 
 #define MS           1000000ull
 #define BETA         0.7
-#define LOSS_PACKETS 6
-#define MIN_PACKETS  4
-#define NONE         UINT64_MAX
+#define LOSS_PACKETS 6 /* lost at once that may mean congestion */
+#define CLEAR_PACKETS                                                                              \
+    24 /* the same where no queue is seen, of half a datagram: fewer are chance                    \
+        */
+#define MIN_PACKETS 4
+#define NONE        UINT64_MAX
 
 static inline double max_double(double a, double b)
 {

@@ -143,8 +143,11 @@ static void receive_long(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes,
     if (packet.type == GY_RUDP_PACKET_RETRY) {
         memcpy(conn->cookie, packet.cookie, GY_RUDP_COOKIE_BYTES);
         conn->has_cookie = true;
-        /* Answered at once the first time; later ones only renew the cookie. */
-        conn->hello_ns = conn->hellos == 1 ? now_ns : conn->hello_ns;
+        /* The first is answered at once, and what waited for it waits no longer than at first;
+         * later ones only renew the cookie. */
+        conn->hello_ns = conn->retried ? conn->hello_ns : now_ns;
+        conn->hellos = conn->retried ? conn->hellos : 0;
+        conn->retried = true;
     } else if (packet.type == GY_RUDP_PACKET_VERSIONS) {
         receive_versions(conn, &packet);
     } else if (is_sealed(conn) && !conn->has_cookie) {

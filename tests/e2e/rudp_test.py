@@ -308,6 +308,7 @@ def who_comes_back_sends_with_the_first_packet_where_the_server_takes_that():
         true(found["early_taken"], "the first message was taken early")
         equal(found["guarantees"]["ordered"]["received"], 3)
         true(server.metrics()['gyre_rudp_messages_early_total{server="rudp"}'] >= 1, "that was counted")
+        equal(server.metrics()['gyre_rudp_address_tokens_total{result="taken",server="rudp"}'], 1, "and no cookie was needed")
     with Certificates() as files, configured(mode=f"certificate {files.server}") as server:
         found = ping(server.port, "--early", "--count", "3", "--interval", "1", "--guarantee", "ordered", mode=files.trust,
                      whole=True)

@@ -101,6 +101,28 @@ static void an_unknown_connection_is_reset_by_something_shorter(void **state)
     pair_end(&pair);
 }
 
+static void a_retry_is_answered_at_once_after_a_lost_hello_too(void **state)
+{
+    (void)state;
+    struct gy_rudp_config config = pair_config();
+    uint8_t answer[GY_RUDP_ANSWER_MAX], out[PAIR_PACKET_MAX];
+    size_t bytes;
+    pair_begin(&pair, &config);
+    assert_true(pair_output(&pair, &pair.client, out) > 0); /* which is lost */
+    pair.now_ns = gy_rudp_timeout(&pair.client.conn);
+    assert_int_equal(pair_hello(&pair, answer, &bytes), GY_RUDP_ANSWER);
+    pair.now_ns += 20 * MS;
+    gy_rudp_receive(&pair.client.conn, answer, bytes, pair.now_ns);
+    assert_true(pair_output(&pair, &pair.client, out) > 0); /* lost as well */
+    assert_int_equal(gy_rudp_timeout(&pair.client.conn), pair.now_ns + 300 * MS);
+    /* A second RETRY asks for nothing. */
+    gy_rudp_receive(&pair.client.conn, answer, bytes, pair.now_ns);
+    assert_int_equal(pair_output(&pair, &pair.client, out), 0);
+    pair.now_ns += 300 * MS;
+    assert_int_equal(pair_hello(&pair, answer, &bytes), GY_RUDP_ADMIT);
+    pair_end(&pair);
+}
+
 static void no_answer_ends_the_handshake(void **state)
 {
     (void)state;
@@ -247,6 +269,7 @@ int main(void)
         cmocka_unit_test(a_cookie_of_another_address_or_too_old_is_not_good),
         cmocka_unit_test(another_version_is_told_ours),
         cmocka_unit_test(an_unknown_connection_is_reset_by_something_shorter),
+        cmocka_unit_test(a_retry_is_answered_at_once_after_a_lost_hello_too),
         cmocka_unit_test(no_answer_ends_the_handshake),
         cmocka_unit_test(an_address_token_is_good_for_its_host_and_once_for_each_worker),
         cmocka_unit_test(a_stolen_token_is_of_no_use_elsewhere_and_stays_good_for_its_owner),

@@ -109,6 +109,23 @@ static void a_message_with_a_deadline_arrives_in_time_or_is_reported_dropped(voi
     path_free(&result);
 }
 
+/* Some packets more lost than the path's share, of the few of a beginning, are chance and no sign
+ * of congestion: taken for one, they held a connection to a part of its path for seconds, or
+ * minutes. */
+static void bbr_is_not_held_back_by_an_unlucky_beginning(void **state)
+{
+    (void)state;
+    struct path_options options = lossy(1, 0.05, 2000);
+    options.measure_ns = 1000 * MS;
+    options.forward.rate = 10000000;
+    options.forward.queue_bytes = 200000;
+    options.flows[0] = (struct path_flow_options){
+        .congestion = GY_RUDP_BBR, .guarantee = GY_RUDP_ORDERED, .message_bytes = 1024};
+    const struct path_flow_result *flow = run(&options);
+    assert_true(flow->delivered_bytes > 8500000);
+    path_free(&result);
+}
+
 /* What the receiver cannot keep is not begun: were it sent, refused and sent again, hardly anything
  * would get through. */
 static void a_receiver_of_few_places_is_not_sent_more_than_it_can_keep(void **state)
@@ -218,6 +235,7 @@ int main(void)
         cmocka_unit_test(ordered_messages_with_repairs_at_5_percent_loss_take_50_ms),
         cmocka_unit_test(the_median_of_unordered_messages_is_untouched_by_loss),
         cmocka_unit_test(bbr_floods_a_path_of_5_percent_loss_with_15_mb_a_second),
+        cmocka_unit_test(bbr_is_not_held_back_by_an_unlucky_beginning),
         cmocka_unit_test(a_receiver_of_few_places_is_not_sent_more_than_it_can_keep),
         cmocka_unit_test(bbr_uses_a_bottleneck_and_leaves_its_queue_nearly_empty),
         cmocka_unit_test(a_message_with_a_deadline_arrives_in_time_or_is_reported_dropped),
