@@ -111,15 +111,19 @@ def has_udp(port):
     return b""
 
 
-def gyre_load(build, url, flags, seconds, server=None, core=1, warmup="300ms"):
-    """What gyre-load, pinned to `core`, says of `server`. With errors or without: the caller looks at them."""
-    words = ["taskset", "-c", str(core), f"{build}/gyre-load", url, *flags, "-d", f"{seconds}s", "--warmup", warmup, "--quiet",
+def gyre_load(build, url, flags, seconds, server=None, core=1, warmup="300ms", sound=False, first=()):
+    """What gyre-load, pinned to `core`, says of `server`. `sound`: a run in which something went wrong is none (Failed);
+    otherwise the caller looks at the errors. `first`: the words before the command, such as chrt's."""
+    words = [*first, "taskset", "-c", str(core), f"{build}/gyre-load", url, *flags, "-d", f"{seconds}s", "--warmup", warmup, "--quiet",
              "--json", "-", *(["--server-pid", str(server.process.pid)] if server else [])]
     done = subprocess.run(words, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     try:
-        return json.loads(done.stdout)
+        found = json.loads(done.stdout)
     except ValueError:
         raise Failed(f"{' '.join(words)}: {done.stderr.strip() or 'no figures'}") from None
+    if sound and done.returncode != 0:
+        raise Failed(f"{' '.join(words)}: ended with {done.returncode}: {done.stderr.strip() or found['failure']}")
+    return found
 
 
 def fetch(port, timeout_s=2.0):

@@ -8,15 +8,9 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <time.h>
 #include <unistd.h>
 
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
+#include "core/clock.h"
 
 static void close_if_open(int *fd)
 {
@@ -155,14 +149,14 @@ enum gy_child_event gy_child_wait(struct gy_child *child, int timeout_ms)
 {
     gy_assert(child->signal_fd >= 0);
     gy_assert(timeout_ms >= -1);
-    uint64_t deadline = timeout_ms > 0 ? now_ms() + (uint64_t)timeout_ms : 0;
+    uint64_t deadline = timeout_ms > 0 ? gy_clock_ms() + (uint64_t)timeout_ms : 0;
     for (;;) {
         struct pollfd polled[] = {
             {.fd = child->control_fd, .events = POLLIN},
             {.fd = child->signal_fd, .events = POLLIN},
             {.fd = child->wake_fd, .events = POLLIN},
         };
-        uint64_t now = timeout_ms > 0 ? now_ms() : 0;
+        uint64_t now = timeout_ms > 0 ? gy_clock_ms() : 0;
         int left = timeout_ms <= 0 ? timeout_ms : now < deadline ? (int)(deadline - now) : 0;
         int found = poll(polled, 3, left);
         gy_assert(found >= 0 || errno == EINTR || errno == ENOMEM);

@@ -472,7 +472,11 @@ static int read_first(struct gy_config *config, const char *path, struct gy_erro
     size_t bytes = 0;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
-        return gy_error_set(error, gy_error_from_errno(errno), "%s: %s", path, strerror(errno));
+        return gy_error_set(
+            error, gy_error_from_errno(errno),
+            "reading the configuration %s: %s; name a file that is there and may be "
+            "read",
+            path, strerror(errno));
     }
     int code = read_bytes(config, fd, path, &text, &bytes, error);
     close(fd);

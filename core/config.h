@@ -107,6 +107,9 @@ int gy_config_time(const struct gy_config_directive *directive, uint32_t index, 
 int gy_config_bytes(const struct gy_config_directive *directive, uint32_t index, uint64_t min,
                     uint64_t max, uint64_t *bytes, struct gy_error *error);
 
+/* Such a time, of at most max_ms, as a flag has it. False: it is none. */
+bool gy_config_read_time(const char *text, uint64_t max_ms, uint64_t *ms);
+
 /* The name among `count` that is most like `word`, or NULL when none is. */
 const char *gy_config_nearest(const char *word, const char *const *names, size_t count);
 

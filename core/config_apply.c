@@ -190,23 +190,32 @@ int gy_config_switch(const struct gy_config_directive *directive, uint32_t index
     return 0;
 }
 
-int gy_config_time(const struct gy_config_directive *directive, uint32_t index, uint64_t max_ms,
-                   uint64_t *ms, struct gy_error *error)
+bool gy_config_read_time(const char *text, uint64_t max_ms, uint64_t *ms)
 {
     static const struct {
         const char *name;
         uint64_t ms;
     } units[] = {{"", 1000}, {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
-    gy_assert(index < directive->value_count);
     const char *end;
     uint64_t number;
-    if (read_digits(directive->values[index], &number, &end)) {
-        for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
-            if (strcmp(end, units[i].name) == 0 && number <= max_ms / units[i].ms) {
-                *ms = number * units[i].ms;
-                return 0;
-            }
+    if (!read_digits(text, &number, &end)) {
+        return false;
+    }
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        if (strcmp(end, units[i].name) == 0 && number <= max_ms / units[i].ms) {
+            *ms = number * units[i].ms;
+            return true;
         }
+    }
+    return false;
+}
+
+int gy_config_time(const struct gy_config_directive *directive, uint32_t index, uint64_t max_ms,
+                   uint64_t *ms, struct gy_error *error)
+{
+    gy_assert(index < directive->value_count);
+    if (gy_config_read_time(directive->values[index], max_ms, ms)) {
+        return 0;
     }
     return gy_config_error(
         directive, error, "%.64s is not a time of at most %llu s; write it as 500ms, 10s, 5m or 2h",

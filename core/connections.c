@@ -142,6 +142,12 @@ static struct gy_lease *out_of_tries(struct gy_origin *origin)
     return lease;
 }
 
+/* It would be the same again. */
+static bool is_final(int code)
+{
+    return code == GY_EPROTO || code == GY_ENOTFOUND || code == GY_EINVAL;
+}
+
 static void failed(struct gy_origin *origin, const struct gy_error *error)
 {
     origin->pool->counters.dials_failed++;
@@ -150,7 +156,7 @@ static void failed(struct gy_origin *origin, const struct gy_error *error)
     struct gy_lease *lease = TAILQ_FIRST(&origin->waiting);
     for (; lease != NULL; lease = TAILQ_NEXT(lease, entry)) {
         gy_assert(lease->tries > 0);
-        lease->tries = error->code == GY_EPROTO ? 0 : lease->tries - 1;
+        lease->tries = is_final(error->code) ? 0 : lease->tries - 1;
     }
     /* Those that are told may take new leases, which have tries, and cancel others. */
     while ((lease = out_of_tries(origin)) != NULL) {

@@ -13,8 +13,9 @@
  *
  * When dialling fails every lease of the origin that waits has one try less; those with none left
  * are told. For the others the origin is dialled again after a wait that grows with each failure
- * (core/backoff.h). A handshake that failed (GY_EPROTO: a certificate that does not hold, say)
- * would fail again: all of them are told at once.
+ * (core/backoff.h). A handshake that failed (GY_EPROTO: a certificate that does not hold, say), and
+ * a name that is not there (GY_ENOTFOUND) or none (GY_EINVAL), would fail again: all of them are
+ * told at once.
  *
  * All calls are for the worker's thread. Callbacks come from the worker's loop, never from within a
  * call.

@@ -154,6 +154,7 @@ static void fail_by_attempts(struct gy_dial *dial, bool late)
     char text[GY_ERROR_MESSAGE_BYTES - GY_NAME_BYTES - 64] = "";
     size_t fill = 0;
     int code = late ? GY_ETIMEOUT : 0;
+    bool refused = dial->begun > 0;
     for (uint32_t i = 0; i < dial->begun && fill + 1 < sizeof text; i++) {
         char address[GY_ADDRESS_TEXT_BYTES];
         const struct gy_attempt *attempt = &dial->attempts[i];
@@ -165,16 +166,17 @@ static void fail_by_attempts(struct gy_dial *dial, bool late)
         if (code == 0 && attempt->error != 0) {
             code = attempt->error == EPROTO ? GY_EPROTO : gy_error_from_errno(attempt->error);
         }
+        refused = refused && attempt->stream == NULL && attempt->error == ECONNREFUSED;
         int written =
             snprintf(text + fill, sizeof text - fill, "%s%s: %s", i == 0 ? "" : "; ",
                      gy_address_format(&dial->query.addresses[i], address, sizeof address), said);
         fill += written > 0 ? (size_t)written : 0;
     }
-    gy_error_set(&dial->error, code != 0 ? code : GY_EIO, "connecting to %s port %u: %s%s",
+    gy_error_set(&dial->error, code != 0 ? code : GY_EIO, "connecting to %s port %u: %s%s%s",
                  dial->query.name, dial->port,
                  late ? (dial->begun == 0 ? "the name was not resolved in time" : "out of time; ")
                       : "",
-                 text);
+                 text, refused ? "; is the server running, and is that its port?" : "");
     fail(dial);
 }
 

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
-#include <linux/sock_diag.h>
 #include <netinet/ip.h>
 #include <netinet/udp.h>
 #include <string.h>
@@ -243,16 +242,6 @@ void gy_datagram_set_deadline(struct gy_datagram_socket *socket, uint64_t deadli
     } else if (!gy_timer_armed(&socket->timer) || socket->timer.due_ms != deadline_ms) {
         gy_timer_arm(wheel, &socket->timer, deadline_ms);
     }
-}
-
-uint64_t gy_datagram_kernel_drops(const struct gy_datagram_socket *socket)
-{
-    uint32_t info[SK_MEMINFO_VARS] = {0};
-    socklen_t length = sizeof info;
-    if (getsockopt(socket->descriptor, SOL_SOCKET, SO_MEMINFO, info, &length) != 0) {
-        return 0;
-    }
-    return info[SK_MEMINFO_DROPS];
 }
 
 /* ---- ending ---- */

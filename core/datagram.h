@@ -264,10 +264,6 @@ void gy_datagram_close(struct gy_datagram_socket *socket);
 /* Ends it and drops what is queued. */
 void gy_datagram_abort(struct gy_datagram_socket *socket);
 
-/* Datagrams that the kernel dropped because the socket's buffer was full; 0 where it does not tell.
- */
-uint64_t gy_datagram_kernel_drops(const struct gy_datagram_socket *socket);
-
 /* ---- for core/worker ---- */
 
 struct gy_completion;

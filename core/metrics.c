@@ -3,10 +3,9 @@
 
 #include <string.h>
 
-#define GY_COUNTERS_ROW(member, name, label, kind, help)                                           \
-    {name, label, help, GY_METRIC_##kind, offsetof(struct gy_counters, member)},
-const struct gy_metric_description gy_counters_rows[] = {GY_COUNTERS(GY_COUNTERS_ROW)};
-#undef GY_COUNTERS_ROW
+#define ROW(...) GY_METRIC_ROW(struct gy_counters, __VA_ARGS__)
+const struct gy_metric_description gy_counters_rows[] = {GY_COUNTERS(ROW)};
+#undef ROW
 
 const size_t gy_counters_row_count = sizeof gy_counters_rows / sizeof gy_counters_rows[0];
 

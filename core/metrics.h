@@ -10,8 +10,20 @@
  * whole, but not all of them at one instant.
  *
  * Counters are described by tables, so a protocol brings its own: a struct of `_Atomic uint64_t`
- * members and a `struct gy_metric_description` row for each, best made from one list of the kind of
- * GY_COUNTERS. Rendering takes any table, and the structs of all workers.
+ * members and a `struct gy_metric_description` row for each. Both come from one list, a line a
+ * counter, with rows of one name next to each other:
+ *
+ *     #define PING_COUNTERS(X)                                                                   \
+ *         X(answered, "pings", "how=\"answered\"", COUNTER, "Pings.")                            \
+ *         X(refused, "pings", "how=\"refused\"", COUNTER, "Pings.")
+ *
+ *     struct ping_counts {
+ *         PING_COUNTERS(GY_METRIC_MEMBER)
+ *     };
+ *     #define ROW(...) GY_METRIC_ROW(struct ping_counts, __VA_ARGS__)
+ *     static const struct gy_metric_description rows[] = {PING_COUNTERS(ROW)};
+ *
+ * Rendering takes any table, and the structs of all workers.
  */
 
 #include <stdatomic.h>
@@ -37,6 +49,13 @@ struct gy_metric_description {
     enum gy_metric_kind kind;
     size_t offset; /* of an _Atomic uint64_t in the struct */
 };
+
+/* What a list of counters is for: members of a struct, an element of its table, how many there are
+ * (0 LIST(GY_METRIC_ONE)). */
+#define GY_METRIC_MEMBER(member, name, label, kind, help) _Atomic uint64_t member;
+#define GY_METRIC_ROW(type, member, name, label, kind, help)                                       \
+    {name, label, help, GY_METRIC_##kind, offsetof(type, member)},
+#define GY_METRIC_ONE(member, name, label, kind, help) +1
 
 struct gy_metric_label {
     const char *name;
@@ -146,10 +165,7 @@ static inline void gy_histogram_add(struct gy_histogram *histogram, uint64_t ns,
 int gy_histogram_render(struct gy_writer *writer, const char *name, const char *help, size_t offset,
                         const struct gy_metric_set *sets, size_t set_count);
 
-/*
- * What a worker of core counts: X(member, name, label, kind, help), a line each. Keep rows of one
- * name together.
- */
+/* What a worker of core counts: X(member, name, label, kind, help). */
 #define GY_COUNTERS(X)                                                                             \
     X(connections_accepted, "connections_accepted", "", COUNTER, "Connections accepted.")          \
     X(connections_dialled, "connections_dialled", "", COUNTER, "Connections begun by this side.")  \
@@ -247,9 +263,7 @@ int gy_histogram_render(struct gy_writer *writer, const char *name, const char *
       "Messages to another worker that found its mailbox full.")
 
 struct gy_counters {
-#define GY_COUNTERS_MEMBER(member, name, label, kind, help) _Atomic uint64_t member;
-    GY_COUNTERS(GY_COUNTERS_MEMBER)
-#undef GY_COUNTERS_MEMBER
+    GY_COUNTERS(GY_METRIC_MEMBER)
 } __attribute__((aligned(64))); /* no line shared with another worker's */
 
 extern const struct gy_metric_description gy_counters_rows[];

@@ -9,9 +9,9 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/utsname.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "core/clock.h"
 #include "core/log.h"
 #include "core/pool.h"
 #include "core/slab.h"
@@ -47,13 +47,6 @@ struct selftest {
     struct connection connections[CONNECTIONS];
     _Alignas(GY_SLAB_ALIGN) uint8_t link_memory[LINKS * 64];
 };
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
 
 /* What connection `number` carries at `offset`: a period that no buffer size divides, so that a
  * byte from the wrong place, buffer or connection shows. */
@@ -251,7 +244,7 @@ static int arm(struct selftest *test)
 static int turn(struct selftest *test)
 {
     struct gy_completion completions[32];
-    uint64_t now = now_ns();
+    uint64_t now = gy_clock_ns();
     if (now >= test->deadline_ns) {
         return failed(test, "bytes that were sent did not arrive within a second");
     }
@@ -498,7 +491,7 @@ int gy_selftest_receive(enum gy_receive_mode mode, uint32_t without, struct gy_e
     }
     int code = open_all(test, without);
     if (code == 0) {
-        test->deadline_ns = now_ns() + DEADLINE_NS;
+        test->deadline_ns = gy_clock_ns() + DEADLINE_NS;
         code = run_cases(test);
     }
     close_all(test);

@@ -1,19 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "core/share.h"
 
-#include <time.h>
-
+#include "core/clock.h"
 #include "core/endpoint.h"
 #include "core/evict.h"
 #include "core/stream_internal.h"
 #include "core/worker_internal.h"
-
-static uint64_t clock_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 /* What an endpoint has used is of this turn. */
 static void begin_turn(struct gy_endpoint *endpoint)
@@ -67,7 +59,7 @@ static uint64_t run_stream(struct gy_stream *stream, uint64_t until_ns)
     bool more;
     gy_assert(stream->state == GY_STREAM_OPEN);
     if (stream->layer != NULL && !gy_stream_run_layer(stream)) {
-        return clock_ns();
+        return gy_clock_ns();
     }
     do {
         uint32_t used = 0;
@@ -78,7 +70,7 @@ static uint64_t run_stream(struct gy_stream *stream, uint64_t until_ns)
         }
         more = more && stream->state == GY_STREAM_OPEN && stream->in.length > 0 &&
                stream->waiting != GY_STREAM_WAITS_FOR_MEMORY;
-        now_ns = clock_ns();
+        now_ns = gy_clock_ns();
     } while (more && now_ns < until_ns);
     gy_stream_settle(stream);
     if (more && !stream->ready) {
@@ -135,7 +127,7 @@ static uint64_t run_endpoint(struct gy_endpoint *endpoint, uint64_t now_ns, uint
 void gy_share_run(struct gy_worker *worker)
 {
     struct gy_endpoint *endpoint, *next;
-    uint64_t now_ns = clock_ns();
+    uint64_t now_ns = gy_clock_ns();
     uint64_t end_ns = now_ns + GY_SHARE_SLICE_NS;
     TAILQ_FOREACH(endpoint, &worker->busy, busy_entry)
     {

@@ -179,10 +179,11 @@ struct gy_stream {
     bool shakes : 1;    /* it is its turn for a step of its handshake */
     bool flush : 1;     /* in the worker's list of streams to flush */
     bool receiving : 1;
-    bool once : 1;     /* the armed receive ends with its first bytes */
-    bool in_flood : 1; /* it has a place in its endpoint's set (flood.h) */
-    bool floods : 1;   /* and waits there to receive */
-    bool passed : 1;   /* and was let through, and has not received since */
+    bool unfinished : 1; /* and goes on by itself: the socket was not emptied (worker.h) */
+    bool once : 1;       /* the armed receive ends with its first bytes */
+    bool in_flood : 1;   /* it has a place in its endpoint's set (flood.h) */
+    bool floods : 1;     /* and waits there to receive */
+    bool passed : 1;     /* and was let through, and has not received since */
     bool sending : 1;
     bool sends_long : 1; /* a part of what it sends was longer than GY_SEND_BYTES_MAX */
     bool write_shut : 1;

@@ -77,12 +77,27 @@ void gy_stream_connected(struct gy_stream *stream, const struct gy_completion *c
     gy_stream_wake(stream);
 }
 
+/* Whether the receive goes on by itself, as the socket was not emptied: where the kernel does so at
+ * once, the next completion of this reap takes it back. */
+static void note_unfinished(struct gy_stream *stream, const struct gy_completion *completion)
+{
+    const uint32_t both = GY_COMPLETION_MORE | GY_COMPLETION_NONEMPTY;
+    bool unfinished = completion->result > 0 && (completion->flags & both) == both;
+    if (unfinished != stream->unfinished) {
+        gy_assert(unfinished || stream->worker->unfinished > 0);
+        stream->worker->unfinished += unfinished ? 1 : UINT32_MAX;
+        stream->unfinished = unfinished;
+    }
+    stream->worker->goes_on |= unfinished;
+}
+
 void gy_stream_received(struct gy_stream *stream, const struct gy_completion *completion)
 {
     struct gy_worker *worker = stream->worker;
     gy_assert(stream->receiving);
     int taken = gy_pool_take(stream->endpoint->pool, completion, gy_stream_wire_in(stream));
     stream->receiving = completion->flags & GY_COMPLETION_MORE;
+    note_unfinished(stream, completion);
     if (taken < 0) {
         gy_stream_abort(stream, GY_CLOSE_ERROR);
         return;

@@ -13,21 +13,14 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "core/clock.h"
 #include "core/log.h"
 
 /* Processes at a time: one that serves, and old ones that still drain, or one that starts. A SIGHUP
  * that would need one more waits until one of them has gone. */
 #define SLOTS 4
-
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 static void close_if_open(int *fd)
 {
@@ -108,7 +101,7 @@ static void set_deadline(const struct supervisor *self, struct slot *slot)
         ms = (uint64_t)options->drain_timeout_ms + options->kill_margin_ms;
     else if (slot->state == SLOT_STARTING)
         ms = options->ready_timeout_ms;
-    slot->deadline = ms != 0 ? now_ms() + ms : 0;
+    slot->deadline = ms != 0 ? gy_clock_ms() + ms : 0;
 }
 
 /* A child that does not hear it has died or hangs; its deadline deals with both. */
@@ -194,13 +187,13 @@ static void schedule_start(struct supervisor *self)
 {
     uint32_t random = 0;
     if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != sizeof(random))
-        random = (uint32_t)now_ms() * 2654435761u;
+        random = (uint32_t)gy_clock_ms() * 2654435761u;
     self->failures++;
     uint32_t wait = gy_supervisor_backoff_ms(&self->options, self->failures, random);
     if (wait > 0)
         gy_log(GY_LOG_WARN, "supervisor", "death %u in a row: the next start is in %u ms",
                self->failures, wait);
-    self->start_at = now_ms() + wait;
+    self->start_at = gy_clock_ms() + wait;
 }
 
 static void start_if_due(struct supervisor *self)
@@ -209,7 +202,7 @@ static void start_if_due(struct supervisor *self)
         return;
     bool serving = find_slot(self, SLOT_SERVING) != NULL;
     bool replacing = serving && self->replace;
-    bool due = !serving && self->start_at != 0 && now_ms() >= self->start_at;
+    bool due = !serving && self->start_at != 0 && gy_clock_ms() >= self->start_at;
     if ((!replacing && !due) || find_slot(self, SLOT_FREE) == NULL)
         return;
     if (self->replace && tell_service(self, GY_SUPERVISOR_REPLACING) < 0) {
@@ -308,7 +301,8 @@ static void child_died(struct supervisor *self, struct slot *slot, int status)
     self->restarts++;
     gy_log(GY_LOG_ERROR, "supervisor", "process %d (generation %u) died: %s", (int)dead.pid,
            dead.generation, how);
-    if (dead.state == SLOT_SERVING && now_ms() - dead.ready_at >= self->options.stable_after_ms)
+    if (dead.state == SLOT_SERVING &&
+        gy_clock_ms() - dead.ready_at >= self->options.stable_after_ms)
         self->failures = 0;
     if (find_slot(self, SLOT_STARTING) == NULL)
         schedule_start(self);
@@ -325,7 +319,7 @@ static void child_ready(struct supervisor *self, struct slot *slot)
         }
     }
     slot->state = SLOT_SERVING;
-    slot->ready_at = now_ms();
+    slot->ready_at = gy_clock_ms();
     slot->deadline = 0;
     self->ever_ready = true;
     gy_log(GY_LOG_INFO, "supervisor", "process %d (generation %u) serves", (int)slot->pid,
@@ -358,7 +352,7 @@ static void look_after(struct supervisor *self, struct slot *slot)
     if (waitpid(slot->pid, &status, WNOHANG) == slot->pid) {
         read_child(self, slot); /* it may have become ready in between */
         child_died(self, slot, status);
-    } else if (slot->deadline != 0 && now_ms() >= slot->deadline) {
+    } else if (slot->deadline != 0 && gy_clock_ms() >= slot->deadline) {
         gy_log(GY_LOG_WARN, "supervisor", "process %d (generation %u) %s in time: killing it",
                (int)slot->pid, slot->generation,
                slot->state == SLOT_STARTING ? "was not ready" : "did not finish");
@@ -403,7 +397,7 @@ static void hang_up(struct supervisor *self)
     }
     self->replace = true;
     if (self->start_at != 0)
-        self->start_at = now_ms();
+        self->start_at = gy_clock_ms();
     if (find_slot(self, SLOT_FREE) == NULL)
         gy_log(GY_LOG_WARN, "supervisor",
                "%u processes are up already: the replacement waits until one has drained", SLOTS);
@@ -438,7 +432,7 @@ static void wait_for_anything(struct supervisor *self)
         if (slot->state != SLOT_FREE && slot->deadline != 0 && slot->deadline < next)
             next = slot->deadline;
     }
-    uint64_t now = now_ms();
+    uint64_t now = gy_clock_ms();
     int timeout = -1;
     if (next != UINT64_MAX)
         timeout = next <= now ? 0 : next - now < INT_MAX ? (int)(next - now) : INT_MAX;

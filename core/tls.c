@@ -83,7 +83,10 @@ static int load_identity(WOLFSSL_CTX *context, const struct gy_tls_identity *ide
     int code = wolfSSL_CTX_use_certificate_chain_buffer(
         context, (const unsigned char *)identity->chain, (long)identity->chain_bytes);
     if (code != WOLFSSL_SUCCESS) {
-        return reason_of(code, "reading certificate", identity->label, error);
+        return gy_error_set(error, GY_EINVAL,
+                            "reading certificate %s: there is none in it in PEM that is whole, or "
+                            "it is of a kind that TLS cannot use; is the file cut short?",
+                            identity->label);
     }
     code = wolfSSL_CTX_use_PrivateKey_buffer(context, (const unsigned char *)identity->key,
                                              (long)identity->key_bytes, WOLFSSL_FILETYPE_PEM);

@@ -18,7 +18,6 @@
 #include "core/share.h"
 #include "core/worker_internal.h"
 
-#define REAP_BATCH           256
 #define TIMERS_PER_TURN      4096
 #define RETRY_MS             10
 #define HANDSHAKES_LOOKED_AT 256 /* in a turn: those that have ended meanwhile are let go */
@@ -317,19 +316,6 @@ void gy_worker_close_descriptor(struct gy_worker *worker, int descriptor)
     }
 }
 
-static void reap(struct gy_worker *worker)
-{
-    struct gy_completion batch[REAP_BATCH];
-    uint32_t count;
-    do {
-        count = gy_ring_reap(worker->ring, batch, REAP_BATCH);
-        for (uint32_t i = 0; i < count; i++) {
-            gy_worker_dispatch(worker, &batch[i]);
-        }
-    } while (count == REAP_BATCH);
-    gy_pool_refill(worker->pool);
-}
-
 /* ---- lists ---- */
 
 void gy_worker_ready(struct gy_worker *worker, struct gy_stream *stream)
@@ -511,7 +497,10 @@ int gy_worker_turn(struct gy_worker *worker, uint64_t timeout_ns)
     if (worker->handshakes_head != NULL) {
         give_handshakes(worker);
     }
-    reap(worker);
+    code = gy_worker_reap(worker);
+    if (code != 0) {
+        return code;
+    }
     gy_worker_read_mailboxes(worker);
     gy_worker_read_inlets(worker);
     gy_file_run(worker);

@@ -139,9 +139,11 @@ struct gy_worker {
     struct gy_endpoint_queue busy; /* where listeners share it, in place of that list (share.h) */
     struct gy_stream *flush_head, *flush_tail;
     struct gy_stream_queue starved; /* want to receive, no buffer posted */
-    uint64_t turn_sent_bytes;       /* of this turn, while listeners that share it are at work */
-    uint64_t turn_long_bytes;       /* of this turn's long sends, while one is */
-    uint64_t short_until_ms;        /* somebody was asked for a little of late */
+    uint32_t unfinished;      /* streams whose receive left something in the socket, and goes on */
+    bool goes_on;             /* one of them said so since this turn began */
+    uint64_t turn_sent_bytes; /* of this turn, while listeners that share it are at work */
+    uint64_t turn_long_bytes; /* of this turn's long sends, while one is */
+    uint64_t short_until_ms;  /* somebody was asked for a little of late */
     struct gy_endpoint *last_at_work;
     uint64_t last_at_work_ms;
     uint64_t crowded_until_ms;       /* several endpoints were at work of late (share.h) */

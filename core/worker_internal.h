@@ -2,8 +2,8 @@
 #ifndef GY_CORE_WORKER_INTERNAL_H
 #define GY_CORE_WORKER_INTERNAL_H
 
-/* What worker.c (the turn), worker_post.c (messages and waking) and worker_drain.c (the end) share.
- */
+/* What worker.c (the turn), worker_reap.c (its completions), worker_post.c (messages and waking)
+ * and worker_drain.c (the end) share. */
 
 #include "core/worker.h"
 
@@ -13,6 +13,10 @@ int gy_worker_open_mailboxes(struct gy_worker *worker);
 /* Wakes a worker from a thread without a ring, or when a message to its ring did not get through.
  */
 void gy_worker_ring_by_eventfd(struct gy_worker *to);
+
+/* Dispatches the completions that are there, and what the kernel still has of a message that a
+ * buffer's end cut in two. 0, or GY_EIO: the ring is broken. */
+int gy_worker_reap(struct gy_worker *worker);
 
 /* Hands on what has arrived: bounded per mailbox, one message per inlet and turn. */
 void gy_worker_read_mailboxes(struct gy_worker *worker);

@@ -9,6 +9,7 @@
 
 #include "core/log.h"
 #include "core/selftest.h"
+#include "core/usage.h"
 #include "servers/doctor_print.h"
 #include "servers/serve.h"
 
@@ -209,7 +210,9 @@ static int read_shared(struct command *command, const char *argument, const char
         }
         return *rest == '=' ? 0 : 1;
     }
-    misused("unknown flag or argument ", argument);
+    char hint[GY_USAGE_HINT_BYTES];
+    fprintf(stderr, "gyre doctor: unknown flag or argument %s%s\nTry `gyre doctor --help`.\n",
+            argument, gy_usage_hint(hint, argument, help));
     return -1;
 }
 

@@ -1,28 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "servers/doctor_print.h"
 
-static void print_string(FILE *out, const char *text)
-{
-    fputc('"', out);
-    for (; *text != '\0'; text++) {
-        unsigned char byte = (unsigned char)*text;
-        if (byte == '"' || byte == '\\') {
-            fprintf(out, "\\%c", byte);
-        } else if (byte < 0x20) {
-            fprintf(out, "\\u%04x", byte);
-        } else {
-            fputc(byte, out);
-        }
-    }
-    fputc('"', out);
-}
+#include "core/json.h"
 
 static void print_string_or_null(FILE *out, const char *text)
 {
     if (text == NULL || text[0] == '\0') {
         fputs("null", out);
     } else {
-        print_string(out, text);
+        gy_json_print(out, text);
     }
 }
 
@@ -47,9 +33,9 @@ static void print_limit(FILE *out, const char *name, uint64_t soft, uint64_t har
 static void print_host(FILE *out, const struct gy_host *host, bool allowed)
 {
     fputs("\"kernel\":{\"release\":", out);
-    print_string(out, host->release);
+    gy_json_print(out, host->release);
     fputs(",\"machine\":", out);
-    print_string(out, host->machine);
+    gy_json_print(out, host->machine);
     fputs("},\n \"container\":", out);
     print_string_or_null(out, host->container);
     fprintf(out, ",\n \"processors\":{\"usable\":%u,\"online\":%u,\"mitigations\":%u}",

@@ -523,9 +523,9 @@ static int check_names(const struct gy_kinds *kinds, uint32_t end, struct gy_err
     return 0;
 }
 
-static int load_all(struct gy_kinds *kinds, struct gy_error *error)
+int gy_kinds_load_all(struct gy_kinds *kinds, struct gy_error *error)
 {
-    for (uint32_t i = 0; i < kinds->load_count; i++) {
+    for (uint32_t i = 0; i < kinds->load_count && !kinds->loaded; i++) {
         const struct gy_config_directive *load = kinds->loads[i];
         char path[4096];
         struct gy_error why = {0};
@@ -582,7 +582,7 @@ static int prepare(struct gy_serve_server *server, struct gy_error *error)
     struct gy_kinds *kinds = made->kinds;
     uint32_t load;
     gy_assert(made->kind == NULL && !made->begun);
-    int code = kinds->loaded ? 0 : load_all(kinds, error);
+    int code = gy_kinds_load_all(kinds, error);
     if (code != 0) {
         return code;
     }

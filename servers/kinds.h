@@ -85,6 +85,9 @@ int gy_kinds_listen_tls(struct gy_kinds_server *made, const char *address, struc
 /* Opens the servers of the program's own kinds. The plan's `workers` is settled by then. */
 int gy_kinds_open(struct gy_kinds *kinds, struct gy_error *error);
 
+/* Loads the plug-ins, once; for --check also those that no block uses. 0, or the error of one. */
+int gy_kinds_load_all(struct gy_kinds *kinds, struct gy_error *error);
+
 void gy_kinds_close(struct gy_kinds *kinds);
 
 #endif

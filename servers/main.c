@@ -7,6 +7,7 @@
 #include "clients/dig/dig_command.h"
 #include "clients/get/get_command.h"
 #include "clients/ws/ws_command.h"
+#include "core/usage.h"
 #include "servers/chat/chat_command.h"
 #include "servers/dns/dns_command.h"
 #include "servers/doctor.h"
@@ -49,6 +50,32 @@ static void help(FILE *out)
     fprintf(out, "\n`gyre COMMAND --help` tells more; `gyre --version` the version.\n");
 }
 
+/* `gyre help http` is `gyre http --help`. */
+static int help_of(char *name)
+{
+    for (size_t i = 0; name != NULL && i < COMMANDS; i++) {
+        if (strcmp(name, commands[i].name) == 0) {
+            char flag[] = "--help";
+            char *words[] = {name, flag, NULL};
+            return commands[i].run(2, words);
+        }
+    }
+    help(stdout);
+    return 0;
+}
+
+static int unknown(const char *word)
+{
+    const char *names[COMMANDS];
+    char hint[GY_USAGE_HINT_BYTES];
+    for (size_t i = 0; i < COMMANDS; i++) {
+        names[i] = commands[i].name;
+    }
+    fprintf(stderr, "gyre: there is no command `%s`%s\nTry `gyre --help`.\n", word,
+            gy_usage_command(hint, word, names, COMMANDS));
+    return 2;
+}
+
 int main(int argc, char **argv)
 {
     /* Large pieces always come from the system, zeroed and untouched, and go back to it: the tables
@@ -57,10 +84,10 @@ int main(int argc, char **argv)
     mallopt(M_MMAP_THRESHOLD, 128 * 1024);
     if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
                       strcmp(argv[1], "help") == 0)) {
-        help(stdout);
-        return 0;
+        return help_of(argc >= 3 ? argv[2] : NULL);
     }
-    if (argc >= 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "version") == 0)) {
+    if (argc >= 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0 ||
+                      strcmp(argv[1], "version") == 0)) {
         char codings[128];
         printf("gyre " GY_VERSION " (compresses with %s)\n",
                gy_encoder_names(codings, sizeof codings));
@@ -72,7 +99,7 @@ int main(int argc, char **argv)
         }
     }
     if (argc >= 2) {
-        fprintf(stderr, "gyre: there is no command `%s`\n\n", argv[1]);
+        return unknown(argv[1]);
     }
     help(stderr);
     return 2;

@@ -407,6 +407,13 @@ int gy_plan_make(void *context, struct gy_serve_plan *plan, struct gy_error *err
                             "%s: %s says what its servers serve; write root %s; there",
                             flags->files.directory, flags->config, flags->files.directory);
     }
+    if (servers == 0 && flags->needs_server) {
+        return gy_error_set(
+            error, GY_EINVAL,
+            "%s: there is no server in it; write http { listen :80; root DIR; }, or "
+            "dns, chat or rudp with a block",
+            flags->config);
+    }
     code = servers == 0 ? serve_flags(&owned->making, flags, error) : 0;
     code = code == 0 ? gy_serve_plan_log(plan, error) : code;
     code = code == 0 ? gy_kinds_open(&owned->kinds, error) : code;
@@ -428,6 +435,10 @@ int gy_plan_check(struct gy_plan_flags *flags)
     }
     code = code == 0 ? gy_serve_plan_load(plan, &error) : code;
     code = code == 0 ? gy_serve_plan_prepare(plan, &error) : code;
+    if (code == 0) {
+        struct gy_plan_owned *owned = plan->owned;
+        code = gy_kinds_load_all(&owned->kinds, &error);
+    }
     if (code != 0) {
         fprintf(stderr, "gyre: %s\n", error.message);
     }

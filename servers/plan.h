@@ -19,9 +19,10 @@
 
 /* What the command line said. */
 struct gy_plan_flags {
-    const char *config;               /* --config: a file, or NULL */
-    bool check;                       /* --check: say whether it could be served, and do not */
-    bool fixed;                       /* --fixed: one fixed answer */
+    const char *config; /* --config: a file, or NULL */
+    bool check;         /* --check: say whether it could be served, and do not */
+    bool fixed;         /* --fixed: one fixed answer */
+    bool needs_server;  /* `gyre serve`: the file says what is served, or it is an error */
     const struct gy_dns_flags *dns;   /* `gyre dns`: its zones; NULL: HTTP, or */
     const struct gy_rudp_flags *rudp; /* `gyre rudp serve` */
     const struct gy_chat_flags *chat; /* `gyre chat serve` */

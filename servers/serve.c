@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/address.h"
+#include "core/config.h"
 #include "core/log.h"
 #include "servers/http/access_log.h"
 
@@ -16,17 +17,19 @@ const char gy_serve_flags_help[] =
     "  --workers N             worker threads (default: one per processor)\n"
     "  --connections N         per worker (default: as open files allow); --descriptor-tables "
     "per-worker\n"
-    "  --drain-timeout SECONDS how long a drain may take (default: 10)\n"
+    "  --drain-timeout TIME    how long a drain may take: 500ms, 10s, 5m (default: 10s)\n"
     "  --log-level LEVEL       error, warn, info or debug (default: info); --log-json: JSON lines\n"
     "  --no-supervisor         one process, not restarted when it dies (for debuggers)\n"
-    "  --admin ADDR:PORT       metrics, health and status for operators\n"
-    "  --access-log FILE       a line for each request (-: standard output)\n"
-    "  --access-format FORMAT  combined or json (default: combined)\n"
     "  --user USER[:GROUP]     who serves, when started by root\n"
     "  --unpinned              leave it to the kernel which processor a worker runs on\n"
     "  --receive-mode MODE     one-shot, multishot, incremental or bundle (default: the best that "
     "works)\n"
     "  --without FEATURE,...   do without ring features, as `gyre doctor` names them\n";
+
+const char gy_serve_admin_help[] =
+    "  --admin ADDR:PORT       metrics, health and status for operators\n"
+    "  --access-log FILE       a line for each HTTP request (-: standard output)\n"
+    "  --access-format FORMAT  combined or json (default: combined)\n";
 
 struct gy_serve_options gy_serve_defaults(void)
 {
@@ -141,14 +144,20 @@ static int read_valued(struct gy_serve_options *options, const char *name, const
         return read_number(name, value, 1u << 20, &options->connections_max, error);
     }
     if (strcmp(name, "drain-timeout") == 0) {
-        int code = read_number(name, value, 86400, &options->drain_timeout_ms, error);
-        if (code > 0 && options->drain_timeout_ms == 0) {
+        uint64_t ms = 0;
+        if (!gy_config_read_time(value, 86400000, &ms)) {
             return gy_error_set(error, GY_EINVAL,
-                                "--drain-timeout 0: at least a second; a second signal stops at "
+                                "--drain-timeout %s: not a time of at most a day; write it as "
+                                "500ms, 10s, 5m or 2h",
+                                value);
+        }
+        if (ms == 0) {
+            return gy_error_set(error, GY_EINVAL,
+                                "--drain-timeout 0: there must be some; a second signal stops at "
                                 "once");
         }
-        options->drain_timeout_ms *= 1000;
-        return code;
+        options->drain_timeout_ms = (uint32_t)ms;
+        return 1;
     }
     if (strcmp(name, "without") == 0) {
         return read_without(value, &options->without, error);

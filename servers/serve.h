@@ -42,8 +42,9 @@ struct gy_serve_options {
 
 struct gy_serve_options gy_serve_defaults(void);
 
-/* A page of the common flags, for --help. */
+/* A page of the common flags, for --help; and those for servers with an admin listener. */
 extern const char gy_serve_flags_help[];
+extern const char gy_serve_admin_help[];
 
 /* Reads the common flag `name` (without "--") with `value` (NULL when it has none). 1: taken (it
  * used the value); 2: taken (it has none); 0: not a common flag; negative: GY_EINVAL with a

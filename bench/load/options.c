@@ -8,6 +8,7 @@
 #include "bench/load/load.h"
 #include "bench/load/place.h"
 #include "core/datagram.h"
+#include "core/usage.h"
 
 #define SECOND_NS UINT64_C(1000000000)
 
@@ -16,22 +17,24 @@ static bool is_dns(const struct gy_load_protocol *protocol)
     return protocol == &gy_load_dns || protocol == &gy_load_dns_tcp || protocol == &gy_load_dns_tls;
 }
 
-static void help(void)
+static void help(FILE *out)
 {
-    printf("Usage: gyre-load URL [FLAGS]\n"
-           "Loads a server and measures it. Every answer is checked; every error is counted.\n\n"
-           "  gyre-load http://127.0.0.1:8080/ -c 64 -d 10s          as fast as it answers\n"
-           "  gyre-load http://127.0.0.1:8080/ --rate 20000          at a rate, answered or not\n"
-           "  gyre-load http://127.0.0.1:8080/ --find-max --slo p99=5ms\n"
-           "  gyre-load dns://127.0.0.1:53/example.com?type=MX -c 1000\n\n");
+    fprintf(out,
+            "Usage: gyre-load URL [FLAGS]\n"
+            "Loads a server and measures it. Every answer is checked; every error is counted.\n\n"
+            "  gyre-load http://127.0.0.1:8080/ -c 64 -d 10s          as fast as it answers\n"
+            "  gyre-load http://127.0.0.1:8080/ --rate 20000          at a rate, answered or not\n"
+            "  gyre-load http://127.0.0.1:8080/ --find-max --slo p99=5ms\n"
+            "  gyre-load dns://127.0.0.1:53/example.com?type=MX -c 1000\n\n");
     for (const struct gy_load_protocol *const *each = gy_load_protocols; *each != NULL; each++) {
-        printf("  %s://%-*s %s\n", (*each)->scheme, (int)(23 - strlen((*each)->scheme)),
-               (*each)->port == 0 ? "HOST:PORT"
-               : is_dns(*each)    ? "HOST[:PORT]"
-                                  : "HOST[:PORT]/PATH",
-               (*each)->help);
+        fprintf(out, "  %s://%-*s %s\n", (*each)->scheme, (int)(23 - strlen((*each)->scheme)),
+                (*each)->port == 0 ? "HOST:PORT"
+                : is_dns(*each)    ? "HOST[:PORT]"
+                                   : "HOST[:PORT]/PATH",
+                (*each)->help);
     }
-    printf(
+    fprintf(
+        out,
         "\n"
         "  -c, --connections N     64\n"
         "      --pipeline N        requests in flight on each connection (1)\n"
@@ -394,7 +397,7 @@ static int read_switch(struct gy_load_options *options, const char *argument)
         }
     }
     if (strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0) {
-        help();
+        help(stdout);
         return GY_EAGAIN;
     }
     if (strcmp(argument, "--version") == 0) {
@@ -446,7 +449,7 @@ static int complete_dns(const struct gy_load_options *options, struct gy_error *
     return 0;
 }
 
-static int complete_broadcast(const struct gy_load_options *options, struct gy_error *error)
+static int check_broadcast(const struct gy_load_options *options, struct gy_error *error)
 {
     const struct gy_load_protocol *protocol = options->protocol;
     if (!options->broadcast) {
@@ -478,14 +481,10 @@ static int complete_broadcast(const struct gy_load_options *options, struct gy_e
     return 0;
 }
 
-/* What does not go together, and the defaults that depend on others. */
-static int complete(struct gy_load_options *options, const struct given *given,
-                    struct gy_error *error)
+/* What does not go together in how much is asked, and when. */
+static int check_pace(const struct gy_load_options *options, const struct given *given,
+                      struct gy_error *error)
 {
-    if (options->url == NULL) {
-        return gy_error_set(error, GY_EINVAL,
-                            "no URL; for example gyre-load http://127.0.0.1:8080/ -c 64 -d 10s");
-    }
     if (given->flag[FLAG_SLO] && !options->find_max) {
         return gy_error_set(error, GY_EINVAL, "--slo is for --find-max");
     }
@@ -509,28 +508,21 @@ static int complete(struct gy_load_options *options, const struct given *given,
         return gy_error_set(error, GY_EINVAL, "--outstanding %u: %u threads need one each",
                             options->outstanding, options->threads);
     }
-    int code = complete_dns(options, error);
-    if (code != 0) {
-        return code;
-    }
-    bool bounded = options->requests > 0;
-    if (!given->flag[FLAG_DURATION]) {
-        options->duration_ns = (bounded ? 0 : options->find_max ? 3 : 10) * SECOND_NS;
-    }
-    if (!given->flag[FLAG_WARMUP]) {
-        options->warmup_ns = bounded ? 0 : SECOND_NS;
-    }
-    options->arrivals = options->rate == 0 ? GY_LOAD_CLOSED_LOOP
-                        : options->poisson ? GY_LOAD_POISSON
-                                           : GY_LOAD_CONSTANT;
-    if (bounded && options->warmup_ns > 0) {
+    if (options->requests > 0 && given->flag[FLAG_WARMUP] && options->warmup_ns > 0) {
         return gy_error_set(error, GY_EINVAL, "--warmup and --requests exclude each other");
     }
-    if (options->trains && options->protocol != NULL && !options->protocol->datagrams) {
+    return 0;
+}
+
+/* What is for other protocols than the URL's. */
+static int check_protocol(const struct gy_load_options *options, struct gy_error *error)
+{
+    gy_assert(options->protocol != NULL); /* since there is a URL */
+    bool reliable = options->protocol->reliable;
+    bool secure = options->protocol->secure && !options->plaintext;
+    if (options->trains && !options->protocol->datagrams) {
         return gy_error_set(error, GY_EINVAL, "--trains is for udp:// and dns://");
     }
-    bool reliable = options->protocol != NULL && options->protocol->reliable;
-    bool secure = options->protocol != NULL && options->protocol->secure && !options->plaintext;
     if (options->plaintext && !reliable) {
         return gy_error_set(error, GY_EINVAL, "--plaintext is for rudp://");
     }
@@ -545,10 +537,6 @@ static int complete(struct gy_load_options *options, const struct given *given,
     if (options->handshakes != GY_LOAD_HANDSHAKES_KEPT && options->protocol != &gy_load_https) {
         return gy_error_set(error, GY_EINVAL, "--handshakes is for https://");
     }
-    code = complete_broadcast(options, error);
-    if (code != 0) {
-        return code;
-    }
     if (options->handshakes != GY_LOAD_HANDSHAKES_KEPT && options->pipeline > 1) {
         return gy_error_set(error, GY_EINVAL,
                             "--handshakes makes a connection for each request: without --pipeline");
@@ -558,6 +546,36 @@ static int complete(struct gy_load_options *options, const struct given *given,
                             "--size times --pipeline (times --publishers): at most 256 MiB");
     }
     return 0;
+}
+
+/* The defaults that depend on other flags. */
+static void set_defaults(struct gy_load_options *options, const struct given *given)
+{
+    bool bounded = options->requests > 0;
+    if (!given->flag[FLAG_DURATION]) {
+        options->duration_ns = (bounded ? 0 : options->find_max ? 3 : 10) * SECOND_NS;
+    }
+    if (!given->flag[FLAG_WARMUP]) {
+        options->warmup_ns = bounded ? 0 : SECOND_NS;
+    }
+    options->arrivals = options->rate == 0 ? GY_LOAD_CLOSED_LOOP
+                        : options->poisson ? GY_LOAD_POISSON
+                                           : GY_LOAD_CONSTANT;
+}
+
+static int complete(struct gy_load_options *options, const struct given *given,
+                    struct gy_error *error)
+{
+    if (options->url == NULL) {
+        return gy_error_set(error, GY_EINVAL,
+                            "no URL; for example gyre-load http://127.0.0.1:8080/ -c 64 -d 10s");
+    }
+    int code = check_pace(options, given, error);
+    code = code != 0 ? code : complete_dns(options, error);
+    code = code != 0 ? code : check_protocol(options, error);
+    code = code != 0 ? code : check_broadcast(options, error);
+    set_defaults(options, given);
+    return code;
 }
 
 int gy_load_options_read(struct gy_load_options *options, int argc, char **argv,
@@ -593,7 +611,9 @@ int gy_load_options_read(struct gy_load_options *options, int argc, char **argv,
             const char *value = NULL;
             enum flag flag = find_flag(argv[i], &value);
             if (flag == FLAG_COUNT) {
-                return gy_error_set(error, GY_EINVAL, "unknown flag %s", argv[i]);
+                char hint[GY_USAGE_HINT_BYTES];
+                return gy_error_set(error, GY_EINVAL, "unknown flag %s%s", argv[i],
+                                    gy_usage_hint(hint, argv[i], help));
             }
             if (value == NULL && ++i == argc) {
                 return gy_error_set(error, GY_EINVAL, "%s: needs a value", argv[i - 1]);

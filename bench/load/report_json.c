@@ -7,6 +7,7 @@
 
 #include "bench/load/histogram.h"
 #include "bench/load/load.h"
+#include "core/json.h"
 
 static const struct {
     const char *name;
@@ -15,22 +16,6 @@ static const struct {
     {"p50", 50}, {"p75", 75},     {"p90", 90},       {"p95", 95},
     {"p99", 99}, {"p99_9", 99.9}, {"p99_99", 99.99}, {"p99_999", 99.999},
 };
-
-static void write_text(FILE *out, const char *text)
-{
-    fputc('"', out);
-    for (; *text != '\0'; text++) {
-        unsigned char byte = (unsigned char)*text;
-        if (byte == '"' || byte == '\\') {
-            fprintf(out, "\\%c", byte);
-        } else if (byte < 0x20) {
-            fprintf(out, "\\u%04x", byte);
-        } else {
-            fputc(byte, out);
-        }
-    }
-    fputc('"', out);
-}
 
 static const char *boolean(bool value)
 {
@@ -56,7 +41,7 @@ static void write_histogram(FILE *out, const char *name, struct hdr_histogram *h
 static void write_asked(FILE *out, const struct gy_load_options *options)
 {
     fprintf(out, "  \"url\": ");
-    write_text(out, options->url);
+    gy_json_print(out, options->url);
     fprintf(out,
             ",\n  \"connections\": %u,\n  \"pipeline\": %u,\n  \"threads\": %u,\n"
             "  \"arrivals\": \"%s\",\n",
@@ -178,7 +163,7 @@ static void write_all(FILE *out, const struct gy_load_options *options,
     fprintf(out, "  \"generator_limited\": %s,\n", boolean(result->generator_limited));
     fprintf(out, "  \"interrupted\": %s,\n  \"failure\": ", boolean(result->interrupted));
     if (failure != NULL) {
-        write_text(out, failure);
+        gy_json_print(out, failure);
     } else {
         fprintf(out, "null");
     }

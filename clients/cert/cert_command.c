@@ -11,13 +11,14 @@
 
 #include "clients/cert/make.h"
 #include "core/tls.h"
+#include "core/usage.h"
 
 #define DAYS_DEFAULT 365
 #define DAYS_MAX     3650
 #define PATH_BYTES   4096
 
 static const char help_text[] =
-    "usage: gyre cert [--dir DIR] [--days N] [--from N] [--client] [NAME...]\n\n"
+    "Usage: gyre cert [--dir DIR] [--days N] [--from N] [--client] [NAME...]\n\n"
     "Makes certificates for development (EC P-256): an authority of your own, once, and one\n"
     "signed by it for the NAMEs (default: localhost 127.0.0.1 ::1).\n\n"
     "  --dir DIR   where the files go (default: .); made if it is not there\n"
@@ -169,17 +170,26 @@ static int make_all(const struct cert_options *options, struct gy_error *error)
 
 /* ---- the command line ---- */
 
+/* "--dir", or "--dir=VALUE". */
+static bool is_flag(const char *argument, const char *flag)
+{
+    size_t length = strlen(flag);
+    return strncmp(argument, flag, length) == 0 &&
+           (argument[length] == '\0' || argument[length] == '=');
+}
+
 /* The value of `flag` if `argument` is it: 1 when it was read, 0 when it is another, -1 when the
  * value is none and that was said. */
 static int read_days(const char *argument, const char *text, const char *flag, long min, long *days)
 {
     char *end = NULL;
-    if (strcmp(argument, flag) != 0) {
+    if (!is_flag(argument, flag)) {
         return 0;
     }
     long value = text != NULL ? strtol(text, &end, 10) : 0;
     if (text == NULL || end == text || *end != '\0' || value < min || value > DAYS_MAX) {
-        fprintf(stderr, "gyre cert: %s: a number from %ld to %d\n", flag, min, DAYS_MAX);
+        fprintf(stderr, "gyre cert: %s %s: not a number from %ld to %d\nTry `gyre cert --help`.\n",
+                flag, text != NULL ? text : "", min, DAYS_MAX);
         return -1;
     }
     *days = value;
@@ -193,24 +203,31 @@ static bool read_options(struct cert_options *options, int argc, char **argv)
     long from = 0;
     for (int i = 1; i < argc; i++) {
         const char *argument = argv[i];
-        const char *next = i + 1 < argc ? argv[i + 1] : NULL;
-        int read = read_days(argument, next, "--days", 1, &days);
-        read = read != 0 ? read : read_days(argument, next, "--from", -DAYS_MAX, &from);
+        gy_assert(argument != NULL);
+        const char *equals = argument[0] == '-' ? strchr(argument, '=') : NULL;
+        const char *value = equals != NULL ? equals + 1 : i + 1 < argc ? argv[i + 1] : NULL;
+        int read = read_days(argument, value, "--days", 1, &days);
+        read = read != 0 ? read : read_days(argument, value, "--from", -DAYS_MAX, &from);
         if (read < 0) {
             return false;
         }
-        if (read > 0) {
-            i++;
-            continue;
+        if (read == 0 && is_flag(argument, "--dir") && value != NULL) {
+            options->directory = value;
+            read = 1;
         }
-        if (strcmp(argument, "--dir") == 0 && i + 1 < argc) {
-            options->directory = argv[++i];
+        if (read > 0) {
+            i += equals == NULL;
         } else if (strcmp(argument, "--client") == 0) {
             options->request.client = true;
         } else if (argument[0] == '-' || options->request.name_count == GY_CERT_NAMES_MAX) {
-            fprintf(stderr, "gyre cert: %s: %s\n\n%s", argument,
-                    argument[0] == '-' ? "no such flag, or it lacks its value" : "too many names",
-                    help_text);
+            char hint[GY_USAGE_HINT_BYTES];
+            bool lacks = strcmp(argument, "--dir") == 0;
+            fprintf(stderr, "gyre cert: %s%s%s\nTry `gyre cert --help`.\n",
+                    lacks                ? "--dir needs a value"
+                    : argument[0] == '-' ? "unknown flag "
+                                         : "too many names, from ",
+                    lacks ? "" : argument,
+                    lacks ? "" : gy_usage_hint_in(hint, argument, help_text));
             return false;
         } else {
             options->names[options->request.name_count++] = argument;
@@ -219,7 +236,8 @@ static bool read_options(struct cert_options *options, int argc, char **argv)
     options->request.days = (uint32_t)days;
     options->request.begins_days = (int32_t)from;
     if (options->request.client && options->request.name_count != 1) {
-        fprintf(stderr, "gyre cert: --client needs one NAME: who the client is\n");
+        fprintf(stderr, "gyre cert: --client needs one NAME: who the client is\n"
+                        "Try `gyre cert --help`.\n");
         return false;
     }
     return true;

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "clients/chat/place.h"
 #include "clients/chat/talk.h"
+#include "servers/chat/place.h"
 
 #define WAIT_MS    30000
 #define TEXT_BYTES 8192

@@ -10,6 +10,7 @@
 
 #include "clients/chat/talk.h"
 #include "core/tls_files.h"
+#include "core/usage.h"
 #include "protocols/chat/hub.h"
 
 #define SECONDS_MAX    1000000
@@ -303,7 +304,11 @@ static int take_flag(struct command *command, int argc, char **argv, int *at)
                                   ? find_flag(name, length, command->admin ? ADMIN : TALK)
                                   : NULL;
     if (flag == NULL) {
-        return misuse("unknown flag %s", argument);
+        char hint[GY_USAGE_HINT_BYTES];
+        const char *name_of = command->admin ? "gyre chat admin" : "gyre chat";
+        fprintf(stderr, "%s: unknown flag %s%s\nTry `%s --help`.\n", name_of, argument,
+                gy_usage_hint(hint, argument, command->admin ? gy_chat_admin_help : help), name_of);
+        return 2;
     }
     const char *value = name[length] == '=' ? name + length + 1 : NULL;
     if (!flag->valued) {

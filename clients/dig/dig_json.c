@@ -7,7 +7,7 @@
 #include <time.h>
 
 #include "clients/dig/dig.h"
-#include "servers/json.h"
+#include "core/json.h"
 
 /* What a byte of a message becomes at most: a record of 12 bytes may have two names of 255, by
  * pointers, of which each byte is written as four characters and the backslash among them as six.

@@ -8,7 +8,6 @@
 #include "clients/dig/dig.h"
 
 #define FILE_BYTES_MAX 4096
-#define SECRET_TEXT    (GY_DNS_SECRET_MAX * 2)
 
 /* Base64 is what the data of OPENPGPKEY is written as. */
 static int set_key(struct gy_dig_command *command, const char *algorithm, const char *name,

@@ -228,6 +228,7 @@ static void answer(struct resolver *resolver, struct question *question)
         gy_error_set(&query->error,
                      result == GY_DNS_STUB_SILENT     ? GY_ETIMEOUT
                      : result == GY_DNS_STUB_BAD_NAME ? GY_EINVAL
+                     : result == GY_DNS_STUB_NO_NAME  ? GY_ENOTFOUND
                                                       : GY_EREFUSED,
                      "the name could not be resolved: %s",
                      result == GY_DNS_STUB_FOUND ? "its address is on a network that is not here"

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "clients/get/get_internal.h"
+#include "core/usage.h"
 
 #define TURN_MS       200
 #define DEFAULT_TRIES 2
@@ -224,7 +225,10 @@ static int take_long(struct command *command, const char *text, const char *next
         return value == NULL ? misuse("--%s needs a value", text)
                              : take_valued(command, &flags[i], value);
     }
-    return misuse("unknown flag --%s", text);
+    char hint[GY_USAGE_HINT_BYTES];
+    fprintf(stderr, "gyre get: unknown flag --%s%s\nTry `gyre get --help`.\n", text,
+            gy_usage_hint(hint, text - 2, help));
+    return 2;
 }
 
 /* Letters may stand together; the value of the last may follow at once. */

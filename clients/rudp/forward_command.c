@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "clients/rudp/client.h"
+#include "core/usage.h"
 #include "servers/rudp/forward_link.h"
 
 #define MS          1000000ull
@@ -38,6 +39,7 @@ struct forwarder {
     int descriptor;
     uint64_t dial_ns, backoff_ns, said_ns;
     bool open, listening;
+    bool answered; /* an opening, by whatever server it was */
     int code;
 };
 
@@ -58,6 +60,21 @@ static void help(FILE *out)
         gy_rudp_target_help);
 }
 
+/* How long an OPEN waits for its answer: a relay gives its target 10 seconds. */
+static uint64_t open_ms(const struct forwarder *forwarder)
+{
+    return forwarder->target.timeout_ns / MS * 3 / 2;
+}
+
+static void say(struct forwarder *forwarder, const char *what, const char *why)
+{
+    uint64_t now_ns = forwarder->client.worker.now_ns;
+    if (now_ns - forwarder->said_ns > 1000 * MS) { /* not a line for each of many */
+        fprintf(stderr, "%s: %s: %s\n", forwarder->target.command, what, why);
+        forwarder->said_ns = now_ns;
+    }
+}
+
 /* ---- streams ---- */
 
 static uint32_t accepted(struct gy_stream *stream)
@@ -70,14 +87,36 @@ static uint32_t accepted(struct gy_stream *stream)
         return GY_WANT_CLOSE;
     }
     gy_forward_flow_join(flow, &forwarder->link, stream, ++forwarder->link.next);
+    gy_stream_set_deadline(stream, stream->worker->now_ms + open_ms(forwarder));
     gy_forward_flow_open(flow);
     return 0;
+}
+
+/* Nothing came of its OPEN. */
+static uint32_t unanswered(struct gy_stream *stream)
+{
+    struct forwarder *forwarder = stream->endpoint->context;
+    struct gy_forward_flow *flow = stream->session;
+    if (flow->link == NULL) {
+        return 0; /* it is being ended */
+    }
+    if (forwarder->answered) {
+        say(forwarder, "opening a connection", "the far end does not answer");
+    } else {
+        forwarder->code = gy_error_set(
+            forwarder->error, GY_ETIMEOUT,
+            "opening a connection: %s takes messages, but has answered nothing for %.1f s: it does "
+            "not seem to relay; is it served with --relay?",
+            forwarder->target.text, (double)open_ms(forwarder) / 1e3);
+    }
+    gy_forward_flow_give_up(flow, "no answer came");
+    return GY_WANT_CLOSE;
 }
 
 static const struct gy_stream_ops stream_ops = {
     .open = accepted,
     .turn = gy_forward_flow_turn,
-    .expire = gy_forward_flow_stop,
+    .expire = unanswered,
     .drain = gy_forward_flow_stop,
     .closed = gy_forward_flow_closed,
 };
@@ -87,12 +126,7 @@ static const struct gy_stream_ops stream_ops = {
 static void was_reset(struct gy_forward_link *link, const char *text)
 {
     struct forwarder *forwarder = link->user;
-    uint64_t now_ns = forwarder->client.worker.now_ns;
-    if (now_ns - forwarder->said_ns > 1000 * MS) { /* not a line for each of many */
-        fprintf(stderr, "%s: the far end ended a connection: %s\n", forwarder->target.command,
-                text);
-        forwarder->said_ns = now_ns;
-    }
+    say(forwarder, "the far end ended a connection", text);
 }
 
 static void opened(struct gy_rudp_session *session)
@@ -114,6 +148,7 @@ static bool received(struct gy_rudp_session *session, uint8_t channel,
 {
     struct forwarder *forwarder = session->host->options.context;
     (void)channel, (void)guarantee;
+    forwarder->answered = true;
     return !forwarder->open || gy_forward_link_received(&forwarder->link, data, length);
 }
 
@@ -250,7 +285,9 @@ static int read_arguments(struct forwarder *forwarder, int argc, char **argv)
         } else if (code == 0 && argv[i][0] != '-' && forwarder->target.text == NULL) {
             forwarder->target.text = argv[i];
         } else if (code == 0) {
-            code = gy_error_set(&error, GY_EINVAL, "unknown flag or argument %s", argv[i]);
+            char hint[GY_USAGE_HINT_BYTES];
+            code = gy_error_set(&error, GY_EINVAL, "unknown flag or argument %s%s", argv[i],
+                                gy_usage_hint(hint, argv[i], help));
         }
     }
     if (code >= 0) {

@@ -3,9 +3,9 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "clients/rudp/client.h"
+#include "core/clock.h"
 #include "core/cursor.h"
 
 #define NAP_NS UINT64_C(50000000) /* how soon `stop` is seen */
@@ -30,13 +30,6 @@ struct ping {
     int code;
 };
 
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 static void opened(struct gy_rudp_session *session)
 {
     struct ping *ping = session->host->options.context;
@@ -54,7 +47,7 @@ static bool received(struct gy_rudp_session *session, uint8_t channel,
     struct gy_reader reader = gy_reader_on(data, length);
     uint64_t number = gy_reader_u64(&reader);
     uint64_t sent_ns = gy_reader_u64(&reader);
-    uint64_t now = now_ns();
+    uint64_t now = gy_clock_ns();
     (void)channel;
     if (reader.failed || sent_ns > now || number >= ping->next ||
         result->received >= result->sent) {
@@ -99,7 +92,7 @@ static int send_one(struct ping *ping, enum gy_rudp_guarantee guarantee)
                                               .replayable = ping->visited && ping->next == 1};
     struct gy_writer writer = gy_writer_on(probe->data, bytes);
     gy_writer_u64(&writer, ping->next - 1);
-    gy_writer_u64(&writer, now_ns());
+    gy_writer_u64(&writer, gy_clock_ns());
     for (uint32_t i = GY_RUDP_PING_BYTES_MIN; i < bytes; i++) {
         gy_writer_u8(&writer, (uint8_t)('a' + i % 26));
     }
@@ -133,7 +126,7 @@ static void send_round(struct ping *ping, uint64_t now)
 static uint64_t step(struct ping *ping)
 {
     const struct gy_rudp_ping_options *options = ping->options;
-    uint64_t now = now_ns();
+    uint64_t now = gy_clock_ns();
     if (!ping->open && !(ping->visited && ping->next == 0)) {
         return NAP_NS;
     }
@@ -178,14 +171,14 @@ static bool is_stopped(const struct ping *ping)
 /* A first connection, for its ticket, which TLS says once the handshake is done. */
 static int visit(struct ping *ping)
 {
-    uint64_t end_ns = now_ns() + ping->options->target->timeout_ns;
+    uint64_t end_ns = gy_clock_ns() + ping->options->target->timeout_ns;
     bool told = false;
     int code = 0;
     while (ping->session != NULL && !is_stopped(ping) && code == 0) {
         if (!told && ping->session->conn.confirmed && ping->session->conn.crypto[1].taken > 0) {
             gy_rudp_host_end(ping->session, 0, "done");
             told = true;
-        } else if (now_ns() > end_ns) {
+        } else if (gy_clock_ns() > end_ns) {
             return gy_error_set(ping->error, GY_ETIMEOUT,
                                 "waiting for a ticket to come back with: the server gave none; "
                                 "--early is for servers with session tickets");

@@ -8,6 +8,7 @@
 
 #include "clients/rudp/ping.h"
 #include "clients/rudp/target.h"
+#include "core/usage.h"
 
 #define MS 1000000ull
 
@@ -78,7 +79,9 @@ static int read_valued(struct command *command, const char *flag, const char *va
                                      &number, error);
         ping->bytes = (uint32_t)number;
     } else {
-        code = gy_error_set(error, GY_EINVAL, "unknown flag or argument %s", flag);
+        char hint[GY_USAGE_HINT_BYTES];
+        code = gy_error_set(error, GY_EINVAL, "unknown flag or argument %s%s", flag,
+                            gy_usage_hint(hint, flag, help));
     }
     return code;
 }

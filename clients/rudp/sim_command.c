@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "clients/rudp/sim_plot.h"
+#include "core/usage.h"
 
 #define MS 1000000ull
 
@@ -110,10 +111,11 @@ static int read_flags(struct sim *sim, int argc, char **argv)
         } else if (read_number(sim, argv[i], value) || read_name(sim, argv[i], value)) {
             i++;
         } else {
+            char hint[GY_USAGE_HINT_BYTES];
             fprintf(stderr,
-                    "gyre rudp sim: unknown flag, or not one of its values: %s %s\n"
+                    "gyre rudp sim: unknown flag, or not one of its values: %s %s%s\n"
                     "Try `gyre rudp sim --help`.\n",
-                    argv[i], value != NULL ? value : "");
+                    argv[i], value != NULL ? value : "", gy_usage_hint(hint, argv[i], help));
             return 2;
         }
     }

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define MS           1000000ull
@@ -17,14 +16,9 @@
 #define MEMORY       ((size_t)64 << 20)
 #define WINDOW       ((uint64_t)4 << 20)
 #define HELPER_JOBS  64
+#define SILENCE_MIN  (3 * GY_DROP_WORKING_MS * MS) /* that WORKING has not broken */
+#define MOVED_BYTES  1200 /* more than what keeps a connection alive in that time */
 #define CODE_MESSAGE (GY_RUDP_CLOSE_APPLICATION + 1)
-
-uint64_t gy_rudp_transfer_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 /* ---- the connection ---- */
 
@@ -51,6 +45,8 @@ static bool received(struct gy_rudp_session *session, uint8_t channel,
                          transfers->options->target->text);
         return true;
     }
+    transfers->talks = true;
+    transfers->heard_ns = gy_clock_ns();
     for (uint32_t i = 0; i < transfers->options->count; i++) {
         struct job *job = &transfers->jobs[i];
         if (job->state == JOB_UNDER_WAY && job->transfer == message.transfer) {
@@ -85,7 +81,7 @@ static void closed(struct gy_rudp_session *session)
 {
     struct transfers *transfers = session->host->options.context;
     bool by_us = session->conn.close_code == 0 && !session->conn.closed_by_peer;
-    uint64_t now_ns = gy_rudp_transfer_now();
+    uint64_t now_ns = gy_clock_ns();
     if (transfers->session != session) {
         return;
     }
@@ -147,9 +143,47 @@ static void begin_due(struct transfers *transfers, uint64_t now_ns)
     }
 }
 
+/* A connection that lives, and says nothing that helps, is not waited for without end. */
+static void note_silence(struct transfers *transfers, uint64_t now_ns)
+{
+    const struct gy_rudp_transfer_options *options = transfers->options;
+    const struct job *waits = NULL;
+    const struct gy_rudp_session *session = transfers->open ? transfers->session : NULL;
+    for (uint32_t i = 0; i < options->count && waits == NULL && session != NULL; i++) {
+        waits = gy_rudp_job_waits(&transfers->jobs[i]) ? &transfers->jobs[i] : NULL;
+    }
+    uint64_t bytes = 0;
+    if (waits != NULL) {
+        const struct gy_rudp_conn *conn = &session->conn;
+        bytes = conn->stats.bytes_received + conn->stats.bytes_sent - conn->in_flight;
+    }
+    if (waits == NULL || bytes - transfers->heard_bytes >= MOVED_BYTES) {
+        transfers->heard_ns = now_ns;
+        transfers->heard_bytes = bytes;
+    }
+    uint64_t timeout_ns =
+        options->target->timeout_ns > SILENCE_MIN ? options->target->timeout_ns : SILENCE_MIN;
+    if (now_ns - transfers->heard_ns < timeout_ns || transfers->code != 0) {
+        return;
+    }
+    const char *verb = options->receive ? "receiving" : "sending";
+    const char *file = options->receive ? waits->file->name : waits->file->path;
+    transfers->code =
+        transfers->talks
+            ? gy_error_set(transfers->error, GY_ETIMEOUT,
+                           "%s %.200s: %s has said nothing of it for %.1f s; its disk may hang; "
+                           "the same command goes on where this one ended, --timeout waits longer",
+                           verb, file, options->target->text, (double)timeout_ns / 1e9)
+            : gy_error_set(transfers->error, GY_ETIMEOUT,
+                           "%s %.200s: %s takes messages, but has answered nothing for %.1f s: it "
+                           "does not seem to talk of files; is it served with --%s?",
+                           verb, file, options->target->text, (double)timeout_ns / 1e9,
+                           options->receive ? "share" : "drop");
+}
+
 static void step(struct transfers *transfers)
 {
-    uint64_t now_ns = gy_rudp_transfer_now();
+    uint64_t now_ns = gy_clock_ns();
     note_progress(transfers, now_ns);
     if (transfers->session == NULL && now_ns >= transfers->dial_ns) {
         transfers->session = gy_rudp_client_dial(&transfers->client, transfers, transfers->error);
@@ -160,6 +194,7 @@ static void step(struct transfers *transfers)
     if (transfers->open) {
         begin_due(transfers, now_ns);
     }
+    note_silence(transfers, now_ns);
     gy_rudp_transfer_draw(transfers);
 }
 
@@ -242,7 +277,7 @@ int gy_rudp_transfer(const struct gy_rudp_transfer_options *options, struct gy_e
     transfers->error = error;
     transfers->unfinished = options->count;
     transfers->backoff_ns = BACKOFF_MIN;
-    transfers->began_ns = transfers->progress_ns = gy_rudp_transfer_now();
+    transfers->began_ns = transfers->progress_ns = gy_clock_ns();
     for (uint32_t i = 0; i < options->count; i++) {
         jobs[i] = (struct job){
             .transfers = transfers, .file = &options->files[i], .output = -1, .directory = -1};

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "clients/rudp/transfer_command.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "clients/rudp/transfer.h"
+#include "core/usage.h"
 #include "protocols/drop/drop.h"
 
 #define SECOND 1000000000ull
@@ -48,6 +51,16 @@ static void help(FILE *out, bool receive)
             "whole, and on the\n%s; 1 something failed; 2 misuse.\n",
             receive ? "" : ", if the server lets you", gy_rudp_target_help,
             receive ? "disk" : "server's disk");
+}
+
+static void help_send(FILE *out)
+{
+    help(out, false);
+}
+
+static void help_receive(FILE *out)
+{
+    help(out, true);
 }
 
 static const char *last_component(const char *path)
@@ -179,7 +192,10 @@ static int read_arguments(struct command *command, int argc, char **argv)
         } else {
             code = read_flag(command, argc, argv, &i, &error);
             if (code == 0) {
-                code = gy_error_set(&error, GY_EINVAL, "unknown flag %s", argv[i]);
+                char hint[GY_USAGE_HINT_BYTES];
+                code =
+                    gy_error_set(&error, GY_EINVAL, "unknown flag %s%s", argv[i],
+                                 gy_usage_hint(hint, argv[i], receive ? help_receive : help_send));
             }
         }
     }
@@ -207,9 +223,32 @@ static void on_signal(int number)
     atomic_store_explicit(&stop, true, memory_order_relaxed);
 }
 
+/* Of none of the files anything can be read: that is said before a server is asked for. */
+static bool nothing_to_send(const struct command *command)
+{
+    uint32_t bad = 0;
+    for (uint32_t i = 0; !command->options.receive && i < command->options.count; i++) {
+        const char *path = command->files[i].path;
+        bad += strcmp(path, "-") != 0 && access(path, R_OK) != 0;
+    }
+    if (command->options.receive || bad < command->options.count) {
+        return false; /* what is wrong with one of several is said when it is its turn */
+    }
+    for (uint32_t i = 0; i < command->options.count; i++) {
+        if (access(command->files[i].path, R_OK) != 0) {
+            fprintf(stderr, "%s: reading %s: %s\n", command->target.command, command->files[i].path,
+                    strerror(errno));
+        }
+    }
+    return true;
+}
+
 static int run(struct command *command)
 {
     struct gy_error error = {0};
+    if (nothing_to_send(command)) {
+        return 1;
+    }
     struct sigaction action = {.sa_handler = on_signal}, ignore = {.sa_handler = SIG_IGN};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);

@@ -30,7 +30,7 @@ static void over(struct job *job, enum job_state state)
     if (state == JOB_DONE || state == JOB_FAILED) {
         transfers->unfinished--;
         transfers->failed += state == JOB_FAILED;
-        transfers->progress_ns = gy_rudp_transfer_now();
+        transfers->progress_ns = gy_clock_ns();
     }
 }
 
@@ -74,7 +74,7 @@ static void ended(struct job *job, unsigned result, const char *text)
     }
     if (result == GY_DROP_BUSY && !job->spent) {
         over(job, JOB_WAITING);
-        job->due_ns = gy_rudp_transfer_now() + AGAIN_NS;
+        job->due_ns = gy_clock_ns() + AGAIN_NS;
         return;
     }
     /* What the peer says goes to a terminal: printable characters alone. */
@@ -300,6 +300,7 @@ bool gy_rudp_job_message(struct job *job, const struct gy_drop_message *message,
     case GY_DROP_RESULT:
         take_result(job, message);
         break;
+    case GY_DROP_WORKING: /* which has been heard */
     case GY_DROP_OFFER:
     case GY_DROP_FETCH: /* servers do not say that */
         break;
@@ -323,6 +324,21 @@ void gy_rudp_job_leave(struct job *job)
     } else {
         over(job, JOB_WAITING);
     }
+}
+
+bool gy_rudp_job_waits(const struct job *job)
+{
+    const struct gy_drop_give *give = job->give;
+    const struct gy_drop_take *take = job->take;
+    if (job->state != JOB_UNDER_WAY) {
+        return false;
+    }
+    if (give != NULL) {
+        return (!give->sending && !give->verifying) || give->end_said ||
+               (give->sending && give->pieces > give->reading);
+    }
+    return (take->state == GY_DROP_TAKE_READY || take->state == GY_DROP_TAKE_TAKING) &&
+           take->busy == NULL && !take->job;
 }
 
 uint64_t gy_rudp_job_bytes(const struct job *job, uint64_t *size)

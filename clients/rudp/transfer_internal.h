@@ -6,6 +6,7 @@
  * share. */
 
 #include "client.h"
+#include "core/clock.h"
 #include "servers/rudp/drop_give.h"
 #include "servers/rudp/drop_take.h"
 #include "transfer.h"
@@ -43,13 +44,14 @@ struct transfers {
     uint32_t unfinished, under_way, failed;
     uint32_t next_transfer;
     uint64_t began_ns, progress_ns, dial_ns, backoff_ns;
-    uint64_t progressed; /* bytes, when progress was last seen */
-    uint64_t resumed;    /* bytes that were there already */
+    uint64_t progressed;  /* bytes, when progress was last seen */
+    uint64_t resumed;     /* bytes that were there already */
+    uint64_t heard_ns;    /* something came of the other end, or nothing was waited for */
+    uint64_t heard_bytes; /* of packets, both ways, by then */
     bool open, ever_open;
-    int code; /* it cannot go on */
+    bool talks; /* the server has said something of files */
+    int code;   /* it cannot go on */
 };
-
-uint64_t gy_rudp_transfer_now(void);
 
 /* Begins; the session is open. */
 void gy_rudp_job_begin(struct job *job);
@@ -62,6 +64,9 @@ void gy_rudp_job_leave(struct job *job);
 
 /* Says what is wrong and counts it. */
 void gy_rudp_job_fail(struct job *job, const char *why);
+
+/* Whether it waits for the other end, and not for this end's disk or pipe. */
+bool gy_rudp_job_waits(const struct job *job);
 
 /* Bytes of it that are there, and in all (GY_DROP_UNKNOWN: not known). */
 uint64_t gy_rudp_job_bytes(const struct job *job, uint64_t *size);

@@ -71,7 +71,7 @@ static int text_of(const struct transfers *transfers, uint64_t now_ns, char *tex
 
 void gy_rudp_transfer_draw(struct transfers *transfers)
 {
-    uint64_t now_ns = gy_rudp_transfer_now();
+    uint64_t now_ns = gy_clock_ns();
     char text[256];
     if (transfers->options->quiet || now_ns - transfers->began_ns < SHOW_AFTER_NS ||
         now_ns - line.drawn_ns < EVERY_NS || !isatty(STDERR_FILENO)) {

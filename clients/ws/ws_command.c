@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "clients/ws/talk.h"
+#include "core/usage.h"
 
 #define TURN_MS     200
 #define SECONDS_MAX 1000000
@@ -219,7 +220,10 @@ static int read_arguments(struct command *command, int argc, char **argv)
         }
         const struct flag *flag = find_flag(argv[i], &value);
         if (flag == NULL) {
-            return misuse("unknown flag %s", argv[i]);
+            char hint[GY_USAGE_HINT_BYTES];
+            fprintf(stderr, "gyre ws: unknown flag %s%s\nTry `gyre ws --help`.\n", argv[i],
+                    gy_usage_hint(hint, argv[i], help));
+            return 2;
         }
         if (!flag->valued) {
             status = value != NULL ? misuse("%s: takes no value", argv[i])

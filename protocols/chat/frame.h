@@ -23,7 +23,6 @@
 #define GY_CHAT_TOPIC_MAX     1024
 #define GY_CHAT_PASSWORD_MAX  1024
 #define GY_CHAT_TOKEN_MAX     1024
-#define GY_CHAT_NOTE_MAX      255
 #define GY_CHAT_SENTENCE_MAX  511
 
 /* The length field of the longest frame that a server makes: a MESSAGE with all its texts at their

@@ -99,12 +99,6 @@ int gy_dns_builder_reserve(struct gy_dns_builder *builder, size_t bytes)
     return 0;
 }
 
-void gy_dns_builder_release(struct gy_dns_builder *builder, size_t bytes)
-{
-    gy_assert(bytes <= builder->reserved);
-    builder->reserved -= bytes;
-}
-
 static size_t room(const struct gy_dns_builder *builder)
 {
     return builder->limit - builder->reserved - builder->at;

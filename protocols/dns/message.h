@@ -100,7 +100,6 @@ void gy_dns_builder_open(struct gy_dns_builder *builder, uint8_t *bytes, size_t 
 
 /* Keeps `bytes` free at the end, for an OPT or a TSIG record. 0, or GY_ELIMIT. */
 int gy_dns_builder_reserve(struct gy_dns_builder *builder, size_t bytes);
-void gy_dns_builder_release(struct gy_dns_builder *builder, size_t bytes);
 
 /* 0, or GY_ELIMIT when it does not fit: then nothing was added. */
 int gy_dns_builder_question(struct gy_dns_builder *builder, const uint8_t *name, uint16_t type,

@@ -180,17 +180,6 @@ size_t gy_dns_name_lower(const uint8_t *name, uint8_t *out)
     return bytes;
 }
 
-int gy_dns_name_concat(const uint8_t *prefix, const uint8_t *suffix, uint8_t name[GY_DNS_NAME_MAX])
-{
-    size_t first = gy_dns_name_bytes(prefix) - 1, second = gy_dns_name_bytes(suffix);
-    if (first + second > GY_DNS_NAME_MAX) {
-        return GY_ELIMIT;
-    }
-    memcpy(name, prefix, first);
-    memcpy(name + first, suffix, second);
-    return (int)(first + second);
-}
-
 int gy_dns_name_substitute(const uint8_t *name, const uint8_t *owner, const uint8_t *target,
                            uint8_t result[GY_DNS_NAME_MAX])
 {

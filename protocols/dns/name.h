@@ -56,10 +56,6 @@ const uint8_t *gy_dns_name_suffix(const uint8_t *name, const uint8_t *ancestor);
 /* Copies a name in lower case; its bytes. */
 size_t gy_dns_name_lower(const uint8_t *name, uint8_t *lower);
 
-/* `prefix` (a name; its root is left out) followed by `suffix`, as for relative names. Bytes, or
- * GY_ELIMIT when that is more than 255. `name` overlaps neither. */
-int gy_dns_name_concat(const uint8_t *prefix, const uint8_t *suffix, uint8_t name[GY_DNS_NAME_MAX]);
-
 /* A DNAME at `owner` with `target` turns `name`, which is below `owner`, into `result` (RFC 6672
  * §2.2). Bytes, or GY_ELIMIT (answered with YXDOMAIN). */
 int gy_dns_name_substitute(const uint8_t *name, const uint8_t *owner, const uint8_t *target,

@@ -16,6 +16,7 @@ struct gy_dns_patch *gy_dns_patch_begin(const struct gy_dns_zone_settings *setti
         return NULL;
     }
     builder->patching = true;
+    builder->at_once = true;
     *patch = (struct gy_dns_patch){.builder = builder,
                                    .zone = zone,
                                    .base = zone->base != NULL ? zone->base : zone,
@@ -214,13 +215,13 @@ static uint64_t aligned(uint64_t bytes)
 }
 
 /* A name that is gone takes its own bytes; one that never was there takes none. */
-static uint64_t touched_bytes(const struct touched *touched)
+static uint64_t touched_bytes(const struct gy_dns_patch *patch, const struct touched *touched)
 {
     if (touched->gone) {
         return touched->old == NULL ? 0
                                     : sizeof(struct zone_node) + aligned(touched->node->name_bytes);
     }
-    return build_node_bytes(touched->node);
+    return build_node_bytes(patch->builder, touched->node);
 }
 
 static int lay_out(struct gy_dns_patch *patch)
@@ -233,7 +234,7 @@ static int lay_out(struct gy_dns_patch *patch)
     for (uint32_t i = 0; i < patch->touched_count; i++) {
         struct touched *touched = &patch->touched[i];
         build_size(patch->builder, touched->node);
-        uint64_t bytes = touched_bytes(touched);
+        uint64_t bytes = touched_bytes(patch, touched);
         if (at / 8 > UINT32_MAX) {
             return GY_ELIMIT;
         }
@@ -250,7 +251,7 @@ static int lay_out(struct gy_dns_patch *patch)
     }
     at += patch->table_slots * sizeof(uint64_t);
     patch->negative = at;
-    at += patch->builder->negative.bytes;
+    at += build_set_bytes(patch->builder, &patch->builder->negative);
     patch->ordered = at;
     at += aligned(((again ? zone->ordered_count : 0) + (uint64_t)patch->by_name.count) *
                   sizeof(struct zone_order));

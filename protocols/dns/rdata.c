@@ -173,15 +173,3 @@ void gy_dns_rdata_canonical(uint16_t type, uint8_t *rdata, size_t bytes)
         at += (size_t)length;
     }
 }
-
-bool gy_dns_bitmap_has(const uint8_t *bitmap, size_t bytes, uint16_t type)
-{
-    for (size_t at = 0; at + 2 <= bytes; at += 2u + bitmap[at + 1]) {
-        if (bitmap[at] == type >> 8) {
-            unsigned byte = (type & 0xff) / 8;
-            return byte < bitmap[at + 1] && at + 2 + byte < bytes &&
-                   (bitmap[at + 2 + byte] & 0x80u >> (type & 7)) != 0;
-        }
-    }
-    return false;
-}

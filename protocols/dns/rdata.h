@@ -56,7 +56,4 @@ int gy_dns_rdata_to_text(uint16_t type, const uint8_t *rdata, size_t bytes, char
 int gy_dns_record_to_text(const uint8_t *owner, uint16_t type, uint16_t class, uint32_t ttl,
                           const uint8_t *rdata, size_t bytes, char *text, size_t room);
 
-/* Does a bitmap of types (RFC 4034 §4.1.2), well-formed, have this one? */
-bool gy_dns_bitmap_has(const uint8_t *bitmap, size_t bytes, uint16_t type);
-
 #endif

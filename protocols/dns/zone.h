@@ -46,6 +46,10 @@ struct gy_dns_zone_settings {
      * the zone is written or given up. Asked for in pieces of 256 KiB and more. */
     void *(*memory)(void *context, size_t bytes);
 
+    /* About how many names there will be, when there are `so_far`; NULL, or 0: that is not known.
+     * Asked a few times, so that tables need not grow in steps. */
+    uint64_t (*names)(void *context, uint64_t so_far);
+
     /* What was found wrong; may be NULL. The text is one sentence without a line end. At most
      * `reports_max` (0: 100) times. */
     void (*report)(void *context, enum gy_dns_severity severity, const char *text);

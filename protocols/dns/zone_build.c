@@ -3,10 +3,11 @@
 
 #include "protocols/dns/zone_builder.h"
 
-#define PIECE_BYTES   ((size_t)256 << 10)
-#define TABLE_START   1024
-#define ADDRESS_MASK  (((uint64_t)1 << 48) - 1)
-#define REPORTS_USUAL 100
+#define PIECE_BYTES    ((size_t)256 << 10)
+#define TABLE_START    1024
+#define TABLE_FORESEEN 8192 /* names: so many say how many more will come */
+#define ADDRESS_MASK   (((uint64_t)1 << 48) - 1)
+#define REPORTS_USUAL  100
 
 void *build_memory(struct gy_dns_zone_builder *builder, size_t bytes)
 {
@@ -94,7 +95,14 @@ static void put_slot(uint64_t *table, uint64_t mask, struct build_node *node)
 
 static int grow_table(struct gy_dns_zone_builder *builder)
 {
+    const struct gy_dns_zone_settings *settings = builder->settings;
     uint64_t slots = builder->table == NULL ? TABLE_START : (builder->table_mask + 1) * 4;
+    if (settings->names != NULL && builder->names >= TABLE_FORESEEN) {
+        uint64_t most = slots * 64, names = settings->names(settings->context, builder->names);
+        while (slots < most && slots / 3 * 2 < names) {
+            slots *= 2;
+        }
+    }
     uint64_t *table = build_memory(builder, slots * sizeof *table);
     if (table == NULL) {
         return GY_ENOMEM;
@@ -112,7 +120,7 @@ static int grow_table(struct gy_dns_zone_builder *builder)
 static struct build_node *add_node(struct gy_dns_zone_builder *builder, struct build_node *parent,
                                    const uint8_t *lower, size_t bytes, uint64_t hash)
 {
-    if (builder->names * 2 >= builder->table_mask && grow_table(builder) != 0) {
+    if (builder->names * 4 >= builder->table_mask * 3 && grow_table(builder) != 0) {
         return NULL;
     }
     struct build_node *node = build_memory(builder, sizeof *node + bytes);
@@ -122,7 +130,6 @@ static struct build_node *add_node(struct gy_dns_zone_builder *builder, struct b
     gy_assert((uint64_t)(uintptr_t)node <= ADDRESS_MASK);
     memset(node, 0, sizeof *node);
     node->parent = parent;
-    node->sets_end = &node->sets;
     node->hash = hash;
     node->name_bytes = (uint8_t)bytes;
     memcpy(node->name, lower, bytes);
@@ -137,14 +144,11 @@ static struct build_node *add_node(struct gy_dns_zone_builder *builder, struct b
     return node;
 }
 
-static inline __attribute__((always_inline)) struct build_node *
-get_node(struct gy_dns_zone_builder *builder, const uint8_t *lower, size_t bytes)
+struct build_node *build_get_node(struct gy_dns_zone_builder *builder, const uint8_t *lower,
+                                  size_t bytes)
 {
     struct gy_dns_suffixes suffixes;
-    struct build_node *node = builder->recent;
-    if (node != NULL && node->name_bytes == bytes && memcmp(node->name, lower, bytes) == 0) {
-        return node;
-    }
+    struct build_node *node = NULL;
     gy_dns_name_suffixes(lower, builder->settings->seed, &suffixes);
     uint32_t labels = suffixes.labels;
     for (;; labels--) {
@@ -162,21 +166,17 @@ get_node(struct gy_dns_zone_builder *builder, const uint8_t *lower, size_t bytes
     return node;
 }
 
-struct build_node *build_get_node(struct gy_dns_zone_builder *builder, const uint8_t *lower,
-                                  size_t bytes)
-{
-    return get_node(builder, lower, bytes);
-}
-
 struct gy_dns_zone_builder *gy_dns_zone_begin(const struct gy_dns_zone_settings *settings,
                                               const uint8_t *origin)
 {
-    struct gy_dns_zone_builder start = {.settings = settings}, *builder;
-    builder = build_memory(&start, sizeof *builder);
+    struct gy_dns_zone_builder *builder = settings->memory(settings->context, PIECE_BYTES);
     if (builder == NULL) {
         return NULL;
     }
-    *builder = start;
+    memset(builder, 0, sizeof *builder);
+    builder->settings = settings;
+    builder->at = (uint8_t *)builder + ((sizeof *builder + 15) & ~(size_t)15);
+    builder->end = (uint8_t *)builder + PIECE_BYTES;
     builder->last = &builder->first;
     builder->apex_bytes = (uint8_t)gy_dns_name_lower(origin, builder->apex);
     builder->apex_labels = (uint8_t)gy_dns_name_labels(origin);
@@ -187,6 +187,9 @@ struct gy_dns_zone_builder *gy_dns_zone_begin(const struct gy_dns_zone_settings 
         return NULL;
     }
     builder->first->flags = NODE_APEX;
+    builder->above_bytes = builder->apex_bytes;
+    builder->above_hash = builder->first->hash;
+    memcpy(builder->above, builder->apex, builder->apex_bytes);
     return builder;
 }
 
@@ -220,20 +223,24 @@ static struct build_set *get_set(struct gy_dns_zone_builder *builder, struct bui
     }
     memset(set, 0, sizeof *set);
     set->type = type;
-    set->records_end = &set->records;
-    set->signatures_end = &set->signatures;
-    *node->sets_end = set;
-    node->sets_end = &set->next;
+    struct build_set **end = &node->sets;
+    while (*end != NULL) {
+        end = &(*end)->next;
+    }
+    *end = set;
     node->set_count++;
     builder->rrsets++;
+    builder->ordered_sets += type == GY_DNS_TYPE_NSEC;
+    builder->hashed_sets += type == GY_DNS_TYPE_NSEC3;
     return set;
 }
 
 /* Names within data are compared by case too: such duplicates are kept, and do no harm. */
-static bool has_record(const struct build_record *record, const struct gy_dns_record *wanted)
+static bool has_record(struct build_record *last, const struct build_record *wanted)
 {
-    for (; record != NULL; record = record->next) {
-        if (record->bytes == wanted->rdata_bytes &&
+    struct build_record *record = build_first(last);
+    for (; record != NULL; record = build_next(record, last)) {
+        if (record->bytes == wanted->bytes &&
             memcmp(record->rdata, wanted->rdata, record->bytes) == 0) {
             return true;
         }
@@ -241,96 +248,201 @@ static bool has_record(const struct build_record *record, const struct gy_dns_re
     return false;
 }
 
+static void append_record(struct build_record **last, struct build_record *record)
+{
+    record->next = record;
+    if (*last != NULL) {
+        record->next = (*last)->next;
+        (*last)->next = record;
+    }
+    *last = record;
+}
+
 static int add_to_set(struct gy_dns_zone_builder *builder, struct build_node *node,
-                      struct build_set *set, const struct gy_dns_record *record,
+                      struct build_set *set, const struct build_waiting *waiting,
                       struct gy_error *error)
 {
-    bool signature = record->type == GY_DNS_TYPE_RRSIG;
+    struct build_record *record = waiting->record;
+    bool signature = waiting->type == GY_DNS_TYPE_RRSIG;
+    uint16_t *count = signature ? &set->signature_count : &set->record_count;
     if (has_record(signature ? set->signatures : set->records, record)) {
-        build_report(builder, GY_DNS_WARNING, node->name, record->type,
+        build_report(builder, GY_DNS_WARNING, node->name, waiting->type,
                      "a record stands there twice; the second one is left out");
         return 0;
     }
-    if (!signature && set->ttl_known && set->ttl != record->ttl) {
-        build_report(builder, GY_DNS_WARNING, node->name, record->type,
+    if (!signature && set->record_count > 0 && set->ttl != waiting->ttl) {
+        build_report(builder, GY_DNS_WARNING, node->name, waiting->type,
                      "the records of an rrset have different TTLs; the first one's is taken");
     }
-    if ((signature ? set->signature_count : set->record_count) == GY_DNS_RRSET_MAX) {
+    if (*count == GY_DNS_RRSET_MAX) {
         return gy_error_set(error, GY_ELIMIT, "an rrset has more than %d records",
                             GY_DNS_RRSET_MAX);
     }
-    struct build_record *added = build_memory(builder, sizeof *added + record->rdata_bytes);
-    if (added == NULL) {
-        return gy_error_set(error, GY_ENOMEM, "no memory for the zone's records");
+    if (set->record_count == 0) {
+        set->ttl = waiting->ttl;
     }
-    added->next = NULL;
-    added->bytes = (uint16_t)record->rdata_bytes;
-    memcpy(added->rdata, record->rdata, record->rdata_bytes);
-    if (signature) {
-        *set->signatures_end = added;
-        set->signatures_end = &added->next;
-        set->signature_count++;
-        if (!set->ttl_known) {
-            set->ttl = record->ttl;
-        }
-    } else {
-        *set->records_end = added;
-        set->records_end = &added->next;
-        set->record_count++;
-        set->ttl = set->ttl_known ? set->ttl : record->ttl;
-        set->ttl_known = true;
+    append_record(signature ? &set->signatures : &set->records, record);
+    *(signature ? &set->signature_bytes : &set->record_bytes) += BUILD_HEAD + record->bytes;
+    *count += 1;
+    if (*count >= GY_DNS_RRSET_MAX - BUILD_WAITING) {
+        builder->at_once = true;
     }
     builder->records++;
     return 0;
 }
 
-int gy_dns_zone_add(struct gy_dns_zone_builder *builder, const struct gy_dns_record *record,
-                    struct gy_error *error)
+/* The node of a record that has waited, made where there is none. NULL: no memory. */
+static struct build_node *node_of_waiting(struct gy_dns_zone_builder *builder,
+                                          const struct build_waiting *waiting)
 {
-    uint8_t lower[GY_DNS_NAME_PADDED];
-    uint16_t type = record->type;
-    size_t bytes = record->owner_bytes;
-    gy_assert(bytes > 0 && record->rdata_bytes <= GY_DNS_RDATA_MAX);
-    if (record->class != GY_DNS_CLASS_IN) {
-        return gy_error_set(error, GY_ENOTSUP, "only zones of class IN are served");
+    const uint8_t *name = waiting->name;
+    size_t bytes = waiting->name_bytes, label = name[0] + 1u;
+    if (waiting->again && builder->recent != NULL) {
+        return builder->recent;
     }
-    for (size_t i = 0; i < bytes; i += 8) {
-        uint64_t word = 0;
-        memcpy(&word, record->owner + i, bytes - i < 8 ? bytes - i : 8);
-        word = gy_dns_lower8(word);
-        memcpy(lower + i, &word, 8);
+    struct build_node *node = build_find(builder, name, bytes, waiting->hash);
+    if (node != NULL) {
+        return node;
     }
-    memset(lower + bytes, 0, 8);
-    if (bytes < builder->apex_bytes ||
-        memcmp(lower + bytes - builder->apex_bytes, builder->apex, builder->apex_bytes) != 0 ||
-        gy_dns_name_suffix(lower, builder->apex) == NULL) {
-        build_report(builder, GY_DNS_WARNING, record->owner, type,
-                     "the name is not in the zone; the record is left out");
-        return 0;
+    struct build_node *above = builder->above_recent;
+    if (above == NULL || above->hash != waiting->above_hash || above->name_bytes != bytes - label ||
+        memcmp(above->name, name + label, bytes - label) != 0) {
+        above = build_find(builder, name + label, bytes - label, waiting->above_hash);
     }
-    struct build_node *node = get_node(builder, lower, bytes);
+    builder->above_recent = above;
+    return above != NULL ? add_node(builder, above, name, bytes, waiting->hash)
+                         : build_get_node(builder, name, bytes);
+}
+
+/* The record that has waited longest. */
+static int take_waiting(struct gy_dns_zone_builder *builder, struct gy_error *error)
+{
+    struct build_waiting *waiting = &builder->waiting[builder->waiting_first];
+    gy_assert(builder->waiting_count > 0);
+    builder->waiting_first = (builder->waiting_first + 1) % BUILD_WAITING;
+    builder->waiting_count--;
+    struct build_node *node = node_of_waiting(builder, waiting);
+    builder->recent = node;
     if (node == NULL) {
         return gy_error_set(error, GY_ENOMEM, "no memory for the zone's names");
     }
-    builder->recent = node;
+    uint16_t type = waiting->type;
     if (type == GY_DNS_TYPE_RRSIG) { /* kept with what it signs */
-        gy_assert(record->rdata_bytes >= 18);
-        type = (uint16_t)(record->rdata[0] << 8 | record->rdata[1]);
+        gy_assert(waiting->record->bytes >= 18);
+        type = (uint16_t)(waiting->record->rdata[0] << 8 | waiting->record->rdata[1]);
     }
     struct build_set *set = get_set(builder, node, type);
     if (set == NULL) {
         return gy_error_set(error, GY_ENOMEM, "no memory for the zone's rrsets");
     }
-    return add_to_set(builder, node, set, record, error);
+    return add_to_set(builder, node, set, waiting, error);
+}
+
+static int take_all_waiting(struct gy_dns_zone_builder *builder, struct gy_error *error)
+{
+    int code = 0;
+    while (builder->waiting_count > 0 && code == 0) {
+        code = take_waiting(builder, error);
+    }
+    return code;
+}
+
+/* The name's hash, and that of the name above it. False: it is not in the zone. */
+static bool hash_waiting(struct gy_dns_zone_builder *builder, struct build_waiting *waiting)
+{
+    const uint8_t *name = waiting->name;
+    size_t bytes = waiting->name_bytes, label = name[0] + 1u;
+    if (bytes == label + builder->above_bytes && /* mostly, many names stand below one */
+        memcmp(name + label, builder->above, builder->above_bytes) == 0) {
+        waiting->above_hash = builder->above_hash;
+        waiting->hash = gy_dns_label_hash(builder->above_hash, name);
+        return true;
+    }
+    struct gy_dns_suffixes suffixes;
+    if (bytes < builder->apex_bytes ||
+        memcmp(name + bytes - builder->apex_bytes, builder->apex, builder->apex_bytes) != 0 ||
+        gy_dns_name_suffix(name, builder->apex) == NULL) {
+        return false;
+    }
+    gy_dns_name_suffixes(name, builder->settings->seed, &suffixes);
+    waiting->hash = suffixes.hash[suffixes.labels];
+    waiting->above_hash = 0; /* of the apex, which is there */
+    if (suffixes.labels > builder->apex_labels) {
+        waiting->above_hash = suffixes.hash[suffixes.labels - 1];
+        builder->above_hash = waiting->above_hash;
+        builder->above_bytes = (uint8_t)(bytes - label);
+        memcpy(builder->above, name + label, bytes - label);
+    }
+    return true;
+}
+
+static void lower_name(struct build_waiting *waiting, const struct gy_dns_record *record)
+{
+    size_t bytes = record->owner_bytes;
+    for (size_t i = 0; i < bytes; i += 8) {
+        uint64_t word = 0;
+        memcpy(&word, record->owner + i, bytes - i < 8 ? bytes - i : 8);
+        word = gy_dns_lower8(word);
+        memcpy(waiting->name + i, &word, 8);
+    }
+    memset(waiting->name + bytes, 0, 8);
+    waiting->name_bytes = (uint8_t)bytes;
+}
+
+/* Its data is copied, and its place in the table is fetched until others have come. */
+int gy_dns_zone_add(struct gy_dns_zone_builder *builder, const struct gy_dns_record *record,
+                    struct gy_error *error)
+{
+    gy_assert(record->owner_bytes > 0 && record->rdata_bytes <= GY_DNS_RDATA_MAX);
+    if (record->class != GY_DNS_CLASS_IN) {
+        return gy_error_set(error, GY_ENOTSUP, "only zones of class IN are served");
+    }
+    if (builder->waiting_count == BUILD_WAITING) {
+        int code = take_waiting(builder, error);
+        if (code != 0) {
+            return code;
+        }
+    }
+    uint32_t at = (builder->waiting_first + builder->waiting_count) % BUILD_WAITING;
+    struct build_waiting *waiting = &builder->waiting[at];
+    const struct build_waiting *before =
+        &builder->waiting[(at + BUILD_WAITING - 1) % BUILD_WAITING];
+    lower_name(waiting, record);
+    waiting->again = before->name_bytes == waiting->name_bytes &&
+                     memcmp(before->name, waiting->name, waiting->name_bytes) == 0;
+    waiting->hash = before->hash;
+    waiting->above_hash = before->above_hash;
+    if (!waiting->again && !hash_waiting(builder, waiting)) {
+        waiting->name_bytes = 0;
+        int code = take_all_waiting(builder, error); /* what is to be said of those comes first */
+        build_report(builder, GY_DNS_WARNING, record->owner, record->type,
+                     "the name is not in the zone; the record is left out");
+        return code;
+    }
+    __builtin_prefetch(&builder->table[waiting->hash & builder->table_mask]);
+    waiting->record = build_memory(builder, sizeof *waiting->record + record->rdata_bytes);
+    if (waiting->record == NULL) {
+        return gy_error_set(error, GY_ENOMEM, "no memory for the zone's records");
+    }
+    waiting->record->bytes = (uint16_t)record->rdata_bytes;
+    memcpy(waiting->record->rdata, record->rdata, record->rdata_bytes);
+    waiting->ttl = record->ttl;
+    waiting->type = record->type;
+    builder->waiting_count++;
+    return builder->at_once ? take_all_waiting(builder, error) : 0;
 }
 
 int gy_dns_zone_finish(struct gy_dns_zone_builder *builder, size_t *bytes, struct gy_error *error)
 {
+    int code = take_all_waiting(builder, error);
+    if (code != 0) {
+        return code;
+    }
     build_check(builder);
     if (builder->errors > 0) {
         return gy_error_set(error, GY_EINVAL, "%s", builder->first_error.message);
     }
-    int code = build_lay_out(builder);
+    code = build_lay_out(builder);
     if (code != 0) {
         return gy_error_set(error, code, "%s",
                             code == GY_EINVAL   ? builder->first_error.message

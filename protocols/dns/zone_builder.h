@@ -12,26 +12,25 @@ struct build_record {
     uint8_t rdata[];
 };
 
+/* Lists of records are rings: what leads to one leads to its last record. */
 struct build_set {
     struct build_set *next;
-    struct build_record *records, **records_end;
-    struct build_record *signatures, **signatures_end;
+    struct build_record *records;
+    struct build_record *signatures;
+    uint32_t ttl;
+    uint32_t record_bytes;    /* as in a message, before names are shortened */
+    uint32_t signature_bytes; /* as in a message */
+    uint32_t fixups;          /* names that are shortened; once it has a size */
+    uint16_t additionals;     /* the same */
     uint16_t type;
     uint16_t record_count;
     uint16_t signature_count;
-    uint16_t additionals;
-    uint32_t ttl;
-    uint32_t fixups;
-    uint32_t wire_bytes;
-    uint32_t signature_bytes;
-    uint32_t bytes;
-    bool ttl_known;
 };
 
 struct build_node {
     struct build_node *next; /* in order of arrival, parents before their children */
     struct build_node *parent;
-    struct build_set *sets, **sets_end;
+    struct build_set *sets;
     uint64_t hash;
     uint32_t reference; /* where it will be; of a patch, its number there */
     uint16_t set_count;
@@ -40,14 +39,32 @@ struct build_node {
     uint8_t name[];
 };
 
+/* A record whose name is not looked up yet: its place in the table is being fetched. */
+struct build_waiting {
+    struct build_record *record;
+    uint64_t hash, above_hash; /* of its name; of the name above it, if that is in the zone */
+    uint32_t ttl;
+    uint16_t type;
+    uint8_t name_bytes;
+    bool again; /* the name is that of the record before */
+    uint8_t name[GY_DNS_NAME_PADDED];
+};
+
+#define BUILD_WAITING 8 /* records: so long may fetching take, and so many overlap */
+
+/* A record's bytes before its data: two of the owner, type, class, TTL, length. */
+#define BUILD_HEAD 12
+
 struct gy_dns_zone_builder {
     const struct gy_dns_zone_settings *settings;
     uint8_t *at, *end; /* of the current piece of memory */
     struct build_node *first, **last;
-    struct build_node *recent; /* that of the last record */
-    uint64_t *table;           /* upper 16 bits: of the hash; lower 48: address of a node */
+    struct build_node *recent;       /* that of the last record */
+    struct build_node *above_recent; /* the parent of the last new name */
+    uint64_t *table;                 /* upper 16 bits: of the hash; lower 48: address of a node */
     uint64_t table_mask;
     uint64_t names, records, rrsets;
+    uint64_t hashed_sets, ordered_sets; /* NSEC3, NSEC */
     uint32_t reports;
     uint32_t errors;
     struct gy_error first_error;
@@ -58,9 +75,27 @@ struct gy_dns_zone_builder {
     size_t table_slots;
     struct build_set negative;
     bool patching; /* it has what a patch touches, and not all there is */
+    bool at_once;  /* an rrset is near its bound: no record waits, so that the error has its line */
     uint8_t apex_bytes, apex_labels;
     uint8_t apex[GY_DNS_NAME_PADDED];
+    uint8_t above_bytes; /* the name above the last one that is not the same */
+    uint8_t above[GY_DNS_NAME_PADDED];
+    uint64_t above_hash;
+    uint32_t waiting_first, waiting_count;
+    struct build_waiting waiting[BUILD_WAITING];
 };
+
+static inline struct build_record *build_first(struct build_record *last)
+{
+    return last == NULL ? NULL : last->next;
+}
+
+/* The one behind `record` of the ring that ends with `last`; NULL: it is that. */
+static inline struct build_record *build_next(struct build_record *record,
+                                              const struct build_record *last)
+{
+    return record == last ? NULL : record->next;
+}
 
 void *build_memory(struct gy_dns_zone_builder *builder, size_t bytes);
 struct build_node *build_find(const struct gy_dns_zone_builder *builder, const uint8_t *lower,
@@ -90,7 +125,9 @@ int build_lay_out(struct gy_dns_zone_builder *builder);
 /* Sizes of all rrsets of a node. */
 void build_size(struct gy_dns_zone_builder *builder, struct build_node *node);
 void build_size_negative(struct gy_dns_zone_builder *builder);
-size_t build_node_bytes(const struct build_node *node); /* once its rrsets have sizes */
+/* Once rrsets have sizes: in the zone. */
+size_t build_node_bytes(const struct gy_dns_zone_builder *builder, const struct build_node *node);
+uint32_t build_set_bytes(const struct gy_dns_zone_builder *builder, const struct build_set *set);
 int build_check_nsec3(struct gy_dns_zone_builder *builder);
 
 /* Where the number of children goes is zeroed. */

@@ -86,7 +86,8 @@ static void check_targets(struct gy_dns_zone_builder *builder, const struct buil
     if (offset < 0) {
         return;
     }
-    for (const struct build_record *record = set->records; record != NULL; record = record->next) {
+    struct build_record *record = build_first(set->records);
+    for (; record != NULL; record = build_next(record, set->records)) {
         const uint8_t *target = record->rdata + offset;
         if (target[0] == 0 || gy_dns_name_suffix(target, builder->apex) == NULL) {
             continue;

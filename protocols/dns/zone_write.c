@@ -3,9 +3,6 @@
 
 #include "core/cursor.h"
 
-/* A record's bytes before its data: two of the owner, type, class, TTL, length. */
-#define RECORD_HEAD 12
-
 /* Nodes between the one being written and the one whose slot is fetched. */
 #define AHEAD 8
 
@@ -18,23 +15,25 @@ static bool shrinks(const struct gy_dns_zone_builder *builder, const uint8_t *na
     return builder->apex_bytes > 2 && gy_dns_name_suffix(name, builder->apex) != NULL;
 }
 
-static inline __attribute__((always_inline)) void
-size_set(const struct gy_dns_zone_builder *builder, struct build_set *set)
+/* Of types whose data has no name that is shortened or leads to more: nearly all records. */
+static inline bool is_plain(uint16_t type)
+{
+    return type == GY_DNS_TYPE_A || type == GY_DNS_TYPE_AAAA || type == GY_DNS_TYPE_TXT ||
+           type == GY_DNS_TYPE_DS || type == GY_DNS_TYPE_NSEC3;
+}
+
+static void size_names(const struct gy_dns_zone_builder *builder, struct build_set *set)
 {
     const char *fields = gy_dns_type_fields(set->type);
     int target = build_target(set->type);
     bool names = strchr(fields, 'n') != NULL;
-    set->wire_bytes = set->signature_bytes = set->fixups = set->additionals = 0;
-    for (struct build_record *record = set->records; record != NULL; record = record->next) {
-        set->wire_bytes += RECORD_HEAD + record->bytes;
+    struct build_record *record = build_first(set->records);
+    for (; record != NULL; record = build_next(record, set->records)) {
         size_t at = 0;
         for (const char *field = fields; names && *field != 0; field++) {
             int length = gy_dns_field_bytes(*field, record->rdata + at, record->bytes - at);
             gy_assert(length >= 0);
-            if (*field == 'n' && shrinks(builder, record->rdata + at)) {
-                set->fixups++;
-                set->wire_bytes -= builder->apex_bytes - 2u;
-            }
+            set->fixups += *field == 'n' && shrinks(builder, record->rdata + at);
             at += (size_t)length;
         }
         if (target >= 0 && record->rdata[target] != 0 &&
@@ -42,13 +41,35 @@ size_set(const struct gy_dns_zone_builder *builder, struct build_set *set)
             set->additionals++;
         }
     }
-    for (struct build_record *record = set->signatures; record != NULL; record = record->next) {
-        set->signature_bytes += RECORD_HEAD + record->bytes;
+}
+
+static inline void size_set(const struct gy_dns_zone_builder *builder, struct build_set *set)
+{
+    set->fixups = set->additionals = 0;
+    if (!is_plain(set->type)) {
+        size_names(builder, set);
     }
-    uint32_t bytes = (set->wire_bytes + set->signature_bytes + 3u) & ~3u;
+}
+
+static inline uint32_t wire_bytes(const struct gy_dns_zone_builder *builder,
+                                  const struct build_set *set)
+{
+    return set->fixups == 0 ? set->record_bytes
+                            : set->record_bytes - set->fixups * (builder->apex_bytes - 2u);
+}
+
+static inline uint32_t set_bytes(const struct gy_dns_zone_builder *builder,
+                                 const struct build_set *set)
+{
+    uint32_t bytes = (wire_bytes(builder, set) + set->signature_bytes + 3u) & ~3u;
     bytes += (uint32_t)sizeof(struct zone_set) + set->fixups * 4u +
              set->additionals * (uint32_t)sizeof(struct zone_additional);
-    set->bytes = (bytes + 7u) & ~7u;
+    return (bytes + 7u) & ~7u;
+}
+
+uint32_t build_set_bytes(const struct gy_dns_zone_builder *builder, const struct build_set *set)
+{
+    return set_bytes(builder, set);
 }
 
 /* Once for each record that is loaded. */
@@ -69,7 +90,7 @@ void build_size(struct gy_dns_zone_builder *builder, struct build_node *node)
 void build_size_negative(struct gy_dns_zone_builder *builder)
 {
     builder->negative = *build_set_of(builder->first, GY_DNS_TYPE_SOA);
-    const struct build_record *soa = builder->negative.records;
+    const struct build_record *soa = builder->negative.records; /* the only one */
     struct gy_reader reader = gy_reader_on(soa->rdata + soa->bytes - 4, 4);
     uint32_t minimum = gy_reader_u32(&reader);
     builder->negative.ttl = minimum < builder->negative.ttl ? minimum : builder->negative.ttl;
@@ -137,10 +158,9 @@ bool build_owner_hash(const struct gy_dns_zone_builder *builder, const struct bu
 
 static int order_nodes(struct gy_dns_zone_builder *builder)
 {
-    size_t names = 0, hashes = 0;
-    for (struct build_node *node = builder->first; node != NULL; node = node->next) {
-        names += build_has(node, GY_DNS_TYPE_NSEC);
-        hashes += build_has(node, GY_DNS_TYPE_NSEC3);
+    size_t names = builder->ordered_sets, hashes = builder->hashed_sets;
+    if (names == 0 && hashes == 0) {
+        return 0;
     }
     struct build_node **ordered = build_memory(builder, names * 2 * sizeof *ordered);
     struct zone_nsec3 *hashed = build_memory(builder, hashes * 2 * sizeof *hashed);
@@ -151,13 +171,13 @@ static int order_nodes(struct gy_dns_zone_builder *builder)
         if (build_has(node, GY_DNS_TYPE_NSEC)) {
             ordered[builder->ordered_count++] = node;
         }
-        struct zone_nsec3 *entry = &hashed[builder->hashed_count];
-        if (build_has(node, GY_DNS_TYPE_NSEC3) && build_owner_hash(builder, node, entry->hash)) {
-            entry->node = node->reference;
-            builder->hashed_count++;
+        if (build_has(node, GY_DNS_TYPE_NSEC3) &&
+            build_owner_hash(builder, node, hashed[builder->hashed_count].hash)) {
+            hashed[builder->hashed_count++].node = node->reference;
         }
     }
-    builder->ordered = build_sort(ordered, ordered + names, names, sizeof *ordered, by_name);
+    builder->ordered =
+        build_sort(ordered, ordered + names, builder->ordered_count, sizeof *ordered, by_name);
     builder->hashed =
         build_sort(hashed, hashed + hashes, builder->hashed_count, sizeof *hashed, by_hash);
     return 0;
@@ -166,10 +186,10 @@ static int order_nodes(struct gy_dns_zone_builder *builder)
 int build_check_nsec3(struct gy_dns_zone_builder *builder)
 {
     const struct build_set *set = build_set_of(builder->first, GY_DNS_TYPE_NSEC3PARAM);
-    if (set == NULL || set->record_count == 0) {
+    if (set == NULL || set->records == NULL) {
         return 0;
     }
-    const uint8_t *rdata = set->records->rdata;
+    const uint8_t *rdata = set->records->next->rdata;
     if (rdata[0] != 1 || (rdata[2] << 8 | rdata[3]) > GY_DNS_NSEC3_ITERATIONS_MAX) {
         build_report(builder, GY_DNS_ERROR, builder->apex, GY_DNS_TYPE_NSEC3PARAM,
                      "NSEC3 with another hash than SHA-1, or more than 500 iterations, is not "
@@ -179,13 +199,19 @@ int build_check_nsec3(struct gy_dns_zone_builder *builder)
     return 0;
 }
 
-size_t build_node_bytes(const struct build_node *node)
+static inline size_t node_bytes(const struct gy_dns_zone_builder *builder,
+                                const struct build_node *node)
 {
     size_t bytes = sizeof(struct zone_node) + ((node->name_bytes + 7u) & ~7u);
     for (const struct build_set *set = node->sets; set != NULL; set = set->next) {
-        bytes += set->bytes;
+        bytes += set_bytes(builder, set);
     }
     return bytes + ((node->flags & NODE_PARENT) != 0 ? 8 : 0);
+}
+
+size_t build_node_bytes(const struct gy_dns_zone_builder *builder, const struct build_node *node)
+{
+    return node_bytes(builder, node);
 }
 
 int build_lay_out(struct gy_dns_zone_builder *builder)
@@ -202,7 +228,7 @@ int build_lay_out(struct gy_dns_zone_builder *builder)
             return GY_ELIMIT;
         }
         node->reference = (uint32_t)(at / 8);
-        at += build_node_bytes(node);
+        at += node_bytes(builder, node);
     }
     build_size_negative(builder);
     int code = build_check_nsec3(builder);
@@ -210,7 +236,8 @@ int build_lay_out(struct gy_dns_zone_builder *builder)
     if (code != 0) {
         return code;
     }
-    at += builder->negative.bytes + (((uint64_t)builder->ordered_count * 4 + 7) & ~(uint64_t)7) +
+    at += set_bytes(builder, &builder->negative) +
+          (((uint64_t)builder->ordered_count * 4 + 7) & ~(uint64_t)7) +
           (uint64_t)builder->hashed_count * sizeof(struct zone_nsec3);
     builder->bytes = (at + 63) & ~(uint64_t)63;
     return builder->bytes / 8 > UINT32_MAX ? GY_ELIMIT : 0;
@@ -265,56 +292,88 @@ static void write_record(const struct gy_dns_zone_builder *builder, const struct
     start[-1] = (uint8_t)(out->at - start);
 }
 
-static void write_set(const struct gy_dns_zone_builder *builder, const struct build_set *from,
-                      struct zone_set *to)
+/* Records without names in them, and signatures. Returns where they end. */
+static inline uint8_t *write_plain(uint8_t *at, uint16_t type, uint32_t ttl,
+                                   struct build_record *last)
+{
+    const uint8_t head[10] = {0xc0, /* until it is copied */
+                              0x0c,
+                              (uint8_t)(type >> 8),
+                              (uint8_t)type,
+                              0,
+                              GY_DNS_CLASS_IN,
+                              (uint8_t)(ttl >> 24),
+                              (uint8_t)(ttl >> 16),
+                              (uint8_t)(ttl >> 8),
+                              (uint8_t)ttl};
+    struct build_record *record = build_first(last);
+    for (; record != NULL; record = build_next(record, last)) {
+        memcpy(at, head, sizeof head);
+        at[10] = (uint8_t)(record->bytes >> 8);
+        at[11] = (uint8_t)record->bytes;
+        memcpy(at + BUILD_HEAD, record->rdata, record->bytes);
+        at += BUILD_HEAD + record->bytes;
+    }
+    return at;
+}
+
+/* What wants pointers, or leads to others. */
+static void write_names(const struct gy_dns_zone_builder *builder, const struct build_set *from,
+                        struct zone_set *to)
+{
+    struct gy_writer out = gy_writer_on(to->wire, to->wire_bytes);
+    struct gy_writer fixups = gy_writer_on((void *)(uintptr_t)zone_fixups(to), from->fixups * 4u);
+    struct gy_writer additionals = gy_writer_on((void *)(uintptr_t)zone_additionals(to),
+                                                from->additionals * sizeof(struct zone_additional));
+    struct build_record *record = build_first(from->records);
+    for (; record != NULL; record = build_next(record, from->records)) {
+        write_record(builder, from, record, &out, &fixups, &additionals);
+    }
+    gy_assert(!out.failed && !fixups.failed && !additionals.failed && out.at == out.end &&
+              fixups.at == fixups.end && additionals.at == additionals.end);
+}
+
+static inline void write_set(const struct gy_dns_zone_builder *builder,
+                             const struct build_set *from, struct zone_set *to)
 {
     *to = (struct zone_set){.type = from->type,
                             .records = from->record_count,
                             .signatures = from->signature_count,
                             .additionals = from->additionals,
                             .fixups = from->fixups,
-                            .wire_bytes = from->wire_bytes,
+                            .wire_bytes = wire_bytes(builder, from),
                             .signature_bytes = from->signature_bytes,
-                            .bytes = from->bytes};
-    struct gy_writer out = gy_writer_on(to->wire, from->wire_bytes + from->signature_bytes);
-    struct gy_writer fixups = gy_writer_on((void *)(uintptr_t)zone_fixups(to), from->fixups * 4u);
-    struct gy_writer additionals = gy_writer_on((void *)(uintptr_t)zone_additionals(to),
-                                                from->additionals * sizeof(struct zone_additional));
-    for (const struct build_record *record = from->records; record != NULL; record = record->next) {
-        write_record(builder, from, record, &out, &fixups, &additionals);
+                            .bytes = set_bytes(builder, from)};
+    uint8_t *at = to->wire + to->wire_bytes;
+    if (from->fixups > 0 || from->additionals > 0) {
+        write_names(builder, from, to);
+    } else {
+        at = write_plain(to->wire, from->type, from->ttl, from->records);
+        gy_assert(at == to->wire + to->wire_bytes);
     }
-    gy_assert(gy_writer_length(&out) == from->wire_bytes);
-    for (const struct build_record *record = from->signatures; record != NULL;
-         record = record->next) {
-        write_head(&out, GY_DNS_TYPE_RRSIG, from->ttl);
-        out.at[-2] = (uint8_t)(record->bytes >> 8);
-        out.at[-1] = (uint8_t)record->bytes;
-        gy_writer_bytes(&out, record->rdata, record->bytes);
-    }
-    gy_assert(!out.failed && !fixups.failed && !additionals.failed && out.at == out.end &&
-              fixups.at == fixups.end && additionals.at == additionals.end);
+    at = write_plain(at, GY_DNS_TYPE_RRSIG, from->ttl, from->signatures);
+    gy_assert(at == to->wire + to->wire_bytes + to->signature_bytes);
 }
 
 static inline __attribute__((always_inline)) void
 write_node(const struct gy_dns_zone_builder *builder, const struct build_node *from,
            struct zone_node *to)
 {
-    to->bytes = (uint32_t)build_node_bytes(from);
     to->sets = from->set_count;
     to->flags = from->flags;
     to->name_bytes = from->name_bytes;
-    memset(to->name, 0, (from->name_bytes + 7u) & ~7u);
-    memcpy(to->name, from->name, from->name_bytes);
     uint8_t *at = to->name + ((from->name_bytes + 7u) & ~7u);
+    memset(at - 8, 0, 8);
+    memcpy(to->name, from->name, from->name_bytes);
     for (const struct build_set *set = from->sets; set != NULL; set = set->next) {
         write_set(builder, set, (struct zone_set *)at);
-        at += set->bytes;
+        at += ((const struct zone_set *)at)->bytes;
     }
     if ((from->flags & NODE_PARENT) != 0) {
         memset(at, 0, 8);
         at += 8;
     }
-    gy_assert(at == (uint8_t *)to + to->bytes);
+    to->bytes = (uint32_t)(at - (uint8_t *)to);
 }
 
 void build_write_node(const struct gy_dns_zone_builder *builder, const struct build_node *from,
@@ -330,14 +389,14 @@ void build_write_negative(const struct gy_dns_zone_builder *builder, void *at)
 
 void build_write_parameters(const struct gy_dns_zone_builder *builder, struct gy_dns_zone *zone)
 {
-    const struct build_record *soa = build_set_of(builder->first, GY_DNS_TYPE_SOA)->records;
+    const struct build_record *soa = builder->negative.records; /* the only one */
     const struct build_set *nsec3 = build_set_of(builder->first, GY_DNS_TYPE_NSEC3PARAM);
     struct gy_reader reader = gy_reader_on(soa->rdata + soa->bytes - 20, 20);
     for (unsigned i = 0; i < 5; i++) {
         zone->soa[i] = gy_reader_u32(&reader);
     }
-    if (nsec3 != NULL && nsec3->record_count > 0 && zone->nsec3_names > 0) {
-        const uint8_t *rdata = nsec3->records->rdata;
+    if (nsec3 != NULL && nsec3->records != NULL && zone->nsec3_names > 0) {
+        const uint8_t *rdata = nsec3->records->next->rdata;
         zone->nsec3_iterations = (uint16_t)(rdata[2] << 8 | rdata[3]);
         zone->nsec3_salt_bytes = rdata[4];
         memcpy(zone->nsec3_salt, rdata + 5, rdata[4]);
@@ -375,6 +434,7 @@ const struct gy_dns_zone *gy_dns_zone_write(struct gy_dns_zone_builder *builder,
             __builtin_prefetch(&table[ahead->hash & zone->table_mask], 1);
             ahead = ahead->next;
         }
+        gy_assert(at == (uint64_t)node->reference * 8 || node == builder->first);
         at = (uint64_t)node->reference * 8;
         write_node(builder, node, (struct zone_node *)(start + at));
         if (node->parent != parent) { /* which is written already */
@@ -391,7 +451,7 @@ const struct gy_dns_zone *gy_dns_zone_write(struct gy_dns_zone_builder *builder,
     }
     zone->nodes_end = zone->negative = (uint32_t)(at / 8);
     build_write_negative(builder, start + at);
-    at += builder->negative.bytes;
+    at += set_bytes(builder, &builder->negative);
     zone->ordered = (uint32_t)(at / 8);
     zone->ordered_count = zone->nsec_names = builder->ordered_count;
     for (uint32_t i = 0; i < builder->ordered_count; i++) {
@@ -400,7 +460,9 @@ const struct gy_dns_zone *gy_dns_zone_write(struct gy_dns_zone_builder *builder,
     at += ((uint64_t)builder->ordered_count * 4 + 7) & ~(uint64_t)7;
     zone->hashed = (uint32_t)(at / 8);
     zone->hashed_count = zone->nsec3_names = builder->hashed_count;
-    memcpy(start + at, builder->hashed, builder->hashed_count * sizeof(struct zone_nsec3));
+    if (builder->hashed_count > 0) {
+        memcpy(start + at, builder->hashed, builder->hashed_count * sizeof(struct zone_nsec3));
+    }
     build_write_parameters(builder, zone);
     return zone;
 }

@@ -326,6 +326,7 @@ int gy_dns_zonefile_feed(struct gy_dns_zonefile *file, const char *text, size_t 
 {
     struct scanner scanner = {
         .at = text, .end = text + bytes, .line_start = text, .line = file->line, .last = last};
+    const uint64_t before = file->bytes;
     *used = 0;
     if (!file->begun) {
         if (bytes < 3 && !last) {
@@ -344,10 +345,11 @@ int gy_dns_zonefile_feed(struct gy_dns_zonefile *file, const char *text, size_t 
         entry.ttl_missing = false;
         entry.in.why = "";
         file->line = scanner.line;
+        file->bytes = before + (uint64_t)(entry.start - text);
         int code = zonefile_read_entry(&entry);
         if (code == GY_EAGAIN) {
             gy_assert(!last);
-            *used = (size_t)(entry.start - text);
+            *used = (size_t)(entry.start - text); /* file->bytes counts them already */
             return bytes - *used <= GY_DNS_ENTRY_MAX
                        ? 0
                        : gy_error_set(error, GY_ELIMIT,
@@ -360,6 +362,7 @@ int gy_dns_zonefile_feed(struct gy_dns_zonefile *file, const char *text, size_t 
         }
     }
     file->line = scanner.line;
+    file->bytes = before + bytes;
     *used = bytes;
     return 0;
 }

@@ -66,6 +66,7 @@ struct gy_dns_zonefile {
     uint8_t owner_bytes; /* 0: none yet */
     uint16_t class;      /* 0: none yet */
     uint64_t records;    /* so far, of this file alone */
+    uint64_t bytes;      /* of it, before the entry being read */
     uint8_t origin[GY_DNS_NAME_PADDED];
     uint8_t owner[GY_DNS_NAME_PADDED]; /* of the record before */
 };

@@ -80,6 +80,9 @@ static void read_body(struct gy_reader *reader, struct gy_drop_message *message)
         message->result = gy_reader_u8(reader);
         read_text(reader, message, GY_DROP_TEXT_BYTES);
         break;
+    case GY_DROP_WORKING:
+        message->offset = gy_reader_u64(reader);
+        break;
     default:
         reader->failed = true;
     }
@@ -138,6 +141,9 @@ size_t gy_drop_encode(const struct gy_drop_message *message, uint8_t out[GY_DROP
         gy_assert(message->length <= GY_DROP_TEXT_BYTES);
         gy_writer_u8(&writer, message->result);
         write_text(&writer, message);
+        break;
+    case GY_DROP_WORKING:
+        gy_writer_u64(&writer, message->offset);
         break;
     case GY_DROP_DATA:
     default:

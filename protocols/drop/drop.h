@@ -23,6 +23,7 @@
 /* Of one component of a name: with ".", "" and ".part" around it, file systems take it. */
 #define GY_DROP_COMPONENT_BYTES 240
 #define GY_DROP_TEXT_BYTES      200
+#define GY_DROP_WORKING_MS      500        /* WORKING, each */
 #define GY_DROP_UNKNOWN         UINT64_MAX /* a size that the sender does not know */
 #define GY_DROP_SIZE_MAX        ((uint64_t)INT64_MAX)
 /* The longest message but for DATA. */
@@ -36,6 +37,7 @@ enum gy_drop_type {
     GY_DROP_DATA = 5,
     GY_DROP_END = 6,
     GY_DROP_RESULT = 7,
+    GY_DROP_WORKING = 8,
 };
 
 /* How a transfer ended: X(name, number, words). */
@@ -66,7 +68,7 @@ struct gy_drop_message {
     uint32_t transfer;
     bool replace;                     /* OFFER */
     bool whole;                       /* HAVE */
-    uint64_t offset;                  /* FETCH, HAVE, FROM, DATA */
+    uint64_t offset;                  /* FETCH, HAVE, FROM, DATA, WORKING */
     uint64_t size;                    /* OFFER, FROM, END */
     uint8_t hash[GY_DROP_HASH_BYTES]; /* FETCH, HAVE, END */
     const uint8_t *data;              /* OFFER, FETCH: the name; DATA; RESULT: the text */

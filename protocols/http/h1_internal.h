@@ -9,7 +9,8 @@
  *   h1_request.c   the head: finding, joining, checking, calling the handler
  *   h1_heads.c     heads that outlive their turn
  *   h1_body.c      the request's body: by length, chunked, trailers; flow control
- *   h1_response.c  what handlers call, response heads
+ *   h1_response.c  what handlers call
+ *   h1_head_impl.h response heads, as they are written
  *   h1_output.c    pulled bodies and tunnels
  *   h1_refuse.c    refusals
  *   h1_framing.c   what the client's side does too: heads, chunks, trailers

@@ -2,135 +2,7 @@
 
 /* What handlers ask of an HTTP/1.1 exchange: response heads, and all that is not pulling. */
 
-#include "protocols/http/h1_internal.h"
-
-/* Room for what the transport adds to the handler's fields: status line (at most 60), Date and
- * Server (sizeof common), Content-Length (38) or Transfer-Encoding (28), Connection (24, and 21 for
- * 426), the empty line. */
-#define HEAD_ROOM (256 + sizeof(((struct gy_h1_env *)0)->common))
-
-/* ---- writing into room that was measured before -----------------------------------------------
- */
-
-static inline uint8_t *put(uint8_t *at, const char *text, size_t length)
-{
-    memcpy(at, text, length);
-    return at + length;
-}
-
-#define PUT(at, literal) put(at, literal, sizeof(literal) - 1)
-
-static uint8_t *put_decimal(uint8_t *at, uint64_t value)
-{
-    if (value < 100) {
-        if (value >= 10) {
-            *at++ = (uint8_t)('0' + value / 10);
-        }
-        *at++ = (uint8_t)('0' + value % 10);
-        return at;
-    }
-    uint8_t digits[20];
-    uint32_t length = 0;
-    do {
-        digits[sizeof digits - ++length] = (uint8_t)('0' + value % 10);
-        value /= 10;
-    } while (value > 0);
-    memcpy(at, digits + sizeof digits - length, length);
-    return at + length;
-}
-
-static inline uint8_t *put_status(uint8_t *at, uint16_t status)
-{
-    if (__builtin_expect(status == 200, 1)) {
-        return PUT(at, "HTTP/1.1 200 OK\r\n");
-    }
-    at = PUT(at, "HTTP/1.1 ");
-    at = put_decimal(at, status);
-    *at++ = ' ';
-    struct gy_http_text reason = gy_http_reason_text(status);
-    at = put(at, reason.data, reason.length);
-    return PUT(at, "\r\n");
-}
-
-enum special {
-    ORDINARY,
-    DATE,
-    SERVER,
-    FRAMING, /* the transport's own */
-    UPGRADE, /* likewise, but for 426 (RFC 9110 §15.5.22) */
-    MAY_UPGRADE,
-};
-
-static enum special special_header(struct gy_http_text name)
-{
-    const uint8_t *data = (const uint8_t *)name.data;
-    switch (name.length) {
-    case 4:
-        return gy_http_token_is(data, "date", 4) ? DATE : ORDINARY;
-    case 6:
-        return gy_http_token_is(data, "server", 6) ? SERVER : ORDINARY;
-    case 7:
-        return gy_http_token_is(data, "upgrade", 7) ? UPGRADE : ORDINARY;
-    case 10:
-        return gy_http_token_is(data, "connection", 10) || gy_http_token_is(data, "keep-alive", 10)
-                   ? FRAMING
-                   : ORDINARY;
-    case 14:
-        return gy_http_token_is(data, "content-length", 14) ? FRAMING : ORDINARY;
-    case 17:
-        return gy_http_token_is(data, "transfer-encoding", 17) ? FRAMING : ORDINARY;
-    default:
-        return ORDINARY;
-    }
-}
-
-/* Field lines. `given` gets a bit for each enum special seen; MAY_UPGRADE is the caller's. NULL
- * when one must not be sent. */
-static uint8_t *put_headers(uint8_t *at, const struct gy_h1_env *env,
-                            const struct gy_http_header *headers, uint32_t count, uint32_t *given)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        if (headers[i].name.length <= 17 &&
-            (GY_H1_SPECIAL_LENGTHS >> headers[i].name.length & 1) != 0) {
-            *given |= 1u << special_header(headers[i].name);
-        }
-    }
-    if ((*given & 1u << FRAMING) != 0 ||
-        (*given & (1u << UPGRADE | 1u << MAY_UPGRADE)) == 1u << UPGRADE) {
-        return NULL;
-    }
-    return env->parser->put_headers(at, headers, count);
-}
-
-/* What put_headers() writes at most; capped, so that sums cannot wrap. */
-static uint32_t headers_bytes(const struct gy_http_header *headers, uint32_t count)
-{
-    size_t bytes = 0;
-    for (uint32_t i = 0; i < count && bytes <= GY_BUMP_BLOCK_BYTES; i++) {
-        if (headers[i].name.length > GY_BUMP_BLOCK_BYTES ||
-            headers[i].value.length > GY_BUMP_BLOCK_BYTES) {
-            return GY_BUMP_BLOCK_BYTES + 1;
-        }
-        bytes += headers[i].name.length + headers[i].value.length + 4;
-    }
-    return (uint32_t)bytes;
-}
-
-/* Date and Server, but those that the handler gave. `at` has room for all of `common`. */
-static inline uint8_t *put_common(uint8_t *at, const struct gy_h1_env *env, uint32_t given)
-{
-    if (__builtin_expect((given & (1u << DATE | 1u << SERVER)) == 0, 1)) {
-        memcpy(at, env->common, sizeof env->common);
-        return at + env->common_bytes;
-    }
-    if ((given & 1u << DATE) == 0) {
-        at = put(at, env->common, env->date_bytes);
-    }
-    if ((given & 1u << SERVER) == 0) {
-        at = put(at, env->common + env->date_bytes, env->common_bytes - env->date_bytes);
-    }
-    return at;
-}
+#include "protocols/http/h1_head_impl.h"
 
 /* ---- helpers --------------------------------------------------------------------------------- */
 
@@ -246,18 +118,18 @@ static uint8_t *put_framing(uint8_t *at, const struct gy_h1_exchange *exchange,
                             const struct shape *shape)
 {
     if (shape->has_length) {
-        at = PUT(at, "Content-Length: ");
-        at = put_decimal(at, shape->length);
-        at = PUT(at, "\r\n");
+        at = GY_H1_PUT(at, "Content-Length: ");
+        at = gy_h1_put_decimal(at, shape->length);
+        at = GY_H1_PUT(at, "\r\n");
     } else if (shape->chunked) {
-        at = PUT(at, "Transfer-Encoding: chunked\r\n");
+        at = GY_H1_PUT(at, "Transfer-Encoding: chunked\r\n");
     }
     if (!shape->persists) {
-        at = PUT(at, "Connection: close\r\n");
+        at = GY_H1_PUT(at, "Connection: close\r\n");
     } else if (exchange->head.minor == 0) {
-        at = PUT(at, "Connection: keep-alive\r\n");
+        at = GY_H1_PUT(at, "Connection: keep-alive\r\n");
     }
-    return PUT(at, "\r\n");
+    return GY_H1_PUT(at, "\r\n");
 }
 
 /* Copies a body that is small behind its head, and counts it. */
@@ -370,24 +242,24 @@ static int respond(struct gy_http_exchange *base, const struct gy_http_response 
     struct shape shape = shape_of(exchange, response);
     bool copies = shape.sends_body && shape.length <= env->limits.copy_bytes && shape.length > 0 &&
                   response->kind != GY_HTTP_BODY_PULL;
-    uint32_t bytes = (uint32_t)HEAD_ROOM +
-                     headers_bytes(response->headers, response->header_count) +
+    uint32_t bytes = (uint32_t)GY_H1_HEAD_ROOM +
+                     gy_h1_headers_bytes(response->headers, response->header_count) +
                      (copies ? (uint32_t)shape.length : 0);
     uint8_t *room = bytes <= GY_BUMP_BLOCK_BYTES ? gy_bump_reserve(env->bump, bytes) : NULL;
     if (room == NULL) {
         body_drop(response);
         return give_up(exchange, bytes <= GY_BUMP_BLOCK_BYTES ? GY_ENOBUFS : GY_EINVAL);
     }
-    uint32_t given = response->status == 426 ? 1u << MAY_UPGRADE : 0;
-    uint8_t *at = put_status(room, response->status);
-    at = put_headers(at, env, response->headers, response->header_count, &given);
+    uint32_t given = response->status == 426 ? 1u << GY_H1_MAY_UPGRADE : 0;
+    uint8_t *at = gy_h1_put_status(room, response->status);
+    at = gy_h1_put_headers(at, env, response->headers, response->header_count, &given);
     if (at == NULL) {
         body_drop(response);
         return give_up(exchange, GY_EINVAL);
     }
-    at = put_common(at, env, given);
-    if ((given & 1u << UPGRADE) != 0) {
-        at = PUT(at, "Connection: upgrade\r\n");
+    at = gy_h1_put_common(at, env, given);
+    if ((given & 1u << GY_H1_UPGRADE) != 0) {
+        at = GY_H1_PUT(at, "Connection: upgrade\r\n");
     }
     at = put_framing(at, exchange, &shape);
     if (copies) {
@@ -405,17 +277,17 @@ int gy_h1_answer_plain(struct gy_h1 *connection, uint16_t status, struct gy_http
                        bool close, bool head_only)
 {
     struct gy_h1_env *env = connection->env;
-    uint8_t *room = gy_bump_reserve(env->bump, (uint32_t)(HEAD_ROOM + text.length + 32));
+    uint8_t *room = gy_bump_reserve(env->bump, (uint32_t)(GY_H1_HEAD_ROOM + text.length + 32));
     if (room == NULL) {
         return GY_ENOBUFS;
     }
-    uint8_t *at = put_status(room, status);
-    at = put_common(at, env, 0);
-    at = PUT(at, "Content-Type: text/plain\r\nContent-Length: ");
-    at = put_decimal(at, text.length + 1);
-    at = close ? PUT(at, "\r\nConnection: close\r\n\r\n") : PUT(at, "\r\n\r\n");
+    uint8_t *at = gy_h1_put_status(room, status);
+    at = gy_h1_put_common(at, env, 0);
+    at = GY_H1_PUT(at, "Content-Type: text/plain\r\nContent-Length: ");
+    at = gy_h1_put_decimal(at, text.length + 1);
+    at = close ? GY_H1_PUT(at, "\r\nConnection: close\r\n\r\n") : GY_H1_PUT(at, "\r\n\r\n");
     if (!head_only) {
-        at = put(at, text.data, text.length);
+        at = gy_h1_put(at, text.data, text.length);
         *at++ = '\n';
     }
     env->counters.responses[status_class(status)]++;
@@ -433,7 +305,7 @@ static int inform(struct gy_http_exchange *base, uint16_t status,
     if (!answerable(exchange)) {
         return GY_ESTATE;
     }
-    uint32_t bytes = (uint32_t)HEAD_ROOM + headers_bytes(headers, header_count);
+    uint32_t bytes = (uint32_t)GY_H1_HEAD_ROOM + gy_h1_headers_bytes(headers, header_count);
     if (status < 100 || status > 199 || status == 101 || bytes > GY_BUMP_BLOCK_BYTES) {
         return GY_EINVAL;
     }
@@ -445,12 +317,12 @@ static int inform(struct gy_http_exchange *base, uint16_t status,
         return GY_ENOBUFS;
     }
     uint32_t given = 0;
-    uint8_t *at =
-        put_headers(put_status(room, status), connection->env, headers, header_count, &given);
+    uint8_t *at = gy_h1_put_headers(gy_h1_put_status(room, status), connection->env, headers,
+                                    header_count, &given);
     if (at == NULL) {
         return GY_EINVAL;
     }
-    at = PUT(at, "\r\n");
+    at = GY_H1_PUT(at, "\r\n");
     if (gy_bump_commit(connection->env->bump, connection->out, (uint32_t)(at - room)) != 0) {
         return GY_ENOBUFS;
     }
@@ -479,7 +351,7 @@ static int trailers(struct gy_http_exchange *base, const struct gy_http_header *
         (exchange->flags & (GY_H1_X_OVER | GY_H1_X_CANCELLED)) != 0) {
         return GY_ESTATE;
     }
-    uint32_t bytes = headers_bytes(headers, header_count);
+    uint32_t bytes = gy_h1_headers_bytes(headers, header_count);
     if (bytes > GY_BUMP_BLOCK_BYTES) {
         return GY_EINVAL;
     }
@@ -488,7 +360,7 @@ static int trailers(struct gy_http_exchange *base, const struct gy_http_header *
         return GY_ENOBUFS;
     }
     uint32_t given = 0;
-    uint8_t *at = put_headers(room, env, headers, header_count, &given);
+    uint8_t *at = gy_h1_put_headers(room, env, headers, header_count, &given);
     if (at == NULL) {
         return GY_EINVAL;
     }
@@ -523,7 +395,7 @@ static int tunnel(struct gy_http_exchange *base, struct gy_http_text protocol,
         !tunnel_asked(exchange, protocol)) {
         return GY_ESTATE;
     }
-    uint32_t bytes = (uint32_t)(HEAD_ROOM + headers_bytes(headers, header_count));
+    uint32_t bytes = (uint32_t)(GY_H1_HEAD_ROOM + gy_h1_headers_bytes(headers, header_count));
     if (bytes > GY_BUMP_BLOCK_BYTES || protocol.length > 128) {
         return give_up(exchange, GY_EINVAL);
     }
@@ -533,16 +405,17 @@ static int tunnel(struct gy_http_exchange *base, struct gy_http_text protocol,
     }
     uint32_t given = 0;
     uint16_t status = protocol.length > 0 ? 101 : 200;
-    uint8_t *at = put_headers(put_status(room, status), env, headers, header_count, &given);
+    uint8_t *at =
+        gy_h1_put_headers(gy_h1_put_status(room, status), env, headers, header_count, &given);
     if (at == NULL) {
         return give_up(exchange, GY_EINVAL);
     }
     if (protocol.length > 0) {
-        at = PUT(at, "Connection: upgrade\r\nUpgrade: ");
-        at = put(at, protocol.data, protocol.length);
-        at = PUT(at, "\r\n");
+        at = GY_H1_PUT(at, "Connection: upgrade\r\nUpgrade: ");
+        at = gy_h1_put(at, protocol.data, protocol.length);
+        at = GY_H1_PUT(at, "\r\n");
     }
-    at = PUT(at, "\r\n");
+    at = GY_H1_PUT(at, "\r\n");
     gy_assert((uint32_t)(at - room) <= bytes);
     if (gy_bump_commit(env->bump, exchange->connection->out, (uint32_t)(at - room)) != 0) {
         return give_up(exchange, GY_ENOBUFS);

@@ -76,24 +76,10 @@ static bool config_valid(const struct gy_rudp_config *config)
            config->seal != NULL && config->seal->tag_bytes <= 16;
 }
 
-static int init(struct gy_rudp_conn *conn, const struct gy_rudp_config *config, void *memory,
-                const struct gy_rudp_env *env, const struct gy_rudp_cid *self, uint64_t now_ns)
+/* Divides the memory among what has a bound. Returns the bits of the channels' windows. */
+static uint64_t *divide(struct gy_rudp_conn *conn, const struct gy_rudp_config *config,
+                        void *memory)
 {
-    if (!config_valid(config) || self->length > GY_RUDP_CID_MAX) {
-        return GY_EINVAL;
-    }
-    gy_assert(now_ns != 0 && env->received != NULL && env->take != NULL && env->give != NULL);
-    memset(conn, 0, sizeof *conn);
-    conn->config = *config;
-    conn->env = *env;
-    conn->self = *self;
-    conn->began_ns = conn->heard_ns = conn->spoken_ns = now_ns;
-    conn->largest_acked = conn->lost_low = conn->skipped = UINT64_MAX;
-    conn->reordering = 3;
-    conn->random = config->seed;
-    conn->skip_number = 16 + config->seed % 256;
-    conn->granted = config->window_bytes;
-
     size_t piece_bytes = gy_slab_bytes(sizeof(struct gy_rudp_piece), config->pieces);
     uint8_t *at = memory;
     gy_slab_init(&conn->pieces, at, piece_bytes, sizeof(struct gy_rudp_piece));
@@ -116,6 +102,45 @@ static int init(struct gy_rudp_conn *conn, const struct gy_rudp_config *config, 
     conn->packets = (struct gy_rudp_packet *)at;
     at += aligned(config->packets * sizeof(struct gy_rudp_packet));
     conn->flights = (struct gy_rudp_flight *)at;
+    return bits;
+}
+
+static void channel_init(struct gy_rudp_channel *channel, const struct gy_rudp_config *config,
+                         uint64_t *bits)
+{
+    list_init(&channel->queue);
+    list_init(&channel->active);
+    list_init(&channel->blocked);
+    list_init(&channel->granting);
+    channel->granted = config->channel_window_bytes;
+    for (unsigned k = 0; k < 2; k++) {
+        channel->in[k].bits = bits;
+        channel->out[k].bits = bits + WINDOW_BYTES / 8;
+        bits += 2 * WINDOW_BYTES / 8;
+    }
+    channel->fec = config->fec_all && config->fec_packets != 0;
+    channel->priority = GY_RUDP_PRIORITIES / 2;
+    channel->weight = channel->turn = 1;
+}
+
+static int init(struct gy_rudp_conn *conn, const struct gy_rudp_config *config, void *memory,
+                const struct gy_rudp_env *env, const struct gy_rudp_cid *self, uint64_t now_ns)
+{
+    if (!config_valid(config) || self->length > GY_RUDP_CID_MAX) {
+        return GY_EINVAL;
+    }
+    gy_assert(now_ns != 0 && env->received != NULL && env->take != NULL && env->give != NULL);
+    memset(conn, 0, sizeof *conn);
+    conn->config = *config;
+    conn->env = *env;
+    conn->self = *self;
+    conn->began_ns = conn->heard_ns = conn->spoken_ns = now_ns;
+    conn->largest_acked = conn->lost_low = conn->skipped = UINT64_MAX;
+    conn->reordering = 3; /* RFC 9002 §6.1.1 */
+    conn->random = config->seed;
+    conn->skip_number = 16 + config->seed % 256;
+    conn->granted = config->window_bytes;
+    uint64_t *bits = divide(conn, config, memory);
 
     list_init(&conn->repeat);
     list_init(&conn->crypto[0].repeat);
@@ -131,19 +156,7 @@ static int init(struct gy_rudp_conn *conn, const struct gy_rudp_config *config, 
         list_init(&conn->active[i]);
     }
     for (uint32_t i = 0; i < config->channels; i++) {
-        list_init(&conn->channels[i].queue);
-        list_init(&conn->channels[i].active);
-        list_init(&conn->channels[i].blocked);
-        list_init(&conn->channels[i].granting);
-        conn->channels[i].granted = config->channel_window_bytes;
-        for (unsigned k = 0; k < 2; k++) {
-            conn->channels[i].in[k].bits = bits;
-            conn->channels[i].out[k].bits = bits + WINDOW_BYTES / 8;
-            bits += 2 * WINDOW_BYTES / 8;
-        }
-        conn->channels[i].fec = config->fec_all && config->fec_packets != 0;
-        conn->channels[i].priority = GY_RUDP_PRIORITIES / 2;
-        conn->channels[i].weight = conn->channels[i].turn = 1;
+        channel_init(&conn->channels[i], config, bits + (size_t)i * (WINDOWS * WINDOW_BYTES / 8));
     }
     return 0;
 }
@@ -167,6 +180,10 @@ int gy_rudp_connect(struct gy_rudp_conn *conn, const struct gy_rudp_config *conf
         conn->client = true;
         conn->state = GY_RUDP_CONNECTING;
         conn->hello_ns = now_ns;
+        if (is_sealed(conn) && config->has_address_token) {
+            memcpy(conn->cookie, config->address_token, GY_RUDP_COOKIE_BYTES);
+            conn->has_cookie = true;
+        }
         code = crypto_begin(conn, NULL, now_ns);
     }
     return code;
@@ -406,7 +423,8 @@ void gy_rudp_own_parameters(const struct gy_rudp_config *config, struct gy_rudp_
         .datagram_max = 65527,
         .ahead = config->assemblies / 2,
         .channel_window = config->channel_window_bytes,
-        .features = GY_RUDP_FEATURE_CHANNELS | (config->ecn ? GY_RUDP_FEATURE_ECN : 0),
+        .features = GY_RUDP_FEATURE_CHANNELS | GY_RUDP_FEATURE_TOKENS |
+                    (config->ecn ? GY_RUDP_FEATURE_ECN : 0),
     };
 }
 

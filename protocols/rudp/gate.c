@@ -9,10 +9,15 @@ enum purpose {
     FOR_COOKIE = 1,
     FOR_TOKEN,
     FOR_NOISE,
+    FOR_ADDRESS_KEY,
+    FOR_ADDRESS,
 };
 
 #define ADDRESS_MAX 64
-#define RESET_MIN   (5 + GY_RUDP_TOKEN_BYTES)
+#define SECOND_NS   UINT64_C(1000000000)
+/* The first bit of an address token, which no cookie has: its time is below 2^63 ns. */
+#define IS_TOKEN  0x80000000u
+#define RESET_MIN (5 + GY_RUDP_TOKEN_BYTES)
 
 static uint64_t cookie_tag(const struct gy_rudp_gate *gate, const void *address,
                            size_t address_bytes, const struct gy_rudp_cid *client,
@@ -37,6 +42,76 @@ static bool cookie_good(const struct gy_rudp_gate *gate, const void *address, si
     uint64_t tag = gy_reader_u64(&reader);
     return !reader.failed && given_ns <= now_ns && now_ns - given_ns < gate->cookie_ns &&
            tag == cookie_tag(gate, address, address_bytes, &hello->from, given_ns);
+}
+
+/* ---- address tokens: 4 bytes seconds, 4 random, 8 of a keyed hash ---- */
+
+/* Another one for each period and process, which all gates with the same key find by themselves. */
+static struct gy_siphash_key address_key(const struct gy_rudp_gate *gate, uint32_t second)
+{
+    struct gy_siphash_key key;
+    for (uint8_t half = 0; half < 2; half++) {
+        uint8_t text[2 + 8 + 4];
+        struct gy_writer writer = gy_writer_on(text, sizeof text);
+        gy_writer_u8(&writer, FOR_ADDRESS_KEY);
+        gy_writer_u8(&writer, half);
+        gy_writer_u64(&writer, gate->generation);
+        gy_writer_u32(&writer, second / GY_RUDP_TOKEN_PERIOD_S);
+        key.words[half] = gy_siphash(&gate->key, text, gy_writer_length(&writer));
+    }
+    return key;
+}
+
+static uint64_t address_tag(const struct gy_rudp_gate *gate, const void *address,
+                            size_t address_bytes, uint32_t second, uint32_t random)
+{
+    uint8_t text[1 + 4 + 4 + ADDRESS_MAX];
+    struct gy_writer writer = gy_writer_on(text, sizeof text);
+    struct gy_siphash_key key = address_key(gate, second);
+    gy_assert(gate->port_bytes <= address_bytes && address_bytes <= ADDRESS_MAX);
+    gy_writer_u8(&writer, FOR_ADDRESS);
+    gy_writer_u32(&writer, second);
+    gy_writer_u32(&writer, random);
+    gy_writer_bytes(&writer, address, address_bytes - gate->port_bytes);
+    gy_assert(!writer.failed);
+    return gy_siphash(&key, text, gy_writer_length(&writer));
+}
+
+void gy_rudp_gate_address_token(const struct gy_rudp_gate *gate, const void *address,
+                                size_t address_bytes, uint32_t random, uint64_t now_ns,
+                                uint8_t token[GY_RUDP_COOKIE_BYTES])
+{
+    uint32_t second = (uint32_t)(now_ns / SECOND_NS) & ~IS_TOKEN;
+    struct gy_writer writer = gy_writer_on(token, GY_RUDP_COOKIE_BYTES);
+    gy_assert(gate->used != NULL);
+    gy_writer_u32(&writer, second | IS_TOKEN);
+    gy_writer_u32(&writer, random);
+    gy_writer_u64(&writer, address_tag(gate, address, address_bytes, second, random));
+}
+
+/* Takes a token, which is used then. */
+static bool address_token_good(struct gy_rudp_gate *gate, const void *address, size_t address_bytes,
+                               const struct gy_rudp_long *hello, uint64_t now_ns)
+{
+    struct gy_reader reader = gy_reader_on(hello->cookie, hello->cookie_bytes);
+    uint32_t second = gy_reader_u32(&reader), random = gy_reader_u32(&reader);
+    uint64_t tag = gy_reader_u64(&reader);
+    if (reader.failed || (second & IS_TOKEN) == 0 || gate->used == NULL) {
+        return false;
+    }
+    gy_assert(gate->used_count > 0 && (gate->used_count & (gate->used_count - 1)) == 0);
+    second &= ~IS_TOKEN;
+    uint64_t now_s = now_ns / SECOND_NS;
+    uint32_t *used = &gate->used[tag & (gate->used_count - 1)];
+    /* One second more is kept than was given, so that 0 is older than all. */
+    bool good = second <= now_s && now_s - second < GY_RUDP_TOKEN_LIFE_S && second + 1 > *used &&
+                tag == address_tag(gate, address, address_bytes, second, random);
+    if (good) {
+        *used = second + 1;
+    }
+    gate->tokens += good;
+    gate->tokens_refused += !good;
+    return good;
 }
 
 void gy_rudp_gate_token(const struct gy_rudp_gate *gate, const struct gy_rudp_cid *cid,
@@ -124,7 +199,8 @@ enum gy_rudp_verdict gy_rudp_gate_take(struct gy_rudp_gate *gate, const void *ad
     } else if (hello->type != GY_RUDP_PACKET_VERSIONS && hello->version != gate->version) {
         *answer_bytes = bytes >= GY_RUDP_HELLO_BYTES ? versions(gate, hello, answer) : 0;
     } else if (hello->type == GY_RUDP_PACKET_HELLO && gy_rudp_long_read(data, bytes, hello) == 0) {
-        if (cookie_good(gate, address, address_bytes, hello, now_ns)) {
+        if (cookie_good(gate, address, address_bytes, hello, now_ns) ||
+            address_token_good(gate, address, address_bytes, hello, now_ns)) {
             gate->accepts++;
             return GY_RUDP_ADMIT;
         }

@@ -316,8 +316,13 @@ static void put_application(struct gy_rudp_conn *conn, struct build *build, bool
         gy_rudp_put_grants(conn, build);
     }
     if (conn->done_due && room) {
+        struct gy_rudp_frame token = {.type = GY_RUDP_FRAME_ADDRESS_TOKEN,
+                                      .address_token = conn->config.address_token};
         struct gy_rudp_frame frame = {.type = GY_RUDP_FRAME_DONE};
-        build->done = gy_rudp_put(build, &frame);
+        bool given =
+            conn->config.has_address_token && (conn->theirs.features & GY_RUDP_FEATURE_TOKENS) != 0;
+        /* One packet has both, so that one acknowledgement is of both. */
+        build->done = (!given || gy_rudp_put(build, &token)) && gy_rudp_put(build, &frame);
         conn->done_due = !build->done;
     }
     if (conn->response_due) {

@@ -273,6 +273,15 @@ static bool take_frame(struct gy_rudp_conn *conn, enum gy_rudp_level level,
             gy_rudp_crypto_confirmed(conn);
         }
         return true;
+    case GY_RUDP_FRAME_ADDRESS_TOKEN:
+        if (!conn->client || !is_sealed(conn)) {
+            gy_rudp_fail(conn, GY_RUDP_CLOSE_PROTOCOL, "an address token is the server's to give",
+                         now_ns);
+        } else {
+            memcpy(conn->address_token, frame->address_token, GY_RUDP_COOKIE_BYTES);
+            conn->has_address_token = true;
+        }
+        return true;
     case GY_RUDP_FRAME_ACK:
         if (gy_rudp_acked(conn, &frame->ack, now_ns) != 0) {
             gy_rudp_fail(conn, GY_RUDP_CLOSE_PROTOCOL, "what was never sent is acknowledged",

@@ -7,7 +7,6 @@
 #define GRANULARITY_NS MS         /* §6.1.2 */
 #define INITIAL_RTT_NS (333 * MS) /* §6.2.2 */
 #define ACK_DELAY_NS   (25 * MS)  /* what a peer may wait for, README.md */
-#define THRESHOLD      3          /* §6.1.1 */
 #define THRESHOLD_MAX  64
 #define PTO_SHIFT_MAX  10
 #define PTO_MAX_NS     (10000 * MS) /* so that a healed network is found soon */

@@ -132,6 +132,11 @@ struct gy_rudp_config {
     /* The client's: what the server said in the connection that this one resumes, for 0-RTT;
      * `channels` 0: nothing is sent early. */
     struct gy_rudp_parameters remembered;
+    /* Encrypted, where `has_address_token`: the client's, which an earlier connection was given,
+     * and whose address needs no cookie for it; the server's, which the client is given (gate.h).
+     */
+    uint8_t address_token[GY_RUDP_COOKIE_BYTES];
+    bool has_address_token;
     uint64_t seed; /* unpredictable: which numbers are left out against optimistic acks */
 };
 

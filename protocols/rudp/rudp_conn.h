@@ -75,6 +75,8 @@ struct gy_rudp_conn {
     /* Handshake and end. */
     uint8_t cookie[GY_RUDP_COOKIE_BYTES];
     bool has_cookie;
+    uint8_t address_token[GY_RUDP_COOKIE_BYTES]; /* a client: what it was given for another time */
+    bool has_address_token;
     uint8_t token[GY_RUDP_TOKEN_BYTES]; /* server: what we gave; client: what we were given */
     bool accept_due;
     bool has_token;

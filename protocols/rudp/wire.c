@@ -377,6 +377,9 @@ int gy_rudp_frame_read(struct gy_reader *reader, struct gy_rudp_frame *frame)
     case GY_RUDP_FRAME_PING:
     case GY_RUDP_FRAME_DONE:
         return 1;
+    case GY_RUDP_FRAME_ADDRESS_TOKEN:
+        frame->address_token = gy_reader_bytes(reader, GY_RUDP_COOKIE_BYTES);
+        return reader->failed ? GY_EPROTO : 1;
     case GY_RUDP_FRAME_ACK:
         return ack_read(reader, false, &frame->ack);
     case GY_RUDP_FRAME_ACK_ECN:
@@ -532,6 +535,10 @@ bool gy_rudp_frame_write(struct gy_writer *writer, const struct gy_rudp_frame *f
     case GY_RUDP_FRAME_RESPONSE:
         gy_writer_u8(writer, (uint8_t)frame->type);
         gy_writer_u64(writer, frame->proof);
+        break;
+    case GY_RUDP_FRAME_ADDRESS_TOKEN:
+        gy_writer_u8(writer, (uint8_t)frame->type);
+        gy_writer_bytes(writer, frame->address_token, GY_RUDP_COOKIE_BYTES);
         break;
     case GY_RUDP_FRAME_CRYPTO:
         gy_assert(frame->crypto.length > 0);

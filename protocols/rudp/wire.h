@@ -69,6 +69,8 @@ struct gy_rudp_parameters {
 #define GY_RUDP_FEATURE_ECN 0x01u
 /* Knows the frames of the credit of channels. */
 #define GY_RUDP_FEATURE_CHANNELS 0x02u
+/* Knows the frame ADDRESS_TOKEN. */
+#define GY_RUDP_FEATURE_TOKENS 0x04u
 
 /* The ECN field of a datagram, RFC 3168 §5. */
 enum gy_rudp_ecn_mark {
@@ -126,6 +128,7 @@ enum gy_rudp_frame_type {
     GY_RUDP_FRAME_BLOCKED = 0x0e,
     GY_RUDP_FRAME_CHANNEL_BLOCKED = 0x0f,
     GY_RUDP_FRAME_MESSAGE = 0x10, /* to 0x1f */
+    GY_RUDP_FRAME_ADDRESS_TOKEN = 0x20,
 };
 #define GY_RUDP_MESSAGE_PART 0x04 /* total length and offset are there */
 #define GY_RUDP_MESSAGE_LAST 0x08 /* no length: the data reach to the packet's end */
@@ -162,9 +165,10 @@ struct gy_rudp_frame {
         uint64_t credit; /* CREDIT and BLOCKED: bytes of reliable messages since the beginning */
         struct {
             uint8_t channel;
-            uint64_t credit; /* of that channel */
-        } of_channel;        /* CHANNEL_CREDIT and CHANNEL_BLOCKED */
-        uint64_t recovered;  /* a packet's number */
+            uint64_t credit;          /* of that channel */
+        } of_channel;                 /* CHANNEL_CREDIT and CHANNEL_BLOCKED */
+        uint64_t recovered;           /* a packet's number */
+        const uint8_t *address_token; /* GY_RUDP_COOKIE_BYTES */
         struct {
             uint64_t first;   /* number of the first packet covered */
             uint32_t mask;    /* bit i: first + 1 + i is covered too */

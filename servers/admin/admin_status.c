@@ -2,10 +2,10 @@
 #include "servers/admin/admin_status.h"
 
 #include "core/child.h"
+#include "core/json.h"
 #include "core/log.h"
 #include "core/worker.h"
 #include "servers/http/site_status.h"
-#include "servers/json.h"
 
 uint64_t gy_admin_requests(const struct gy_site *site, uint32_t worker)
 {

@@ -5,12 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "clients/chat/place.h"
 #include "clients/chat/talk.h"
 #include "core/address.h"
 #include "servers/chat/chat_kind.h"
-#include "servers/plan.h"
-#include "servers/serve.h"
+#include "servers/chat/place.h"
+#include "servers/plan_command.h"
 
 static void serve_help(FILE *out)
 {
@@ -34,25 +33,8 @@ static void serve_help(FILE *out)
         "  --operator NICK         an account that may do all in every room; may be repeated\n"
         "  --no-guests             only who has an account\n"
         "  --no-registering        no new accounts\n"
-        "%s%s",
-        gy_plan_flags_help, gy_serve_flags_help);
-}
-
-/* The value of a flag, if that is what argv[*index] is: "--name=VALUE" or "--name VALUE". NULL: it
- * is not; "": the value is missing. */
-static const char *value_of(const char *name, int argc, char **argv, int *index)
-{
-    const char *argument = argv[*index];
-    size_t length = strlen(name);
-    gy_assert(argument != NULL);
-    if (strncmp(argument, name, length) != 0 ||
-        (argument[length] != '=' && argument[length] != '\0')) {
-        return NULL;
-    }
-    if (argument[length] == '=') {
-        return argument + length + 1;
-    }
-    return *index + 1 < argc ? argv[++*index] : "";
+        "%s%s%s",
+        gy_plan_flags_help, gy_serve_flags_help, gy_serve_admin_help);
 }
 
 static int add(struct gy_chat_flag_list *list, const char *flag, const char *value, bool address,
@@ -72,9 +54,9 @@ static int add(struct gy_chat_flag_list *list, const char *flag, const char *val
 }
 
 /* 1: taken; 0: not one of these; negative: GY_EINVAL. */
-static int own_flag(struct gy_chat_flags *flags, int argc, char **argv, int *index,
-                    struct gy_error *error)
+static int own_flag(void *own, int argc, char **argv, int *index, struct gy_error *error)
 {
+    struct gy_chat_flags *flags = own;
     struct {
         const char *name;
         const char **target;
@@ -99,7 +81,7 @@ static int own_flag(struct gy_chat_flags *flags, int argc, char **argv, int *ind
         return 1;
     }
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
-        const char *value = value_of(all[i].name, argc, argv, index);
+        const char *value = gy_plan_command_value(all[i].name, argc, argv, index);
         if (value == NULL) {
             continue;
         }
@@ -114,30 +96,6 @@ static int own_flag(struct gy_chat_flags *flags, int argc, char **argv, int *ind
         return 1;
     }
     return 0;
-}
-
-/* -1: go on; otherwise the exit status. */
-static int read_flags(struct gy_plan_flags *flags, struct gy_chat_flags *chat, int argc,
-                      char **argv)
-{
-    for (int i = 1; i < argc; i++) {
-        struct gy_error error = {0};
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            serve_help(stdout);
-            return 0;
-        }
-        int taken = own_flag(chat, argc, argv, &i, &error);
-        if (taken == 0) {
-            taken = gy_plan_flag(flags, argc, argv, &i, &error);
-        }
-        if (taken <= 0) {
-            fprintf(stderr, "gyre chat serve: %s%s\nTry `gyre chat serve --help`.\n",
-                    taken < 0 ? error.message : "unknown flag or argument ",
-                    taken < 0 ? "" : argv[i]);
-            return 2;
-        }
-    }
-    return -1;
 }
 
 static void listening(void *context, const struct gy_serve_place *places, uint32_t count,
@@ -185,17 +143,10 @@ static int serve_main(int argc, char **argv)
 {
     static struct gy_chat_flags chat; /* SIGHUP reads them again */
     struct gy_plan_flags flags = {.chat = &chat};
-    int status = read_flags(&flags, &chat, argc, argv);
+    const struct gy_plan_command command = {"chat serve", serve_help, own_flag, &chat};
+    int status = gy_plan_command_read(&command, &flags, argc, argv);
     status = status < 0 ? settle_store(&chat, flags.check) : status;
-    if (status >= 0) {
-        return status;
-    }
-    if (flags.check) {
-        return gy_plan_check(&flags);
-    }
-    struct gy_serve_hooks hooks = {
-        .listening = listening, .context = &flags, .make = gy_plan_make, .make_context = &flags};
-    return gy_serve(&hooks);
+    return status >= 0 ? status : gy_plan_command_serve(&flags, listening);
 }
 
 int gy_chat_main(int argc, char **argv)

@@ -197,8 +197,6 @@ int chat_connection_read(struct chat_connection *connection, struct gy_chain *in
 
 /* ---- streams ---- */
 
-const uint32_t gy_chat_stream_session_bytes = sizeof(struct chat_connection);
-
 struct gy_stream_limits gy_chat_stream_limits(const struct gy_chat_server *server)
 {
     return (struct gy_stream_limits){

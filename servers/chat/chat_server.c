@@ -20,8 +20,7 @@
     64 /* of one turn's end: answers that are there at once lead to new questions                  \
         */
 
-#define ROW(member, name, label, kind, help)                                                       \
-    {name, label, help, kind, offsetof(struct gy_chat_counts, member)},
+#define ROW(...) GY_METRIC_ROW(struct gy_chat_counts, __VA_ARGS__)
 const struct gy_metric_description gy_chat_rows[GY_CHAT_ROWS] = {GY_CHAT_COUNTERS(ROW)};
 #undef ROW
 

@@ -39,74 +39,61 @@
 
 /* X(member, name, label, kind, help); all of one worker. */
 #define GY_CHAT_COUNTERS(X)                                                                        \
-    X(messages, "chat_messages", "", GY_METRIC_COUNTER, "Messages committed")                      \
-    X(deliveries, "chat_deliveries", "", GY_METRIC_COUNTER, "Messages put out to members")         \
-    X(members, "chat_members", "", GY_METRIC_GAUGE, "Connections that have said who they are")     \
-    X(connections, "chat_connections", "transport=\"stream\"", GY_METRIC_GAUGE, "Connections")     \
-    X(sockets, "chat_connections", "transport=\"websocket\"", GY_METRIC_GAUGE, "Connections")      \
-    X(pending, "chat_pending", "", GY_METRIC_GAUGE,                                                \
-      "Connections that nobody has logged in on yet")                                              \
-    X(book_sessions, "chat_book_sessions", "", GY_METRIC_COUNTER,                                  \
+    X(messages, "chat_messages", "", COUNTER, "Messages committed")                                \
+    X(deliveries, "chat_deliveries", "", COUNTER, "Messages put out to members")                   \
+    X(members, "chat_members", "", GAUGE, "Connections that have said who they are")               \
+    X(connections, "chat_connections", "transport=\"stream\"", GAUGE, "Connections")               \
+    X(sockets, "chat_connections", "transport=\"websocket\"", GAUGE, "Connections")                \
+    X(pending, "chat_pending", "", GAUGE, "Connections that nobody has logged in on yet")          \
+    X(book_sessions, "chat_book_sessions", "", COUNTER,                                            \
       "Connections that spoke the book's messages")                                                \
-    X(rooms, "chat_rooms", "", GY_METRIC_GAUGE, "Rooms in memory, once for each worker")           \
-    X(requests, "chat_requests", "", GY_METRIC_COUNTER, "Requests taken from members")             \
-    X(acks, "chat_acks", "", GY_METRIC_COUNTER, "Messages acknowledged")                           \
-    X(duplicates, "chat_duplicates", "", GY_METRIC_COUNTER, "Messages sent again")                 \
-    X(appends, "chat_appends", "", GY_METRIC_COUNTER, "Appends that committed messages")           \
-    X(notices, "chat_notices", "", GY_METRIC_COUNTER, "Joins, leaves, typing and presence told")   \
-    X(slow, "chat_slow", "", GY_METRIC_COUNTER, "Times that a member fell behind")                 \
-    X(gaps, "chat_gaps", "", GY_METRIC_COUNTER, "Gaps reported to members")                        \
-    X(dropped, "chat_dropped", "", GY_METRIC_COUNTER, "Messages left out for slow members")        \
-    X(spilled, "chat_spilled", "", GY_METRIC_COUNTER, "Messages that slow members got later")      \
-    X(ended_slow, "chat_ended_slow", "", GY_METRIC_COUNTER,                                        \
-      "Members ended because they were slow")                                                      \
-    X(starved, "chat_starved", "", GY_METRIC_COUNTER, "Batches that found no output memory")       \
-    X(storage_failures, "chat_storage_failures", "", GY_METRIC_COUNTER,                            \
-      "Requests that the store failed")                                                            \
-    X(store_jobs, "chat_store_jobs", "", GY_METRIC_COUNTER, "Jobs that the store has done")        \
-    X(store_transactions, "chat_store_transactions", "", GY_METRIC_COUNTER,                        \
-      "Transactions that it took")                                                                 \
-    X(store_failures, "chat_store_failures", "", GY_METRIC_COUNTER, "Jobs that the disk failed")   \
-    X(store_pruned, "chat_store_pruned", "", GY_METRIC_COUNTER,                                    \
-      "Messages taken away by the retention")                                                      \
-    X(checks, "chat_checks", "", GY_METRIC_COUNTER, "Passwords hashed")                            \
-    X(checks_refused, "chat_checks_refused", "", GY_METRIC_COUNTER,                                \
+    X(rooms, "chat_rooms", "", GAUGE, "Rooms in memory, once for each worker")                     \
+    X(requests, "chat_requests", "", COUNTER, "Requests taken from members")                       \
+    X(acks, "chat_acks", "", COUNTER, "Messages acknowledged")                                     \
+    X(duplicates, "chat_duplicates", "", COUNTER, "Messages sent again")                           \
+    X(appends, "chat_appends", "", COUNTER, "Appends that committed messages")                     \
+    X(notices, "chat_notices", "", COUNTER, "Joins, leaves, typing and presence told")             \
+    X(slow, "chat_slow", "", COUNTER, "Times that a member fell behind")                           \
+    X(gaps, "chat_gaps", "", COUNTER, "Gaps reported to members")                                  \
+    X(dropped, "chat_dropped", "", COUNTER, "Messages left out for slow members")                  \
+    X(spilled, "chat_spilled", "", COUNTER, "Messages that slow members got later")                \
+    X(ended_slow, "chat_ended_slow", "", COUNTER, "Members ended because they were slow")          \
+    X(starved, "chat_starved", "", COUNTER, "Batches that found no output memory")                 \
+    X(storage_failures, "chat_storage_failures", "", COUNTER, "Requests that the store failed")    \
+    X(store_jobs, "chat_store_jobs", "", COUNTER, "Jobs that the store has done")                  \
+    X(store_transactions, "chat_store_transactions", "", COUNTER, "Transactions that it took")     \
+    X(store_failures, "chat_store_failures", "", COUNTER, "Jobs that the disk failed")             \
+    X(store_pruned, "chat_store_pruned", "", COUNTER, "Messages taken away by the retention")      \
+    X(checks, "chat_checks", "", COUNTER, "Passwords hashed")                                      \
+    X(checks_refused, "chat_checks_refused", "", COUNTER,                                          \
       "Passwords that found too many others waiting")                                              \
-    X(malformed, "chat_refused", "reason=\"malformed\"", GY_METRIC_COUNTER,                        \
+    X(malformed, "chat_refused", "reason=\"malformed\"", COUNTER,                                  \
       "Connections and requests refused")                                                          \
-    X(too_big, "chat_refused", "reason=\"too-big\"", GY_METRIC_COUNTER,                            \
+    X(too_big, "chat_refused", "reason=\"too-big\"", COUNTER, "Connections and requests refused")  \
+    X(too_fast, "chat_refused", "reason=\"too-fast\"", COUNTER,                                    \
       "Connections and requests refused")                                                          \
-    X(too_fast, "chat_refused", "reason=\"too-fast\"", GY_METRIC_COUNTER,                          \
+    X(floods, "chat_refused", "reason=\"flood\"", COUNTER, "Connections and requests refused")     \
+    X(late, "chat_refused", "reason=\"late\"", COUNTER, "Connections and requests refused")        \
+    X(idle, "chat_refused", "reason=\"idle\"", COUNTER, "Connections and requests refused")        \
+    X(refused_pending, "chat_refused", "reason=\"pending-per-address\"", COUNTER,                  \
       "Connections and requests refused")                                                          \
-    X(floods, "chat_refused", "reason=\"flood\"", GY_METRIC_COUNTER,                               \
+    X(ended_pending, "chat_refused", "reason=\"pending-logins\"", COUNTER,                         \
       "Connections and requests refused")                                                          \
-    X(late, "chat_refused", "reason=\"late\"", GY_METRIC_COUNTER,                                  \
-      "Connections and requests refused")                                                          \
-    X(idle, "chat_refused", "reason=\"idle\"", GY_METRIC_COUNTER,                                  \
-      "Connections and requests refused")                                                          \
-    X(refused_pending, "chat_refused", "reason=\"pending-per-address\"", GY_METRIC_COUNTER,        \
-      "Connections and requests refused")                                                          \
-    X(ended_pending, "chat_refused", "reason=\"pending-logins\"", GY_METRIC_COUNTER,               \
-      "Connections and requests refused")                                                          \
-    X(parcels, "chat_parcels", "", GY_METRIC_COUNTER, "Parcels sent to other workers")             \
-    X(parcels_refused, "chat_parcels_refused", "", GY_METRIC_COUNTER,                              \
+    X(parcels, "chat_parcels", "", COUNTER, "Parcels sent to other workers")                       \
+    X(parcels_refused, "chat_parcels_refused", "", COUNTER,                                        \
       "Parcels that found the mailbox full, and were tried again")                                 \
-    X(behind, "chat_behind", "", GY_METRIC_COUNTER,                                                \
+    X(behind, "chat_behind", "", COUNTER,                                                          \
       "Times that a room was not sent to a worker because it took nothing")                        \
-    X(memory_bytes, "chat_memory_bytes", "", GY_METRIC_GAUGE, "Memory of the hubs")                \
-    X(history_bytes, "chat_history_bytes", "", GY_METRIC_GAUGE, "Of it, rooms' latest messages")   \
-    X(encoded_bytes, "chat_encoded_bytes", "", GY_METRIC_COUNTER,                                  \
-      "Encoded once for all who got them")                                                         \
-    X(copied_bytes, "chat_copied_bytes", "", GY_METRIC_COUNTER, "Copied in the hubs")
+    X(memory_bytes, "chat_memory_bytes", "", GAUGE, "Memory of the hubs")                          \
+    X(history_bytes, "chat_history_bytes", "", GAUGE, "Of it, rooms' latest messages")             \
+    X(encoded_bytes, "chat_encoded_bytes", "", COUNTER, "Encoded once for all who got them")       \
+    X(copied_bytes, "chat_copied_bytes", "", COUNTER, "Copied in the hubs")
 
 struct gy_chat_counts {
-#define GY_CHAT_COUNT(member, name, label, kind, help) _Atomic uint64_t member;
-    GY_CHAT_COUNTERS(GY_CHAT_COUNT)
-#undef GY_CHAT_COUNT
+    GY_CHAT_COUNTERS(GY_METRIC_MEMBER)
 } __attribute__((aligned(64)));
 
-#define GY_CHAT_ROW(member, name, label, kind, help) +1
-#define GY_CHAT_ROWS                                 (0 GY_CHAT_COUNTERS(GY_CHAT_ROW))
+#define GY_CHAT_ROWS (0 GY_CHAT_COUNTERS(GY_METRIC_ONE))
 extern const struct gy_metric_description gy_chat_rows[GY_CHAT_ROWS];
 
 struct gy_chat_worker;
@@ -179,7 +166,6 @@ void gy_chat_worker_close(struct gy_chat_server *server, struct gy_worker *worke
 
 /* For the core's server of streams; its context is the gy_chat_server. */
 extern const struct gy_stream_ops gy_chat_stream_ops;
-extern const uint32_t gy_chat_stream_session_bytes;
 struct gy_stream_limits gy_chat_stream_limits(const struct gy_chat_server *server);
 
 /* For a path of an HTTP server; its context is the gy_chat_server. */

@@ -19,10 +19,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "clients/chat/place.h"
 #include "core/log.h"
 #include "servers/chat/accounts.h"
 #include "servers/chat/job.h"
+#include "servers/chat/place.h"
 
 #define BATCH_MAX     4096                     /* jobs of one transaction */
 #define ANSWERS       (GY_CHAT_STORE_JOBS * 2) /* a power of two that is more than these */

@@ -250,7 +250,9 @@ int gy_chat_db_open(struct gy_chat_db **opened, const struct gy_chat_db_options 
                      why.code != 0 ? why.message : db->reason,
                      code == GY_EAGAIN ? "; another process has it open"
                      : code == GY_EREFUSED
-                         ? "; may the server's user write the file and its folder?"
+                         ? "; is its folder there, and may the server's user write both?"
+                     : strcmp(db->reason, sqlite3_errstr(SQLITE_NOTADB)) == 0
+                         ? "; something else is in it: name another file"
                          : "");
         gy_chat_db_close(db);
         return code;

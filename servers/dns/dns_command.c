@@ -7,8 +7,7 @@
 #include "core/address.h"
 #include "protocols/dns/name.h"
 #include "servers/dns/dns_kind.h"
-#include "servers/plan.h"
-#include "servers/serve.h"
+#include "servers/plan_command.h"
 
 static void help(FILE *out)
 {
@@ -24,29 +23,12 @@ static void help(FILE *out)
         "  --listen-tls ADDRESS    where; may be repeated (default: " GY_DNS_TLS_ADDRESS ")\n"
         "  --trains                for clients that send many datagrams at a time (UDP GRO and\n"
         "                          GSO)\n"
-        "%s%s"
+        "%s%s%s"
         "\nSIGHUP reads the zones that have changed and loses no query; a zone that is wrong is "
         "said\n"
         "to be, and stays as it was. Keys, transfers and secondary zones: in a file, --config "
         "FILE.\n",
-        gy_plan_flags_help, gy_serve_flags_help);
-}
-
-/* The value of a flag, if that is what argv[*index] is: "--name=VALUE" or "--name VALUE". NULL: it
- * is not; "": the value is missing. */
-static const char *value_of(const char *name, int argc, char **argv, int *index)
-{
-    const char *argument = argv[*index];
-    size_t length = strlen(name);
-    gy_assert(argument != NULL);
-    if (strncmp(argument, name, length) != 0 ||
-        (argument[length] != '=' && argument[length] != '\0')) {
-        return NULL;
-    }
-    if (argument[length] == '=') {
-        return argument + length + 1;
-    }
-    return *index + 1 < argc ? argv[++*index] : "";
+        gy_plan_flags_help, gy_serve_flags_help, gy_serve_admin_help);
 }
 
 static int take_tls_address(struct gy_dns_flags *flags, const char *value, struct gy_error *error)
@@ -88,9 +70,9 @@ static int take_zone(struct gy_dns_flags *flags, const char *value, struct gy_er
 }
 
 /* 1: taken; 0: not one of these; negative: GY_EINVAL. */
-static int own_flag(struct gy_dns_flags *flags, int argc, char **argv, int *index,
-                    struct gy_error *error)
+static int own_flag(void *own, int argc, char **argv, int *index, struct gy_error *error)
 {
+    struct gy_dns_flags *flags = own;
     static const char *const names[] = {"--zone", "--tls", "--listen-tls"};
     if (strcmp(argv[*index], "--trains") == 0) {
         flags->trains = true;
@@ -98,7 +80,7 @@ static int own_flag(struct gy_dns_flags *flags, int argc, char **argv, int *inde
     }
     const char *value = NULL;
     size_t which = 0;
-    while (which < 3 && (value = value_of(names[which], argc, argv, index)) == NULL) {
+    while (which < 3 && (value = gy_plan_command_value(names[which], argc, argv, index)) == NULL) {
         which++;
     }
     if (value == NULL) {
@@ -117,37 +99,17 @@ static int own_flag(struct gy_dns_flags *flags, int argc, char **argv, int *inde
     return take_zone(flags, value, error);
 }
 
-/* -1: go on; otherwise the exit status. */
-static int read_flags(struct gy_plan_flags *flags, struct gy_dns_flags *dns, int argc, char **argv)
+/* What does not go together. -1: go on; otherwise the exit status. */
+static int check_flags(const struct gy_plan_flags *flags)
 {
-    for (int i = 1; i < argc; i++) {
-        struct gy_error error = {0};
-        const char *argument = argv[i];
-        if (strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0) {
-            help(stdout);
-            return 0;
-        }
-        int taken = own_flag(dns, argc, argv, &i, &error);
-        if (taken == 0) {
-            taken = gy_plan_flag(flags, argc, argv, &i, &error);
-        }
-        if (taken <= 0) {
-            fprintf(stderr, "gyre dns: %s%s\nTry `gyre dns --help`.\n",
-                    taken < 0 ? error.message : "unknown flag or argument ",
-                    taken < 0 ? "" : argument);
-            return 2;
-        }
-    }
+    const struct gy_dns_flags *dns = flags->dns;
     if (dns->tls_address_count > 0 && dns->tls == NULL) {
-        fprintf(stderr,
-                "gyre dns: --listen-tls %s: there is no TLS without a certificate: --tls "
-                "FILE\nTry `gyre dns --help`.\n",
-                dns->tls_addresses[0]);
-        return 2;
+        return gy_plan_command_misused(
+            "dns", "--listen-tls %s: there is no TLS without a certificate: --tls FILE",
+            dns->tls_addresses[0]);
     }
     if (dns->zone_count == 0 && flags->config == NULL) {
-        fprintf(stderr, "gyre dns: --zone NAME=FILE is needed\nTry `gyre dns --help`.\n");
-        return 2;
+        return gy_plan_command_misused("dns", "--zone NAME=FILE is needed");
     }
     return -1;
 }
@@ -170,14 +132,8 @@ int gy_dns_main(int argc, char **argv)
 {
     static struct gy_dns_flags dns; /* SIGHUP reads them again */
     struct gy_plan_flags flags = {.dns = &dns};
-    int status = read_flags(&flags, &dns, argc, argv);
-    if (status >= 0) {
-        return status;
-    }
-    if (flags.check) {
-        return gy_plan_check(&flags);
-    }
-    struct gy_serve_hooks hooks = {
-        .listening = listening, .make = gy_plan_make, .make_context = &flags};
-    return gy_serve(&hooks);
+    const struct gy_plan_command command = {"dns", help, own_flag, &dns};
+    int status = gy_plan_command_read(&command, &flags, argc, argv);
+    status = status < 0 ? check_flags(&flags) : status;
+    return status >= 0 ? status : gy_plan_command_serve(&flags, listening);
 }

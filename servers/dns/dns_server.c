@@ -9,7 +9,7 @@
 
 #define COUNTS(member) offsetof(struct gy_dns_counts, member)
 
-const struct gy_metric_description gy_dns_rows[GY_DNS_ROWS] = {
+const struct gy_metric_description gy_dns_rows[] = {
     {"dns_queries", "", "Queries answered, with whatever code.", GY_METRIC_COUNTER,
      COUNTS(queries)},
     {"dns_transport_queries", "transport=\"udp\"", "Queries answered, by transport.",
@@ -81,6 +81,8 @@ const struct gy_metric_description gy_dns_rows[GY_DNS_ROWS] = {
      COUNTS(timeouts)},
 };
 
+_Static_assert(sizeof gy_dns_rows / sizeof gy_dns_rows[0] == GY_DNS_ROWS,
+               "the header knows how many");
 _Static_assert(GY_DNS_ROWS <= 64, "as many as a kind may have");
 
 /* ---- counting ---- */

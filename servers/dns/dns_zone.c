@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -20,6 +21,8 @@
 struct load {
     struct gy_dns_zone_maker maker;
     struct dns_zone_file *files;
+    const struct gy_dns_zonefile *file; /* being read; NULL: none */
+    uint64_t file_bytes;
     int folder; /* of its file */
     char folder_path[PATH_BYTES];
 };
@@ -97,12 +100,16 @@ static int cause_code(int cause)
 static int feed(struct load *load, struct reading *reading, int descriptor, const char *folder,
                 const char *path, struct gy_dns_zonefile *file, struct gy_error *error)
 {
-    struct stat status;
+    struct stat status = {.st_size = 0};
     int code = 0;
     reading->cause = start_reading(reading, descriptor, &status);
     if (reading->cause == 0 && dns_zone_files_add(&load->files, folder, path, &status) != 0) {
         reading->cause = ENOMEM;
     }
+    const struct gy_dns_zonefile *outer = load->file;
+    uint64_t outer_bytes = load->file_bytes;
+    load->file = file;
+    load->file_bytes = (uint64_t)status.st_size;
     while (reading->cause == 0 && code == 0 && !reading->ended) {
         size_t used = 0;
         reading->cause = read_piece(reading);
@@ -113,16 +120,30 @@ static int feed(struct load *load, struct reading *reading, int descriptor, cons
             memmove(reading->text, reading->text + used, reading->used);
         }
     }
+    load->file = outer;
+    load->file_bytes = outer_bytes;
     int cause = reading->cause;
     stop_reading(reading);
     return cause != 0 ? GY_EIO : code;
+}
+
+/* If the rest of the file is like what came. */
+static uint64_t foresee_names(void *context, uint64_t so_far)
+{
+    const struct load *load =
+        (const struct load *)((const uint8_t *)context - offsetof(struct load, maker));
+    if (load->file == NULL || load->file->bytes == 0) {
+        return 0;
+    }
+    return (uint64_t)((double)so_far * (double)load->file_bytes / (double)load->file->bytes);
 }
 
 static int take_record(void *context, struct gy_dns_zonefile *file,
                        const struct gy_dns_record *record, struct gy_error *error)
 {
     struct load *load = context;
-    struct gy_error why = {0};
+    struct gy_error why;
+    why.message[0] = '\0'; /* alone: it is for each record */
     int code = gy_dns_zone_add(load->maker.builder, record, &why);
     return code == 0
                ? 0
@@ -227,6 +248,7 @@ int gy_dns_zone_load(const struct gy_dns_zone **zone, const uint8_t *origin, con
     if (code != 0) {
         gy_error_set(error, code, "reading the zone %s: out of memory", name);
     } else {
+        load.maker.settings.names = foresee_names;
         code = load_zone(&load, zone, origin, path, error);
     }
     close(load.folder);

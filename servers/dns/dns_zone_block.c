@@ -181,44 +181,56 @@ const struct gy_dns_zone *gy_dns_zone_absent(const uint8_t *origin, uint64_t see
 /* Memory of the builder. */
 struct dns_zone_piece {
     struct dns_zone_piece *next;
-    uint64_t unused; /* what is behind it is aligned to 16 */
-    uint8_t data[];
+    void *memory;
 };
 
-static struct dns_zone_piece *add_piece(struct gy_dns_zone_maker *maker, size_t bytes)
+static size_t in_chunks(size_t bytes)
 {
-    struct dns_zone_piece *piece = malloc(sizeof *piece + bytes);
-    if (piece != NULL) {
-        piece->next = maker->pieces;
-        maker->pieces = piece;
+    return (bytes + CHUNK_BYTES - 1) & ~(CHUNK_BYTES - 1);
+}
+
+/* One of more than a chunk is a table that is looked into at random places: in large pages, where
+ * the kernel has some. Records are read as they were written, so that these do not need any, and
+ * finding so many of them can take a kernel with scattered memory longer than they save. */
+static void *add_piece(struct gy_dns_zone_maker *maker, size_t bytes)
+{
+    bool table = bytes > CHUNK_BYTES;
+    struct dns_zone_piece *piece = malloc(sizeof *piece);
+    void *memory = table ? aligned_alloc(CHUNK_BYTES, in_chunks(bytes)) : malloc(bytes);
+    if (piece == NULL || memory == NULL) {
+        free(piece);
+        free(memory);
+        return NULL;
     }
-    return piece;
+    if (table) {
+        madvise(memory, in_chunks(bytes), MADV_HUGEPAGE);
+    }
+    if (bytes > CHUNK_BYTES / 2) {
+        prepare(memory, bytes);
+    }
+    *piece = (struct dns_zone_piece){.next = maker->pieces, .memory = memory};
+    maker->pieces = piece;
+    return memory;
 }
 
 /* What a builder that has grown asks for lies in larger pieces. */
 static void *take_memory(void *context, size_t bytes)
 {
     struct gy_dns_zone_maker *maker = context;
-    struct dns_zone_piece *piece;
     bytes = (bytes + 15) & ~(size_t)15;
     if (maker->bytes_max != 0 && maker->bytes + bytes > maker->bytes_max) {
         return NULL;
     }
     maker->bytes += bytes;
     if (maker->bytes < LARGE_BYTES || bytes > CHUNK_BYTES / 2) {
-        piece = add_piece(maker, bytes);
-        if (piece != NULL && bytes > CHUNK_BYTES / 2) {
-            prepare(piece, bytes); /* a table, which is zeroed */
-        }
-        return piece != NULL ? piece->data : NULL;
+        return add_piece(maker, bytes);
     }
     if (maker->spare_bytes < bytes) {
-        piece = add_piece(maker, CHUNK_BYTES);
-        if (piece == NULL) {
+        uint8_t *chunk = add_piece(maker, CHUNK_BYTES);
+        if (chunk == NULL) {
             return NULL;
         }
-        prepare(piece, CHUNK_BYTES);
-        maker->spare = piece->data;
+        maker->spare = chunk;
         maker->spare_bytes = CHUNK_BYTES;
     }
     void *memory = maker->spare;
@@ -256,6 +268,7 @@ void dns_zone_maker_end(struct gy_dns_zone_maker *maker)
 {
     while (maker->pieces != NULL) {
         struct dns_zone_piece *next = maker->pieces->next;
+        free(maker->pieces->memory);
         free(maker->pieces);
         maker->pieces = next;
     }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/usage.h"
 #include "servers/echo/echo_server.h"
 #include "servers/serve.h"
 
@@ -151,9 +152,11 @@ static int read_flags(struct command *command, int argc, char **argv)
             taken = common_flag(command, argc, argv, &i, &error);
         }
         if (taken <= 0) {
-            fprintf(stderr, "gyre echo: %s%s\nTry `gyre echo --help`.\n",
+            char hint[GY_USAGE_HINT_BYTES];
+            fprintf(stderr, "gyre echo: %s%s%s\nTry `gyre echo --help`.\n",
                     taken < 0 ? error.message : "unknown flag or argument ",
-                    taken < 0 ? "" : argument);
+                    taken < 0 ? "" : argument,
+                    taken < 0 ? "" : gy_usage_hint(hint, argument, help));
             return 2;
         }
     }

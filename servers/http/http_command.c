@@ -3,10 +3,8 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "servers/plan.h"
-#include "servers/serve.h"
+#include "servers/plan_command.h"
 
 static void http_help(FILE *out)
 {
@@ -17,10 +15,10 @@ static void http_help(FILE *out)
             "  gyre http public                          files, on 127.0.0.1:8080\n"
             "  gyre http public --listen :80 --workers 4 on every address\n"
             "  gyre http                                 the built-in site\n\n"
-            "%s%s%s"
+            "%s%s%s%s"
             "\nSIGTERM or Ctrl-C drains and stops, a second one stops at once; SIGHUP reloads\n"
             "without refusing a connection.\n",
-            gy_plan_http_flags_help, gy_plan_flags_help, gy_serve_flags_help);
+            gy_plan_http_flags_help, gy_plan_flags_help, gy_serve_flags_help, gy_serve_admin_help);
 }
 
 static void start_help(FILE *out)
@@ -28,53 +26,16 @@ static void start_help(FILE *out)
     fprintf(out,
             "Usage: gyre start [FLAGS]\n"
             "Serves what there is with defaults that need no configuration: HTTP on "
-            "127.0.0.1:8080.\n\n%s%s",
-            gy_plan_flags_help, gy_serve_flags_help);
+            "127.0.0.1:8080.\n\n%s%s%s",
+            gy_plan_flags_help, gy_serve_flags_help, gy_serve_admin_help);
 }
 
 static void serve_help(FILE *out)
 {
     fprintf(out,
             "Usage: gyre serve --config FILE [FLAGS]\n"
-            "Serves what FILE says: any number of servers, on the same workers.\n\n%s%s",
-            gy_plan_flags_help, gy_serve_flags_help);
-}
-
-struct command {
-    struct gy_plan_flags flags;
-    bool is_http; /* `gyre http`, which takes more than `gyre start` */
-    bool needs_config;
-    void (*help)(FILE *out);
-};
-
-/* -1: go on; otherwise the exit status. */
-static int read_flags(struct command *command, int argc, char **argv)
-{
-    for (int i = 1; i < argc; i++) {
-        struct gy_error error = {0};
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            command->help(stdout);
-            return 0;
-        }
-        const char *argument = argv[i];
-        int taken =
-            command->is_http ? gy_plan_http_flag(&command->flags, argc, argv, &i, &error) : 0;
-        if (taken == 0) {
-            taken = gy_plan_flag(&command->flags, argc, argv, &i, &error);
-        }
-        if (taken <= 0) {
-            fprintf(stderr, "gyre %s: %s%s\nTry `gyre %s --help`.\n", argv[0],
-                    taken < 0 ? error.message : "unknown flag or argument ",
-                    taken < 0 ? "" : argument, argv[0]);
-            return 2;
-        }
-    }
-    if (command->needs_config && command->flags.config == NULL) {
-        fprintf(stderr, "gyre %s: --config FILE is needed\nTry `gyre %s --help`.\n", argv[0],
-                argv[0]);
-        return 2;
-    }
-    return -1;
+            "Serves what FILE says: any number of servers, on the same workers.\n\n%s%s%s",
+            gy_plan_flags_help, gy_serve_flags_help, gy_serve_admin_help);
 }
 
 /* A browsable form of what was listened on. */
@@ -131,34 +92,34 @@ static void print_line(void *context, const struct gy_serve_place *places, uint3
     fflush(stdout);
 }
 
-static int serve(struct command *command,
-                 void (*listening)(void *, const struct gy_serve_place *, uint32_t, uint32_t))
+static int http_flag(void *own, int argc, char **argv, int *index, struct gy_error *error)
 {
-    if (command->flags.check) {
-        return gy_plan_check(&command->flags);
-    }
-    struct gy_serve_hooks hooks = {
-        .listening = listening, .make = gy_plan_make, .make_context = &command->flags};
-    return gy_serve(&hooks);
+    return gy_plan_http_flag(own, argc, argv, index, error);
 }
 
 int gy_http_main(int argc, char **argv)
 {
-    struct command command = {.is_http = true, .help = http_help};
-    int status = read_flags(&command, argc, argv);
-    return status >= 0 ? status : serve(&command, print_line);
+    struct gy_plan_flags flags = {0};
+    const struct gy_plan_command command = {"http", http_help, http_flag, &flags};
+    int status = gy_plan_command_read(&command, &flags, argc, argv);
+    return status >= 0 ? status : gy_plan_command_serve(&flags, print_line);
 }
 
 int gy_serve_main(int argc, char **argv)
 {
-    struct command command = {.needs_config = true, .help = serve_help};
-    int status = read_flags(&command, argc, argv);
-    return status >= 0 ? status : serve(&command, print_line);
+    static const struct gy_plan_command command = {"serve", serve_help, NULL, NULL};
+    struct gy_plan_flags flags = {.needs_server = true};
+    int status = gy_plan_command_read(&command, &flags, argc, argv);
+    if (status < 0 && flags.config == NULL) {
+        status = gy_plan_command_misused("serve", "--config FILE is needed");
+    }
+    return status >= 0 ? status : gy_plan_command_serve(&flags, print_line);
 }
 
 int gy_start_main(int argc, char **argv)
 {
-    struct command command = {.help = start_help};
-    int status = read_flags(&command, argc, argv);
-    return status >= 0 ? status : serve(&command, print_table);
+    static const struct gy_plan_command command = {"start", start_help, NULL, NULL};
+    struct gy_plan_flags flags = {0};
+    int status = gy_plan_command_read(&command, &flags, argc, argv);
+    return status >= 0 ? status : gy_plan_command_serve(&flags, print_table);
 }

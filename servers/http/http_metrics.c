@@ -22,12 +22,12 @@ static const struct gy_metric_description rows[] = {
      offsetof(struct gy_http_counts, log_lines)},
     {"access_log_refused", "", "Lines that found the access log's queue full.", GY_METRIC_COUNTER,
      offsetof(struct gy_http_counts, log_dropped)},
-#define HTTP_COMPRESS(member, name, label, kind, help)                                             \
-    {name, label, help, GY_METRIC_##kind, offsetof(struct gy_http_counts, compress.member)},
+#define HTTP_COMPRESS(member, ...)                                                                 \
+    GY_METRIC_ROW(struct gy_http_counts, compress.member, __VA_ARGS__)
     GY_COMPRESS_COUNTERS(HTTP_COMPRESS)
 #undef HTTP_COMPRESS
-#define HTTP_WEBSOCKET(member, name, label, kind, help)                                            \
-    {name, label, help, GY_METRIC_##kind, offsetof(struct gy_http_counts, websocket.member)},
+#define HTTP_WEBSOCKET(member, ...)                                                                \
+    GY_METRIC_ROW(struct gy_http_counts, websocket.member, __VA_ARGS__)
         GY_WEBSOCKET_COUNTERS(HTTP_WEBSOCKET)
 #undef HTTP_WEBSOCKET
 };

@@ -64,9 +64,7 @@
       "Files sent as they are for want of a helper's time or of memory.")
 
 struct gy_compress_counts {
-#define GY_COMPRESS_COUNTS_MEMBER(member, name, label, kind, help) _Atomic uint64_t member;
-    GY_COMPRESS_COUNTERS(GY_COMPRESS_COUNTS_MEMBER)
-#undef GY_COMPRESS_COUNTS_MEMBER
+    GY_COMPRESS_COUNTERS(GY_METRIC_MEMBER)
 };
 
 /* Of all WebSockets of a server (websocket.h): member, name, label, kind, help. */
@@ -110,9 +108,7 @@ struct gy_compress_counts {
       "Times that clients were not read from, because other workers were behind.")
 
 struct gy_websocket_counts {
-#define GY_WEBSOCKET_COUNTS_MEMBER(member, name, label, kind, help) _Atomic uint64_t member;
-    GY_WEBSOCKET_COUNTERS(GY_WEBSOCKET_COUNTS_MEMBER)
-#undef GY_WEBSOCKET_COUNTS_MEMBER
+    GY_WEBSOCKET_COUNTERS(GY_METRIC_MEMBER)
 };
 
 /* One worker's, written by that worker. */

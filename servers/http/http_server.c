@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "core/asan.h"
+#include "core/clock.h"
 #include "core/worker.h"
 #include "protocols/http/h1_heads.h"
 #include "servers/serve.h"
@@ -66,13 +67,6 @@ static void session_wake(struct gy_h1 *h1)
     gy_stream_wake(h1->owner);
 }
 
-static uint64_t clock_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 static void write_access(struct gy_http_worker *http, struct gy_stream *stream,
                          const struct gy_h1_record *record, uint64_t now_ns)
 {
@@ -107,7 +101,7 @@ static void request_over(struct gy_h1_env *env, const struct gy_h1_record *recor
         http->prompt++;
     }
     if ((answered && !prompt) || __builtin_expect(http->queue != NULL, 0)) {
-        uint64_t now_ns = clock_ns();
+        uint64_t now_ns = gy_clock_ns();
         if (answered && !prompt) {
             gy_histogram_add(&http->counts->latency, now_ns - record->begun_ns, 1);
         }
@@ -287,7 +281,8 @@ static void publish(struct gy_stream *stream, uint32_t wants)
 {
     struct gy_http_worker *http = http_of(stream);
     if (http->prompt > 0) {
-        gy_histogram_add(&http->counts->latency, clock_ns() - stream->worker->now_ns, http->prompt);
+        gy_histogram_add(&http->counts->latency, gy_clock_ns() - stream->worker->now_ns,
+                         http->prompt);
         http->prompt = 0;
     }
     gy_http_counts_publish(http->counts, &http->env.counters);

@@ -8,9 +8,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/json.h"
 #include "core/worker.h"
 #include "servers/http/site.h"
-#include "servers/json.h"
 
 /* ---- the process ---- */
 

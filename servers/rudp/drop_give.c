@@ -58,7 +58,26 @@ static void settle(struct gy_drop_give *give)
     if (!give->borrowed) {
         gy_file_close(give->host->worker, give->descriptor);
     }
+    gy_timer_disarm(&give->host->worker->wheel, &give->working);
     gy_rudp_memory_give(&give->host->memory, give);
+}
+
+/* The disk is what is waited for, still: nothing of what was read is on its way. */
+static void still_working(struct gy_timer *timer, uint64_t now_ms)
+{
+    struct gy_drop_give *give =
+        (struct gy_drop_give *)((char *)timer - offsetof(struct gy_drop_give, working));
+    if (give->session == NULL) {
+        return;
+    }
+    struct gy_rudp_host *host = give->host;
+    gy_timer_arm(&host->worker->wheel, timer, now_ms + GY_DROP_WORKING_MS);
+    if (give->reading > 0 && give->reading == give->pieces) {
+        gy_drop_say(give->session, &(struct gy_drop_message){.type = GY_DROP_WORKING,
+                                                             .transfer = give->transfer,
+                                                             .offset = give->at});
+        gy_rudp_host_flush(host);
+    }
 }
 
 static void end(struct gy_drop_give *give, unsigned result, const char *text)
@@ -115,6 +134,9 @@ struct gy_drop_give *gy_drop_give_new(struct gy_rudp_session *session, uint32_t 
         .size = stream ? GY_DROP_UNKNOWN : status.bytes,
     };
     gy_drop_hash_begin(&give->hash);
+    gy_timer_init(&give->working, still_working);
+    gy_timer_arm(&session->host->worker->wheel, &give->working,
+                 session->host->worker->now_ms + GY_DROP_WORKING_MS);
     return give;
 }
 

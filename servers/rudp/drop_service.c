@@ -265,6 +265,7 @@ static bool go_on(struct gy_drop_slot *slot, const struct gy_drop_message *messa
         refuse(slot->client->session, message->transfer, GY_DROP_PROTOCOL);
         break;
     case GY_DROP_HAVE: /* clients do not say that */
+    case GY_DROP_WORKING:
         break;
     }
     return true;
@@ -276,6 +277,7 @@ static bool received(struct gy_rudp_session *session, uint8_t channel,
     struct gy_drop_message message;
     if (session->conn.receiving_early || guarantee != GY_RUDP_ORDERED ||
         channel != GY_DROP_CHANNEL) {
+        gy_count(&session->host->options.counts->ignored, 1);
         return true; /* clients do not do that */
     }
     struct gy_drop_client *client = client_of(session);
@@ -294,6 +296,8 @@ static bool received(struct gy_rudp_session *session, uint8_t channel,
         offered(client, &message);
     } else if (message.type == GY_DROP_FETCH) {
         asked(client, &message);
+    } else {
+        gy_count(&session->host->options.counts->ignored, 1);
     }
     return true;
 }

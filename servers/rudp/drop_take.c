@@ -84,7 +84,26 @@ static void settle(struct gy_drop_take *take)
     if (open) {
         gy_file_close(take->host->worker, take->disk.descriptor);
     }
+    gy_timer_disarm(&take->host->worker->wheel, &take->working);
     gy_rudp_memory_give(&take->host->memory, take);
+}
+
+/* The disk is what is waited for, still. */
+static void still_working(struct gy_timer *timer, uint64_t now_ms)
+{
+    struct gy_drop_take *take =
+        (struct gy_drop_take *)((char *)timer - offsetof(struct gy_drop_take, working));
+    if (take->session == NULL) {
+        return;
+    }
+    struct gy_rudp_host *host = take->host;
+    gy_timer_arm(&host->worker->wheel, timer, now_ms + GY_DROP_WORKING_MS);
+    if (take->busy != NULL || take->job || take->syncing) {
+        gy_drop_say(take->session, &(struct gy_drop_message){.type = GY_DROP_WORKING,
+                                                             .transfer = take->transfer,
+                                                             .offset = take->written});
+        gy_rudp_host_flush(host);
+    }
 }
 
 static void end(struct gy_drop_take *take, unsigned result, const char *text)
@@ -275,6 +294,8 @@ static void job_done_now(struct gy_drop_take *take)
         opened(take);
     } else if (take->disk.work == GY_DROP_DISK_DISCARD) {
         conclude(take, take->result, take->text);
+    } else if (!good && take->disk.result == GY_DROP_NO_SPACE) {
+        discard(take, GY_DROP_NO_SPACE, take->disk.text);
     } else if (!good) {
         conclude(take, take->disk.result, take->disk.text);
     } else if (take->disk.work == GY_DROP_DISK_NAME) {
@@ -310,6 +331,9 @@ static struct gy_drop_take *new_take(struct gy_rudp_session *session, uint32_t t
             .max = GY_DROP_SIZE_MAX,
         };
         gy_drop_hash_begin(&take->hash);
+        gy_timer_init(&take->working, still_working);
+        gy_timer_arm(&session->host->worker->wheel, &take->working,
+                     session->host->worker->now_ms + GY_DROP_WORKING_MS);
     }
     return take;
 }
@@ -328,6 +352,7 @@ struct gy_drop_take *gy_drop_take_new(struct gy_rudp_session *session, struct gy
     take->size = target->size;
     take->max = max;
     if (!begin_job(take, GY_DROP_DISK_OPEN)) {
+        gy_timer_disarm(&session->host->worker->wheel, &take->working);
         gy_rudp_memory_give(&session->host->memory, take);
         return NULL;
     }
@@ -461,7 +486,11 @@ static void file_synced_now(struct gy_drop_take *take, int64_t result)
 {
     take->syncing = false;
     if (result < 0) {
-        fail_errno(take, "syncing the file", result);
+        /* What the kernel could not write it may have forgotten: a part that looks whole is not. */
+        char text[GY_DROP_TEXT_BYTES];
+        bool full = result == -ENOSPC || result == -EDQUOT;
+        snprintf(text, sizeof text, "syncing the file: %s", strerror((int)-result));
+        discard(take, full ? GY_DROP_NO_SPACE : GY_DROP_IO, text);
     } else if (!begin_job(take, GY_DROP_DISK_NAME)) {
         conclude(take, GY_DROP_LIMIT, "too much is being done; try again later");
     }

@@ -58,6 +58,7 @@ struct gy_drop_take {
 
     struct gy_drop_block *head, *tail; /* to be written */
     struct gy_drop_block *busy;        /* being read or written */
+    struct gy_timer working;           /* WORKING is said */
     uint32_t holds;
     bool job, syncing, named, discarded;
     unsigned result; /* while discarding */

@@ -157,8 +157,11 @@ static void send_input(struct gy_forward_flow *flow)
         uint32_t bytes =
             stream->in.length < flow->send_credit ? stream->in.length : flow->send_credit;
         bytes = bytes < GY_FORWARD_DATA_BYTES ? bytes : GY_FORWARD_DATA_BYTES;
-        struct piece *piece = gy_rudp_memory_take(&session->host->memory,
-                                                  sizeof *piece + GY_FORWARD_DATA_HEAD + bytes);
+        bool room = bytes <= GY_FORWARD_AHEAD - flow->link->ahead;
+        struct piece *piece =
+            room ? gy_rudp_memory_take(&session->host->memory,
+                                       sizeof *piece + GY_FORWARD_DATA_HEAD + bytes)
+                 : NULL;
         if (piece == NULL) {
             flow->starved = flow->link->starving = true;
             return;
@@ -178,6 +181,7 @@ static void send_input(struct gy_forward_flow *flow)
         }
         gy_chain_consume(&stream->in, bytes);
         flow->send_credit -= bytes;
+        flow->link->ahead += bytes;
     }
 }
 
@@ -232,6 +236,16 @@ uint32_t gy_forward_flow_stop(struct gy_stream *stream)
     return GY_WANT_CLOSE;
 }
 
+void gy_forward_flow_give_up(struct gy_forward_flow *flow, const char *why)
+{
+    struct gy_stream *stream = flow->stream;
+    struct gy_rudp_host *host = flow->link->session->host;
+    gy_forward_refuse(flow->link->session, flow->number, why);
+    leave(flow);
+    gy_forward_abort(stream);
+    gy_rudp_host_flush(host);
+}
+
 void gy_forward_flow_closed(struct gy_stream *stream, enum gy_close_reason reason)
 {
     struct gy_forward_flow *flow = stream->session;
@@ -282,12 +296,15 @@ static void take_data(struct gy_forward_flow *flow, const struct gy_forward_mess
 
 static void take_credit(struct gy_forward_flow *flow, uint32_t credit, bool opened)
 {
-    if (flow->opened != !opened || credit > GY_FORWARD_CREDIT_MAX - flow->send_credit) {
+    bool dialled = flow->link->open != NULL; /* here: it is the other end that is told */
+    if (flow->opened != !opened || (dialled && opened) ||
+        credit > GY_FORWARD_CREDIT_MAX - flow->send_credit) {
         offend(flow->link, "credit that makes no sense");
         return;
     }
     flow->opened = true;
     flow->send_credit += credit;
+    gy_stream_set_deadline(flow->stream, 0); /* the accepting end's, see forward_command.c */
     gy_stream_wake(flow->stream);
 }
 
@@ -324,6 +341,7 @@ bool gy_forward_link_received(struct gy_forward_link *link, const uint8_t *data,
         return true;
     }
     if (flow == NULL) {
+        gy_count(&link->session->host->options.counts->ignored, 1);
         return true; /* it has ended here meanwhile */
     }
     switch (message.type) {
@@ -350,8 +368,14 @@ bool gy_forward_link_received(struct gy_forward_link *link, const uint8_t *data,
 void gy_forward_link_finished(struct gy_forward_link *link, struct gy_rudp_session *session,
                               struct gy_rudp_message *message)
 {
+    uint32_t bytes = message->length - GY_FORWARD_DATA_HEAD;
     gy_rudp_memory_give(&session->host->memory, message);
-    if (link == NULL || !link->starving) {
+    if (link == NULL) {
+        return;
+    }
+    gy_assert(link->ahead >= bytes);
+    link->ahead -= bytes;
+    if (!link->starving || link->ahead > GY_FORWARD_AHEAD / 2) {
         return;
     }
     link->starving = false;

@@ -8,7 +8,8 @@
  *
  * A flow is the session memory of its stream. What of it is held here is bounded: for the stream to
  * send by the credit that was given to the peer, for the peer by the peer's, all together by
- * GY_FORWARD_FLOWS and the host's memory; where that is used up, streams are not read.
+ * GY_FORWARD_FLOWS, GY_FORWARD_AHEAD and the host's memory; where that is used up, streams are not
+ * read.
  *
  * All calls are for the worker's thread.
  */
@@ -22,6 +23,8 @@
 #define GY_FORWARD_FLOWS   256 /* of one link */
 #define GY_FORWARD_WINDOW  (256u << 10)
 #define GY_FORWARD_BUCKETS 64
+/* Bytes of a link's DATA that are not acknowledged yet, whatever credit the peer gives. */
+#define GY_FORWARD_AHEAD (8u << 20)
 
 struct gy_forward_link;
 
@@ -51,8 +54,9 @@ struct gy_forward_link {
     struct gy_forward_flows flows;
     struct gy_forward_flows buckets[GY_FORWARD_BUCKETS];
     uint32_t count;
-    bool starving; /* a flow waits for memory */
-    uint32_t next; /* number of the next flow, of the end that accepts */
+    uint32_t ahead; /* bytes, at most GY_FORWARD_AHEAD */
+    bool starving;  /* a flow waits for memory, or for `ahead` */
+    uint32_t next;  /* number of the next flow, of the end that accepts */
 };
 
 void gy_forward_link_init(struct gy_forward_link *link, struct gy_rudp_session *session);
@@ -85,6 +89,9 @@ void gy_forward_refuse(struct gy_rudp_session *session, uint32_t flow, const cha
 uint32_t gy_forward_flow_turn(struct gy_stream *stream);
 uint32_t gy_forward_flow_stop(struct gy_stream *stream); /* expire, drain */
 void gy_forward_flow_closed(struct gy_stream *stream, enum gy_close_reason reason);
+
+/* Ends a flow before its time, both ways: the peer is told why, the stream's peer sees a reset. */
+void gy_forward_flow_give_up(struct gy_forward_flow *flow, const char *why);
 
 /* Ends a stream so that its peer sees a reset. */
 void gy_forward_abort(struct gy_stream *stream);

@@ -9,11 +9,11 @@
 #include "clients/rudp/ping_command.h"
 #include "clients/rudp/sim_command.h"
 #include "clients/rudp/transfer_command.h"
+#include "core/usage.h"
 #include "protocols/drop/drop.h"
 #include "protocols/rudp/rudp.h"
-#include "servers/plan.h"
+#include "servers/plan_command.h"
 #include "servers/rudp/rudp_kind.h"
-#include "servers/serve.h"
 
 static void help(FILE *out)
 {
@@ -57,8 +57,8 @@ static void serve_help(FILE *out)
         "  --congestion NAME       cubic or bbr (default: cubic)\n"
         "  --fec PACKETS           one repair for so many: 2 to 16 (default: none)\n"
         "  --qlog DIR              a qlog file there for each connection\n"
-        "%s%s",
-        gy_plan_flags_help, gy_serve_flags_help);
+        "%s%s%s",
+        gy_plan_flags_help, gy_serve_flags_help, gy_serve_admin_help);
 }
 
 static int read_datagram(struct gy_rudp_flags *rudp, const char *text, struct gy_error *error)
@@ -152,9 +152,9 @@ static int files_flag(struct gy_rudp_flags *rudp, int argc, char **argv, int *in
 }
 
 /* 1: taken; 0: not one of these; negative: GY_EINVAL. */
-static int own_flag(struct gy_rudp_flags *rudp, int argc, char **argv, int *index,
-                    struct gy_error *error)
+static int own_flag(void *own, int argc, char **argv, int *index, struct gy_error *error)
 {
+    struct gy_rudp_flags *rudp = own;
     const char *argument = argv[*index];
     if (strcmp(argument, "--echo") == 0) {
         rudp->echo = true;
@@ -176,33 +176,14 @@ static int own_flag(struct gy_rudp_flags *rudp, int argc, char **argv, int *inde
     return 1;
 }
 
-/* -1: go on; otherwise the exit status. */
-static int read_flags(struct gy_plan_flags *flags, struct gy_rudp_flags *rudp, int argc,
-                      char **argv)
+/* What does not go together. -1: go on; otherwise the exit status. */
+static int check_flags(const struct gy_plan_flags *flags)
 {
-    for (int i = 1; i < argc; i++) {
-        struct gy_error error = {0};
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            serve_help(stdout);
-            return 0;
-        }
-        int taken = own_flag(rudp, argc, argv, &i, &error);
-        if (taken == 0) {
-            taken = gy_plan_flag(flags, argc, argv, &i, &error);
-        }
-        if (taken <= 0) {
-            fprintf(stderr, "gyre rudp serve: %s%s\nTry `gyre rudp serve --help`.\n",
-                    taken < 0 ? error.message : "unknown flag or argument ",
-                    taken < 0 ? "" : argv[i]);
-            return 2;
-        }
-    }
+    const struct gy_rudp_flags *rudp = flags->rudp;
     bool files = rudp->drop != NULL || rudp->share != NULL;
     if (flags->config == NULL && rudp->echo + rudp->sink + files + (rudp->relay != NULL) != 1) {
-        fprintf(stderr, "gyre rudp serve: one of --echo, --sink, --relay and --drop or --share is "
-                        "needed\n"
-                        "Try `gyre rudp serve --help`.\n");
-        return 2;
+        return gy_plan_command_misused(
+            "rudp serve", "one of --echo, --sink, --relay and --drop or --share is needed");
     }
     return -1;
 }
@@ -223,16 +204,10 @@ static int serve_main(int argc, char **argv)
 {
     static struct gy_rudp_flags rudp; /* SIGHUP reads them again */
     struct gy_plan_flags flags = {.rudp = &rudp};
-    int status = read_flags(&flags, &rudp, argc, argv);
-    if (status >= 0) {
-        return status;
-    }
-    if (flags.check) {
-        return gy_plan_check(&flags);
-    }
-    struct gy_serve_hooks hooks = {
-        .listening = listening, .make = gy_plan_make, .make_context = &flags};
-    return gy_serve(&hooks);
+    const struct gy_plan_command command = {"rudp serve", serve_help, own_flag, &rudp};
+    int status = gy_plan_command_read(&command, &flags, argc, argv);
+    status = status < 0 ? check_flags(&flags) : status;
+    return status >= 0 ? status : gy_plan_command_serve(&flags, listening);
 }
 
 int gy_rudp_main(int argc, char **argv)
@@ -260,7 +235,11 @@ int gy_rudp_main(int argc, char **argv)
         return 0;
     }
     if (argc >= 2) {
-        fprintf(stderr, "gyre rudp: there is no command `%s`\n\n", argv[1]);
+        static const char *const names[] = {"serve", "send", "recv", "forward", "ping", "sim"};
+        char hint[GY_USAGE_HINT_BYTES];
+        fprintf(stderr, "gyre rudp: there is no command `%s`%s\nTry `gyre rudp --help`.\n", argv[1],
+                gy_usage_command(hint, argv[1], names, sizeof names / sizeof names[0]));
+        return 2;
     }
     help(stderr);
     return 2;

@@ -14,12 +14,9 @@
 #define CLIENT_CID_BYTES 4
 #define DATAGRAM_MAX     1452 /* Ethernet's 1500 less headers of IPv6 and UDP */
 
-const struct gy_metric_description gy_rudp_rows[GY_RUDP_ROWS] = {
-#define ROW(member, name, label, kind, help)                                                       \
-    {name, label, help, GY_METRIC_##kind, offsetof(struct gy_rudp_counts, member)},
-    GY_RUDP_COUNTERS(ROW)
+#define ROW(...) GY_METRIC_ROW(struct gy_rudp_counts, __VA_ARGS__)
+const struct gy_metric_description gy_rudp_rows[GY_RUDP_ROWS] = {GY_RUDP_COUNTERS(ROW)};
 #undef ROW
-};
 
 struct gy_rudp_config gy_rudp_host_config(void)
 {
@@ -114,8 +111,9 @@ static int map(struct gy_rudp_host *host)
     size_t cids = aligned(count * sizeof *host->cids);
     size_t table = aligned(buckets * sizeof(struct gy_rudp_session *));
     size_t forwards = aligned(GY_RUDP_FORWARDS * sizeof(struct gy_rudp_forward));
+    size_t used = aligned(GY_RUDP_TOKENS_USED * sizeof *host->gate.used);
     size_t sessions = gy_slab_bytes(session_bytes(&options->config), count);
-    host->mapped_bytes = cids + table + forwards + sessions;
+    host->mapped_bytes = cids + table + forwards + used + sessions;
     host->mapped = mmap(NULL, host->mapped_bytes, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (host->mapped == MAP_FAILED) {
@@ -127,7 +125,9 @@ static int map(struct gy_rudp_host *host)
     host->by_cookie = (struct gy_rudp_session **)(void *)(at += cids);
     host->by_cookie_mask = buckets - 1;
     host->forwards = (struct gy_rudp_forward *)(void *)(at += table);
-    gy_slab_init(&host->sessions, at + forwards, sessions, session_bytes(&options->config));
+    host->gate.used = (uint32_t *)(void *)(at += forwards);
+    host->gate.used_count = GY_RUDP_TOKENS_USED;
+    gy_slab_init(&host->sessions, at + used, sessions, session_bytes(&options->config));
     return 0;
 }
 
@@ -142,6 +142,8 @@ int gy_rudp_host_open(struct gy_rudp_host *host, struct gy_worker *worker,
     host->gate = (struct gy_rudp_gate){.key = options->key,
                                        .cookie_ns = 10000 * MS,
                                        .cid_bytes = GY_RUDP_CID_BYTES,
+                                       .generation = options->process,
+                                       .port_bytes = 2,
                                        .version = options->sealer != NULL ? GY_RUDP_VERSION
                                                                           : GY_RUDP_VERSION_PLAIN};
     if (gy_rudp_room(&options->config) > GY_BUMP_BLOCK_BYTES) {
@@ -246,12 +248,12 @@ size_t gy_rudp_address_bytes(const struct gy_address *address, uint8_t out[GY_RU
     bool v4 = address->any.sa_family == AF_INET;
     struct gy_writer writer = gy_writer_on(out, GY_RUDP_PEER_BYTES);
     gy_writer_u8(&writer, v4 ? 4 : 6);
-    gy_writer_u16(&writer, gy_address_port(address));
     if (v4) {
         gy_writer_bytes(&writer, (const uint8_t *)&address->v4.sin_addr, 4);
     } else {
         gy_writer_bytes(&writer, address->v6.sin6_addr.s6_addr, 16);
     }
+    gy_writer_u16(&writer, gy_address_port(address));
     gy_assert(!writer.failed);
     return gy_writer_length(&writer);
 }
@@ -327,6 +329,9 @@ struct gy_rudp_session *gy_rudp_host_dial(struct gy_rudp_host *host,
     }
     uint64_t random = gy_rudp_host_random(host);
     memcpy(self.bytes, &random, CLIENT_CID_BYTES);
+    config.has_address_token = host->has_address_token;
+    memcpy(config.address_token, host->address_token, sizeof config.address_token);
+    host->has_address_token = false;
     struct gy_rudp_env env = gy_rudp_session_env(session, true);
     session->context = context;
     int code =
@@ -370,12 +375,20 @@ static void count_closed(const struct gy_rudp_session *session)
 /* A message that gy_rudp_host_send_copy made shows this as its user. */
 static char copies;
 
+static uint64_t copy_bytes(uint64_t length)
+{
+    uint64_t bytes = sizeof(struct gy_rudp_message) + length;
+    return (bytes + GY_RUDP_MEMORY_SMALLEST - 1) & ~(uint64_t)(GY_RUDP_MEMORY_SMALLEST - 1);
+}
+
 /* Finished messages go back to the application. */
 static void hand_back(struct gy_rudp_session *session)
 {
     struct gy_rudp_message *message;
     while ((message = gy_rudp_finished(&session->conn)) != NULL) {
         if (message->user == &copies) {
+            gy_assert(session->copies >= copy_bytes(message->length));
+            session->copies -= copy_bytes(message->length);
             gy_rudp_memory_give(&session->host->memory, message);
         } else {
             session->host->options.ops->finished(session, message);
@@ -462,6 +475,10 @@ void gy_rudp_session_free(struct gy_rudp_session *session)
     TAILQ_REMOVE(&host->all, session, all_entry);
     if (session->conn.client && session->opened) {
         host->remembered = session->conn.theirs;
+        if (session->conn.has_address_token) {
+            host->has_address_token = true;
+            memcpy(host->address_token, session->conn.address_token, sizeof host->address_token);
+        }
     }
     gy_rudp_session_drop(session);
 }
@@ -595,7 +612,10 @@ int gy_rudp_host_send_copy(struct gy_rudp_session *session, uint8_t channel,
     if (length > GY_RUDP_MESSAGE_LIMIT) {
         return GY_ELIMIT;
     }
-    struct gy_rudp_message *message = gy_rudp_memory_take(memory, sizeof *message + length);
+    size_t most = session->host->options.copies_max;
+    bool room = most == 0 || session->copies + copy_bytes(length) <= most;
+    struct gy_rudp_message *message =
+        room ? gy_rudp_memory_take(memory, sizeof *message + length) : NULL;
     if (message == NULL) {
         return GY_ENOMEM;
     }
@@ -612,6 +632,7 @@ int gy_rudp_host_send_copy(struct gy_rudp_session *session, uint8_t channel,
     if (code != 0) {
         gy_rudp_memory_give(memory, message);
     } else {
+        session->copies += copy_bytes(length);
         gy_count(&session->host->worker->counters.copied_bytes, length);
     }
     return code;

@@ -42,6 +42,8 @@
 #define GY_RUDP_WORKERS_MAX  1024
 #define GY_RUDP_SESSIONS_MAX (1u << 20) /* of one worker */
 #define GY_RUDP_FORWARDS     256
+/* Places of address tokens that were used (gate.h). */
+#define GY_RUDP_TOKENS_USED 4096
 /* Packets that one session sends before others have their turn. */
 #define GY_RUDP_TURN_PACKETS 256
 /* Handshakes of TLS that are begun in one turn; others' HELLOs are lost (counted as refused), and
@@ -74,6 +76,10 @@ struct gy_rudp_qlog;
       "Answers to datagrams that belong to no connection.")                                        \
     X(versions, "rudp_handshakes", "answer=\"versions\"", COUNTER,                                 \
       "Answers to datagrams that belong to no connection.")                                        \
+    X(tokens, "rudp_address_tokens", "result=\"taken\"", COUNTER,                                  \
+      "Address tokens that clients came back with.")                                               \
+    X(tokens_refused, "rudp_address_tokens", "result=\"refused\"", COUNTER,                        \
+      "Address tokens that clients came back with.")                                               \
     X(resets, "rudp_handshakes", "answer=\"reset\"", COUNTER,                                      \
       "Answers to datagrams that belong to no connection.")                                        \
     X(dropped_gate, "rudp_dropped", "reason=\"stranger\"", COUNTER,                                \
@@ -110,18 +116,17 @@ struct gy_rudp_qlog;
     X(files_given, "rudp_files", "result=\"given\"", COUNTER, "Transfers of files that ended.")    \
     X(files_failed, "rudp_files", "result=\"failed\"", COUNTER, "Transfers of files that ended.")  \
     X(flows, "rudp_relayed", "", COUNTER, "TCP connections to the target of a relay.")             \
+    X(ignored, "rudp_messages_ignored", "", COUNTER,                                               \
+      "Messages of a transfer or a relayed connection that is none.")                              \
     X(memory_bytes, "rudp_memory_bytes", "", GAUGE, "Memory that messages hold.")                  \
     X(memory_refused, "rudp_memory_refused", "", COUNTER,                                          \
       "Times that there was no memory for a message.")
 
 struct gy_rudp_counts {
-#define GY_RUDP_MEMBER(member, name, label, kind, help) _Atomic uint64_t member;
-    GY_RUDP_COUNTERS(GY_RUDP_MEMBER)
-#undef GY_RUDP_MEMBER
+    GY_RUDP_COUNTERS(GY_METRIC_MEMBER)
 } __attribute__((aligned(64)));
 
-#define GY_RUDP_ROW(member, name, label, kind, help) +1
-#define GY_RUDP_ROWS                                 (0 GY_RUDP_COUNTERS(GY_RUDP_ROW))
+#define GY_RUDP_ROWS (0 GY_RUDP_COUNTERS(GY_METRIC_ONE))
 extern const struct gy_metric_description gy_rudp_rows[GY_RUDP_ROWS];
 
 /* What encrypts (rudp_tls.h); none: the version of the protocol that does not. */
@@ -148,6 +153,7 @@ struct gy_rudp_session {
     struct gy_rudp_qlog *qlog;    /* NULL: none is written */
     struct gy_rudp_stats counted; /* of conn.stats, in the host's counts */
     uint64_t counted_forgeries;
+    uint64_t copies;                      /* bytes, at most options.copies_max */
     uint8_t cookie[GY_RUDP_COOKIE_BYTES]; /* of the HELLO that made it, which may come again */
     struct gy_rudp_session *next_by_cookie;
     TAILQ_ENTRY(gy_rudp_session) touched_entry;
@@ -176,8 +182,11 @@ struct gy_rudp_host_options {
     struct gy_rudp_config config; /* of every connection; `seed` is filled in for each */
     uint32_t connections_max;     /* at most GY_RUDP_SESSIONS_MAX */
     size_t memory_bytes;          /* for messages */
-    struct gy_siphash_key key;    /* of the door, the same for all workers; random */
-    uint32_t process;             /* generation of the serving process; its low bits are used */
+    /* Of it, what copies of one session hold until they are acknowledged (gy_rudp_host_send_copy):
+     * a peer that asks and does not take the answers gets no further. 0: whatever there is. */
+    size_t copies_max;
+    struct gy_siphash_key key; /* of the door, the same for all workers; random */
+    uint32_t process;          /* generation of the serving process; its low bits are used */
     bool
         unsteered; /* without the kernel's help: everything that is another worker's is forwarded */
     const char *qlog; /* a folder for qlog files (rudp_qlog.h); NULL: none */
@@ -208,7 +217,10 @@ struct gy_rudp_host {
     void *sealer_state;
     uint64_t turn_ns; /* in which so many handshakes were begun */
     uint32_t turn_handshakes;
-    struct gy_rudp_parameters remembered; /* a client: of the server's last connection */
+    /* A client: of the server's last connection; a token is used once. */
+    struct gy_rudp_parameters remembered;
+    uint8_t address_token[GY_RUDP_COOKIE_BYTES];
+    bool has_address_token;
     struct gy_siphash_key secret;
     void *mapped;
     size_t mapped_bytes;
@@ -241,7 +253,7 @@ struct gy_rudp_session *gy_rudp_host_dial(struct gy_rudp_host *host,
 int gy_rudp_host_send(struct gy_rudp_session *session, struct gy_rudp_message *message);
 
 /* The same of bytes that are copied into the host's memory; nobody is told what becomes of them.
- * GY_ENOMEM besides. */
+ * GY_ENOMEM besides, also where the session has `copies_max` under way. */
 int gy_rudp_host_send_copy(struct gy_rudp_session *session, uint8_t channel,
                            enum gy_rudp_guarantee guarantee, const void *data, size_t length);
 

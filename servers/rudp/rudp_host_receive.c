@@ -102,6 +102,11 @@ static void admit(struct gy_rudp_host *host, struct gy_datagram_socket *socket,
     uint64_t number = cid_make(host, place);
     cid_write(number, &cid);
     gy_rudp_gate_token(&host->gate, &cid, token);
+    uint8_t address[GY_RUDP_PEER_BYTES];
+    config.has_address_token = true;
+    gy_rudp_gate_address_token(&host->gate, address, gy_rudp_address_bytes(&path->peer, address),
+                               (uint32_t)gy_rudp_host_random(host), host->worker->now_ns,
+                               config.address_token);
     struct gy_rudp_env env = gy_rudp_session_env(session, false);
     if (gy_rudp_accept(&session->conn, &config, memory, &env, &cid, hello, token,
                        host->worker->now_ns | 1) != 0) {
@@ -136,8 +141,12 @@ static void door(struct gy_rudp_host *host, struct gy_datagram_socket *socket,
     struct gy_rudp_gate *gate = &host->gate;
     uint64_t retries = gate->retries, resets = gate->resets;
     size_t address_bytes = gy_rudp_address_bytes(&path->peer, address);
-    switch (gy_rudp_gate_take(gate, address, address_bytes, data, bytes, host->worker->now_ns,
-                              &hello, out, &out_bytes)) {
+    uint64_t tokens = gate->tokens, refused = gate->tokens_refused;
+    enum gy_rudp_verdict verdict = gy_rudp_gate_take(gate, address, address_bytes, data, bytes,
+                                                     host->worker->now_ns, &hello, out, &out_bytes);
+    gy_count(&counts->tokens, gate->tokens - tokens);
+    gy_count(&counts->tokens_refused, gate->tokens_refused - refused);
+    switch (verdict) {
     case GY_RUDP_ADMIT:
         admit(host, socket, path, &hello, data, bytes);
         break;

@@ -28,6 +28,7 @@
 /* Of a service of files. */
 #define FILES_WINDOW ((uint64_t)4 << 20)
 #define FILES_MEMORY ((size_t)256 << 20)
+#define FILES_COPIES ((size_t)1 << 20) /* answers: hundreds of bytes each */
 #define FILE_MAX     ((uint64_t)1 << 40)
 #define KEEP_FREE    ((uint64_t)64 << 20)
 
@@ -71,6 +72,7 @@ static void be_service(struct server *server, const struct gy_rudp_host_ops *ops
 {
     server->rudp.ops = ops;
     server->rudp.context = context;
+    server->rudp.host.copies_max = FILES_COPIES;
     if (!server->window_said) {
         server->rudp.host.config.window_bytes = FILES_WINDOW;
         server->rudp.host.config.channel_window_bytes = FILES_WINDOW;
@@ -352,11 +354,13 @@ static int rudp_open(void *context, const struct gy_server_setup *setup, struct 
                             setup->name);
     }
     if (!server->plaintext && !certificate) {
-        return gy_error_set(error, GY_EINVAL,
-                            "the server %s has no certificate to encrypt with; write certificate "
-                            "FILE; or --tls FILE (`gyre cert` makes one for development); or, on a "
-                            "network that is your own, plaintext on; or --plaintext",
-                            setup->name);
+        return gy_error_set(
+            error, GY_EINVAL,
+            "the server %s has no certificate to encrypt with; give it --tls FILE, or "
+            "certificate FILE; in a configuration (`gyre cert` makes one for "
+            "development). On a network of your own it may do without: --plaintext, "
+            "or plaintext on;",
+            setup->name);
     }
     int code = gy_tls_keys_open(&server->tls, server->tls_flag, GY_RUDP_ALPN, error);
     if (code != 0) {

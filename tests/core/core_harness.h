@@ -132,6 +132,7 @@ void stage_data(struct stage *stage, struct gy_stream *stream, const void *data,
 void stage_sent(struct stage *stage, struct gy_stream *stream, int32_t result);
 
 /* The operation in flight, or NULL. */
+struct fake_operation *stage_accept_of(struct stage *stage, uint32_t number);
 struct fake_operation *stage_receive_of(struct stage *stage, struct gy_stream *stream);
 struct fake_operation *stage_send_of(struct stage *stage, struct gy_stream *stream);
 /* By token or by descriptor. */
@@ -140,9 +141,15 @@ struct fake_operation *stage_cancel_of(struct stage *stage, struct gy_stream *st
 /* Appends bytes to the stream's `out` as one slice of a buffer of their own (never merged). */
 void stage_put(struct stage *stage, struct gy_stream *stream, const void *data, uint32_t bytes);
 
+/* A client that waits in the backlog of the real socket of server `number`. */
+int stage_client(struct stage *stage, uint32_t number);
+
 /* The client has seen the end of what we send. */
 bool client_sees_end(int client);
 
 #define stage_counter(stage, name) gy_counter_read(&(stage)->worker.counters.name)
+
+/* The ring of a stage of any kind. */
+#define ring_of(stage) ((stage)->worker.ring)
 
 #endif

@@ -41,11 +41,6 @@ static int tear_down(void **state)
     return 0;
 }
 
-static struct gy_ring *ring_of(struct dstage *stage)
-{
-    return stage->worker.ring;
-}
-
 static void begin_drain(struct dstage *stage, uint64_t take_waiting)
 {
     struct gy_message drain = {.kind = GY_MESSAGE_DRAIN, .numbers = {5000, take_waiting}};

@@ -232,6 +232,30 @@ int dstage_send(struct dstage *stage, struct gy_datagram_socket *socket,
     return gy_datagram_send(socket, path, gy_bump_slice(bump, bytes));
 }
 
+int dstage_put(struct dstage *stage, uint16_t port, uint8_t fill, uint32_t bytes)
+{
+    struct gy_datagram_path path = dstage_path(port);
+    return dstage_send(stage, dstage_server(stage), &path, fill, bytes);
+}
+
+struct fake_operation *dstage_first_send(struct dstage *stage)
+{
+    return fake_first(ring_of(stage), FAKE_SEND);
+}
+
+uint16_t dstage_port_of(const struct fake_operation *send)
+{
+    const struct sockaddr_in *name = send->message.msg_name;
+    return name != NULL ? ntohs(name->sin_port) : 0;
+}
+
+void dstage_sent(struct dstage *stage, int32_t result)
+{
+    struct fake_operation *send = dstage_first_send(stage);
+    fake_complete(ring_of(stage), send, result == 0 ? (int32_t)send->bytes : result, 0);
+    dstage_turn(stage);
+}
+
 struct gy_datagram_socket *dstage_dial(struct dstage *stage, const struct gy_address *to)
 {
     struct gy_error error = {0};

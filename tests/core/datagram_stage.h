@@ -81,6 +81,15 @@ struct gy_datagram_path dstage_path(uint16_t port);
 int dstage_send(struct dstage *stage, struct gy_datagram_socket *socket,
                 const struct gy_datagram_path *path, uint8_t fill, uint32_t bytes);
 
+/* The same from the server's socket, to `port`. */
+int dstage_put(struct dstage *stage, uint16_t port, uint8_t fill, uint32_t bytes);
+
+/* The oldest send in flight; where it goes (0: not said); and its end: `result` is what the kernel
+ * says, 0 for all of it. */
+struct fake_operation *dstage_first_send(struct dstage *stage);
+uint16_t dstage_port_of(const struct fake_operation *send);
+void dstage_sent(struct dstage *stage, int32_t result);
+
 /* Dials the server's address (or `to`). */
 struct gy_datagram_socket *dstage_dial(struct dstage *stage, const struct gy_address *to);
 

@@ -6,15 +6,10 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/udp.h>
 #include <poll.h>
 #include <sys/socket.h>
 
 #include "tests/core/datagram_stage.h"
-
-#ifndef UDP_GRO
-#define UDP_GRO 104
-#endif
 
 #define MORE GY_COMPLETION_MORE
 
@@ -46,22 +41,11 @@ static int set_up_few(void **state)
     return set_up_with(state, &options, NULL, 0);
 }
 
-static int set_up_trains(void **state)
-{
-    static const struct gy_datagram_options options = {.gro = true};
-    return set_up_with(state, &options, NULL, 0);
-}
-
 static int tear_down(void **state)
 {
     dstage_close(*state);
     deadline(NULL, 0);
     return 0;
-}
-
-static struct gy_ring *ring_of(struct dstage *stage)
-{
-    return stage->worker.ring;
 }
 
 /* ---- receiving ---- */
@@ -191,67 +175,6 @@ static void a_control_message_shorter_than_its_kind_is_passed_over(void **state)
     dstage_turn(stage);
     assert_int_equal(stage->got_count, 1);
     assert_int_equal(stage->got[0].path.ecn, 0);
-}
-
-/* ---- trains ---- */
-
-static void train(struct dstage *stage, uint32_t bytes, int segment)
-{
-    uint8_t control[64];
-    uint8_t *at = dstage_control(control, IPPROTO_UDP, UDP_GRO, &segment, sizeof segment);
-    dstage_controlled(stage, 4001, control, (uint32_t)(at - control), block, bytes);
-}
-
-static void a_train_is_taken_apart_and_its_last_may_be_shorter(void **state)
-{
-    struct dstage *stage = *state;
-    pattern_fill(block, 1000, 1, 0);
-    train(stage, 1000, 300);
-    dstage_turn(stage);
-    assert_int_equal(stage->batches, 1);
-    assert_int_equal(stage->got_count, 4);
-    for (uint32_t i = 0; i < 4; i++) {
-        assert_int_equal(stage->got[i].bytes, i < 3 ? 300 : 100);
-        assert_true(pattern_matches(stage->got[i].data, 64, 1, i * 300));
-        assert_int_equal(gy_address_port(&stage->got[i].path.peer), 4001);
-    }
-    assert_int_equal(dstage_counter(stage, datagrams_received), 4);
-    assert_int_equal(dstage_counter(stage, datagram_receives), 1);
-}
-
-static void a_train_of_one_and_a_segment_of_no_length_are_one_datagram(void **state)
-{
-    struct dstage *stage = *state;
-    train(stage, 200, 200);
-    train(stage, 200, 65000);
-    train(stage, 200, 0);
-    train(stage, 200, -1);
-    dstage_turn(stage);
-    assert_int_equal(stage->got_count, 4);
-    for (uint32_t i = 0; i < 4; i++) {
-        assert_int_equal(stage->got[i].bytes, 200);
-    }
-}
-
-static void a_train_that_is_longer_than_a_batch_goes_on_in_the_next(void **state)
-{
-    struct dstage *stage = *state;
-    stage->keep = true; /* segments of one buffer are held one by one */
-    train(stage, 300, 1);
-    dstage_turn(stage);
-    assert_int_equal(stage->batches, 2);
-    assert_int_equal(stage->got_count, 300);
-    assert_int_equal(stage->kept_count, 300);
-    assert_int_equal(gy_address_port(&stage->got[299].path.peer), 4001);
-}
-
-static void the_longest_train_fits_a_buffer(void **state)
-{
-    struct dstage *stage = *state;
-    train(stage, GY_DATAGRAM_BYTES_MAX, 1024);
-    dstage_turn(stage);
-    assert_int_equal(stage->got_count, 64);
-    assert_int_equal(dstage_counter(stage, datagrams_truncated), 0);
 }
 
 /* ---- buffers ---- */
@@ -622,10 +545,6 @@ int main(void)
         WITH(few, a_datagram_that_is_too_long_is_cut_marked_and_counted),
         TEST(an_account_that_makes_no_sense_is_dropped_and_counted),
         TEST(a_control_message_shorter_than_its_kind_is_passed_over),
-        WITH(trains, a_train_is_taken_apart_and_its_last_may_be_shorter),
-        WITH(trains, a_train_of_one_and_a_segment_of_no_length_are_one_datagram),
-        WITH(trains, a_train_that_is_longer_than_a_batch_goes_on_in_the_next),
-        WITH(trains, the_longest_train_fits_a_buffer),
         WITH(few, without_a_buffer_it_neither_arms_nor_spins),
         WITH(few, it_receives_again_when_a_buffer_comes_back),
         WITH(few, a_flood_on_one_endpoint_leaves_the_buffers_of_others),

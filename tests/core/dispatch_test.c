@@ -23,11 +23,6 @@ static int tear_down(void **state)
     return 0;
 }
 
-static struct gy_ring *ring_of(struct stage *stage)
-{
-    return stage->worker.ring;
-}
-
 static void dispatch(struct stage *stage, struct gy_completion completion)
 {
     gy_worker_dispatch(&stage->worker, &completion);

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "tests/core/fake_ring.h"
+
+/* The ring without a kernel: operations in flight, turns, and the clock. Buffers are
+ * fake_buffers.c's. */
+
+#include "tests/core/fake_ring_state.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -7,45 +11,6 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-
-#define BUFFERS_MAX     32768
-#define COMPLETIONS_MAX 4096
-
-struct posted {
-    uint8_t *data;
-    uint32_t capacity;
-    uint32_t used;
-    uint16_t id;
-};
-
-struct gy_ring_buffers {
-    struct gy_ring *ring;
-    struct gy_ring_buffers *next; /* of the ring, the one opened first first */
-    uint16_t group;
-    uint32_t entries;
-    struct posted *posted; /* a queue: those not yet published are behind those that are */
-    uint32_t head;
-    uint32_t published;
-    uint32_t added;
-};
-
-struct gy_ring {
-    uint32_t features;
-    struct gy_ring_counters counters;
-    struct gy_ring_buffers *buffers;
-    struct fake_operation *first;
-    struct fake_operation **last;
-    uint32_t totals[FAKE_KIND_COUNT];
-    struct gy_completion completions[COMPLETIONS_MAX];
-    uint32_t completion_head;
-    uint32_t completion_count;
-    uint32_t room;
-    uint32_t room_left;
-    bool hold;
-    bool cancels;
-    uint64_t last_wait_ns;
-    uint32_t waits;
-};
 
 /* ---- the clock: core is linked with --wrap=clock_gettime ---- */
 
@@ -378,8 +343,8 @@ int gy_ring_read(struct gy_ring *ring, uint64_t token, int descriptor, void *dat
 
 void fake_post(struct gy_ring *ring, struct gy_completion completion)
 {
-    gy_assert(ring->completion_count < COMPLETIONS_MAX);
-    ring->completions[(ring->completion_head + ring->completion_count++) % COMPLETIONS_MAX] =
+    gy_assert(ring->completion_count < FAKE_COMPLETIONS_MAX);
+    ring->completions[(ring->completion_head + ring->completion_count++) % FAKE_COMPLETIONS_MAX] =
         completion;
 }
 
@@ -395,6 +360,15 @@ static void operation_remove(struct gy_ring *ring, struct fake_operation *operat
         ring->last = at;
     }
     operation_free(operation);
+}
+
+void fake_settle(struct gy_ring *ring, struct fake_operation *operation,
+                 struct gy_completion completion)
+{
+    fake_post(ring, completion);
+    if (!(completion.flags & GY_COMPLETION_MORE)) {
+        operation_remove(ring, operation);
+    }
 }
 
 static bool is_named(const struct fake_operation *cancel, const struct fake_operation *operation)
@@ -457,12 +431,23 @@ int gy_ring_submit(struct gy_ring *ring)
     return 0;
 }
 
+void fake_on_wait(struct gy_ring *ring, void (*hook)(struct gy_ring *ring, void *context),
+                  void *context)
+{
+    ring->on_wait = hook;
+    ring->on_wait_context = context;
+}
+
 int gy_ring_wait(struct gy_ring *ring, uint64_t timeout_ns)
 {
     ring->counters.enters++;
     ring->last_wait_ns = timeout_ns;
     ring->waits++;
-    return gy_ring_submit(ring);
+    int code = gy_ring_submit(ring);
+    if (ring->on_wait != NULL) {
+        ring->on_wait(ring, ring->on_wait_context);
+    }
+    return code;
 }
 
 uint32_t gy_ring_queued(const struct gy_ring *ring)
@@ -479,89 +464,11 @@ uint32_t gy_ring_reap(struct gy_ring *ring, struct gy_completion *completions, u
     uint32_t count = 0;
     while (count < max && ring->completion_count > 0) {
         completions[count++] = ring->completions[ring->completion_head];
-        ring->completion_head = (ring->completion_head + 1) % COMPLETIONS_MAX;
+        ring->completion_head = (ring->completion_head + 1) % FAKE_COMPLETIONS_MAX;
         ring->completion_count--;
     }
     ring->counters.completions += count;
     return count;
-}
-
-/* ---- provided buffers ---- */
-
-int gy_ring_buffers_open(struct gy_ring *ring, uint16_t group, uint32_t entries, bool incremental,
-                         struct gy_ring_buffers **out, struct gy_error *error)
-{
-    (void)incremental;
-    (void)error;
-    struct gy_ring_buffers *buffers = calloc(1, sizeof *buffers);
-    gy_assert(buffers != NULL && entries <= BUFFERS_MAX);
-    struct gy_ring_buffers **at = &ring->buffers;
-    while (*at != NULL) {
-        gy_assert((*at)->group != group);
-        at = &(*at)->next;
-    }
-    buffers->posted = calloc(entries, sizeof *buffers->posted);
-    gy_assert(buffers->posted != NULL);
-    buffers->ring = ring;
-    buffers->entries = entries;
-    buffers->group = group;
-    *at = buffers;
-    *out = buffers;
-    return 0;
-}
-
-void gy_ring_buffers_close(struct gy_ring_buffers *buffers)
-{
-    if (buffers != NULL) {
-        struct gy_ring_buffers **at = &buffers->ring->buffers;
-        while (*at != buffers) {
-            gy_assert(*at != NULL);
-            at = &(*at)->next;
-        }
-        *at = buffers->next;
-        free(buffers->posted);
-        free(buffers);
-    }
-}
-
-void gy_ring_buffers_add(struct gy_ring_buffers *buffers, void *data, uint32_t bytes, uint16_t id)
-{
-    gy_assert(buffers->added < buffers->entries);
-    buffers->posted[(buffers->head + buffers->added++) % buffers->entries] =
-        (struct posted){data, bytes, 0, id};
-}
-
-void gy_ring_buffers_publish(struct gy_ring_buffers *buffers)
-{
-    buffers->published = buffers->added;
-}
-
-uint32_t fake_buffers(const struct gy_ring *ring)
-{
-    return ring->buffers->published;
-}
-
-static struct gy_ring_buffers *group_of(const struct gy_ring *ring, uint16_t group)
-{
-    struct gy_ring_buffers *buffers = ring->buffers;
-    while (buffers != NULL && buffers->group != group) {
-        buffers = buffers->next;
-    }
-    gy_assert(buffers != NULL);
-    return buffers;
-}
-
-uint32_t fake_buffers_of(const struct gy_ring *ring, uint16_t group)
-{
-    return group_of(ring, group)->published;
-}
-
-uint32_t fake_front_room(const struct gy_ring *ring)
-{
-    const struct gy_ring_buffers *buffers = ring->buffers;
-    gy_assert(buffers->published > 0);
-    const struct posted *posted = &buffers->posted[buffers->head % buffers->entries];
-    return posted->capacity - posted->used;
 }
 
 /* ---- playing the kernel ---- */
@@ -620,110 +527,7 @@ void fake_complete(struct gy_ring *ring, struct fake_operation *operation, int32
     if (operation->kind == FAKE_SEND) {
         check_content(operation);
     }
-    fake_post(ring, (struct gy_completion){operation->token, result, flags});
-    if (!(flags & GY_COMPLETION_MORE)) {
-        operation_remove(ring, operation);
-    }
-}
-
-/* The kernel is not told what the address sanitizer thinks of its buffers. */
-__attribute__((no_sanitize_address)) static void kernel_write(uint8_t *target, const uint8_t *data,
-                                                              uint32_t bytes)
-{
-    volatile uint8_t *out = target;
-    for (uint32_t i = 0; i < bytes; i++) {
-        out[i] = data[i]; /* NOLINT(clang-analyzer-core.uninitialized.Assign): the test's bytes */
-    }
-}
-
-static struct posted *front(struct gy_ring_buffers *buffers)
-{
-    gy_assert(buffers->published > 0);
-    return &buffers->posted[buffers->head % buffers->entries];
-}
-
-static void front_used(struct gy_ring_buffers *buffers)
-{
-    buffers->head++;
-    buffers->published--;
-    buffers->added--;
-}
-
-struct gy_completion fake_fill(struct gy_ring *ring, uint64_t token, enum gy_receive_mode mode,
-                               const void *data, uint32_t bytes, uint32_t flags)
-{
-    struct posted *posted = front(ring->buffers);
-    struct gy_completion completion = {token, (int32_t)bytes,
-                                       flags | GY_COMPLETION_BUFFER | (uint32_t)posted->id << 16};
-    const uint8_t *from = data;
-    if (mode == GY_RECEIVE_INCREMENTAL) {
-        gy_assert(bytes <= posted->capacity - posted->used);
-        kernel_write(posted->data + posted->used, from, bytes);
-        posted->used += bytes;
-        if (posted->used < posted->capacity) {
-            completion.flags |= GY_COMPLETION_BUFFER_MORE;
-        } else {
-            front_used(ring->buffers);
-        }
-        return completion;
-    }
-    do {
-        posted = front(ring->buffers);
-        uint32_t take = bytes < posted->capacity ? bytes : posted->capacity;
-        kernel_write(posted->data, from, take);
-        front_used(ring->buffers);
-        from += take;
-        bytes -= take;
-        gy_assert(bytes == 0 || mode == GY_RECEIVE_BUNDLE);
-    } while (bytes > 0);
-    return completion;
-}
-
-void fake_receive(struct gy_ring *ring, struct fake_operation *operation, const void *data,
-                  uint32_t bytes, uint32_t flags)
-{
-    gy_assert(operation != NULL && operation->submitted && operation->kind == FAKE_RECEIVE);
-    fake_post(ring, fake_fill(ring, operation->token, operation->mode, data, bytes, flags));
-    if (!(flags & GY_COMPLETION_MORE)) {
-        operation_remove(ring, operation);
-    }
-}
-
-void fake_receive_message(struct gy_ring *ring, struct fake_operation *operation,
-                          const struct sockaddr *name, uint32_t name_length, const void *control,
-                          uint32_t control_length, const void *data, uint32_t bytes, uint32_t flags)
-{
-    gy_assert(operation != NULL && operation->submitted);
-    gy_assert(operation->kind == FAKE_RECEIVE_MESSAGE);
-    struct gy_ring_buffers *buffers = group_of(ring, operation->group);
-    struct posted *posted = front(buffers);
-    uint32_t name_room = operation->room.msg_namelen;
-    uint32_t control_room = (uint32_t)operation->room.msg_controllen;
-    uint32_t before = (uint32_t)sizeof(struct gy_message_head) + name_room + control_room;
-    gy_assert(posted->capacity >= before);
-    struct gy_message_head head = {name_length, control_length, bytes, 0};
-    if (bytes > posted->capacity - before) {
-        bytes = posted->capacity - before;
-        head.flags |= MSG_TRUNC;
-        head.payload_length = bytes;
-    }
-    kernel_write(posted->data, (const uint8_t *)&head, sizeof head);
-    if (name != NULL) {
-        kernel_write(posted->data + sizeof head, (const uint8_t *)name,
-                     name_length < name_room ? name_length : name_room);
-    }
-    if (control != NULL) {
-        kernel_write(posted->data + sizeof head + name_room, control,
-                     control_length < control_room ? control_length : control_room);
-    }
-    kernel_write(posted->data + before, data, bytes);
-    struct gy_completion completion = {operation->token, (int32_t)(before + bytes),
-                                       flags | GY_COMPLETION_BUFFER | (uint32_t)posted->id << 16};
-    front_used(buffers);
-    fake_post(ring, completion);
-    if (!(flags & GY_COMPLETION_MORE)) {
-        operation_remove(ring, operation);
-    }
+    fake_settle(ring, operation, (struct gy_completion){operation->token, result, flags});
 }
 
 void fake_limit_room(struct gy_ring *ring, uint32_t operations)

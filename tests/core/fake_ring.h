@@ -3,11 +3,11 @@
 #define GY_TESTS_CORE_FAKE_RING_H
 
 /*
- * A ring without a kernel: fake_ring.c defines all of core/ring.h in memory, for tests that are
- * linked against it instead of core/ring.c. Operations are recorded; the test plays the kernel and
- * says how each of them completes. It also watches what a kernel would suffer from: bytes of a send
- * that change before its completion, and descriptors that are closed twice or with operations in
- * flight. And it stops the clock: time moves by fake_clock_advance alone.
+ * A ring without a kernel: fake_ring.c and fake_buffers.c define all of core/ring.h in memory, for
+ * tests that are linked against them instead of core/ring.c. Operations are recorded; the test
+ * plays the kernel and says how each of them completes. It also watches what a kernel would suffer
+ * from: bytes of a send that change before its completion, and descriptors that are closed twice or
+ * with operations in flight. And it stops the clock: time moves by fake_clock_advance alone.
  */
 
 #include "core/ring.h"
@@ -100,6 +100,11 @@ void fake_hold_back(struct gy_ring *ring, bool hold);
 
 /* From now on every wait carries cancels out: what they name ends with ECANCELED. */
 void fake_cancel_by_itself(struct gy_ring *ring);
+
+/* From now on every wait calls `hook`, for completions that come with that wait alone. NULL: none.
+ */
+void fake_on_wait(struct gy_ring *ring, void (*hook)(struct gy_ring *ring, void *context),
+                  void *context);
 
 /* What the last wait was allowed to take; waits since the ring was opened. */
 uint64_t fake_last_wait_ns(const struct gy_ring *ring);

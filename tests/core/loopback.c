@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -362,33 +361,6 @@ ssize_t client_read(int client, void *data, size_t bytes)
         got += (size_t)now;
     }
     return (ssize_t)got;
-}
-
-void client_exchange(int client, const uint8_t *out, size_t out_bytes, uint8_t *in, size_t in_bytes)
-{
-    size_t sent = 0;
-    size_t got = 0;
-    while (got < in_bytes) {
-        struct pollfd polled = {.fd = client, .events = POLLIN};
-        polled.events |= sent < out_bytes ? POLLOUT : 0;
-        if (poll(&polled, 1, 10000) != 1) {
-            fail_msg("nothing happened: %zu of %zu sent, %zu of %zu received", sent, out_bytes, got,
-                     in_bytes);
-        }
-        if (polled.revents & POLLOUT) {
-            ssize_t now = send(client, out + sent, out_bytes - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
-            sent += now > 0 ? (size_t)now : 0;
-        }
-        if (polled.revents & (POLLIN | POLLERR | POLLHUP)) {
-            ssize_t now = recv(client, in + got, in_bytes - got, MSG_DONTWAIT);
-            if (now == 0 || (now < 0 && errno != EAGAIN)) {
-                fail_msg("the stream ended after %zu of %zu bytes: %s", got, in_bytes,
-                         now < 0 ? strerror(errno) : "end");
-            }
-            got += now > 0 ? (size_t)now : 0;
-        }
-    }
-    client_send(client, out + sent, out_bytes - sent);
 }
 
 void client_reset(int client)

@@ -18,7 +18,6 @@
     'S' /* checks what it receives; at the peer's end: answers its length, closes */
 #define LOOPBACK_SOURCE 'G' /* 8 more bytes say how many it is to send; then it closes */
 #define LOOPBACK_ANSWER 'A' /* answers 1 byte to each byte */
-#define LOOPBACK_CLOSE  'C' /* closes at once */
 #define LOOPBACK_LINGER 'L' /* answers "bye", closes, lingers */
 #define LOOPBACK_HALF   'H' /* answers "half", shuts its sending side, and is a sink then */
 #define LOOPBACK_IGNORE 'I' /* wants to read, but never eats */
@@ -79,9 +78,6 @@ int client_connect(const struct loopback *loopback);
 void client_send(int client, const void *data, size_t bytes);
 /* Up to `bytes`, less only at the end of the stream. Returns how many; -1 for a reset. */
 ssize_t client_read(int client, void *data, size_t bytes);
-/* Sends and receives at once, so that neither side's buffers block the other. */
-void client_exchange(int client, const uint8_t *out, size_t out_bytes, uint8_t *in,
-                     size_t in_bytes);
 /* Closes with a reset. */
 void client_reset(int client);
 

@@ -9,11 +9,6 @@
 #include "tests/core/core_harness.h"
 #include "tests/core/fake_ring.h"
 
-static struct gy_ring *ring_of(struct stage *stage)
-{
-    return stage->worker.ring;
-}
-
 /* The stage's worker, and a second one that sleeps: only what others touch of it is there. */
 static int set_up(void **state)
 {

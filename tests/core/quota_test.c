@@ -34,11 +34,6 @@ static int tear_down(void **state)
     return 0;
 }
 
-static struct gy_ring *ring_of(struct stage *stage)
-{
-    return stage->worker.ring;
-}
-
 static void a_server_over_its_quota_stops_reading_and_another_server_does_not(void **state)
 {
     struct stage *stage = *state;

@@ -229,6 +229,11 @@ void stage_sent(struct stage *stage, struct gy_stream *stream, int32_t result)
     stage_turn(stage);
 }
 
+struct fake_operation *stage_accept_of(struct stage *stage, uint32_t number)
+{
+    return fake_of(stage->worker.ring, FAKE_ACCEPT, stage->listening[number]);
+}
+
 struct fake_operation *stage_receive_of(struct stage *stage, struct gy_stream *stream)
 {
     return fake_of(stage->worker.ring, FAKE_RECEIVE, stream->descriptor);
@@ -273,6 +278,16 @@ void stage_put(struct stage *stage, struct gy_stream *stream, const void *data, 
         (struct gy_buffer){.data = put->data, .capacity = bytes, .refs = 1, .release = put_release};
     memcpy(put->data, data, bytes);
     assert_int_equal(gy_chain_append(&stream->out, (struct gy_slice){&put->buffer, 0, bytes}), 0);
+}
+
+int stage_client(struct stage *stage, uint32_t number)
+{
+    struct sockaddr_in address;
+    socklen_t bytes = sizeof address;
+    assert_int_equal(getsockname(stage->listening[number], (struct sockaddr *)&address, &bytes), 0);
+    int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(client, (struct sockaddr *)&address, bytes), 0);
+    return client;
 }
 
 bool client_sees_end(int client)

@@ -38,11 +38,6 @@ static uint64_t pick(struct storm *storm, uint64_t below)
     return random_next(&storm->random) % below;
 }
 
-static struct gy_ring *ring_of(struct storm *storm)
-{
-    return storm->stage->worker.ring;
-}
-
 static struct peer *peer_of(struct storm *storm, const struct fake_operation *operation)
 {
     struct peer *peer = &storm->peers[gy_token_slot(operation->token)];
@@ -55,20 +50,21 @@ static struct peer *peer_of(struct storm *storm, const struct fake_operation *op
 static void connect_one(struct storm *storm)
 {
     if (storm->stage->worker.streams_open == SLOTS ||
-        fake_of(ring_of(storm), FAKE_ACCEPT, storm->stage->listening[0]) == NULL) {
+        fake_of(ring_of(storm->stage), FAKE_ACCEPT, storm->stage->listening[0]) == NULL) {
         return;
     }
     int ends[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
     storm->stage->opened = NULL;
     struct fake_operation *accept =
-        fake_of(ring_of(storm), FAKE_ACCEPT, storm->stage->listening[0]);
+        fake_of(ring_of(storm->stage), FAKE_ACCEPT, storm->stage->listening[0]);
     if (!accept->submitted) {
         close(ends[0]);
         close(ends[1]);
         return;
     }
-    fake_complete(ring_of(storm), accept, ends[0], pick(storm, 4) == 0 ? 0 : GY_COMPLETION_MORE);
+    fake_complete(ring_of(storm->stage), accept, ends[0],
+                  pick(storm, 4) == 0 ? 0 : GY_COMPLETION_MORE);
     stage_turn(storm->stage);
     struct gy_stream *stream = storm->stage->opened;
     assert_non_null(stream);
@@ -88,21 +84,22 @@ static void complete_receive(struct storm *storm, struct fake_operation *receive
                         ? 0
                         : GY_COMPLETION_MORE | (pick(storm, 2) == 0 ? GY_COMPLETION_NONEMPTY : 0);
     if (dice < 2) {
-        fake_complete(ring_of(storm), receive, -ECONNRESET, 0);
+        fake_complete(ring_of(storm->stage), receive, -ECONNRESET, 0);
     } else if (dice < 6 || peer->ended) {
         peer->ended = true;
-        fake_complete(ring_of(storm), receive, 0, 0);
-    } else if (fake_buffers(ring_of(storm)) == 0) {
-        fake_complete(ring_of(storm), receive, -ENOBUFS, 0);
+        fake_complete(ring_of(storm->stage), receive, 0, 0);
+    } else if (fake_buffers(ring_of(storm->stage)) == 0) {
+        fake_complete(ring_of(storm->stage), receive, -ENOBUFS, 0);
     } else {
         uint8_t data[4096];
-        uint32_t room = fake_front_room(ring_of(storm));
-        room = receive->mode == GY_RECEIVE_BUNDLE ? room * fake_buffers(ring_of(storm)) : room;
+        uint32_t room = fake_front_room(ring_of(storm->stage));
+        room =
+            receive->mode == GY_RECEIVE_BUNDLE ? room * fake_buffers(ring_of(storm->stage)) : room;
         uint32_t bytes = 1 + (uint32_t)pick(storm, room < sizeof data ? room : sizeof data);
         bytes = pick(storm, 3) == 0 ? 1 : bytes;
         pattern_fill(data, bytes, peer->number, peer->fed);
         peer->fed += bytes;
-        fake_receive(ring_of(storm), receive, data, bytes, more);
+        fake_receive(ring_of(storm->stage), receive, data, bytes, more);
     }
 }
 
@@ -111,9 +108,9 @@ static void complete_send(struct storm *storm, struct fake_operation *send)
     struct peer *peer = peer_of(storm, send);
     uint32_t dice = (uint32_t)pick(storm, 100);
     if (dice < 2) {
-        fake_complete(ring_of(storm), send, -EPIPE, 0);
+        fake_complete(ring_of(storm->stage), send, -EPIPE, 0);
     } else if (dice < 5) {
-        fake_complete(ring_of(storm), send, -EAGAIN, 0);
+        fake_complete(ring_of(storm->stage), send, -EAGAIN, 0);
     } else {
         uint32_t sent = dice < 40 ? 1 + (uint32_t)pick(storm, send->bytes) : send->bytes;
         if (!pattern_matches(send->content, send->bytes, peer->number, peer->echoed)) {
@@ -122,7 +119,7 @@ static void complete_send(struct storm *storm, struct fake_operation *send)
                      (unsigned long long)peer->echoed);
         }
         peer->echoed += sent;
-        fake_complete(ring_of(storm), send, (int32_t)sent, 0);
+        fake_complete(ring_of(storm->stage), send, (int32_t)sent, 0);
     }
 }
 
@@ -130,7 +127,7 @@ static void complete_send(struct storm *storm, struct fake_operation *send)
  * been quicker. */
 static void complete_cancel(struct storm *storm, struct fake_operation *cancel)
 {
-    struct gy_ring *ring = ring_of(storm);
+    struct gy_ring *ring = ring_of(storm->stage);
     bool early = pick(storm, 2) == 0;
     struct fake_operation *target;
     struct gy_completion completion = {cancel->token, 1, 0};
@@ -166,12 +163,12 @@ static void kernel_step(struct storm *storm)
     static const enum fake_kind kinds[] = {FAKE_RECEIVE, FAKE_SEND, FAKE_CANCEL_TOKEN,
                                            FAKE_CANCEL_DESCRIPTOR};
     enum fake_kind kind = kinds[pick(storm, 4)];
-    uint32_t count = fake_in_flight(ring_of(storm), kind);
+    uint32_t count = fake_in_flight(ring_of(storm->stage), kind);
     if (count == 0) {
         return;
     }
     uint64_t which = pick(storm, count);
-    struct fake_operation *operation = fake_first(ring_of(storm), kind);
+    struct fake_operation *operation = fake_first(ring_of(storm->stage), kind);
     while (which > 0) {
         operation = operation->next;
         which -= operation->kind == kind;
@@ -241,7 +238,7 @@ static void step(struct storm *storm)
     } else if (dice < 88) {
         fake_clock_advance(pick(storm, 30));
     } else if (dice < 91) {
-        fake_limit_room(ring_of(storm),
+        fake_limit_room(ring_of(storm->stage),
                         pick(storm, 2) == 0 ? (uint32_t)pick(storm, 4) : UINT32_MAX);
     } else {
         stage_turn(storm->stage);
@@ -256,20 +253,21 @@ static void step(struct storm *storm)
 static void complete_all(struct storm *storm)
 {
     struct fake_operation *operation;
-    while ((operation = fake_first(ring_of(storm), FAKE_SEND)) != NULL && operation->submitted) {
+    while ((operation = fake_first(ring_of(storm->stage), FAKE_SEND)) != NULL &&
+           operation->submitted) {
         struct peer *peer = peer_of(storm, operation);
         assert_true(
             pattern_matches(operation->content, operation->bytes, peer->number, peer->echoed));
         peer->echoed += operation->bytes;
-        fake_complete(ring_of(storm), operation, (int32_t)operation->bytes, 0);
+        fake_complete(ring_of(storm->stage), operation, (int32_t)operation->bytes, 0);
     }
-    fake_cancel_by_itself(ring_of(storm));
+    fake_cancel_by_itself(ring_of(storm->stage));
 }
 
 static void settle(struct storm *storm)
 {
     struct gy_worker *worker = &storm->stage->worker;
-    fake_limit_room(ring_of(storm), UINT32_MAX);
+    fake_limit_room(ring_of(storm->stage), UINT32_MAX);
     for (uint32_t slot = 0; slot < worker->streams.fresh; slot++) {
         if (worker->generations[slot] & 1) {
             struct gy_stream *stream = gy_slab_at(&worker->streams, slot);
@@ -282,7 +280,7 @@ static void settle(struct storm *storm)
         complete_all(storm);
         stage_turn(storm->stage);
     }
-    if (fake_last_wait_ns(ring_of(storm)) == 0) {
+    if (fake_last_wait_ns(ring_of(storm->stage)) == 0) {
         fail_msg("seed %llu: the worker does not come to rest", (unsigned long long)storm->seed);
     }
     for (uint32_t slot = 0; slot < worker->streams.fresh; slot++) {

@@ -29,11 +29,6 @@ static int tear_down(void **state)
     return 0;
 }
 
-static struct gy_ring *ring_of(struct stage *stage)
-{
-    return stage->worker.ring;
-}
-
 /* The session answers `wants` to a few bytes, with some output; then the send completes. */
 static void answer_and_end(struct stage *stage, struct gy_stream *stream, uint32_t wants)
 {

@@ -27,11 +27,6 @@ static int tear_down(void **state)
     return 0;
 }
 
-static struct gy_ring *ring_of(struct stage *stage)
-{
-    return stage->worker.ring;
-}
-
 static struct gy_stream *dial(struct stage *stage)
 {
     struct gy_stream *stream =

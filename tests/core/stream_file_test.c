@@ -43,11 +43,6 @@ static int tear_down(void **state)
     return 0;
 }
 
-static struct gy_ring *ring_of(struct stage *stage)
-{
-    return stage->worker.ring;
-}
-
 static void on_release(struct gy_buffer *buffer)
 {
     (void)buffer;

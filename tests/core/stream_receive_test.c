@@ -70,11 +70,6 @@ static int tear_down(void **state)
     return 0;
 }
 
-static struct gy_ring *ring_of(struct stage *stage)
-{
-    return stage->worker.ring;
-}
-
 /* As the kernel ends a receive that found no buffer. */
 static void starve(struct stage *stage, struct gy_stream *stream)
 {
@@ -459,6 +454,92 @@ static void receives_that_share_a_buffer_become_one_slice_each_in_its_stream(voi
     close(clients[1]);
 }
 
+/* ---- receives that the kernel breaks off to go on with the next enter ---- */
+
+enum { GOES_ON = GY_COMPLETION_MORE | GY_COMPLETION_NONEMPTY };
+
+struct rest {
+    struct fake_operation *receive;
+    uint32_t parts; /* that are still to come, one with each wait */
+};
+
+static int set_up_many_buffers(void **state)
+{
+    struct stage_options options = {.buffers = 128, .posted = 64};
+    return set_up_with(state, &options);
+}
+
+static void bring_rest(struct gy_ring *ring, void *context)
+{
+    struct rest *rest = context;
+    if (rest->parts > 0) {
+        rest->parts--;
+        fake_receive(ring, rest->receive, block, 1000,
+                     rest->parts > 0 ? GOES_ON : GY_COMPLETION_MORE);
+    }
+}
+
+static void what_the_kernel_puts_off_to_the_next_enter_is_there_when_the_session_runs(void **state)
+{
+    struct stage *stage = *state;
+    int client;
+    struct gy_stream *stream = stage_connect(stage, 0, &client);
+    struct rest rest = {.receive = stage_receive_of(stage, stream), .parts = 3};
+    uint32_t turns = act_of(stream)->turns;
+    fake_on_wait(ring_of(stage), bring_rest, &rest);
+    stage_turn(stage);
+    fake_on_wait(ring_of(stage), NULL, NULL);
+    assert_int_equal(act_of(stream)->turns, turns + 1);
+    assert_int_equal(stage->received_bytes, 3000);
+    assert_int_equal(stage->worker.unfinished, 0);
+    close(client);
+}
+
+static void a_receive_that_goes_on_and_on_does_not_keep_sessions_from_running(void **state)
+{
+    struct stage *stage = *state;
+    int client;
+    struct gy_stream *stream = stage_connect(stage, 0, &client);
+    struct rest rest = {.receive = stage_receive_of(stage, stream), .parts = UINT32_MAX};
+    uint32_t waits = fake_waits(ring_of(stage));
+    fake_on_wait(ring_of(stage), bring_rest, &rest);
+    stage_turn(stage);
+    fake_on_wait(ring_of(stage), NULL, NULL);
+    assert_int_equal(fake_waits(ring_of(stage)) - waits, 1 + 4);
+    assert_int_equal(stage->received_bytes, 5000);
+    assert_int_equal(stage->worker.unfinished, 1);
+    close(client);
+}
+
+static void after_much_was_received_the_ring_is_not_asked_again(void **state)
+{
+    struct stage *stage = *state;
+    int client;
+    struct gy_stream *stream = stage_connect(stage, 0, &client);
+    act_of(stream)->eat_bytes = 0; /* `received` has not that much room */
+    uint32_t waits = fake_waits(ring_of(stage));
+    for (int i = 0; i < 64; i++) {
+        fake_receive(ring_of(stage), stage_receive_of(stage, stream), block, 4096, GOES_ON);
+    }
+    stage_turn(stage);
+    assert_int_equal(fake_waits(ring_of(stage)) - waits, 1);
+    assert_int_equal(stage->worker.unfinished, 1);
+    close(client);
+}
+
+static void a_receive_that_ends_does_not_go_on(void **state)
+{
+    struct stage *stage = *state;
+    int client;
+    struct gy_stream *stream = stage_connect(stage, 0, &client);
+    stage_data(stage, stream, block, 100, GOES_ON);
+    assert_int_equal(stage->worker.unfinished, 1);
+    fake_complete(ring_of(stage), stage_receive_of(stage, stream), -ECONNRESET, 0);
+    stage_turns(stage, 2);
+    assert_int_equal(stage->worker.unfinished, 0);
+    close(client);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 #define WITH(setting, function)                                                                    \
     cmocka_unit_test_setup_teardown(function, set_up_##setting, tear_down)
@@ -483,6 +564,10 @@ int main(void)
         WITH(bundle, a_bundle_fills_several_buffers_in_order),
         WITH(bundle, a_bundle_that_drained_the_ring_and_ended_is_armed_again),
         WITH(incremental, receives_that_share_a_buffer_become_one_slice_each_in_its_stream),
+        TEST(what_the_kernel_puts_off_to_the_next_enter_is_there_when_the_session_runs),
+        TEST(a_receive_that_goes_on_and_on_does_not_keep_sessions_from_running),
+        WITH(many_buffers, after_much_was_received_the_ring_is_not_asked_again),
+        TEST(a_receive_that_ends_does_not_go_on),
     };
     return cmocka_run_group_tests_name("stream_receive", tests, NULL, NULL);
 }

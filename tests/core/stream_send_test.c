@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-/* The sending side of a stream: one send in flight, gathered, bounded, with a deadline (DESIGN
- * rules 14 to 17). */
+/* The sending side of a stream: one send in flight, gathered, bounded (DESIGN rules 14 to 16). */
 
 #include <errno.h>
 
@@ -36,11 +35,6 @@ static int tear_down(void **state)
 {
     stage_close(*state);
     return 0;
-}
-
-static struct gy_ring *ring_of(struct stage *stage)
-{
-    return stage->worker.ring;
 }
 
 /* Puts bytes of the pattern into `out` and has them flushed. */
@@ -364,151 +358,6 @@ static void a_send_that_fails_for_a_passing_reason_is_repeated(void **state)
     close(client);
 }
 
-/* ---- the write deadline (rule 17) ---- */
-
-static void a_send_without_progress_ends_the_stream_at_its_deadline(void **state)
-{
-    struct stage *stage = *state;
-    int client;
-    struct gy_stream *stream = stage_connect(stage, 0, &client);
-    put_and_flush(stage, stream, 0, 100);
-    fake_clock_advance(2990);
-    stage_turn(stage);
-    assert_int_equal(stream->state, GY_STREAM_OPEN);
-    fake_clock_advance(10);
-    stage_turn(stage);
-    assert_int_equal(stream->state, GY_STREAM_CLOSING);
-    assert_int_equal(stream->reason, GY_CLOSE_TIMEOUT);
-    assert_int_equal(stage_counter(stage, timeouts_write), 1);
-    stage_turn(stage);
-    fake_complete(ring_of(stage), stage_send_of(stage, stream), -ECANCELED, 0);
-    fake_complete(ring_of(stage), stage_receive_of(stage, stream), -ECANCELED, 0);
-    fake_complete(ring_of(stage), stage_cancel_of(stage, stream), 2, 0);
-    stage_turns(stage, 2);
-    assert_int_equal(stage->closed_reason, GY_CLOSE_TIMEOUT);
-    close(client);
-}
-
-static void each_completion_begins_the_write_deadline_anew(void **state)
-{
-    struct stage *stage = *state;
-    int client;
-    struct gy_stream *stream = stage_connect(stage, 0, &client);
-    put_and_flush(stage, stream, 0, 100);
-    for (int i = 0; i < 10; i++) {
-        fake_clock_advance(2000);
-        stage_sent(stage, stream, 5);
-        stage_turn(stage);
-        assert_int_equal(stream->state, GY_STREAM_OPEN);
-    }
-    stage_sent(stage, stream, 50);
-    fake_clock_advance(100000); /* nothing is in flight: nothing can be late */
-    stage_turns(stage, 3);
-    assert_int_equal(stream->state, GY_STREAM_OPEN);
-    close(client);
-}
-
-static void the_write_deadline_holds_while_flushing_too(void **state)
-{
-    struct stage *stage = *state;
-    int client;
-    struct gy_stream *stream = stage_connect(stage, 0, &client);
-    act_of(stream)->wants = GY_WANT_CLOSE;
-    put_and_flush(stage, stream, 0, 100);
-    assert_int_equal(stream->state, GY_STREAM_FLUSHING);
-    fake_clock_advance(3000);
-    stage_turn(stage);
-    assert_int_equal(stream->state, GY_STREAM_CLOSING);
-    assert_int_equal(stage_counter(stage, timeouts_write), 1);
-    close(client);
-}
-
-/* ---- the session's deadline ---- */
-
-static void a_deadline_that_passes_is_told_once(void **state)
-{
-    struct stage *stage = *state;
-    int client;
-    struct gy_stream *stream = stage_connect(stage, 0, &client);
-    gy_stream_set_deadline(stream, stage->worker.now_ms + 50);
-    stage_turn(stage);
-    assert_int_equal(fake_last_wait_ns(ring_of(stage)), 50000000);
-    fake_clock_advance(49);
-    stage_turn(stage);
-    assert_int_equal(act_of(stream)->expired, 0);
-    fake_clock_advance(1);
-    stage_turns(stage, 3);
-    assert_int_equal(act_of(stream)->expired, 1);
-    assert_int_equal(fake_last_wait_ns(ring_of(stage)), GY_RING_FOREVER);
-    close(client);
-}
-
-static void a_deadline_moved_later_fires_at_its_new_time_only(void **state)
-{
-    struct stage *stage = *state;
-    int client;
-    struct gy_stream *stream = stage_connect(stage, 0, &client);
-    uint64_t now = stage->worker.now_ms;
-    gy_stream_set_deadline(stream, now + 50);
-    gy_stream_set_deadline(stream, now + 200);
-    assert_int_equal(stream->timer.due_ms, now + 50); /* moving it is but a store */
-    fake_clock_advance(50);
-    stage_turn(stage);
-    assert_int_equal(act_of(stream)->expired, 0);
-    assert_int_equal(stream->timer.due_ms, now + 200); /* early: armed again for what is due */
-    fake_clock_advance(149);
-    stage_turn(stage);
-    assert_int_equal(act_of(stream)->expired, 0);
-    fake_clock_advance(1);
-    stage_turn(stage);
-    assert_int_equal(act_of(stream)->expired, 1);
-    close(client);
-}
-
-static void a_deadline_moved_earlier_fires_early(void **state)
-{
-    struct stage *stage = *state;
-    int client;
-    struct gy_stream *stream = stage_connect(stage, 0, &client);
-    gy_stream_set_deadline(stream, stage->worker.now_ms + 500);
-    gy_stream_set_deadline(stream, stage->worker.now_ms + 20);
-    fake_clock_advance(20);
-    stage_turn(stage);
-    assert_int_equal(act_of(stream)->expired, 1);
-    close(client);
-}
-
-static void a_deadline_taken_back_never_fires(void **state)
-{
-    struct stage *stage = *state;
-    int client;
-    struct gy_stream *stream = stage_connect(stage, 0, &client);
-    gy_stream_set_deadline(stream, stage->worker.now_ms + 20);
-    gy_stream_set_deadline(stream, 0);
-    fake_clock_advance(1000);
-    stage_turns(stage, 2);
-    assert_int_equal(act_of(stream)->expired, 0);
-    assert_false(gy_timer_armed(&stream->timer));
-    close(client);
-}
-
-static void the_sessions_deadline_and_that_of_a_send_do_not_hide_each_other(void **state)
-{
-    struct stage *stage = *state;
-    int client;
-    struct gy_stream *stream = stage_connect(stage, 0, &client);
-    gy_stream_set_deadline(stream, stage->worker.now_ms + 1000);
-    put_and_flush(stage, stream, 0, 100);
-    fake_clock_advance(1000);
-    stage_turn(stage);
-    assert_int_equal(act_of(stream)->expired, 1);
-    assert_int_equal(stream->state, GY_STREAM_OPEN);
-    fake_clock_advance(2000);
-    stage_turn(stage);
-    assert_int_equal(stream->state, GY_STREAM_CLOSING);
-    close(client);
-}
-
 /* ---- no room ---- */
 
 static void a_send_that_finds_the_ring_full_is_repeated_next_turn(void **state)
@@ -616,14 +465,6 @@ int main(void)
         TEST(room_is_announced_when_out_has_drained_to_half_of_its_mark),
         TEST(room_with_nothing_to_send_is_not_forgotten),
         TEST(a_send_that_fails_for_a_passing_reason_is_repeated),
-        TEST(a_send_without_progress_ends_the_stream_at_its_deadline),
-        TEST(each_completion_begins_the_write_deadline_anew),
-        TEST(the_write_deadline_holds_while_flushing_too),
-        TEST(a_deadline_that_passes_is_told_once),
-        TEST(a_deadline_moved_later_fires_at_its_new_time_only),
-        TEST(a_deadline_moved_earlier_fires_early),
-        TEST(a_deadline_taken_back_never_fires),
-        TEST(the_sessions_deadline_and_that_of_a_send_do_not_hide_each_other),
         TEST(a_send_that_finds_the_ring_full_is_repeated_next_turn),
         TEST(a_gathered_send_that_finds_the_ring_full_is_repeated_whole),
         cmocka_unit_test_setup_teardown(sends_beyond_the_vectors_of_a_turn_leave_in_the_next,

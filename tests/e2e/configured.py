@@ -3,11 +3,10 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import tempfile
 
-from harness import PROGRAM, Connection, Server, equal, free_ports, until
+from harness import PROGRAM, Connection, Server, equal, free_ports
 from prometheus import Families
 
 
@@ -39,12 +38,6 @@ class Configured(Server):
     def end(self):
         super().end()
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    def reload(self):
-        """SIGHUP, and the new process serves."""
-        count = self.log().count(") serves")
-        self.signal(signal.SIGHUP)
-        until(lambda: self.log().count(") serves") > count, "the new process serves")
 
     def fetch(self, name, target="/"):
         with Connection(self.ports[name]) as connection:

@@ -98,7 +98,10 @@ class Dns(Server):
         super().end()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def reload(self, says=") serves"):
+    def reload(self, says=None):
+        if says is None:
+            super().reload()
+            return
         count = self.log().count(says)
         self.signal(signal.SIGHUP)
         until(lambda: self.log().count(says) > count, f"it says: {says}")
@@ -219,7 +222,7 @@ def connections_without_queries_are_closed():
                 client.sendall(bytes([byte]))
                 time.sleep(0.05)
             equal(client.recv(1), b"", "bytes that make no query do not keep it open")
-            true(time.monotonic() - began < 5, "and it was closed soon")
+            true(time.monotonic() - began < 9, "and it was closed before the ten seconds that there are at first")
 
 
 @test
@@ -284,15 +287,32 @@ def a_reload_under_load_serves_the_new_zone_and_loses_nothing():
 
 @test
 def a_connection_is_served_until_it_is_quiet_when_the_process_is_replaced():
-    with Dns() as server, server.tcp() as client:
-        client.sendall(framed(query("www.example.com")))
-        equal(next_reply(client).answers, 1, "an answer")
-        server.signal(signal.SIGHUP)
+    def asked_while_replaced(server, client):
+        """Whether every question is answered; how long the longest silence was."""
+        silence = 0.0
+        answered = time.monotonic()
         for number in range(10):
-            client.sendall(framed(query("www.example.com", number=number)))
-            equal(next_reply(client).number, number, "an answer while it is replaced")
+            silence = max(silence, time.monotonic() - answered)
+            try:
+                client.sendall(framed(query("www.example.com", number=number)))
+                equal(next_reply(client).number, number, "an answer while it is replaced")
+            except ConnectionError:
+                return False, silence
+            answered = time.monotonic()
             time.sleep(0.03)
-        equal(client.recv(1), b"", "then the connection ends")
+        return True, silence
+
+    for _ in range(5):
+        with Dns() as server, server.tcp() as client:
+            client.sendall(framed(query("www.example.com")))
+            equal(next_reply(client).answers, 1, "an answer")
+            server.signal(signal.SIGHUP)
+            whole, silence = asked_while_replaced(server, client)
+            if whole:
+                equal(client.recv(1), b"", "then the connection ends")
+                return
+            true(silence > 0.2, f"a connection that is used stays: nothing was asked for {silence:.3f} s at most")
+    raise Skip("this machine is too busy to ask every 250 ms")
 
 
 @test

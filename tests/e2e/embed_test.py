@@ -65,7 +65,7 @@ class Embedder:
         return self
 
     def connect(self):
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while True:
             try:
                 return Connection(self.port)
@@ -162,6 +162,24 @@ def a_server_of_encrypted_reliable_udp_is_built_from_what_is_installed_and_shows
         status, _, errors = output_of([embedder.program, os.path.join(folder, "nothing.pem"), f"127.0.0.1:{free_ports(1)[0]}"])
         equal(status, 1, "without a certificate")
         true("nothing.pem" in errors, errors)
+
+
+@test
+def what_is_installed_has_a_unit_a_manual_and_the_documents():
+    prefix = installed()["prefix"]
+    with open(f"{prefix}/lib/systemd/system/gyre.service", encoding="utf-8") as file:
+        unit = file.read()
+    true("@" not in unit, f"every place is filled in:\n{unit}")
+    program = re.search(r"^ExecStart=(\S+) serve --config \S+/gyre/gyre.conf$", unit, re.M)[1]
+    true(os.access(prefix + "/bin/" + os.path.basename(program), os.X_OK), f"{program} is what is installed")
+    for name in ("configuration", "tls", "chat", "measuring"):
+        true(os.path.getsize(f"{prefix}/share/doc/gyre/{name}.md") > 1000, f"{name}.md is there")
+    with open(f"{prefix}/share/man/man1/gyre.1", encoding="utf-8") as file:
+        manual = file.read()
+    commands = re.findall(r"^  (\w+) {2,}", output_of([PROGRAM, "--help"])[1].split("Commands:")[1], re.M)
+    true(len(commands) > 8, f"commands: {commands}")
+    for command in commands:
+        true(f".B {command}" in manual, f"the manual has {command}")
 
 
 run()

@@ -416,17 +416,20 @@ def a_changed_file_shows_within_a_second():
         write(root + "/new", "here")
         write(root + "/big", whole(400000, 2))
         changed = time.monotonic()
-        seen = {}
-        while len(seen) < 4 and time.monotonic() < changed + 3:
+        seen, stale = set(), {}
+        while len(seen) < 4 and time.monotonic() < changed + 20:
             for path, body in (("/a", b"new"), ("/b", b"renamed"), ("/new", b"here"), ("/big", whole(400000, 2))):
+                asked = time.monotonic() - changed  # when the answer comes is the machine's, what is in it the server's
                 if path not in seen and c.get(path).body == body:
-                    seen[path] = time.monotonic() - changed
+                    seen.add(path)
+                elif path not in seen:
+                    stale[path] = asked
             time.sleep(0.02)
         equal(len(seen), 4, f"all show: {seen}")
-        true(max(seen.values()) < 1.2, f"within a second: {seen}")
+        true(all(asked < 1.1 for asked in stale.values()), f"nobody who asks a second later sees the old: {stale}")
         true(c.get("/a").fields["etag"] != tag, "another tag")
         os.unlink(root + "/a")
-        time.sleep(1)
+        time.sleep(1.1)
         equal(c.get("/a").status, 404, "a file that went")
 
 

@@ -63,7 +63,7 @@ def python_server(path):
 
 
 class Scripted:
-    """Answers each request with what `answer(path, fields, connection)` returns: bytes, seconds to wait, and None to close.
+    """Answers each request with what `answer(path, fields, connection)` returns: bytes, seconds or an event to wait for, and None to close.
     Remembers requests and counts connections."""
 
     def __init__(self, answer, host="127.0.0.1", family=socket.AF_INET):
@@ -111,6 +111,8 @@ class Scripted:
                         return
                     if isinstance(part, bytes):
                         connection.sendall(part)
+                    elif isinstance(part, threading.Event):
+                        part.wait(60)
                     else:
                         time.sleep(part)
 
@@ -613,7 +615,8 @@ def a_full_disk_is_named():
 
 @test
 def a_part_that_another_run_writes_is_left_alone():
-    with folder() as here, Scripted(lambda path, *_: (answer("200 OK", bytes(10))[:-5], 2, b"12345")) as server:
+    tried = threading.Event()
+    with folder() as here, Scripted(lambda path, *_: (answer("200 OK", bytes(10))[:-5], tried, b"12345")) as server:
         path = os.path.join(here, "file")
         first = subprocess.Popen([PROGRAM, "get", "-o", path, server.address], stderr=subprocess.DEVNULL)
         while not os.path.exists(path + ".part"):
@@ -621,6 +624,7 @@ def a_part_that_another_run_writes_is_left_alone():
         status, _, errors = get("-o", path, server.address)
         equal(status, 1)
         true("another process is writing it" in errors, errors)
+        tried.set()
         equal(first.wait(20), 0)
         equal(os.path.getsize(path), 10)
 

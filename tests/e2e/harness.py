@@ -6,6 +6,7 @@ chose, is reached on the loopback interface alone, and is ended by its pid whate
 """
 
 import contextlib
+import glob
 import json
 import os
 import random
@@ -25,7 +26,7 @@ PROGRAM = os.path.abspath(os.environ.get("GYRE", "build/debug/gyre"))
 ALARMS = re.compile(r"Sanitizer|runtime error:|assertion|gy_assert", re.IGNORECASE)
 
 TESTS = []
-TEST_SECONDS = 45
+TEST_SECONDS = 90  # what takes longer hangs; a loaded machine may take long
 
 
 class Skip(Exception):
@@ -79,7 +80,8 @@ def true(condition, what):
         raise AssertionError("not so: " + what)
 
 
-def until(condition, what, seconds=10):
+def until(condition, what, seconds=30):
+    """Waits for an event; how long it may take at most is for a machine that has much else to do."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -113,6 +115,36 @@ def alive(pid):
     return False
 
 
+def listens(pid):
+    """Whether a process holds a TCP socket that listens, in the table of any of its threads."""
+    inodes = set()
+    for kind in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/net/{kind}", encoding="ascii") as file:
+            inodes |= {f"socket:[{fields[9]}]" for fields in map(str.split, file) if fields[3] == "0A"}
+    held = set()
+    for name in glob.glob(f"/proc/{pid}/task/*/fd/*"):
+        with contextlib.suppress(OSError):
+            held.add(os.readlink(name))
+    return bool(inodes & held)
+
+
+def busy_s(pid):
+    """Seconds of processor time of a process and its children, in steps of 10 ms."""
+    pids, ticks = [pid], 0
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+        pids += file.read().split()
+    for each in pids:
+        with contextlib.suppress(OSError), open(f"/proc/{each}/stat", encoding="ascii", errors="replace") as file:
+            ticks += sum(int(field) for field in file.read().rsplit(")", 1)[1].split()[11:13])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def loaded(pid):
+    """Waits until a server works on what it is asked: it has taken some processor time from now on."""
+    before = busy_s(pid)
+    until(lambda: busy_s(pid) > before + 0.1, "there is load")
+
+
 def descriptors(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 
@@ -121,6 +153,8 @@ def resident_bytes(pid):
     with open(f"/proc/{pid}/statm", encoding="ascii") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
+
+SERVES = re.compile(r"process (\d+) \(generation \d+\) serves")
 
 # Below the ports that the kernel gives to outgoing connections (net.ipv4.ip_local_port_range begins at 32768), so that
 # a client of another test cannot take one between the look and the listening.
@@ -192,7 +226,7 @@ class Server:
         except OSError:
             return False
 
-    def get(self, target, seconds=10):
+    def get(self, target, seconds=20):
         with Connection(self.port, seconds) as connection:
             return connection.get(target)
 
@@ -206,12 +240,20 @@ class Server:
     def signal(self, number):
         self.process.send_signal(number)
 
-    def stop(self, seconds=20):
+    def reload(self):
+        """SIGHUP; who connects from now on meets the new process, and no other. The log says that it serves a moment
+        before the former one has left its listeners, and until then that one takes connections too."""
+        before = SERVES.findall(self.log())
+        self.signal(signal.SIGHUP)
+        until(lambda: len(SERVES.findall(self.log())) > len(before), "the new process serves")
+        until(lambda: not listens(before[-1]), "the former one has left its listeners")
+
+    def stop(self, seconds=40):
         """SIGTERM; the exit status."""
         self.signal(signal.SIGTERM)
         return self.wait(seconds)
 
-    def wait(self, seconds=20):
+    def wait(self, seconds=40):
         return self.process.wait(seconds)
 
     def log(self):
@@ -246,7 +288,7 @@ class Answer:
 class Connection:
     """A connection that sends the bytes it is given, and reads answers strictly."""
 
-    def __init__(self, port, seconds=10):
+    def __init__(self, port, seconds=20):
         self.socket = socket.create_connection(("127.0.0.1", port), seconds)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.data = b""

@@ -157,13 +157,13 @@ def special_files_are_refused_at_once():
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(root + "/socket")
             # Nobody writes into the FIFO: who opened it to read would wait.
-            with Connection(server.port, 5) as c:
+            with Connection(server.port) as c:
                 for name in names:
                     begun = time.monotonic()
                     equal(c.get("/" + name).status, 403, name)
                     c.request("HEAD", "/" + name)
                     equal(c.answer(head=True).status, 403, name)
-                    true(time.monotonic() - begun < 3, f"{name} makes nobody wait")
+                    true(time.monotonic() - begun < 10, f"{name} makes nobody wait")
                 true(c.get("/d/").status in (200, 403), "a directory in place of an index")
                 page = c.get("/").body.decode()
                 for name in names[:3]:
@@ -187,7 +187,7 @@ def a_file_that_becomes_a_fifo_or_a_directory_stops_nobody():
             time.sleep(0.001)
 
         seen = set()
-        with meanwhile(change), Connection(server.port, 5) as c:
+        with meanwhile(change), Connection(server.port) as c:
             begun = time.monotonic()
             # On a busy machine the changes may all happen between two questions for a while.
             while time.monotonic() < begun + 1.2 or (len(seen) == 1 and time.monotonic() < begun + 15):
@@ -250,7 +250,7 @@ def a_file_that_is_emptied_ends_the_answer_and_not_the_server():
                     pass
             c.close()
         equal(server.get("/b").body, b"b")
-        until(lambda: server.get("/a").body == b"", "the empty file shows", 3)
+        until(lambda: server.get("/a").body == b"", "the empty file shows")
 
 
 @test
@@ -266,7 +266,7 @@ def a_file_that_is_written_anew_all_the_time_harms_nobody():
             end = time.monotonic() + 1.2
             while time.monotonic() < end:
                 try:
-                    with Connection(server.port, 5) as c:
+                    with Connection(server.port) as c:
                         answer = c.get("/a")
                         equal(answer.status, 200)
                         equal(len(answer.body), int(answer.fields["content-length"]))
@@ -290,7 +290,7 @@ def directories_that_come_and_go_are_listed_or_not():
                 for i in range(40):
                     write(f"{root}/d/{number}-{i}", "")
 
-        with meanwhile(change), Connection(server.port, 5) as c:
+        with meanwhile(change), Connection(server.port) as c:
             end = time.monotonic() + 1
             while time.monotonic() < end:
                 true(c.get("/d/").status in (200, 404), "listed or not there")

@@ -261,7 +261,7 @@ def drip(connection, data, status):
     begun = time.monotonic()
     connection.send(data)
     connection.socket.settimeout(0.15)
-    while time.monotonic() - begun < 8:
+    while time.monotonic() - begun < 15:
         try:
             connection.more()
         except TimeoutError:
@@ -282,7 +282,7 @@ def clients_that_drip_are_cut_off_while_others_are_served():
 
         def abuse(name, work):
             try:
-                with Connection(server.port, 10) as connection:
+                with Connection(server.port) as connection:
                     took[name] = work(connection)
             except Exception as error:  # pylint: disable=broad-except
                 took[name] = error
@@ -316,9 +316,9 @@ def clients_that_drip_are_cut_off_while_others_are_served():
                 time.sleep(0.02)
         for thread in threads:
             thread.join()
-        for name, least, most in (("head", 0.9, 4), ("body", 0.9, 4), ("idle", 1.4, 4), ("reads", 0.9, 5)):
+        for name, least, most in (("head", 0.9, 9), ("body", 0.9, 9), ("idle", 1.4, 9), ("reads", 0.9, 9)):
             true(isinstance(took[name], float) and least <= took[name] <= most, f"{name} is cut off in time: {took[name]}")
-        true(slowest < 1, f"others are served meanwhile, in {slowest:.2f} s at most")
+        true(slowest < 3, f"others are served meanwhile, in {slowest:.2f} s at most")
         found = server.metrics()
         true(found['gyre_timeouts_total{kind="header"}'] >= 1, "the head's deadline is counted")
         true(found['gyre_timeouts_total{kind="idle"}'] >= 1, "the idle one's")
@@ -373,14 +373,14 @@ def an_address_has_its_connections_whatever_worker_takes_them():
 
 @test
 def an_address_that_asks_too_often_gets_429_and_is_told_when_to_come_back():
-    with Hosts("""root {www}; limit-rate 2/s burst 4; error-page 429 /slow.html;
+    with Hosts("""root {www}; limit-rate 30/m burst 4; error-page 429 /slow.html;
                header X-Always yes always;""", {"a": "a", "slow.html": "slowly"}, workers=2) as server:
         with Connection(server.port) as c:
             answers = [ask(c, "x", "/a") for _ in range(6)]
             equal([a.status for a in answers][:4], [200] * 4)
             refused = answers[-1]
             equal((refused.status, refused.body), (429, b"slowly"))
-            equal((refused.fields["retry-after"], refused.fields["x-always"]), ("1", "yes"))
+            equal((refused.fields["retry-after"], refused.fields["x-always"]), ("2", "yes"))
             # Neither another connection nor another worker has another allowance.
             for _ in range(4):
                 equal(server.of("x", "/a").status, 429)

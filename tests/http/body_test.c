@@ -2,30 +2,7 @@
 
 /* Request bodies: delivery, flow control, 100 (Continue), trailers, what is left unread. */
 
-#include "tests/http/probe.h"
-
-static struct rig rig;
-static struct probe probe;
-
-static int set_up(void **state)
-{
-    (void)state;
-    probe_open(&probe, &rig);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    rig_close(&rig);
-    return 0;
-}
-
-static void keep(struct gy_http_exchange *exchange, struct probe *p)
-{
-    (void)exchange;
-    (void)p;
-}
+#include "tests/http/probe_case.h"
 
 static void a_body_by_length_is_delivered_with_its_end(void **state)
 {

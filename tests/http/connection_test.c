@@ -2,30 +2,7 @@
 
 /* The connection: pipelines, backpressure, deadlines, draining, ends, bounds. */
 
-#include "tests/http/probe.h"
-
-static struct rig rig;
-static struct probe probe;
-
-static int set_up(void **state)
-{
-    (void)state;
-    probe_open(&probe, &rig);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    rig_close(&rig);
-    return 0;
-}
-
-static void keep(struct gy_http_exchange *exchange, struct probe *p)
-{
-    (void)exchange;
-    (void)p;
-}
+#include "tests/http/probe_case.h"
 
 static void an_idle_connection_is_small_and_holds_nothing(void **state)
 {

@@ -2,39 +2,7 @@
 
 /* What a handler sees of a request. */
 
-#include "tests/http/probe.h"
-
-static struct rig rig;
-static struct probe probe;
-
-static int set_up(void **state)
-{
-    (void)state;
-    probe_open(&probe, &rig);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    rig_close(&rig);
-    return 0;
-}
-
-static void keep(struct gy_http_exchange *exchange, struct probe *p)
-{
-    (void)exchange;
-    (void)p;
-}
-
-/* A request that stays active, so that the test can look at it. */
-static struct gy_http_exchange *ask(const char *request)
-{
-    probe.request = keep;
-    rig_say(&rig, request);
-    assert_non_null(probe.exchange);
-    return probe.exchange;
-}
+#include "tests/http/probe_case.h"
 
 static void parts_of_an_ordinary_request(void **state)
 {

@@ -2,48 +2,7 @@
 
 /* What goes out for what a handler answers. */
 
-#include "tests/http/probe.h"
-
-static struct rig rig;
-static struct probe probe;
-
-static int set_up(void **state)
-{
-    (void)state;
-    probe_open(&probe, &rig);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    rig_close(&rig);
-    return 0;
-}
-
-static void keep(struct gy_http_exchange *exchange, struct probe *p)
-{
-    (void)exchange;
-    (void)p;
-}
-
-static struct gy_http_exchange *ask(const char *request)
-{
-    probe.request = keep;
-    rig_say(&rig, request);
-    assert_non_null(probe.exchange);
-    return probe.exchange;
-}
-
-/* Answers the request with `response`, and compares all that was sent. */
-static void answered(const char *request, const struct gy_http_response *response,
-                     const char *expected)
-{
-    struct gy_http_exchange *exchange = ask(request);
-    assert_int_equal(gy_http_respond(exchange, response), 0);
-    rig_turn(&rig);
-    assert_string_equal(rig.sent, expected);
-}
+#include "tests/http/probe_case.h"
 
 static void fixed_answer(void **state)
 {

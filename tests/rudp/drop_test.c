@@ -54,7 +54,7 @@ static void messages_of_files_that_are_cut_long_or_out_of_bounds_are_refused(voi
     (void)state;
     struct gy_drop_message message = {.type = GY_DROP_HAVE, .transfer = 1, .offset = 4};
     uint8_t out[GY_DROP_MESSAGE_BYTES + 1] = {0};
-    for (int type = GY_DROP_OFFER; type <= GY_DROP_RESULT; type++) {
+    for (int type = GY_DROP_OFFER; type <= GY_DROP_WORKING; type++) {
         if (type == GY_DROP_DATA) {
             continue;
         }
@@ -70,7 +70,7 @@ static void messages_of_files_that_are_cut_long_or_out_of_bounds_are_refused(voi
     static const uint8_t far[] = {5, 0, 0, 0, 1, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1};
     static const uint8_t behind[] = {4, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 4};
     static const uint8_t flags[] = {1, 0, 0, 0, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 'a'};
-    static const uint8_t other[] = {8, 0, 0, 0, 1};
+    static const uint8_t other[] = {9, 0, 0, 0, 1};
     assert_int_equal(gy_drop_decode(&message, far, sizeof far), GY_EPROTO);
     assert_int_equal(gy_drop_decode(&message, behind, sizeof behind), GY_EPROTO);
     assert_int_equal(gy_drop_decode(&message, flags, sizeof flags), GY_EPROTO);

@@ -75,6 +75,51 @@ static void what_may_come_twice_comes_with_the_hello(void **state)
     tls_pair_close(&tls);
 }
 
+/* What a first connection was given spares the next one the RETRY. */
+static void who_comes_back_with_an_address_token_needs_no_cookie(void **state)
+{
+    (void)state;
+    static uint32_t used[16];
+    struct gy_rudp_config config = pair_config();
+    uint8_t answer[GY_RUDP_ANSWER_MAX];
+    size_t bytes;
+    tls_pair_init(&tls, NULL);
+    tls_pair_begin(&tls, &config, "server.test", NULL);
+    tls.pair.gate.used = used;
+    tls.pair.gate.used_count = 16;
+    tls.pair.config.has_address_token = true;
+    gy_rudp_gate_address_token(&tls.pair.gate, "peer", 4, 5, tls.pair.now_ns,
+                               tls.pair.config.address_token);
+    memcpy(config.address_token, tls.pair.config.address_token, sizeof config.address_token);
+    tls_pair_admit(&tls);
+    pair_run(&tls.pair, 100);
+    assert_true(tls.pair.client.conn.has_address_token);
+    assert_memory_equal(tls.pair.client.conn.address_token, config.address_token,
+                        GY_RUDP_COOKIE_BYTES);
+    remembered = tls.pair.client.conn.theirs;
+    tls_pair_end(&tls);
+    config.has_address_token = true;
+    begin_again(&config);
+    tls.pair.gate.used = used;
+    tls.pair.gate.used_count = 16;
+    assert_int_equal(pair_hello(&tls.pair, answer, &bytes), GY_RUDP_ADMIT);
+    assert_int_equal(tls.pair.server.got, 1); /* it came with the very first datagram */
+    pair_run(&tls.pair, 100);
+    assert_int_equal(later.result, GY_RUDP_ACKED);
+    tls_pair_end(&tls);
+    /* Once more: a cookie is asked for, and all is well. */
+    begin_again(&config);
+    tls.pair.gate.used = used;
+    tls.pair.gate.used_count = 16;
+    tls_pair_admit(&tls);
+    pair_run(&tls.pair, 100);
+    assert_int_equal(early.result, GY_RUDP_ACKED);
+    assert_int_equal(later.result, GY_RUDP_ACKED);
+    assert_int_equal(tls.pair.server.got, 2);
+    tls_pair_end(&tls);
+    tls_pair_close(&tls);
+}
+
 /* The answer need not wait for the client's end of the handshake. */
 static void an_answer_leaves_before_the_handshake_is_done(void **state)
 {
@@ -222,6 +267,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_comes_back_resumes),
         cmocka_unit_test(what_may_come_twice_comes_with_the_hello),
+        cmocka_unit_test(who_comes_back_with_an_address_token_needs_no_cookie),
         cmocka_unit_test(an_answer_leaves_before_the_handshake_is_done),
         cmocka_unit_test(a_copy_of_the_hello_is_not_taken_for_another),
         cmocka_unit_test(an_early_packet_that_comes_again_is_a_duplicate),

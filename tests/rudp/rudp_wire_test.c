@@ -308,7 +308,7 @@ static void an_encrypted_hello_carries_what_tls_says_and_an_early_packet(void **
     assert_memory_equal(again.early, early, sizeof early);
 }
 
-static void crypto_and_done_are_as_described(void **state)
+static void crypto_done_and_address_tokens_are_as_described(void **state)
 {
     (void)state;
     const uint8_t bytes[] = {0x08, 0x41, 0x00, 0x03, 'a', 'b', 'c', 0x09, 0x08, 0x00, 0x00};
@@ -327,6 +327,17 @@ static void crypto_and_done_are_as_described(void **state)
     assert_int_equal(gy_rudp_frame_read(&reader, &frame), 1);
     assert_int_equal(frame.type, GY_RUDP_FRAME_DONE);
     /* Nothing said is malformed, and so is more than there is. */
+    assert_int_equal(gy_rudp_frame_read(&reader, &frame), GY_EPROTO);
+    uint8_t token[1 + GY_RUDP_COOKIE_BYTES] = {0x20, 1, 2, 3};
+    reader = gy_reader_on(token, sizeof token);
+    assert_int_equal(gy_rudp_frame_read(&reader, &frame), 1);
+    assert_int_equal(frame.type, GY_RUDP_FRAME_ADDRESS_TOKEN);
+    assert_ptr_equal(frame.address_token, token + 1);
+    uint8_t again[sizeof token];
+    writer = gy_writer_on(again, sizeof again);
+    assert_true(gy_rudp_frame_write(&writer, &frame, false));
+    assert_memory_equal(again, token, sizeof token);
+    reader = gy_reader_on(token, sizeof token - 1);
     assert_int_equal(gy_rudp_frame_read(&reader, &frame), GY_EPROTO);
     const uint8_t cut[] = {0x08, 0x00, 0x04, 'a', 'b', 'c'};
     reader = gy_reader_on(cut, sizeof cut);
@@ -385,7 +396,7 @@ int main(void)
         cmocka_unit_test(a_long_packet_with_any_bit_changed_is_refused),
         cmocka_unit_test(a_hello_has_1200_bytes_and_its_parameters),
         cmocka_unit_test(an_encrypted_hello_carries_what_tls_says_and_an_early_packet),
-        cmocka_unit_test(crypto_and_done_are_as_described),
+        cmocka_unit_test(crypto_done_and_address_tokens_are_as_described),
         cmocka_unit_test(claims_are_as_described_and_never_more),
     };
     return cmocka_run_group_tests_name("rudp_wire", tests, NULL, NULL);

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "core/config.h"
+#include "core/usage.h"
 
 static struct gy_config *config;
 static struct gy_error error;
@@ -203,7 +204,9 @@ static void a_file_that_is_not_there_and_one_that_is_no_file_are_said(void **sta
 {
     (void)state;
     assert_int_equal(gy_config_read(&config, "/nonexistent/x.conf", &error), GY_EIO);
-    assert_string_equal(error.message, "/nonexistent/x.conf: No such file or directory");
+    assert_string_equal(error.message,
+                        "reading the configuration /nonexistent/x.conf: No such file or directory; "
+                        "name a file that is there and may be read");
     assert_int_equal(gy_config_read(&config, folder, &error), GY_EINVAL);
     assert_non_null(strstr(error.message, "it is not a regular file"));
 }
@@ -344,6 +347,44 @@ static void unknown_keys_name_the_nearest(void **state)
                            "workers, unpinned, timeout, size, http, quiet");
 }
 
+static void help_page(FILE *out)
+{
+    fputs("Usage: gyre http [DIR]\n\n  -c, --connections N  at most\n  --listen ADDR:PORT   where; "
+          "--no-listing\n",
+          out);
+}
+
+static void unknown_flags_name_the_nearest_of_the_help(void **state)
+{
+    (void)state;
+    char hint[GY_USAGE_HINT_BYTES];
+    assert_string_equal(gy_usage_hint(hint, "--lisen", help_page), "; did you mean --listen?");
+    assert_string_equal(gy_usage_hint(hint, "--lisetn=:80", help_page), "; did you mean --listen?");
+    assert_string_equal(gy_usage_hint(hint, "--conections", help_page),
+                        "; did you mean --connections?");
+    assert_string_equal(gy_usage_hint(hint, "--frobnicate", help_page), "");
+    assert_string_equal(gy_usage_hint(hint, "lisen", help_page), "");
+    assert_string_equal(gy_usage_hint(hint, "--", help_page), "");
+    assert_string_equal(gy_usage_hint(hint, "--listen", help_page), ""); /* it lacks its value */
+    static const char *const names[] = {"http", "doctor"};
+    assert_string_equal(gy_usage_command(hint, "htpp", names, 2), "; did you mean `http`?");
+    assert_string_equal(gy_usage_command(hint, "frobnicate", names, 2), "");
+}
+
+static void flags_take_times_as_keys_do(void **state)
+{
+    (void)state;
+    uint64_t ms = 0;
+    assert_true(gy_config_read_time("1500ms", 2000, &ms));
+    assert_int_equal(ms, 1500);
+    assert_true(gy_config_read_time("2", 2000, &ms));
+    assert_int_equal(ms, 2000);
+    assert_false(gy_config_read_time("3s", 2000, &ms));
+    assert_false(gy_config_read_time("-1s", 2000, &ms));
+    assert_false(gy_config_read_time("1d", 2000, &ms));
+    assert_false(gy_config_read_time("", 2000, &ms));
+}
+
 int main(void)
 {
 #define config_test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -365,6 +406,8 @@ int main(void)
         config_test(sizes_have_units),
         config_test(errors_of_keys_name_file_line_and_key),
         config_test(unknown_keys_name_the_nearest),
+        config_test(unknown_flags_name_the_nearest_of_the_help),
+        config_test(flags_take_times_as_keys_do),
     };
     return cmocka_run_group_tests_name("config", tests, NULL, NULL);
 }

@@ -1,86 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The pool with completions built by hand: what it makes of everything that a kernel may say. */
-#include "core/pool.h"
+
+/* The pool with completions built by hand: what it makes of everything that a kernel may say of
+ * whole buffers and bundles, and its bounds. What is incremental: test_pool_incremental.c. */
 
 #include <errno.h>
 
-#include "tests/unit/ring_unit.h"
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
-#define GROUP  3
-#define BYTES  256
-#define COUNT  16
-#define POSTED 4
-
-struct fixture {
-    struct gy_ring *ring;
-    struct gy_pool *pool;
-    struct gy_slab links;
-    struct gy_chain chain;
-    _Alignas(GY_SLAB_ALIGN) uint8_t link_memory[32 * 64];
-};
-
-static int setup(void **state)
-{
-    struct fixture *fixture = calloc(1, sizeof *fixture);
-    fixture->ring = ring_open(&(struct gy_ring_options){.entries = 8});
-    gy_slab_init(&fixture->links, fixture->link_memory, sizeof fixture->link_memory,
-                 sizeof(struct gy_link));
-    gy_chain_init(&fixture->chain, &fixture->links);
-    *state = fixture;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *fixture = *state;
-    gy_chain_clear(&fixture->chain);
-    gy_pool_close(fixture->pool);
-    gy_ring_close(fixture->ring);
-    free(fixture);
-    return 0;
-}
-
-static void open_pool(struct fixture *fixture, enum gy_receive_mode mode)
-{
-    const struct gy_pool_options options = {
-        .group = GROUP, .buffer_bytes = BYTES, .buffers = COUNT, .posted = POSTED, .mode = mode};
-    struct gy_error error = {0};
-    if (gy_pool_open(&fixture->pool, fixture->ring, &options, &error) == GY_ENOTSUP) {
-        print_message("# the kernel lacks this receive mode\n");
-        skip();
-    }
-    assert_int_equal(error.code, 0);
-}
-
-/* "The kernel wrote `result` bytes into buffer `id`." */
-static int taken(struct fixture *fixture, uint32_t id, int32_t result, uint32_t flags)
-{
-    const struct gy_completion completion = {
-        .token = gy_token(GY_OPERATION_RECEIVE, 1, 1),
-        .result = result,
-        .flags = GY_COMPLETION_BUFFER | id << 16 | flags,
-    };
-    return gy_pool_take(fixture->pool, &completion, &fixture->chain);
-}
-
-static int taken_without_buffer(struct fixture *fixture, int32_t result)
-{
-    const struct gy_completion completion = {.result = result};
-    return gy_pool_take(fixture->pool, &completion, &fixture->chain);
-}
-
-static void drop_all(struct fixture *fixture)
-{
-    gy_chain_clear(&fixture->chain);
-    gy_pool_refill(fixture->pool);
-}
-
-static uint64_t misordered(const struct fixture *fixture)
-{
-    return gy_pool_counters(fixture->pool)->misordered;
-}
+#include "tests/unit/pool_unit.h"
 
 /* ---- whole buffers ---- */
 
@@ -286,122 +211,6 @@ static void an_end_that_names_a_buffer_which_is_not_posted_costs_nothing(void **
     assert_int_equal(gy_pool_free(fixture->pool), COUNT - 1);
 }
 
-/* ---- incremental ---- */
-
-#define GOES_ON (GY_COMPLETION_MORE | GY_COMPLETION_BUFFER_MORE)
-
-static void incremental_receives_share_a_buffer(void **state)
-{
-    struct fixture *fixture = *state;
-    open_pool(fixture, GY_RECEIVE_INCREMENTAL);
-    struct gy_chain other;
-    gy_chain_init(&other, &fixture->links);
-    const struct gy_completion theirs = {.result = 20,
-                                         .flags = GY_COMPLETION_BUFFER | 0u << 16 | GOES_ON};
-    assert_int_equal(taken(fixture, 0, 10, GOES_ON), 10);
-    assert_int_equal(gy_pool_take(fixture->pool, &theirs, &other), 20);
-    assert_int_equal(taken(fixture, 0, 30, GOES_ON), 30);
-    assert_int_equal(fixture->chain.head->slice.offset, 0);
-    assert_int_equal(fixture->chain.tail->slice.offset, 30);
-    assert_int_equal(other.head->slice.offset, 10);
-    assert_ptr_equal(other.head->slice.buffer, fixture->chain.head->slice.buffer);
-    assert_int_equal(gy_pool_free(fixture->pool), COUNT); /* posted and held at once */
-    gy_chain_clear(&other);
-}
-
-static void incremental_bytes_that_follow_each_other_are_one_slice(void **state)
-{
-    struct fixture *fixture = *state;
-    open_pool(fixture, GY_RECEIVE_INCREMENTAL);
-    for (int i = 0; i < 10; i++) {
-        assert_int_equal(taken(fixture, 0, 7, GOES_ON), 7);
-    }
-    assert_int_equal(fixture->chain.count, 1);
-    assert_int_equal(fixture->chain.length, 70);
-}
-
-static void an_incremental_buffer_stays_posted_while_its_slices_come_and_go(void **state)
-{
-    struct fixture *fixture = *state;
-    open_pool(fixture, GY_RECEIVE_INCREMENTAL);
-    for (int i = 0; i < 10; i++) {
-        assert_int_equal(taken(fixture, 0, 7, GOES_ON), 7);
-        drop_all(fixture);
-    }
-    assert_int_equal(gy_pool_counters(fixture->pool)->returned, 0);
-    assert_int_equal(taken(fixture, 0, 7, GOES_ON), 7);
-    assert_int_equal(fixture->chain.head->slice.offset, 70);
-}
-
-static void an_incremental_buffer_ends_when_it_is_full_to_the_byte(void **state)
-{
-    struct fixture *fixture = *state;
-    open_pool(fixture, GY_RECEIVE_INCREMENTAL);
-    assert_int_equal(taken(fixture, 0, BYTES - 1, GOES_ON), BYTES - 1);
-    assert_int_equal(taken(fixture, 0, 1, GY_COMPLETION_MORE), 1);
-    assert_int_equal(gy_pool_free(fixture->pool), COUNT - 1);
-    assert_int_equal(taken(fixture, 1, 5, GOES_ON), 5);
-    drop_all(fixture);
-    assert_int_equal(gy_pool_free(fixture->pool), COUNT);
-    assert_int_equal(misordered(fixture), 0);
-}
-
-static void an_incremental_buffer_ends_when_the_kernel_says_so(void **state)
-{
-    struct fixture *fixture = *state;
-    open_pool(fixture, GY_RECEIVE_INCREMENTAL);
-    assert_int_equal(taken(fixture, 0, 9, GY_COMPLETION_MORE), 9);
-    assert_int_equal(gy_pool_free(fixture->pool), COUNT - 1);
-    assert_int_equal(taken(fixture, 1, 9, GOES_ON), 9);
-    assert_int_equal(misordered(fixture), 0);
-}
-
-static void an_incremental_buffer_that_is_not_the_oldest_is_an_error_and_counted(void **state)
-{
-    struct fixture *fixture = *state;
-    open_pool(fixture, GY_RECEIVE_INCREMENTAL);
-    assert_int_equal(taken(fixture, 0, 9, GOES_ON), 9);
-    assert_int_equal(taken(fixture, 1, 9, GOES_ON), GY_EIO);
-    assert_int_equal(misordered(fixture), 1);
-    assert_int_equal(taken(fixture, 0, 9, GOES_ON), 9);
-}
-
-static void more_incremental_bytes_than_are_left_are_an_error_and_counted(void **state)
-{
-    struct fixture *fixture = *state;
-    open_pool(fixture, GY_RECEIVE_INCREMENTAL);
-    assert_int_equal(taken(fixture, 0, BYTES - 10, GOES_ON), BYTES - 10);
-    assert_int_equal(taken(fixture, 0, 11, GOES_ON), GY_EIO);
-    assert_int_equal(misordered(fixture), 1);
-    assert_int_equal(fixture->chain.length, BYTES - 10);
-}
-
-static void an_incremental_buffer_goes_on_after_an_end_when_the_kernel_keeps_it(void **state)
-{
-    struct fixture *fixture = *state;
-    open_pool(fixture, GY_RECEIVE_INCREMENTAL);
-    assert_int_equal(taken(fixture, 0, 10, GOES_ON), 10);
-    assert_int_equal(taken(fixture, 0, 0, 0), 0); /* without BUFFER_MORE */
-    assert_int_equal(taken(fixture, 0, 10, GOES_ON), 10);
-    assert_int_equal(taken(fixture, 0, 0, GY_COMPLETION_BUFFER_MORE), 0); /* and with it */
-    assert_int_equal(taken(fixture, 0, 10, GOES_ON), 10);
-    assert_int_equal(fixture->chain.count, 1);
-    assert_int_equal(misordered(fixture), 0);
-}
-
-static void an_incremental_buffer_ends_at_an_end_when_the_kernel_moved_on(void **state)
-{
-    struct fixture *fixture = *state;
-    open_pool(fixture, GY_RECEIVE_INCREMENTAL);
-    assert_int_equal(taken(fixture, 0, 10, GOES_ON), 10);
-    assert_int_equal(taken(fixture, 0, 0, 0), 0);
-    assert_int_equal(taken(fixture, 1, 10, GOES_ON), 10);
-    assert_int_equal(gy_pool_free(fixture->pool), COUNT - 1);
-    drop_all(fixture);
-    assert_int_equal(gy_pool_free(fixture->pool), COUNT);
-    assert_int_equal(misordered(fixture), 0);
-}
-
 /* ---- bundles ---- */
 
 static void a_bundle_is_cut_into_the_buffers_that_follow_each_other(void **state)
@@ -467,23 +276,6 @@ static void without_a_link_the_bytes_are_lost_but_not_the_buffers(void **state)
     while (count > 0) {
         gy_slab_give(&fixture->links, links[--count]);
     }
-}
-
-static void without_a_link_an_incremental_buffer_goes_on_behind_the_lost_bytes(void **state)
-{
-    struct fixture *fixture = *state;
-    open_pool(fixture, GY_RECEIVE_INCREMENTAL);
-    void *links[128] = {NULL};
-    uint32_t count = 0;
-    while ((links[count] = gy_slab_take(&fixture->links)) != NULL) {
-        count++;
-    }
-    assert_int_equal(taken(fixture, 0, 50, GOES_ON), GY_ENOBUFS);
-    while (count > 0) {
-        gy_slab_give(&fixture->links, links[--count]);
-    }
-    assert_int_equal(taken(fixture, 0, 10, GOES_ON), 10);
-    assert_int_equal(fixture->chain.head->slice.offset, 50);
 }
 
 static void fewer_than_a_quarter_of_the_buffers_free_is_low(void **state)
@@ -563,18 +355,6 @@ static void options_that_cannot_be_are_refused_with_a_reason(void **state)
     }
 }
 
-static void an_incremental_pool_without_the_kernels_support_is_refused(void **state)
-{
-    struct fixture *fixture = *state;
-    struct gy_ring *ring =
-        ring_open(&(struct gy_ring_options){.entries = 8, .without = GY_RING_BUFFER_INCREMENTAL});
-    const struct gy_pool_options options = gy_pool_defaults(GY_RECEIVE_INCREMENTAL, GROUP);
-    struct gy_error error = {0};
-    assert_int_equal(gy_pool_open(&fixture->pool, ring, &options, &error), GY_ENOTSUP);
-    assert_null(fixture->pool);
-    gy_ring_close(ring);
-}
-
 static void a_group_that_is_taken_is_refused_and_leaves_nothing_behind(void **state)
 {
     struct fixture *fixture = *state;
@@ -605,13 +385,6 @@ static void the_defaults_open_in_every_mode_that_the_kernel_has(void **state)
 
 /* ---- memory that nobody owns ---- */
 
-static volatile uint8_t seen;
-
-static void read_a_byte(void *byte)
-{
-    seen = *(volatile uint8_t *)byte;
-}
-
 static void a_buffer_that_nobody_holds_is_poisoned(void **state)
 {
     struct fixture *fixture = *state;
@@ -629,16 +402,6 @@ static void a_posted_buffer_is_poisoned(void **state)
     open_pool(fixture, GY_RECEIVE_MULTISHOT);
     taken(fixture, 0, 100, GY_COMPLETION_MORE);
     expect_poisoned(read_a_byte, fixture->chain.head->slice.buffer->data + BYTES);
-}
-
-static void what_the_kernel_may_still_write_of_a_shared_buffer_is_poisoned(void **state)
-{
-    struct fixture *fixture = *state;
-    open_pool(fixture, GY_RECEIVE_INCREMENTAL);
-    assert_int_equal(taken(fixture, 0, 96, GOES_ON), 96);
-    uint8_t *data = fixture->chain.head->slice.buffer->data;
-    read_a_byte(data + 95);
-    expect_poisoned(read_a_byte, data + 96);
 }
 
 static void close_it(void *pool)
@@ -672,31 +435,19 @@ int main(void)
         TEST(a_whole_buffer_named_at_an_end_comes_back_when_a_later_one_is_used),
         TEST(ends_that_used_every_buffer_up_are_settled_by_starvation),
         TEST(an_end_that_names_a_buffer_which_is_not_posted_costs_nothing),
-        TEST(incremental_receives_share_a_buffer),
-        TEST(incremental_bytes_that_follow_each_other_are_one_slice),
-        TEST(an_incremental_buffer_stays_posted_while_its_slices_come_and_go),
-        TEST(an_incremental_buffer_ends_when_it_is_full_to_the_byte),
-        TEST(an_incremental_buffer_ends_when_the_kernel_says_so),
-        TEST(an_incremental_buffer_that_is_not_the_oldest_is_an_error_and_counted),
-        TEST(more_incremental_bytes_than_are_left_are_an_error_and_counted),
-        TEST(an_incremental_buffer_goes_on_after_an_end_when_the_kernel_keeps_it),
-        TEST(an_incremental_buffer_ends_at_an_end_when_the_kernel_moved_on),
         TEST(a_bundle_is_cut_into_the_buffers_that_follow_each_other),
         TEST(a_bundle_that_fills_its_buffers_to_the_byte_takes_no_more_of_them),
         TEST(a_bundle_of_more_than_was_posted_is_an_error_and_loses_no_buffer),
         TEST(a_bundle_that_does_not_start_at_the_oldest_buffer_is_an_error),
         TEST(without_a_link_the_bytes_are_lost_but_not_the_buffers),
-        TEST(without_a_link_an_incremental_buffer_goes_on_behind_the_lost_bytes),
         TEST(fewer_than_a_quarter_of_the_buffers_free_is_low),
         TEST(the_low_water_mark_of_spares_is_kept),
         TEST(a_pool_that_posts_nothing_lends_all_it_has_and_takes_it_back),
         TEST(options_that_cannot_be_are_refused_with_a_reason),
-        TEST(an_incremental_pool_without_the_kernels_support_is_refused),
         TEST(a_group_that_is_taken_is_refused_and_leaves_nothing_behind),
         TEST(the_defaults_open_in_every_mode_that_the_kernel_has),
         TEST(a_buffer_that_nobody_holds_is_poisoned),
         TEST(a_posted_buffer_is_poisoned),
-        TEST(what_the_kernel_may_still_write_of_a_shared_buffer_is_poisoned),
         TEST(closing_a_pool_whose_slices_are_held_is_asserted),
     };
     return cmocka_run_group_tests_name("pool", tests, NULL, NULL);

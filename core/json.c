@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "servers/json.h"
+#include "core/json.h"
 
 #include <string.h>
 
@@ -49,4 +49,20 @@ void gy_json_number(struct gy_writer *writer, const char *name, uint64_t value)
 {
     gy_json_member(writer, name);
     gy_writer_decimal(writer, value);
+}
+
+void gy_json_print(FILE *out, const char *text)
+{
+    fputc('"', out);
+    for (; *text != '\0'; text++) {
+        unsigned char byte = (unsigned char)*text;
+        if (byte == '"' || byte == '\\') {
+            fprintf(out, "\\%c", byte);
+        } else if (byte < 0x20) {
+            fprintf(out, "\\u%04x", byte);
+        } else {
+            fputc(byte, out);
+        }
+    }
+    fputc('"', out);
 }

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#ifndef GY_SERVERS_JSON_H
-#define GY_SERVERS_JSON_H
+#ifndef GY_CORE_JSON_H
+#define GY_CORE_JSON_H
 
 /*
  * JSON (RFC 8259) into a writer. Commas come by themselves: between members and values that are
  * begun by what is here. Objects and lists are opened and closed by gy_writer_u8.
  */
 
-#include "../core/cursor.h"
+#include <stdio.h>
+
+#include "cursor.h"
 
 /* A comma, unless this is the first in its object or list. */
 void gy_json_next(struct gy_writer *writer);
@@ -21,5 +23,8 @@ void gy_json_member(struct gy_writer *writer, const char *name);
 
 void gy_json_text(struct gy_writer *writer, const char *name, const char *text);
 void gy_json_number(struct gy_writer *writer, const char *name, uint64_t value);
+
+/* A string into a file, without a comma: UTF-8 stays as it is. */
+void gy_json_print(FILE *out, const char *text);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#ifndef GY_CLIENTS_CHAT_PLACE_H
-#define GY_CLIENTS_CHAT_PLACE_H
+#ifndef GY_SERVERS_CHAT_PLACE_H
+#define GY_SERVERS_CHAT_PLACE_H
 
 /*
  * Where a chat server's store is when nobody says: for the server, which makes it there, and for

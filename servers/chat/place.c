@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "clients/chat/place.h"
+#include "servers/chat/place.h"
 
 #include <errno.h>
 #include <limits.h>
