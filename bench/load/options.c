@@ -538,10 +538,6 @@ static int check_protocol(const struct gy_load_options *options, struct gy_error
     if (options->handshakes != GY_LOAD_HANDSHAKES_KEPT && options->protocol != &gy_load_https) {
         return gy_error_set(error, GY_EINVAL, "--handshakes is for https://");
     }
-    int code = check_broadcast(options, error);
-    if (code != 0) {
-        return code;
-    }
     if (options->handshakes != GY_LOAD_HANDSHAKES_KEPT && options->pipeline > 1) {
         return gy_error_set(error, GY_EINVAL,
                             "--handshakes makes a connection for each request: without --pipeline");
@@ -578,6 +574,7 @@ static int complete(struct gy_load_options *options, const struct given *given,
     int code = check_pace(options, given, error);
     code = code != 0 ? code : complete_dns(options, error);
     code = code != 0 ? code : check_protocol(options, error);
+    code = code != 0 ? code : check_broadcast(options, error);
     set_defaults(options, given);
     return code;
 }
