@@ -5,12 +5,11 @@ import contextlib
 import functools
 import os
 import shutil
-import socket
 import ssl
 import subprocess
 import tempfile
-import threading
 
+from get_peers import Listener
 from harness import ALARMS, PROGRAM, Server, equal, output_of, run, test, true
 
 
@@ -38,7 +37,7 @@ def get(*arguments, ca="authority.pem", **more):
     return status, out, errors
 
 
-class Peer:
+class Peer(Listener):
     """OpenSSL's side: answers each request with what `answer` is, over TLS if there is a certificate, and ends as it is
     told to: "closed", "cut" without the end of TLS."""
 
@@ -53,25 +52,10 @@ class Peer:
                 self.context.load_verify_locations(path_of(clients))
             if version:
                 self.context.maximum_version = version
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
+        super().__init__()
         self.url = f"http{'s' if certificate else ''}://localhost:{self.port}/"
-        threading.Thread(target=self.accept, daemon=True).start()
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-
-    def accept(self):
-        with contextlib.suppress(OSError):
-            while True:
-                connection, _ = self.listener.accept()
-                threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
-
-    def serve(self, connection):
+    def serve(self, connection, _number):
         with contextlib.suppress(OSError):
             if self.context:
                 connection = self.context.wrap_socket(connection, server_side=True)
