@@ -60,6 +60,9 @@ int gy_chat_account_run(const struct gy_chat_admin_options *options, const char 
 /* `,"KEY":"TEXT"`, escaped, to standard output. */
 void gy_chat_talk_json(const char *key, const char *text);
 
+/* A line of JSON for a GY_CHATTER_ROOM of a list, to standard output. */
+void gy_chat_talk_json_room(const struct gy_chatter_event *event);
+
 /* `gyre chat …` without `serve`: argv[0] is the first argument behind `chat`. */
 int gy_chat_talk_command(int argc, char **argv);
 

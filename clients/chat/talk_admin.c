@@ -121,11 +121,7 @@ static void print_json(const struct gy_chatter_event *event)
 {
     static const char *const types[] = {"", "connection", "account", "ban"};
     if (event->type == GY_CHATTER_ROOM) {
-        printf("{\"type\":\"room\"");
-        gy_chat_talk_json("name", event->other);
-        printf(",\"members\":%llu", (unsigned long long)event->id);
-        gy_chat_talk_json("topic", event->text);
-        puts("}");
+        gy_chat_talk_json_room(event);
         return;
     }
     printf("{\"type\":\"%s\"", types[event->what < 4 ? event->what : 0]);

@@ -82,14 +82,19 @@ void gy_chat_talk_json(const char *key, const char *text)
     putchar('"');
 }
 
+void gy_chat_talk_json_room(const struct gy_chatter_event *event)
+{
+    printf("{\"type\":\"room\"");
+    gy_chat_talk_json("name", event->other);
+    printf(",\"members\":%llu", (unsigned long long)event->id);
+    gy_chat_talk_json("topic", event->text);
+    puts("}");
+}
+
 static void print_json(const char *type, const struct gy_chatter_event *event)
 {
-    if (event->type == GY_CHATTER_ROOM) { /* as gyre chat admin has it */
-        printf("{\"type\":\"room\"");
-        gy_chat_talk_json("name", event->other);
-        printf(",\"members\":%llu", (unsigned long long)event->id);
-        gy_chat_talk_json("topic", event->text);
-        puts("}");
+    if (event->type == GY_CHATTER_ROOM) {
+        gy_chat_talk_json_room(event);
         return;
     }
     printf("{\"type\":\"%s\"", type);
