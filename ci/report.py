@@ -2,10 +2,14 @@
 """Sums up a run of ci/test, test by test.
 
 usage: report.py [--seconds N] [--results FILE] [LABEL=BUILD_FOLDER]...
+       report.py --failed BUILD_FOLDER
 
 Reads what `meson test` left in each build folder; a program that speaks TAP counts as the tests in it. FILE has one
 check a line: suite, name, result, detail, with tabs between. Prints what failed and what was skipped, one line a
 suite, and last of all "N passed, N failed[, N skipped]". Exits 1 if anything failed, or if there was nothing.
+
+A program that ran again, alone (testlog-alone.json), counts as it did then; what it had failed beside others is printed
+all the same. --failed prints the names of the programs that are to run again, a line each.
 """
 
 import argparse
@@ -103,6 +107,20 @@ def entry_results(entry, is_tap):
         yield (f"{program}: the program itself", "failed", f"{ended(entry)}\n{output_of(entry)}")
 
 
+def log_entries(folder, name):
+    path = os.path.join(folder, "meson-logs", name)
+    if not os.path.exists(path):
+        return []
+    with open(path, encoding="utf-8") as file:
+        return [json.loads(line) for line in file if line.strip()]
+
+
+def failed_programs(folder):
+    """As `meson test` takes their names."""
+    good = ("OK", "EXPECTEDFAIL", "SKIP")
+    return [entry["name"].rsplit(" / ", 1)[-1] for entry in log_entries(folder, "testlog.json") if entry["result"] not in good]
+
+
 def build_results(label, folder):
     with open(os.path.join(folder, "meson-info", "intro-tests.json"), encoding="utf-8") as file:
         known = json.load(file)
@@ -113,20 +131,23 @@ def build_results(label, folder):
         suite_of[test["name"]] = suites[0]
         for suite in suites:
             is_tap[(suite, test["name"])] = test["protocol"] == "tap"
-    path = os.path.join(folder, "meson-logs", "testlog.json")
-    entries = []
-    if os.path.exists(path):
-        with open(path, encoding="utf-8") as file:
-            entries = [json.loads(line) for line in file if line.strip()]
+    entries = log_entries(folder, "testlog.json")
+    alone = {entry["name"]: entry for entry in log_entries(folder, "testlog-alone.json")}
     if not entries:
         yield Result("tests", f"those of {folder}", "failed", "no test was run")
-    for entry in entries:
+    for first in entries:
+        entry = alone.get(first["name"], first)
         # "project:suite / name", several suites being joined with "+"; only the name where there is but one suite.
         place, _, name = entry["name"].rpartition(" / ")
         suite = place.split(":", 1)[-1].split("+", 1)[0] or suite_of.get(name, "tests")
         tap = is_tap.get((suite, name), entry.get("stdout", "").startswith(("TAP version", "1..")))
+        shown = f"{suite} ({label})" if label else suite
+        if entry is not first:
+            for what, outcome, detail in entry_results(first, tap):
+                if outcome == "failed":
+                    print(f"\nFAILED BESIDE OTHERS, so it ran again alone  {shown}: {what}\n{indented(detail)}")
         for what, outcome, detail in entry_results(entry, tap):
-            yield Result(f"{suite} ({label})" if label else suite, what, outcome, detail)
+            yield Result(shown, what, outcome, detail)
 
 
 def file_results(path):
@@ -154,8 +175,12 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=int, default=0)
     parser.add_argument("--results")
+    parser.add_argument("--failed")
     parser.add_argument("builds", nargs="*")
     arguments = parser.parse_args()
+    if arguments.failed:
+        print("\n".join(failed_programs(arguments.failed)))
+        return 0
 
     results = list(file_results(arguments.results)) if arguments.results else []
     for build in arguments.builds:

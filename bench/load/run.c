@@ -189,14 +189,18 @@ static void read_edge(struct run *run, struct gy_load_counters *counters, double
     *answered = live_answered(run);
 }
 
-static void read_server(struct run *run, uint64_t now_ns)
+static void read_first_edge(struct run *run)
 {
-    if (run->options->server_pid == 0 && !run->options->server_admin_given) {
-        return;
-    }
-    if (!run->server_from_read && now_ns >= run->from_ns) {
+    if (!run->server_from_read) {
         run->server_from_read = true;
         read_edge(run, &run->counters_from, &run->server_from_s, &run->server_from_answered);
+    }
+}
+
+static void read_server(struct run *run, uint64_t now_ns)
+{
+    if (now_ns >= run->from_ns) {
+        read_first_edge(run);
     }
     bool ended = now_ns >= run->until_ns || atomic_load(&run->left) == 0 || atomic_load(&run->stop);
     if (run->server_from_read && !run->server_until_read && ended) {
@@ -323,6 +327,9 @@ static void let_go(struct run *run)
 {
     const struct gy_load_options *options = run->options;
     struct timespec wall;
+    if (options->warmup_ns == 0) {
+        read_first_edge(run); /* a short run would be over before it was read beside it */
+    }
     clock_gettime(CLOCK_REALTIME, &wall);
     run->start_ns = gy_load_now_ns() + LEAD_NS;
     run->shown_ns = run->start_ns;
@@ -423,8 +430,9 @@ static int collect(struct run *run, struct gy_load_result *result, struct gy_err
     result->interrupted = interrupted;
     result->began_wall_ms = run->wall_ms;
     result->connect_s = run->connect_s;
+    bool some = run->server_until_answered > run->server_from_answered; /* else it is of nothing */
     if (run->server_from_read && run->server_until_read && run->server_from_s >= 0 &&
-        run->server_until_s >= 0) {
+        run->server_until_s >= 0 && some) {
         result->server_cpu_s = run->server_until_s - run->server_from_s;
         result->server_answered = run->server_until_answered - run->server_from_answered;
     }

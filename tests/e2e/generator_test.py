@@ -169,6 +169,7 @@ def counters_of_the_server_come_from_its_admin_listener():
         true(0.8 < each < 1.6, f"an answer is a send that was submitted: {each} a request")
         status, figures, out, _ = load(server.address + "/", "-c", "2", "-n", "200", "--server-admin", admin)
         true(status == 0 and "bytes copied a request" in out, f"the report has them:\n{out}")
+        equal(figures["server"]["answered"], 200, "without a warm-up all of it is between the two readings")
         status, _, errors = output_of([LOAD, server.address + "/", "--server-admin", f"127.0.0.1:{server.port}"])
         equal(status, 1, "the exit status where something else answers")
         true("is not an admin listener of gyre" in errors, f"it says so: {errors}")
