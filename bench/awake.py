@@ -119,6 +119,8 @@ def watched(processor, pids):
         process.stdout.readline()
         yield told
     finally:
+        with contextlib.suppress(OSError):  # to be heard on a busy machine as well
+            os.sched_setscheduler(process.pid, os.SCHED_OTHER, os.sched_param(0))
         process.terminate()
         told |= json.loads(process.communicate()[0])
 
@@ -169,7 +171,6 @@ def main():
         return 2
     processor = int(sys.argv[1])
     os.sched_setaffinity(0, {processor})
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     clocks = [cpu_clock(pid) for pid in [int(word) for word in sys.argv[2:]] + ksoftirqd(processor)]
     watch = Watch(time.time_ns, time.process_time_ns, lambda: sum(map(time.clock_gettime_ns, clocks)))
     gc.disable()
@@ -177,6 +178,7 @@ def main():
     try:
         signal.signal(signal.SIGTERM, end)
         print("watching", flush=True)
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
         watch.run()
     except Ended:
         pass
