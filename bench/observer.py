@@ -11,8 +11,9 @@ connections waiting for answers counts from when it was due.
     bench/observer.py '{"files": {"port": 8080, "path": "/small.html"}, "echo": {"port": 7}}' RATE SECONDS
 
 RATE is of each server; one without a path gets eight bytes, and is to send them back. To standard output, JSON:
-{"files": {"count": 1500, "p50": …, "p99": …, "unanswered": 0, "waited": 0}}, in nanoseconds; "waited" is how many requests found
-no connection.
+{"files": {"requests": [[began, took, taken], …], "unanswered": 0, "waited": 0}}, in nanoseconds, `began` by CLOCK_REALTIME;
+`taken` is for how long this program did not run while it sent, for all that it had begun: its processor was taken away. "waited" is
+how many requests found no connection.
 """
 
 import collections
@@ -42,18 +43,21 @@ class Peer:
         self.socket = socket.create_connection(("127.0.0.1", port), 5)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        self.began = self.left = 0
+        self.began = self.left = self.taken = 0
 
     def fileno(self):
         return self.socket.fileno()
 
     def ask(self, due=None):
         self.left = self.server.answer_bytes
-        self.began = due or time.time_ns()
+        used = time.thread_time_ns()
+        now = time.time_ns()
+        self.began = due or now
         self.socket.send(self.server.request)
+        self.taken = max(time.time_ns() - now - (time.thread_time_ns() - used), 0)
 
     def read(self):
-        """Nanoseconds from request to answer, None while there is more to come."""
+        """[began, took, taken], None while there is more to come."""
         data, control, _, _ = self.socket.recvmsg(1 << 16, 64)
         if not data:
             raise ConnectionError(f"{self.server.name} closed a connection")
@@ -63,7 +67,7 @@ class Peer:
         for level, kind, value in control:
             if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS:
                 seconds, nanoseconds = STAMP.unpack(value[: STAMP.size])
-                return seconds * 10**9 + nanoseconds - self.began
+                return self.began, seconds * 10**9 + nanoseconds - self.began, self.taken
         raise Unstamped("the kernel stamps no packets (SO_TIMESTAMPNS)")
 
 
@@ -75,7 +79,7 @@ class Server:
         self.answer_bytes = len(self.request) if not path else self.learn(spec["port"])
         self.idle = [Peer(self, spec["port"]) for _ in range(CONNECTIONS)]
         self.queue = collections.deque()
-        self.took, self.waited = [], 0
+        self.requests, self.waited = [], 0
         self.due = 0
 
     def learn(self, port):
@@ -119,17 +123,15 @@ class Server:
                 self.queue.append(self.due)
             self.due += random.expovariate(self.rate) * 1e9
 
-    def answered(self, peer, took):
-        self.took.append(took)
+    def answered(self, peer, request):
+        self.requests.append(request)
         if self.queue:
             peer.ask(int(self.queue.popleft()))
         else:
             self.idle.append(peer)
 
     def result(self):
-        took = sorted(self.took)
-        at = lambda share: took[min(int(len(took) * share), len(took) - 1)] if took else None  # noqa: E731
-        return {"count": len(took), "p50": at(0.5), "p99": at(0.99), "waited": self.waited,
+        return {"requests": self.requests, "waited": self.waited,
                 "unanswered": CONNECTIONS - len(self.idle) + len(self.queue)}
 
 
@@ -149,9 +151,9 @@ def observe(servers, seconds):
         until = min(server.due for server in servers) if now < end else now + 5e7
         ready, _, _ = select.select(peers, [], [], max(until - time.time_ns(), 0) / 1e9)
         for peer in ready:
-            took = peer.read()
-            if took is not None:
-                peer.server.answered(peer, took)
+            request = peer.read()
+            if request is not None:
+                peer.server.answered(peer, request)
 
 
 def main():
