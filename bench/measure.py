@@ -72,7 +72,7 @@ def on_core(core, *words):
     usable = os.sched_getaffinity(0)
     if missing := [one for one in str(core).split(",") if int(one) not in usable]:
         raise Failed(f"processor {missing[0]} is not among those that may be used here ({', '.join(map(str, sorted(usable)))}); a server and "
-                     "its load need one each" + ("" if len(usable) > 1 else ", and this machine has one: measure on another"))
+                     "its load need one each" + ("" if len(usable) > 1 else ", and only one may be used: measure on another machine"))
     return ["taskset", "-c", str(core), *words]
 
 
