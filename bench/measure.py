@@ -4,6 +4,7 @@
 import json
 import os
 import shlex
+import shutil
 import signal
 import socket
 import ssl
@@ -15,6 +16,8 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+RELEASE = ROOT / "build" / "release"
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
@@ -32,6 +35,53 @@ class NotInstalled(Failed):
 
 
 NOT_INSTALLED = 69  # what the files of peers/ end with then: EX_UNAVAILABLE
+
+
+BUILDING = """set -euo pipefail
+. ci/lib.sh
+ci/setup --bench
+. build/env.sh
+configure_release
+must "build $1" "$gy_logs/build-release.log" "Is it a compiler that we have not met?" ninja -C "$gy_build/release" "${@:2}"
+"""
+
+
+def build(what, targets):
+    """Builds `targets` of build/release, and says so on standard error. They are there then, or it is Failed."""
+    if not (ROOT / "ci" / "lib.sh").exists():
+        raise Failed("there is no source tree around this program to build from: run it in a checkout, or name a build of one with "
+                     "--build")
+    done = subprocess.run(["bash", "-c", BUILDING, os.path.basename(sys.argv[0]), what, *targets], cwd=ROOT, check=False,
+                          stdin=subprocess.DEVNULL, stdout=sys.stderr)
+    if done.returncode != 0:
+        raise Failed("building failed, as said above")
+
+
+def ready(program):
+    """The path of a program of ours: one of build/release is built where it is not there yet."""
+    path = Path(os.path.abspath(program))
+    if not os.access(path, os.X_OK) and path.is_relative_to(RELEASE):
+        build(path.name, [str(path.relative_to(RELEASE))])
+    if not os.access(path, os.X_OK):
+        raise Failed(f"there is no program {path}: build it with `ninja -C` and its build folder, or name another folder by --build")
+    return str(path)
+
+
+def on_core(core, *words):
+    """The command pinned to `core`: a number, or numbers with commas."""
+    usable = os.sched_getaffinity(0)
+    if missing := [one for one in str(core).split(",") if int(one) not in usable]:
+        raise Failed(f"processor {missing[0]} is not among those that may be used here ({', '.join(map(str, sorted(usable)))}); a server and "
+                     "its load need one each" + ("" if len(usable) > 1 else ", and only one may be used: measure on another machine"))
+    return ["taskset", "-c", str(core), *words]
+
+
+def installed(program, package):
+    """Its path."""
+    found = shutil.which(program)
+    if found is None:
+        raise NotInstalled(f"{program} is not installed: apt-get install {package}")
+    return found
 
 
 # Peers that are subscribed to: what one says on a connection, and how the whole answer to it begins and ends.
@@ -114,7 +164,7 @@ def has_udp(port):
 def gyre_load(build, url, flags, seconds, server=None, core=1, warmup="300ms", sound=False, first=()):
     """What gyre-load, pinned to `core`, says of `server`. `sound`: a run in which something went wrong is none (Failed);
     otherwise the caller looks at the errors. `first`: the words before the command, such as chrt's."""
-    words = [*first, "taskset", "-c", str(core), f"{build}/gyre-load", url, *flags, "-d", f"{seconds}s", "--warmup", warmup, "--quiet",
+    words = [*first, *on_core(core, ready(f"{build}/gyre-load")), url, *flags, "-d", f"{seconds}s", "--warmup", warmup, "--quiet",
              "--json", "-", *(["--server-pid", str(server.process.pid)] if server else [])]
     done = subprocess.run(words, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     try:
@@ -191,17 +241,15 @@ class Server:
         self.port = free_port()
         self.admin = free_port()
         self.folder = tempfile.TemporaryDirectory(prefix="gyre-bench-")
-        self.words = ["taskset", "-c", str(core)]
+        self.words = on_core(core)
         known = {"port": self.port, "admin": self.admin, "response": response, "dir": self.folder.name}
         self.words += shlex.split(command.format(**known))
         for file, text in (files or {}).items():
             Path(self.folder.name, file).write_text(text.format(**known), encoding="ascii")
 
     def __enter__(self):
-        program = self.words[3]
-        if "/" in program and not os.access(program, os.X_OK):
-            raise Failed(f"{self.name}: there is no program {program}; build it (ci/start does), or name the build folder "
-                         "with --build")
+        if "/" in self.words[3]:
+            self.words[3] = ready(self.words[3])
         # A file, not a pipe: nobody reads while the server runs, and a full pipe would stop it.
         with open(f"{self.folder.name}/stderr", "wb") as errors:
             self.process = subprocess.Popen(

@@ -416,6 +416,28 @@ static int reload(struct serve *serve)
     return code;
 }
 
+static void tell_listening(const struct serve *serve)
+{
+    struct gy_serve_place places[GY_SERVE_PLACES_MAX];
+    for (uint32_t i = 0; i < serve->place_count; i++) {
+        const struct place *place = &serve->places[i];
+        const struct gy_serve_server *server = &serve->next->servers[place->next];
+        places[i] =
+            (struct gy_serve_place){server->name, place->shown, server->secure, place->datagrams};
+    }
+    for (uint32_t i = 0; i < inherited.count; i++) {
+        char text[GY_ADDRESS_TEXT_BYTES];
+        if (!inherited.sockets[i].used) {
+            gy_address_format(&inherited.sockets[i].address, text, sizeof text);
+            gy_log(GY_LOG_WARN, "serve",
+                   "the service manager listens on %s, but nothing is served there", text);
+        }
+    }
+    if (serve->hooks->listening != NULL) {
+        serve->hooks->listening(serve->hooks->context, places, serve->place_count, serve->workers);
+    }
+}
+
 static int on_event(void *context, enum gy_supervisor_event event)
 {
     struct serve *serve = context;
@@ -423,6 +445,9 @@ static int on_event(void *context, enum gy_supervisor_event event)
     case GY_SUPERVISOR_REPLACING:
         return reload(serve);
     case GY_SUPERVISOR_READY:
+        if (serve->plan == NULL && serve->next != NULL) {
+            tell_listening(serve); /* not before: what could not start does not serve */
+        }
         next_commit(serve);
         gy_notify_ready();
         break;
@@ -450,6 +475,7 @@ static int serve_alone(struct serve *serve)
         return complain(&error);
     }
     child.on_ready = gy_notify_ready;
+    tell_listening(serve);
     int status = serve_child(serve, &child);
     gy_child_close(&child);
     /* The workers closed what they served. */
@@ -469,28 +495,6 @@ static int serve_supervised(struct serve *serve)
     };
     int status = gy_supervisor_run(&supervisor, serve_child, serve, &error);
     return status < 0 ? complain(&error) : status;
-}
-
-static void tell_listening(const struct serve *serve)
-{
-    struct gy_serve_place places[GY_SERVE_PLACES_MAX];
-    for (uint32_t i = 0; i < serve->place_count; i++) {
-        const struct place *place = &serve->places[i];
-        const struct gy_serve_server *server = &serve->next->servers[place->next];
-        places[i] =
-            (struct gy_serve_place){server->name, place->shown, server->secure, place->datagrams};
-    }
-    for (uint32_t i = 0; i < inherited.count; i++) {
-        char text[GY_ADDRESS_TEXT_BYTES];
-        if (!inherited.sockets[i].used) {
-            gy_address_format(&inherited.sockets[i].address, text, sizeof text);
-            gy_log(GY_LOG_WARN, "serve",
-                   "the service manager listens on %s, but nothing is served there", text);
-        }
-    }
-    if (serve->hooks->listening != NULL) {
-        serve->hooks->listening(serve->hooks->context, places, serve->place_count, serve->workers);
-    }
 }
 
 /* Refused io_uring is told before anything listens. */
@@ -529,7 +533,6 @@ static int run(struct serve *serve)
     if (code != 0) {
         return complain(&error);
     }
-    tell_listening(serve);
     return serve->next->options.alone ? serve_alone(serve) : serve_supervised(serve);
 }
 

@@ -72,20 +72,31 @@ def run_rounds(rounds, out_of_time, told=lambda rounds: None):
 
 # ---- what is measured ------------------------------------------------------------------------------------------------
 
+TRIES_S = (0.05, 0.3, 2.0)  # a busy machine may not come to answer in the first
+
+
+def tried(settings, scenario, program, files):
+    """Raises windows.Void or NoVerdict when `program` cannot be loaded in any of some longer and longer windows."""
+    for seconds in TRIES_S:
+        short = windows.Settings(settings.load, seconds, seconds / 2, settings.server_core, settings.client_core, settings.lock)
+        command = scenarios.command_of(scenario, program, files)
+        try:
+            return windows.measure_window(short, scenario.url, scenario.load, {"its server": command})
+        except Void:
+            if seconds == TRIES_S[-1]:
+                raise
+
+
 def runnable(settings, wanted, base, head, files):
     """(the scenarios that both sides can serve, notes about the others)"""
     found, notes = [], []
     for scenario in wanted:
-        def tried(program, scenario=scenario):
-            short = windows.Settings(settings.load, 0.05, 0.02, settings.server_core, settings.client_core, settings.lock)
-            command = scenarios.command_of(scenario, program, files)
-            windows.measure_window(short, scenario.url, scenario.load, {"try": command})
         try:
-            tried(head[0])
+            tried(settings, scenario, head[0], files)
         except Void as why:
             raise NoVerdict(f"{scenario.name} cannot be measured: {why}") from None
         try:
-            tried(base[0])
+            tried(settings, scenario, base[0], files)
             found.append(scenario)
         except (Void, NoVerdict):
             notes.append(f"{scenario.name} cannot be served by the base: there is nothing to compare it with")

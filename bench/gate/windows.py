@@ -55,7 +55,7 @@ class Server(measure.Server):
 
 
 def start_load(settings, url, flags, server):
-    words = ["taskset", "-c", str(settings.client_core), str(settings.load), url.format(port=server.port), *flags,
+    words = [*measure.on_core(settings.client_core, str(settings.load)), url.format(port=server.port), *flags,
              "-d", f"{settings.seconds}s", "--warmup", f"{settings.warmup}s", "--server-pid", str(server.process.pid),
              "--quiet", "--json", "-"]
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

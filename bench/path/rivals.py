@@ -61,7 +61,7 @@ def run(build, name, flags, network=None):
     with open(os.devnull, "rb") as nothing, \
             measure.Server(name, " ".join(server_words), 0, probe=measure.has_udp, stdout=subprocess.PIPE) as server, \
             relayed(build, server.port, network) as port:
-        words = ["taskset", "-c", "1", *(word.replace("{port}", str(port)) for word in client_words)]
+        words = measure.on_core(1, *(word.replace("{port}", str(port)) for word in client_words))
         try:
             client = subprocess.run(words, stdin=nothing, capture_output=True, text=True, timeout=90, check=False)
         except subprocess.TimeoutExpired:

@@ -28,7 +28,7 @@ import tempfile
 import time
 
 from gate import pairs
-from measure import HERE, Failed, Server
+from measure import HERE, Failed, Server, on_core, ready
 from report.figures import LEVEL
 from report.run import locked
 
@@ -69,7 +69,7 @@ def run_timed(words, server, **more):
 
 
 def by_gyre_load(options, server, pinned, url):
-    out, cpu, own = run_timed([*pinned, f"{options.build}/gyre-load", url, "-c", str(options.connections), "-d",
+    out, cpu, own = run_timed([*pinned, ready(f"{options.build}/gyre-load"), url, "-c", str(options.connections), "-d",
                                f"{options.seconds}s", "--warmup", "0", "--quiet", "--json", "-"], server)
     found = json.loads(out)
     if found["errors"]["total"]:
@@ -136,7 +136,7 @@ def work_of(options, folder):
 
 
 def measure(options, names):
-    pinned = ["taskset", "-c", str(options.client_core)]
+    pinned = on_core(options.client_core)
     results = {name: [] for name in names}
     with tempfile.TemporaryDirectory(prefix="gyre-agree-") as folder:
         os.chmod(folder, 0o755)  # nginx's worker is nobody

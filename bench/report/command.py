@@ -9,25 +9,15 @@ import tempfile
 import time
 from pathlib import Path
 
-from measure import HERE, Failed
+from measure import RELEASE, ROOT, Failed, build as build_targets
 from report import figures, machine, markdown, page, run, scenarios
 
-ROOT = HERE.parent
 TARGETS = ("gyre", "gyre-load", *(f"bench/limit-{kind}-{way}" for kind in ("http", "echo", "udp", "ws", "chat")
                                   for way in ("ring", "epoll")))
 KINDS = {
     "quick": {"rounds": 3, "seconds": 0.8, "warmup": 0.2, "help": "a report in under three minutes, of fewer scenarios"},
     "full": {"rounds": 7, "seconds": 1.0, "warmup": 0.3, "help": "the whole report, in about twenty minutes"},
 }
-BUILD = """set -euo pipefail
-. ci/lib.sh
-ci/setup --bench
-. build/env.sh
-configure_release
-must "build the servers, the limits and gyre-load" "$gy_logs/build-release.log" "Is it a compiler that we have not met?" \\
-	ninja -C "$gy_build/release" "$@"
-"""
-
 
 def add(commands):
     for kind, defaults in KINDS.items():
@@ -60,14 +50,8 @@ def build(options):
         if missing:
             raise Failed(f"{options.build}: has no {', '.join(missing)}; without --build they are built")
         return
-    if not (ROOT / "ci" / "lib.sh").exists():
-        raise Failed("there is no source tree around this program to build from: run bench/gyre-bench in a checkout, or name a "
-                     "build of one with --build")
-    options.build = ROOT / "build" / "release"
-    done = subprocess.run(["bash", "-c", BUILD, "gyre-bench", *TARGETS], cwd=ROOT, check=False, stdin=subprocess.DEVNULL,
-                          stdout=sys.stderr)
-    if done.returncode != 0:
-        raise Failed("building failed, as said above")
+    build_targets("the servers, the limits and gyre-load", TARGETS)
+    options.build = RELEASE
 
 
 def check(options):

@@ -136,6 +136,7 @@ static int settle_store(struct gy_chat_flags *chat, bool check)
         return 1;
     }
     chat->store = place;
+    chat->store_usual = true;
     return -1;
 }
 

@@ -7,10 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/tls.h"
 #include "servers/chat/chat_internal.h"
 #include "servers/chat/chat_kind_internal.h"
+#include "servers/chat/place.h"
 
 int gy_chat_kind_flags(void *context, const struct gy_chat_flags *flags, struct gy_error *error)
 {
@@ -18,6 +20,7 @@ int gy_chat_kind_flags(void *context, const struct gy_chat_flags *flags, struct 
     struct gy_error why = {0};
     int code = 0;
     server->store = flags->store;
+    server->store_usual = flags->store_usual;
     server->chat.name = flags->name != NULL ? flags->name : server->chat.name;
     server->chat.lobby = flags->lobby != NULL ? flags->lobby : server->chat.lobby;
     server->chat.hub.guests = flags->no_guests ? GY_CHAT_NOBODY : server->chat.hub.guests;
@@ -124,6 +127,11 @@ static int chat_open(void *context, const struct gy_server_setup *setup, struct 
                             "the server %s: the store \"%s\" is no file; write its name, or memory",
                             setup->name, server->store);
     }
+    bool to_be_made = server->store_usual && access(server->store, F_OK) != 0;
+    int code = memory || to_be_made ? 0 : gy_chat_store_check(server->store, error);
+    if (code != 0) {
+        return code;
+    }
     server->chat.store.path = memory ? NULL : server->store;
     if (server->tls_flag == NULL && server->tls.files.pair_count == 0 &&
         (setup->tls_address_count > 0 || server->web_addresses[1].count > 0)) {
@@ -132,7 +140,7 @@ static int chat_open(void *context, const struct gy_server_setup *setup, struct 
                             "make one with `gyre cert`",
                             setup->name);
     }
-    int code = gy_tls_keys_open(&server->tls, server->tls_flag, "gyre-chat-1", error);
+    code = gy_tls_keys_open(&server->tls, server->tls_flag, "gyre-chat-1", error);
     code =
         code == 0 ? gy_tls_keys_open(&server->web_tls, server->tls_flag, "http/1.1", error) : code;
     code = code == 0 ? add_web_server(server, setup, false, error) : code;

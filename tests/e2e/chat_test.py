@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """gyre chat serve: people, rooms and histories; browsers and the book's clients among them; what goes wrong."""
 
+import os
 import re
 import signal
 import socket
 import struct
+import tempfile
 
 import secure
 from chat_crash import Chat, Reader, crash
@@ -516,9 +518,19 @@ def the_page_and_its_websocket_are_strict():
 def the_command_says_what_is_wrong():
     port = free_ports(1)[0]
     listen = f"127.0.0.1:{port}"
-    status, _, errors = output_of([PROGRAM, "chat", "serve", "--listen", listen, "--store", "/nowhere/chat.db"])
-    equal(status, 1)
-    true("/nowhere/chat.db" in errors and "unable to open" in errors, errors)
+    with tempfile.TemporaryDirectory() as folder:
+        other, full = os.path.join(folder, "notes"), os.path.join(folder, "new.db")
+        with open(other, "w") as file:
+            file.write("something else")
+        for store, why in (("/nowhere/chat.db", "its folder /nowhere"), (folder, "directory"), (other, "something else"), ("/dev/null", "no regular file")):
+            for check in ([], ["--check"]):  # nothing says that it listens
+                status, out, errors = output_of([PROGRAM, "chat", "serve", "--listen", listen, "--store", store, *check])
+                equal((status, out), (1, ""), store)
+                true(store in errors and why in errors, errors)
+        equal(output_of([PROGRAM, "chat", "serve", "--check", "--listen", listen, "--store", full])[0], 0)
+        true(not os.path.exists(full), "what is to be made is not made by --check")
+        status, out, errors = output_of([PROGRAM, "chat", "serve", "--listen", listen, "--store", full, "--lobby", "a b"])
+        equal((status, out), (1, ""), errors)  # found by the process that serves
     equal(output_of([PROGRAM, "chat", "serve", "--store"])[0], 2)
     equal(output_of([PROGRAM, "chat", "serve", "--nonsense"])[0], 2)
     status, out, _ = output_of([PROGRAM, "chat", "serve", "--check", "--listen", listen, "--store", "memory"])
