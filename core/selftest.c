@@ -21,7 +21,8 @@
 #define BUFFERS     16
 #define LINKS       64
 #define GROUP       1
-#define DEADLINE_NS UINT64_C(1000000000)
+#define DEADLINE_NS UINT64_C(1000000000) /* without a completion that was due */
+#define LONGEST_NS  (30 * DEADLINE_NS)   /* altogether */
 
 struct connection {
     int receiver; /* read by the ring; -1: closed */
@@ -41,7 +42,7 @@ struct selftest {
     struct gy_ring *ring;
     struct gy_pool *pool;
     struct gy_slab links;
-    uint64_t deadline_ns;
+    uint64_t deadline_ns, longest_ns;
     bool holding; /* keep slices instead of dropping them */
     struct gy_error *error;
     struct connection connections[CONNECTIONS];
@@ -244,22 +245,30 @@ static int arm(struct selftest *test)
 static int turn(struct selftest *test)
 {
     struct gy_completion completions[32];
-    uint64_t now = gy_clock_ns();
-    if (now >= test->deadline_ns) {
-        return failed(test, "bytes that were sent did not arrive within a second");
-    }
     int code = arm(test);
-    if (code == 0 && gy_ring_wait(test->ring, test->deadline_ns - now) != 0) {
+    uint64_t now = gy_clock_ns();
+    uint64_t left_ns = now < test->deadline_ns ? test->deadline_ns - now : 1;
+    if (code == 0 && gy_ring_wait(test->ring, left_ns) != 0) {
         code = failed(test, "the ring broke");
     }
-    uint32_t count = 1;
+    now = gy_clock_ns();
+    uint32_t count = 1, seen = 0;
     while (code == 0 && count > 0) {
         count = gy_ring_reap(test->ring, completions, 32);
         for (uint32_t i = 0; i < count && code == 0; i++) {
             code = completed(test, &completions[i]);
         }
+        seen += count;
     }
     gy_pool_refill(test->pool);
+    /* The ring was looked at after that time: a host that stops us for a second is no fault of it.
+     */
+    if (code == 0 && (seen == 0 ? now >= test->deadline_ns : now >= test->longest_ns)) {
+        return failed(test, "bytes that were sent did not arrive within a second");
+    }
+    if (seen > 0) {
+        test->deadline_ns = gy_clock_ns() + DEADLINE_NS;
+    }
     return code;
 }
 
@@ -492,6 +501,7 @@ int gy_selftest_receive(enum gy_receive_mode mode, uint32_t without, struct gy_e
     int code = open_all(test, without);
     if (code == 0) {
         test->deadline_ns = gy_clock_ns() + DEADLINE_NS;
+        test->longest_ns = gy_clock_ns() + LONGEST_NS;
         code = run_cases(test);
     }
     close_all(test);

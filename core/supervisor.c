@@ -455,7 +455,7 @@ static int fill_options(struct gy_supervisor_options *options, struct gy_error *
         uint32_t *value, fallback;
     } defaults[] = {
         {&options->ready_timeout_ms, 30000}, {&options->drain_timeout_ms, 10000},
-        {&options->kill_margin_ms, 2000},    {&options->backoff_first_ms, 50},
+        {&options->kill_margin_ms, 5000},    {&options->backoff_first_ms, 50},
         {&options->backoff_limit_ms, 10000}, {&options->stable_after_ms, 10000},
     };
     for (size_t i = 0; i < sizeof(defaults) / sizeof(defaults[0]); i++) {

@@ -60,7 +60,7 @@ struct gy_supervisor_options {
     /* Every time below is in milliseconds, and 0 stands for the default beside it. */
     uint32_t ready_timeout_ms; /* 30,000: a child that is not ready by then is killed */
     uint32_t drain_timeout_ms; /* 10,000: what the child is told that its drain may take */
-    uint32_t kill_margin_ms;   /* 2,000: after that deadline, or after a stop, until SIGKILL */
+    uint32_t kill_margin_ms;   /* 5,000: after that deadline, or after a stop, until SIGKILL */
     uint32_t backoff_first_ms; /* 50: before the second restart in a row; then it doubles … */
     uint32_t backoff_limit_ms; /* 10,000: … up to this */
     uint32_t stable_after_ms;  /* 10,000: ready for so long, a child's death counts as the first */

@@ -122,6 +122,16 @@ static void send_round(struct ping *ping, uint64_t now)
     }
 }
 
+/* Whether nothing more is to come: of what may be lost, or be left out, the last round's is waited
+ * for, of the rest all. */
+static bool all_back(const struct ping *ping)
+{
+    const struct gy_rudp_ping_result *ordered = &ping->results[GY_RUDP_ORDERED];
+    const struct gy_rudp_ping_result *unordered = &ping->results[GY_RUDP_UNORDERED];
+    return ping->waiting == 0 && ordered->received == ordered->sent &&
+           unordered->received == unordered->sent;
+}
+
 /* Sends what is due. How long to sleep, or 0: it is over. */
 static uint64_t step(struct ping *ping)
 {
@@ -134,7 +144,7 @@ static uint64_t step(struct ping *ping)
     bool answered = ping->waiting == 0;
     if (ping->next == options->count) {
         uint64_t end_ns = ping->round_ns + options->target->timeout_ns;
-        return answered || now >= end_ns ? 0 : end_ns - now;
+        return all_back(ping) || now >= end_ns ? 0 : end_ns - now;
     }
     if (ping->next == 0 || (options->interval_ns == 0 && answered) ||
         (options->interval_ns != 0 && now >= due_ns) ||

@@ -148,7 +148,7 @@ static void echo_close(struct echo *echo, uint64_t kind)
     assert_int_equal(pthread_join(echo->thread, &result), 0);
     assert_ptr_equal(result, echo);
     assert_int_equal(atomic_load(&echo->wrong), 0);
-    for (int i = 0; i < 2000 && descriptors_open() != echo->descriptors; i++) {
+    for (int i = 0; i < 20000 && descriptors_open() != echo->descriptors; i++) {
         usleep(1000);
     }
     assert_int_equal(descriptors_open(), echo->descriptors);

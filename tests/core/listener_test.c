@@ -45,7 +45,7 @@ static bool ended_soon(int client)
 {
     struct pollfd polled = {.fd = client, .events = POLLIN};
     char byte;
-    return poll(&polled, 1, 2000) == 1 && recv(client, &byte, 1, MSG_DONTWAIT) <= 0;
+    return poll(&polled, 1, 20000) == 1 && recv(client, &byte, 1, MSG_DONTWAIT) <= 0;
 }
 
 /* ---- accepting ---- */

@@ -154,7 +154,10 @@ static uint32_t talk_turn(struct gy_stream *stream)
     case LOOPBACK_IGNORE:
         return stream->eof ? GY_WANT_CLOSE : GY_WANT_READ;
     case LOOPBACK_STALL:
-        usleep(100000);
+        atomic_store(&loopback_of(stream)->stalls, true);
+        while (!atomic_load(&loopback_of(stream)->go_on)) {
+            usleep(1000);
+        }
         return GY_WANT_CLOSE;
     default:
         return GY_WANT_CLOSE;
@@ -275,7 +278,7 @@ static uint64_t now_ms(void)
 
 void loopback_await_open(struct loopback *loopback, uint64_t count)
 {
-    uint64_t until = now_ms() + 10000;
+    uint64_t until = now_ms() + 20000;
     while (loopback_counter(loopback, connections_open) != count) {
         if (now_ms() > until) {
             fail_msg("%llu connections are open, not %llu",
@@ -304,7 +307,7 @@ void loopback_close_with_clients(struct loopback *loopback, uint32_t clients)
     assert_int_equal(atomic_load(&loopback->wrong), 0);
     /* The kernel lets go of a ring's files a moment after the ring is closed. */
     uint32_t expected = loopback->descriptors + clients;
-    for (int i = 0; i < 2000 && descriptors_open() != expected; i++) {
+    for (int i = 0; i < 20000 && descriptors_open() != expected; i++) {
         usleep(1000);
     }
     assert_int_equal(descriptors_open(), expected);

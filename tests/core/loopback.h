@@ -21,7 +21,7 @@
 #define LOOPBACK_LINGER 'L' /* answers "bye", closes, lingers */
 #define LOOPBACK_HALF   'H' /* answers "half", shuts its sending side, and is a sink then */
 #define LOOPBACK_IGNORE 'I' /* wants to read, but never eats */
-#define LOOPBACK_STALL  'Z' /* holds the worker up for 100 ms, then closes */
+#define LOOPBACK_STALL  'Z' /* holds the worker up until `go_on` is set, then closes */
 
 /* The bytes that sources send and sinks expect: position modulo a prime. */
 #define PATTERN_PERIOD 65521
@@ -58,6 +58,7 @@ struct loopback {
     _Atomic uint64_t out_max; /* the most that a source's `out` held */
     _Atomic uint64_t in_max;
     _Atomic uint64_t slot_max; /* the highest slot that a stream had */
+    _Atomic bool stalls, go_on;
 };
 
 /* NULL where this kernel lacks the mode or io_uring: then the test was skipped. */

@@ -93,7 +93,7 @@ class Browser:
         elif method == "Network.requestWillBeSent":
             self.requested.append(of["request"]["url"])
 
-    def call(self, method, timeout=30, **parameters):
+    def call(self, method, timeout=60, **parameters):
         self.number += 1
         message = {"id": self.number, "method": method, "params": parameters}
         if self.session:
@@ -120,7 +120,7 @@ class Browser:
             raise RuntimeError(f"{expression}: {answer['exceptionDetails']['text']}")
         return answer["result"].get("value")
 
-    def wait_for(self, expression, timeout=20):
+    def wait_for(self, expression, timeout=60):
         deadline = time.monotonic() + timeout
         while not self.evaluate(expression):
             if time.monotonic() > deadline:

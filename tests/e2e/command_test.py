@@ -169,7 +169,7 @@ def the_serving_process_ends_with_its_supervisor():
         serving = server.serving()
         server.signal(signal.SIGKILL)
         server.wait()
-        until(lambda: not alive(serving), "it drains by itself", 15)
+        until(lambda: not alive(serving), "it drains by itself")
 
 
 @test

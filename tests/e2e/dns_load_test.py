@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 
-from harness import ALARMS, PROGRAM, equal, free_ports, loaded, output_of, run, test, true, until
+from harness import ALARMS, PROGRAM, equal, free_ports, loaded, output_of, patiently, run, test, true, until
 
 LOAD = os.path.abspath(os.environ.get("GYRE_LOAD", "build/debug/gyre-load"))
 ZONE = "$TTL 300\n@ SOA ns1 hostmaster 1 7200 900 1209600 60\n@ NS ns1\nns1 A 192.0.2.1\nwww A 192.0.2.80\n" \
@@ -185,10 +185,13 @@ def one_name_in_the_url_is_enough():
 
 @test
 def an_open_loop_keeps_its_rate():
-    with Dns() as server:
-        status, figures, errors = server.load("dns", "-c", "64", "--rate", "1000", "--poisson", "-d", "1s", "--warmup", "0")
+    def rated(patience):
+        status, figures, errors = server.load("dns", "-c", "64", "--rate", "1000", "--poisson", "-d", f"{patience}s", "--warmup", "0")
         equal(status, 0, f"the exit status ({errors})")
-        true(700 < figures["scheduled"] < 1300, f"{figures['scheduled']} were due")
+        true(700 < figures["scheduled"] / patience < 1300, f"{figures['scheduled']} were due in {patience} s")
+
+    with Dns() as server:
+        patiently(rated)
 
 
 @test
@@ -199,13 +202,16 @@ def wrong_answers_are_told_from_right_ones():
                 7: [answer(query, flags=0x0400)], 8: [b"\0\0" + right[2:], right], 9: [right, right], 10: [right[:7], right],
                 11: [], 12: [query[:2] + b"\x86\0\0\1\0\0\0\0\0\0" + query[12:]]}.get(n, [right])
 
-    with Scripted(spoil) as server:
-        status, figures, errors = load(server.url, "-c", "1", "-n", "30", "--timeout", "200ms")
+    def told(patience):
+        with Scripted(spoil) as server:
+            status, figures, errors = load(server.url, "-c", "1", "-n", "30", "--timeout", f"{200 * patience}ms")
         equal(status, 1, f"the exit status ({errors})")
         found = {name: count for name, count in figures["errors"].items() if count and name != "total"}
         # 5: something behind the last record; 7: no response; 10: less than a header.
         equal(found, {"wrong_question": 1, "short_answer": 1, "protocol": 3, "status": 1, "timeout": 1}, "errors")
         equal(counted(figures, "NOERROR", "SERVFAIL", "truncated"), (24, 1, 1), "rcodes")
+
+    patiently(told)
 
 
 @test
@@ -217,11 +223,14 @@ def answers_over_tcp_may_come_in_any_order():
 
 @test
 def a_stream_that_breaks_the_protocol_is_given_up():
-    for behave in (lambda queries: [b"short"], lambda queries: [b"\xff\xff" + answer(query)[2:] for query in queries]):
+    def given_up(patience):
         with Stream(behave) as server:
-            status, figures, errors = load(f"dns+tcp://127.0.0.1:{server.port}/www.example.com", "-c", "1", "-n", "5", "--timeout", "1s")
-            equal(status, 1, f"the exit status ({errors})")
-            true(figures["errors"]["protocol"] >= 1, f"it is counted: {figures['errors']}")
+            status, figures, errors = load(f"dns+tcp://127.0.0.1:{server.port}/www.example.com", "-c", "1", "-n", "5", "--timeout", f"{patience}s")
+        equal(status, 1, f"the exit status ({errors})")
+        true(figures["errors"]["protocol"] >= 1, f"it is counted: {figures['errors']}")
+
+    for behave in (lambda queries: [b"short"], lambda queries: [b"\xff\xff" + answer(query)[2:] for query in queries]):
+        patiently(given_up)
 
 
 @test
@@ -244,12 +253,12 @@ def over_tls_the_server_proves_who_it_is():
 def nobody_there_is_told_at_once():
     port = free_ports(1)[0]
     for scheme, path in (("dns", "/a.example"), ("udp", ""), ("dns+tcp", "/a.example")):
-        for flags in (("-d", "5s"), ("-n", "40"), ("--rate", "1000", "-d", "5s"), ("--find-max",))[:4 if scheme == "dns" else 2]:
+        for flags in (("-d", "60s"), ("-n", "40"), ("--rate", "1000", "-d", "60s"), ("--find-max",))[:4 if scheme == "dns" else 2]:
             begun = time.monotonic()
             status, figures, errors = load(f"{scheme}://127.0.0.1:{port}{path}", *flags)
             equal(status, 1, f"the exit status of {scheme} {flags}")
             true(errors.endswith("Connection refused; is the server running?\n"), f"{scheme} {flags}: {errors}")
-            true(time.monotonic() - begun < 4.5, "it does not take as long as a run")
+            true(time.monotonic() - begun < 30, "it does not take as long as a run")
             true(figures is None or figures["errors"]["reset"] == 0, f"nothing was reset: {figures}")
 
 

@@ -14,7 +14,7 @@ import threading
 import time
 
 from configured import Configured
-from harness import PROGRAM, Server, Skip, equal, free_ports, output_of, run, test, true, until
+from harness import PROGRAM, Server, Skip, equal, failing, free_ports, output_of, patiently, run, test, true, until
 
 A, NS, SOA, TXT, AAAA, OPT, IXFR, AXFR, ANY = 1, 2, 6, 16, 28, 41, 251, 252, 255
 NOERROR, FORMERR, NXDOMAIN, NOTIMP, REFUSED = 0, 1, 3, 4, 5
@@ -213,17 +213,24 @@ def connections_without_queries_are_closed():
     with Dns() as server, server.tcp() as client:
         client.sendall(b"\0\5hello")
         equal(client.recv(1), b"", "what is no query ends a connection")
-    conf = "dns { listen 127.0.0.1:{port}; zone example.com {folder}/example.zone; idle-timeout 300ms; }"
-    with Named(conf) as server:
-        with socket.create_connection(("127.0.0.1", server.port), 10) as client:
+
+
+@test
+def connections_that_are_quiet_are_closed_after_the_time_that_is_given():
+    def closed(patience):
+        conf = f"dns {{ listen 127.0.0.1:{{port}}; zone example.com {{folder}}/example.zone; idle-timeout {300 * patience}ms; }}"
+        with Named(conf) as server, socket.create_connection(("127.0.0.1", server.port), 20) as client:
             client.sendall(framed(query("www.example.com")))
-            equal(next_reply(client).answers, 1, "an answer")
-            began = time.monotonic()
-            for byte in framed(query("www.example.com"))[:3]:
-                client.sendall(bytes([byte]))
-                time.sleep(0.05)
-            equal(client.recv(1), b"", "bytes that make no query do not keep it open")
+            with failing(OSError):
+                equal(next_reply(client).answers, 1, "an answer")
+                began = time.monotonic()
+                for byte in framed(query("www.example.com"))[:3]:
+                    client.sendall(bytes([byte]))
+                    time.sleep(0.05)
+                equal(client.recv(1), b"", "bytes that make no query do not keep it open")
             true(time.monotonic() - began < 9, "and it was closed before the ten seconds that there are at first")
+
+    patiently(closed)
 
 
 @test
@@ -264,7 +271,7 @@ def a_reload_under_load_serves_the_new_zone_and_loses_nothing():
 
         def ask(number):
             with server.udp() as client:
-                while time.monotonic() < end:
+                while time.monotonic() < end or (sum(asked) <= 100 and time.monotonic() < end + 60):
                     asked[number] += 1
                     client.send(query("www.example.com", number=asked[number] & 0xffff))
                     try:
@@ -413,23 +420,30 @@ dns { listen 127.0.0.1:{port}; zone example.com {folder}/example.zone; rate-limi
                         client.send(query("www.example.com", number=number))
                 counts = []
                 for client in clients:
-                    client.settimeout(20)  # for the first of them, on a busy machine
+                    client.settimeout(20 if not counts else patience)  # for the first of them, on a busy machine
                     replies = []
                     with contextlib.suppress(TimeoutError):
                         while len(replies) < 100:
                             replies.append(Reply(client.recv(65536)))
                             last = time.monotonic()
-                            client.settimeout(1)
+                            client.settimeout(patience)
                     for reply in replies:
                         equal(reply.answers, 0 if reply.truncated else 1, "records of an answer")
                     counts.append((sum(not reply.truncated for reply in replies), sum(reply.truncated for reply in replies)))
             return counts, last - began
 
-        ((whole, slipped), (other, _)), took = flood("127.0.0.1", "127.0.0.77")
-        true(10 <= whole <= 30 + 10 * took, f"about as many as the limit allows: {whole} in {took} s")
-        true(abs(slipped - (100 - whole) // 2) <= 2, f"of the rest every other one, truncated: {slipped}")
-        true(other < 10 + 10 * took, f"another address of the network has the same limit: {other} in {took} s")
-        equal(flood("127.9.0.1")[0], [(100, 0)], "an exempt network has none")
+        def limited_together(given):
+            """Which of the two is answered is their workers' affair."""
+            nonlocal patience
+            patience = given
+            counts, took = flood("127.0.0.1", "127.0.0.77")
+            whole, slipped = map(sum, zip(*counts))
+            true(10 <= whole <= 30 + 10 * took, f"about as many as the limit allows, of both addresses: {counts} in {took} s")
+            true(abs(slipped - (200 - whole) // 2) <= 4, f"of the rest every other one, truncated: {counts}")
+            equal(flood("127.9.0.1")[0], [(100, 0)], "an exempt network has none")
+
+        patience = 1
+        patiently(limited_together)
         with socket.create_connection(("127.0.0.1", server.port), 10) as client:
             client.sendall(framed(*(query("www.example.com", number=i) for i in range(50))))
             equal([next_reply(client).answers for _ in range(50)], [1] * 50, "TCP has none")

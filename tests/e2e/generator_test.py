@@ -22,7 +22,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 from report import hdr
 from chat_crash import Chat
 from configured import Configured
-from harness import ALARMS, PROGRAM, Server, Skip, equal, loaded, output_of, run, test, true, until
+from harness import ALARMS, PROGRAM, Server, Skip, equal, free_ports, loaded, output_of, patiently, run, test, true, until
 
 LOAD = os.path.abspath(os.environ.get("GYRE_LOAD", "build/debug/gyre-load"))
 KINDS = ("connect", "reset", "refused", "closed", "timeout", "short_answer", "status", "wrong_body", "wrong_question", "protocol")
@@ -144,8 +144,13 @@ def a_closed_loop_counts_what_the_server_counts():
 
 @test
 def latencies_go_to_five_nines():
+    def rated(patience):
+        nonlocal figures
+        figures = clean(server.address + "/", "-c", "8", "--rate", "400", "-d", f"{500 * patience}ms", "--warmup", "0")
+
+    figures = None
     with Server("--fixed") as server:
-        figures = clean(server.address + "/", "-c", "8", "--rate", "2000", "-d", "500ms", "--warmup", "0")
+        patiently(rated)
         names = ["p50", "p75", "p90", "p95", "p99", "p99_9", "p99_99", "p99_999", "max"]
         for key in ("latency_ns", "service_ns", "lateness_ns"):
             equal(set(figures[key]), {"count", "min", "mean", "stddev", *names}, f"the keys of {key}")
@@ -157,11 +162,9 @@ def latencies_go_to_five_nines():
 
 @test
 def counters_of_the_server_come_from_its_admin_listener():
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        admin = f"127.0.0.1:{unused.getsockname()[1]}"
+    admin = f"127.0.0.1:{free_ports(1)[0]}"
     with Server("--fixed", "--admin", admin) as server:
-        figures = clean(server.address + "/", "-c", "8", "-d", "500ms", "--warmup", "100ms", "--server-admin", admin)
+        figures = clean(server.address + "/", "-c", "8", "-n", "3000", "--server-admin", admin)
         counted = figures["server"]["counters"]
         equal(set(counted), {"cpu_s", "turns", "enters", "submissions", "completions", "received_bytes", "sent_bytes",
                              "copied_bytes"}, "the counters")
@@ -181,13 +184,14 @@ def counters_of_the_server_come_from_its_admin_listener():
 
 @test
 def a_timed_run_lasts_as_long_as_asked():
-    with Server("--fixed") as server:
-        began = time.monotonic()
-        figures = clean(server.address + "/", "-c", "16", "-d", "700ms", "--warmup", "300ms")
-        took = time.monotonic() - began
-        true(0.69 < figures["seconds"] < 3, f"700 ms are measured, or what a busy machine makes of them, not {figures['seconds']}")
-        true(took < 25, f"it ends, after {took}")
+    def timed(patience):
+        figures = clean(server.address + "/", "-c", "16", "-d", f"{700 * patience}ms", "--warmup", f"{300 * patience}ms")
+        true(0.4 * patience < figures["seconds"] < 2.3 * patience + 0.7,
+             f"{700 * patience} ms are measured, or what a busy machine makes of them, not {figures['seconds']} s")
         true(figures["answered"] < figures["answered_total"], "the warm-up is not measured")
+
+    with Server("--fixed") as server:
+        patiently(timed)
 
 
 @test
@@ -208,16 +212,19 @@ def a_pipeline_is_answered_in_order_and_whole():
 
 @test
 def an_open_loop_keeps_its_rate():
+    def rated(patience):
+        figures = clean(server.address + "/", "-c", "16", "--rate", "500", "-d", f"{patience}s", "--warmup", "100ms", *flags)
+        true(figures["rate_reached"], "the rate is reached")
+        true(400 < figures["scheduled"] / patience < 600, f"about {500 * patience} were due, not {figures['scheduled']}")
+        equal(figures["arrivals"], "poisson" if flags else "constant", "arrivals")
+        equal(figures["latency_ns"]["count"], figures["scheduled"], "each that was due has a latency")
+        true(figures["unsent"] < 50 * patience, f"nearly all were sent, on a busy machine too, not all but {figures['unsent']}")
+        equal(figures["lateness_ns"]["count"], figures["scheduled"] - figures["unsent"], "and each that was sent a lateness")
+        true(figures["latency_ns"]["max"] >= figures["service_ns"]["max"], "latency is from the intended time")
+
     with Server("--fixed") as server:
         for flags in ((), ("--poisson", "--seed", "5")):
-            figures = clean(server.address + "/", "-c", "16", "--rate", "500", "-d", "1s", "--warmup", "100ms", *flags)
-            true(figures["rate_reached"], "the rate is reached")
-            true(400 < figures["scheduled"] < 600, f"about 500 were due, not {figures['scheduled']}")
-            equal(figures["arrivals"], "poisson" if flags else "constant", "arrivals")
-            equal(figures["latency_ns"]["count"], figures["scheduled"], "each that was due has a latency")
-            true(figures["unsent"] < 50, f"nearly all were sent, on a busy machine too, not all but {figures['unsent']}")
-            equal(figures["lateness_ns"]["count"], figures["scheduled"] - figures["unsent"], "and each that was sent a lateness")
-            true(figures["latency_ns"]["max"] >= figures["service_ns"]["max"], "latency is from the intended time")
+            patiently(rated)
 
 
 @test
@@ -233,12 +240,19 @@ def a_server_that_stalls_is_seen_in_every_request_that_was_due():
                 data = data.split(b"\r\n\r\n", 1)[1]
                 answered += 1
                 if answered == 60:
-                    time.sleep(0.5)
+                    time.sleep(0.5 * stalled)
                 connection.sendall(response(b"ok"))
+
+    def seen(patience):
+        nonlocal stalled
+        stalled = patience
+        figures = clean(server.url, "-c", "1", "--rate", "200", "-d", f"{1500 * patience}ms", "--warmup", "0")
+        true(figures["latency_ns"]["p90"] > 150e6 * patience, f"a tenth waited for long: {figures['latency_ns']}")
+        true(figures["service_ns"]["p90"] < 100e6 * patience, f"only one was long in service: {figures['service_ns']}")
+
+    stalled = 1
     with Scripted(stall) as server:
-        figures = clean(server.url, "-c", "1", "--rate", "200", "-d", "1500ms", "--warmup", "0")
-        true(figures["latency_ns"]["p90"] > 150e6, f"a tenth waited for long: {figures['latency_ns']}")
-        true(figures["service_ns"]["p90"] < 100e6, f"only one was long in service: {figures['service_ns']}")
+        patiently(seen)
 
 
 @test
@@ -259,14 +273,12 @@ def a_rate_that_cannot_be_reached_is_said_and_fails():
 
 @test
 def a_refused_connection_is_one_clear_line():
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
-        for flags in ((), ("-t", "2"), ("--rate", "100"), ("--find-max",)):
-            status, out, errors = output_of([LOAD, f"http://127.0.0.1:{port}/", *flags])
-            equal(status, 1, "the exit status")
-            equal(errors, f"gyre-load: connecting to 127.0.0.1:{port}: Connection refused; is the server running?\n")
-            equal(out, "", "the report")
+    port = free_ports(1)[0]
+    for flags in ((), ("-t", "2"), ("--rate", "100"), ("--find-max",)):
+        status, out, errors = output_of([LOAD, f"http://127.0.0.1:{port}/", *flags])
+        equal(status, 1, "the exit status")
+        equal(errors, f"gyre-load: connecting to 127.0.0.1:{port}: Connection refused; is the server running?\n")
+        equal(out, "", "the report")
 
 
 @test
@@ -324,16 +336,20 @@ def an_interrupted_search_prints_what_its_steps_found():
         def connections():
             return server.metrics()['gyre_http_connections_total{server="web"}']
 
-        before = connections()
-        process = subprocess.Popen([LOAD, f"http://127.0.0.1:{server.port}/", "-c", "2", "-d", "200ms", "--find-max", "--slo", "p90=4s"],
-                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        # Each of the eight steps has two connections of its own: a whole one is over when those of the third are there.
-        until(lambda: connections() >= before + 6, "the third step begins")
-        process.send_signal(signal.SIGINT)
-        out, errors = process.communicate(timeout=20)
-        equal((process.returncode, errors), (0, ""), f"status and stderr\n{out}")
-        true("(interrupted)" in out, f"it says so:\n{out}")
-        true(re.search(r"[1-9]\d* answers in 0\.[12]", out), f"and has the figures of a whole step:\n{out}")
+        def interrupted(patience):
+            before = connections()
+            process = subprocess.Popen([LOAD, f"http://127.0.0.1:{server.port}/", "-c", "2", "-d", f"{200 * patience}ms", "--find-max",
+                                        "--slo", "p90=4s"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            # Each of the eight steps has two connections of its own: a whole one is over when those of the third are there.
+            until(lambda: connections() >= before + 6 or process.poll() is not None, "the third step begins", 60)
+            process.send_signal(signal.SIGINT)
+            out, errors = process.communicate(timeout=40)
+            equal((process.returncode, errors), (0, ""), f"status and stderr\n{out}")
+            true("(interrupted)" in out, f"it says so:\n{out}")
+            found = re.search(r"([1-9]\d*) answers in (\d+\.\d+)", out)
+            true(found and 0.1 * patience <= float(found[2]) < 0.3 * patience, f"and has the figures of a whole step:\n{out}")
+
+        patiently(interrupted)
 
 
 @test
@@ -433,13 +449,17 @@ def the_highest_rate_is_found():
         while connection.recv(65536):
             time.sleep(0.02)
             connection.sendall(response(b"ok"))
-    with Scripted(slow) as server:
-        status, figures, out, errors = load(server.url, "-c", "4", "--find-max", "--slo", "p90=1s", "-d", "400ms")
+
+    def found(patience):
+        status, figures, out, errors = load(server.url, "-c", "4", "--find-max", "--slo", "p90=1s", "-d", f"{400 * patience}ms", seconds=100)
         equal(status, 0, f"the exit status ({errors}{out})")
         true(20 < figures["rate_asked"] < 220, f"four connections, 20 ms each: {figures['rate_asked']}")
         true("highest rate that keeps p90" in out, f"it is said:\n{out}")
         equal(figures["slo"], {"percentile": 90, "ns": 1000000000}, "what was asked for")
         equal(errors, "", "steps are for terminals: stderr")
+
+    with Scripted(slow) as server:
+        patiently(found)
         status, figures, out, errors = load(server.url, "-c", "4", "--find-max", "--slo", "p90=1ms", "-d", "200ms")
         equal(status, 1, "the exit status when no rate will do")
         true("no rate keeps p90 under 1.000 ms" in errors, f"it is said: {errors}")
@@ -493,13 +513,16 @@ class Holds(threading.Thread):
 
 @test
 def connections_are_made_in_flights_and_a_standstill_says_how_many_are_missing():
-    with Holds(192) as server:
-        status, _, _, errors = load(f"redis://127.0.0.1:{server.port}/load", "--broadcast", "-c", "400", "--timeout", "1s")
-        equal(status, 1)
-        found = re.search(r"(\d+) of 400 connections are made, then: no more were made in .*--timeout", errors)
-        true(found and 0 < int(found[1]) <= len(server.kept), f"it says how many, and what helps: {errors}")
-        true(0 < server.flights[0] <= 64, f"64 at first: {server.flights}")
-        true(sum(server.flights) >= 192 and max(server.flights) <= 256, f"each that is ready lets one more be dialled: {server.flights}")
+    def standstill(patience):
+        with Holds(192) as server:
+            status, _, _, errors = load(f"redis://127.0.0.1:{server.port}/load", "--broadcast", "-c", "400", "--timeout", f"{patience}s")
+            equal(status, 1)
+            found = re.search(r"(\d+) of 400 connections are made, then: no more were made in .*--timeout", errors)
+            true(found and 0 < int(found[1]) <= len(server.kept), f"it says how many, and what helps: {errors}")
+            true(0 < server.flights[0] <= 64, f"64 at first: {server.flights}")
+            true(sum(server.flights) >= 192 and max(server.flights) <= 256, f"each that is ready lets one more be dialled: {server.flights}")
+
+    patiently(standstill)
 
 
 @test
@@ -569,27 +592,30 @@ def another_reader_finds_the_same_latencies_in_the_log():
 
 @test
 def a_terminal_sees_one_line_of_progress():
+    def shown_with(patience, *flags):
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen([LOAD, server.address + "/", "-c", "2", "-d", f"{900 * patience}ms", "--warmup", f"{300 * patience}ms",
+                                    *flags], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=theirs)
+        os.close(theirs)
+        shown = b""
+        try:
+            while more := os.read(ours, 4096):
+                shown += more
+        except OSError:
+            pass  # EIO: the other end is closed
+        os.close(ours)
+        equal(process.wait(20), 0, f"the exit status ({shown})")
+        return shown
+
+    def progress(patience):
+        shown = shown_with(patience)
+        true(b"warming up" in shown and b"measuring" in shown and b"/s" in shown, f"it says how far it is: {shown}")
+        true(b"\n" not in shown and shown.count(b"\r\x1b[K") > 2, f"in one line: {shown}")
+        true(shown.endswith(b"\r\x1b[K"), f"which is gone at the end: {shown}")
+
     with Server("--fixed") as server:
-        for quiet in (False, True):
-            ours, theirs = pty.openpty()
-            process = subprocess.Popen([LOAD, server.address + "/", "-c", "2", "-d", "900ms", "--warmup", "300ms",
-                                        *["--quiet"] * quiet], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                       stderr=theirs)
-            os.close(theirs)
-            shown = b""
-            try:
-                while more := os.read(ours, 4096):
-                    shown += more
-            except OSError:
-                pass  # EIO: the other end is closed
-            os.close(ours)
-            equal(process.wait(20), 0, f"the exit status ({shown})")
-            if quiet:
-                equal(shown, b"", "what is shown with --quiet")
-                continue
-            true(b"warming up" in shown and b"measuring" in shown and b"/s" in shown, f"it says how far it is: {shown}")
-            true(b"\n" not in shown and shown.count(b"\r\x1b[K") > 2, f"in one line: {shown}")
-            true(shown.endswith(b"\r\x1b[K"), f"which is gone at the end: {shown}")
+        patiently(progress)
+        patiently(lambda patience: equal(shown_with(patience, "--quiet"), b"", "what is shown with --quiet"))
 
 
 @test
@@ -603,10 +629,13 @@ def what_cannot_be_written_fails():
 
 @test
 def nothing_but_the_report_is_written_to_a_pipe():
-    with Server("--fixed") as server:
-        status, out, errors = output_of([LOAD, server.address + "/", "-d", "600ms", "--warmup", "0", "-c", "2"])
+    def piped(patience):
+        status, out, errors = output_of([LOAD, server.address + "/", "-d", f"{600 * patience}ms", "--warmup", "0", "-c", "2"])
         equal((status, errors), (0, ""), "status and stderr")
         true("\r" not in out and "\x1b" not in out, "no progress in a pipe")
+
+    with Server("--fixed") as server:
+        patiently(piped)
 
 
 class Https(Configured):

@@ -5,6 +5,7 @@ A test program decorates its tests with @test and ends with run(). Every server 
 chose, is reached on the loopback interface alone, and is ended by its pid whatever happens.
 """
 
+import collections
 import contextlib
 import glob
 import json
@@ -26,7 +27,11 @@ PROGRAM = os.path.abspath(os.environ.get("GYRE", "build/debug/gyre"))
 ALARMS = re.compile(r"Sanitizer|runtime error:|assertion|gy_assert", re.IGNORECASE)
 
 TESTS = []
-TEST_SECONDS = 90  # what takes longer hangs; a loaded machine may take long
+TEST_SECONDS = 150  # what takes longer hangs; a loaded machine may take long
+
+
+class TooLate(AssertionError, TimeoutError):
+    """What was waited for did not come."""
 
 
 class Skip(Exception):
@@ -80,13 +85,35 @@ def true(condition, what):
         raise AssertionError("not so: " + what)
 
 
-def until(condition, what, seconds=30):
+def until(condition, what, seconds=60):
     """Waits for an event; how long it may take at most is for a machine that has much else to do."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"after {seconds} s still not so: {what}")
+            raise TooLate(f"after {seconds} s still not so: {what}")
         time.sleep(0.02)
+
+
+def patiently(check):
+    """check(patience) for a patience of 1; where that fails, of 4, then of 12, which decides. It is for what a machine that
+    has much else to do, or is itself stopped for seconds, may not manage in a time that is long enough on others: `check`
+    multiplies its times by it."""
+    for patience in (1, 4):
+        try:
+            check(patience)
+            return
+        except AssertionError as error:
+            print(f"# with a patience of {patience}: " + str(error).replace("\n", "\n# ")[:2000], flush=True)
+    check(12)
+
+
+@contextlib.contextmanager
+def failing(*errors):
+    """These errors within are failures of what is tested, and so another try of `patiently`."""
+    try:
+        yield
+    except errors as error:
+        raise AssertionError(f"{type(error).__name__}: {error}") from error
 
 
 def tool(name):
@@ -98,7 +125,7 @@ def tool(name):
     raise AssertionError(f"{name} is not installed; ci/setup --test installs what the tests need")
 
 
-def output_of(command, seconds=30, data="", **more):
+def output_of(command, seconds=60, data="", **more):
     """(exit status, stdout, stderr) of a command that ends by itself and reads `data`."""
     done = subprocess.run(command, input=data, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=seconds,
                           text=True, errors="replace", check=False, **more)
@@ -159,19 +186,35 @@ SERVES = re.compile(r"process (\d+) \(generation \d+\) serves")
 # Below the ports that the kernel gives to outgoing connections (net.ipv4.ip_local_port_range begins at 32768), so that
 # a client of another test cannot take one between the look and the listening.
 PORTS = range(15000, 32000)
+SHARES = 32
+OURS = collections.deque()
+SHARE = socket.socket(socket.AF_UNIX)
+
+
+def take_share():
+    """Ports that no other test program has as long as this one runs: between the look and the listening there is time, and
+    programs run beside each other. The name of a socket says whose a share is."""
+    for number in range(SHARES):
+        with contextlib.suppress(OSError):
+            SHARE.bind(f"\0gyre-test-ports-{number}")
+            break
+    else:
+        number = os.getpid() % SHARES  # more programs than shares
+    OURS.extend(random.sample(PORTS[number::SHARES], len(PORTS) // SHARES))
 
 
 def free_ports(count):
-    """Different ports that were free a moment ago."""
-    with contextlib.ExitStack() as stack:
-        ports = []
-        for port in random.sample(PORTS, 1000):
-            with contextlib.suppress(OSError):
-                stack.enter_context(socket.create_server(("127.0.0.1", port)))
-                ports.append(port)
-            if len(ports) == count:
-                return ports
-    raise AssertionError(f"not {count} free ports among 1,000 that were tried")
+    """Different ports that were free a moment ago, and that nobody was given for a while."""
+    if not OURS:
+        take_share()
+    ports = []
+    for _ in range(len(OURS)):
+        OURS.rotate(-1)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", OURS[-1])):
+            ports.append(OURS[-1])
+        if len(ports) == count:
+            return ports
+    raise AssertionError(f"not {count} free ports among {len(OURS)} that were tried")
 
 
 # ---- the server -----------------------------------------------------------------------------------------------------

@@ -97,7 +97,7 @@ def links_lead_anywhere_but_out():
             true(body is None or answer.body == body, name)
             true(b"secret" not in answer.body.replace(b"/secret", b""), name)
         equal(c.get("/to-dir").fields["location"], "/to-dir/")
-        until(lambda: b">to-file<" in c.get("/").body, "a page from before the links is not kept", 10)
+        until(lambda: b">to-file<" in c.get("/").body, "a page from before the links is not kept")
         listing = c.get("/").body.decode()
         for name in ("dangling", "self", "out-file", "out-dir", "absolute", "root", "magic"):
             true(f">{name}<" not in listing and f">{name}/<" not in listing, f"{name} is not listed")
@@ -264,7 +264,7 @@ def a_file_that_is_written_anew_all_the_time_harms_nobody():
         whole = cut = 0
         with meanwhile(rewrite):
             end = time.monotonic() + 1.2
-            while time.monotonic() < end:
+            while time.monotonic() < end or (whole == 0 and time.monotonic() < end + 60):
                 try:
                     with Connection(server.port) as c:
                         answer = c.get("/a")
@@ -350,7 +350,7 @@ def a_name_may_have_any_byte():
             equal((answer.status, answer.body), (200, name), repr(name))
             everywhere = "".join(f"%{byte:02X}" for byte in name)
             equal(c.get("/" + everywhere).body, name, repr(name))
-        until(lambda: b"txt.exe" in c.get("/").body, "a page from before is not kept", 10)
+        until(lambda: b"txt.exe" in c.get("/").body, "a page from before is not kept")
         page = c.get("/").body.decode("utf-8")
         hrefs = re.findall(r'<td><a href="([^"]*)"', page)
         bodies = {c.get("/" + href.replace("&amp;", "&")).body for href in hrefs}
@@ -474,19 +474,19 @@ def a_disk_that_fills_under_the_log_costs_lines_and_nothing_else():
                 return float(found.group(1)) if found else 0.0
 
             log = f"/proc/{server.pid}/root{disk}/log"
-            slowest, asked = 0.0, 0
+            waited = []
             with Connection(server.port) as c:
-                while metric("gyre_access_log_dropped_total") < 500 and asked < 20000:
+                while metric("gyre_access_log_dropped_total") < 500 and len(waited) < 20000:
                     for _ in range(500):
                         begun = time.monotonic()
                         equal(c.get("/a?" + "x" * 300).status, 200)
-                        slowest = max(slowest, time.monotonic() - begun)
-                        asked += 1
+                        waited.append(time.monotonic() - begun)
                 dropped = metric("gyre_access_log_dropped_total")
-                true(dropped >= 500, f"lines are dropped and counted: {dropped} of {asked}")
+                true(dropped >= 500, f"lines are dropped and counted: {dropped} of {len(waited)}")
                 true(os.path.getsize(log) <= 65536, "the disk is full")
                 equal(server.log().count("No space left"), 1, "it is said once")
-                true(slowest < 5, f"nobody waited for the disk: {slowest:.3f} s")
+                slow = sorted(waited)[len(waited) * 97 // 100]  # a machine that stalls makes a few wait, a disk all of them
+                true(slow < 1, f"nobody waited for the disk: 3 % longer than {slow:.3f} s")
                 os.truncate(log, 0)
                 until(lambda: "can be written again" in server.log(), "it goes on when there is room")
                 said = int(re.search(r"written again; (\d+) lines were dropped", server.log()).group(1))

@@ -294,8 +294,8 @@ def clients_that_drip_are_cut_off_while_others_are_served():
 
         def never_reads(connection):
             connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            connection.request("GET", "/big")
             begun = time.monotonic()
+            connection.request("GET", "/big")
             # The server's end is gone when its socket is no longer in the kernel's table as established.
             until(lambda: not established(server.port, connection.socket.getsockname()[1]), "it is cut off")
             return time.monotonic() - begun
@@ -307,18 +307,19 @@ def clients_that_drip_are_cut_off_while_others_are_served():
             ("idle", idle), ("reads", never_reads))]
         for thread in threads:
             thread.start()
-        slowest = 0
+        waited = []
         with Connection(server.port) as c:
             while any(thread.is_alive() for thread in threads):
                 begun = time.monotonic()
                 equal(c.get("/a").body, b"a")
-                slowest = max(slowest, time.monotonic() - begun)
+                waited.append(time.monotonic() - begun)
                 time.sleep(0.02)
         for thread in threads:
             thread.join()
-        for name, least, most in (("head", 0.9, 9), ("body", 0.9, 9), ("idle", 1.4, 9), ("reads", 0.9, 9)):
+        for name, least, most in (("head", 0.9, 14), ("body", 0.9, 14), ("idle", 1.4, 9), ("reads", 0.9, 20)):
             true(isinstance(took[name], float) and least <= took[name] <= most, f"{name} is cut off in time: {took[name]}")
-        true(slowest < 3, f"others are served meanwhile, in {slowest:.2f} s at most")
+        middle = sorted(waited)[len(waited) // 2]
+        true(middle < 0.5, f"others are served meanwhile, half of them within {middle:.2f} s")
         found = server.metrics()
         true(found['gyre_timeouts_total{kind="header"}'] >= 1, "the head's deadline is counted")
         true(found['gyre_timeouts_total{kind="idle"}'] >= 1, "the idle one's")
@@ -373,19 +374,28 @@ def an_address_has_its_connections_whatever_worker_takes_them():
 
 @test
 def an_address_that_asks_too_often_gets_429_and_is_told_when_to_come_back():
-    with Hosts("""root {www}; limit-rate 30/m burst 4; error-page 429 /slow.html;
-               header X-Always yes always;""", {"a": "a", "slow.html": "slowly"}, workers=2) as server:
+    files = {"a": "a", "slow.html": "slowly"}
+    with Hosts("root {www}; limit-rate 60/m burst 4;", files) as server, Connection(server.port) as c:
+        refused = None
+        for _ in range(100):  # on a machine that is slow enough it is not too often
+            refused = ask(c, "x", "/a")
+            if refused.status == 429:
+                break
+        equal((refused.status, refused.fields["retry-after"]), (429, "1"))
+        time.sleep(1)
+        equal(ask(c, "x", "/a").status, 200, "after the pause")
+    with Hosts("""root {www}; limit-rate 1/m burst 4; error-page 429 /slow.html;
+               header X-Always yes always;""", files, workers=2) as server:
         with Connection(server.port) as c:
             answers = [ask(c, "x", "/a") for _ in range(6)]
             equal([a.status for a in answers][:4], [200] * 4)
             refused = answers[-1]
             equal((refused.status, refused.body), (429, b"slowly"))
-            equal((refused.fields["retry-after"], refused.fields["x-always"]), ("2", "yes"))
+            true(1 < int(refused.fields["retry-after"]) <= 60, refused.fields["retry-after"])
+            equal(refused.fields["x-always"], "yes")
             # Neither another connection nor another worker has another allowance.
             for _ in range(4):
                 equal(server.of("x", "/a").status, 429)
-            time.sleep(int(refused.fields["retry-after"]))
-            equal(ask(c, "x", "/a").status, 200, "after the pause")
         with socket.create_connection(("127.0.0.1", server.port), 5, source_address=("127.0.0.3", 0)) as other:
             other.sendall(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n")
             true(other.recv(100).startswith(b"HTTP/1.1 200"), "another address is served")

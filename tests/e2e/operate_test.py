@@ -43,7 +43,7 @@ def metrics_count_what_was_served():
         equal(grown('gyre_http_refused_total{reason="VERSION",server="http"}'), 1)
         equal(grown('gyre_http_request_seconds_count{server="http"}'), 6)
         equal(grown('gyre_http_request_seconds_bucket{le="+Inf",server="http"}'), 6)
-        true(0 < grown('gyre_http_request_seconds_sum{server="http"}') < 6, "the times are times")
+        true(0 < grown('gyre_http_request_seconds_sum{server="http"}') < 60, "the times are times")
         true(grown("gyre_connections_accepted_total") >= 7, "connections")
         true(grown("gyre_sent_bytes_total") > 5000, "bytes")
         true(grown("process_cpu_seconds_total") > 0, "processor time")
@@ -265,7 +265,7 @@ def a_reload_reads_the_file_anew_and_moves_listeners():
         server.reload()
         equal(server.fetch("other").body, b"Hello, world!")
         until(lambda: server.serving() != first, "another process serves")
-        until(lambda: not alive(first), "the first is gone", 15)
+        until(lambda: not alive(first), "the first is gone")
         server.write(PLAIN)
         server.reload()
 
@@ -332,11 +332,11 @@ def reloads_under_load_drop_no_connection():
                          ("http two { listen 127.0.0.1:{other}; }\n" if i % 2 == 0 else ""))
             server.reload()
             time.sleep(0.3)
+        until(lambda: done[0] > 100 or failures, "there is load")
         stop.set()
         for thread in threads:
             thread.join()
         equal(failures, [])
-        true(done[0] > 100, f"{done[0]} requests")
 
 
 @test
@@ -365,7 +365,7 @@ def a_connection_that_comes_as_a_process_is_replaced_is_served():
         for _ in range(12):
             server.reload()
             for _ in range(6):  # the old process is about to stop accepting
-                with Connection(server.port, 3) as connection:
+                with Connection(server.port) as connection:
                     equal(connection.get("/icon.svg").status, 200)
 
 
@@ -376,7 +376,7 @@ class Manager:
         self.name = f"@gyre-e2e-{os.getpid()}-{time.monotonic_ns()}"
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind("\0" + self.name[1:])
-        self.socket.settimeout(15)
+        self.socket.settimeout(60)
 
     def hears(self):
         return self.socket.recv(4096).decode()

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import threading
 
-from harness import ALARMS, PROGRAM, equal, free_ports, run, test, true, until
+from harness import ALARMS, PROGRAM, equal, free_ports, patiently, run, test, true, until
 from reliable import Certificates, Rudp
 
 PLAIN = ("--plaintext",)
@@ -166,13 +166,13 @@ def parts(folder):
     return {name: os.path.getsize(os.path.join(folder, name)) for name in os.listdir(folder) if name.endswith(".part")}
 
 
-def resumed(server, sender_dies):
+def resumed(server, sender_dies, timeout):
     """Cuts a transfer off in its middle by killing one end; the next one goes on. How many bytes passed then."""
     content = noise(1 << 20, seed=7) * 12
     path = server.make("resumed", content)
     with Lossy(server.port, 0) as way:
         way.limit = 5 << 20
-        sender = subprocess.Popen([PROGRAM, "rudp", "send", path, f"127.0.0.1:{way.port}", "--plaintext", "--timeout", "1500"],
+        sender = subprocess.Popen([PROGRAM, "rudp", "send", path, f"127.0.0.1:{way.port}", "--plaintext", "--timeout", timeout],
                                   stderr=subprocess.PIPE)
         until(lambda: way.bytes > way.limit and parts(server.drop), "it is in its middle")
         if sender_dies:
@@ -186,9 +186,9 @@ def resumed(server, sender_dies):
         if sender_dies:
             sender.wait()
             sender.stderr.close()
-            command("send", path, "@", "--timeout", "1500", port=way.port)
+            command("send", path, "@", "--timeout", timeout, port=way.port)
         else:
-            said = sender.communicate(timeout=40)[1].decode()
+            said = sender.communicate(timeout=80)[1].decode()
             equal(sender.returncode, 0, said)
         true(server.dropped("resumed") == content, "it is the same file")
         equal(parts(server.drop), {})
@@ -197,14 +197,20 @@ def resumed(server, sender_dies):
 
 @test
 def a_sender_that_was_killed_goes_on_where_it_was():
-    with Files() as server:
-        true(resumed(server, True) < 3 << 20, "what was there was not sent again")
+    def goes_on(patience):
+        with Files() as server:
+            true(resumed(server, True, f"{1500 * patience}") < 3 << 20, "what was there was not sent again")
+
+    patiently(goes_on)
 
 
 @test
 def a_server_that_was_killed_goes_on_where_it_was():
-    with Files() as server:
-        true(resumed(server, False) < 3 << 20, "what was there was not sent again")
+    def goes_on(patience):
+        with Files() as server:
+            true(resumed(server, False, f"{1500 * patience}") < 3 << 20, "what was there was not sent again")
+
+    patiently(goes_on)
 
 
 @test
@@ -296,23 +302,26 @@ def of_two_senders_of_one_name_one_waits():
         _, said = command("send", other, "@", "--name", "one", "--retry", "1", port=server.port, status=1)
         true("somebody else" in said, said)
         way.limit = None
-        equal(first.wait(timeout=30), 0, first.stderr.read())
+        equal(first.wait(timeout=60), 0, first.stderr.read())
         first.stderr.close()
         true(len(server.dropped("one")) == 8 << 20, "the first one's")
 
 
 @test
 def a_server_that_does_not_talk_of_files_is_not_waited_for():
-    with Rudp("--sink") as server, tempfile.NamedTemporaryFile() as file:
+    def given_up(patience):
         ways = {"send": (file.name, f"127.0.0.1:{server.port}"), "recv": (f"127.0.0.1:{server.port}/name", "-o", "-")}
-        clients = [(verb, subprocess.Popen([PROGRAM, "rudp", verb, *words, *PLAIN, "--timeout", "1000"], stderr=subprocess.PIPE,
+        clients = [(verb, subprocess.Popen([PROGRAM, "rudp", verb, *words, *PLAIN, "--timeout", f"{1000 * patience}"], stderr=subprocess.PIPE,
                                            text=True)) for verb, words in ways.items()]
         for verb, client in clients:
-            _, said = client.communicate(timeout=20)
+            _, said = client.communicate(timeout=60)
             equal(client.returncode, 1, said)
-            wanted = {"send": f"sending {file.name}: 127.0.0.1:{server.port} takes messages, but has answered nothing for 1.5 s",
+            wanted = {"send": f"sending {file.name}: 127.0.0.1:{server.port} takes messages, but has answered nothing for {1.5 * patience:.1f} s",
                       "recv": "is it served with --share?"}[verb]
             true(wanted in said and not ALARMS.search(said), said)
+
+    with Rudp("--sink") as server, tempfile.NamedTemporaryFile() as file:
+        patiently(given_up)
 
 
 @test

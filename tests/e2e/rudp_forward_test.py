@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 
-from harness import ALARMS, PROGRAM, equal, free_ports, resident_bytes, run, test, true, until
+from harness import ALARMS, PROGRAM, equal, failing, free_ports, patiently, resident_bytes, run, test, true, until
 from reliable import Certificates, Rudp
 
 
@@ -211,37 +211,46 @@ def without_a_target_connections_are_reset_and_it_is_said_why():
 
 @test
 def when_the_server_is_killed_connections_are_reset_and_new_ones_work():
-    with Target(echo) as target, relay(target) as server, Forward(server.port, "--timeout", "1500") as forward:
-        with forward.connect() as connection:
+    def said_hello(connection):
+        with failing(OSError):
             connection.sendall(b"hello")
             equal(connection.recv(5), b"hello")
-            os.kill(int(server.log().rsplit("process ", 1)[1].split()[0]), signal.SIGKILL)
-            try:
-                connection.sendall(b"more")
-                equal(connection.recv(5), None, "a reset")
-            except ConnectionResetError:
-                pass
-        until(lambda: "connected to" in forward.log(), "it is connected again")
-        with forward.connect() as connection:
-            connection.sendall(b"hello")
-            equal(connection.recv(5), b"hello")
+
+    def killed(patience):
+        with Target(echo) as target, relay(target) as server, Forward(server.port, "--timeout", f"{1500 * patience}") as forward:
+            with forward.connect() as connection:
+                said_hello(connection)
+                os.kill(int(server.log().rsplit("process ", 1)[1].split()[0]), signal.SIGKILL)
+                try:
+                    connection.sendall(b"more")
+                    equal(connection.recv(5), None, "a reset")
+                except ConnectionResetError:
+                    pass
+            until(lambda: "connected to" in forward.log(), "it is connected again")
+            with forward.connect() as connection:
+                said_hello(connection)
+
+    patiently(killed)
 
 
 @test
 def a_server_that_does_not_relay_is_not_waited_for():
-    port = free_ports(1)[0]
-    with Rudp("--sink") as server, subprocess.Popen([PROGRAM, "rudp", "forward", f"127.0.0.1:{port}", f"127.0.0.1:{server.port}",
-                                                     "--plaintext", "--timeout", "700"], stdout=subprocess.PIPE,
-                                                    stderr=subprocess.PIPE, text=True) as forward:
-        true("listening on" in forward.stdout.readline(), "it listens")
-        with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
-            try:
-                equal(connection.recv(1), None, "a reset")
-            except ConnectionResetError:
-                pass
-        _, said = forward.communicate(timeout=20)
-        equal(forward.returncode, 1, said)
-        true("has answered nothing for 1.1 s" in said and "--relay" in said and not ALARMS.search(said), said)
+    def given_up(patience):
+        port = free_ports(1)[0]
+        with subprocess.Popen([PROGRAM, "rudp", "forward", f"127.0.0.1:{port}", f"127.0.0.1:{server.port}", "--plaintext", "--timeout",
+                               f"{800 * patience}"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as forward:
+            true("listening on" in forward.stdout.readline(), "it listens")
+            with socket.create_connection(("127.0.0.1", port), timeout=40) as connection:
+                try:
+                    equal(connection.recv(1), None, "a reset")
+                except ConnectionResetError:
+                    pass
+            _, said = forward.communicate(timeout=40)
+            equal(forward.returncode, 1, said)
+            true(f"has answered nothing for {1.2 * patience:.1f} s" in said and "--relay" in said and not ALARMS.search(said), said)
+
+    with Rudp("--sink") as server:
+        patiently(given_up)
 
 
 @test

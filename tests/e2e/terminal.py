@@ -173,7 +173,7 @@ class Terminal:
     def press(self, keys):
         os.write(self.master, keys.encode())
 
-    def wait(self, condition, what, seconds=30):
+    def wait(self, condition, what, seconds=60):
         """Until the screen is as `condition` says; text: until it has that."""
         shows = condition if callable(condition) else lambda text: condition in text
         deadline = time.monotonic() + seconds
@@ -181,7 +181,7 @@ class Terminal:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"the screen does not show {what}:\n{self.screen.text()}")
 
-    def end(self, seconds=15):
+    def end(self, seconds=60):
         """Reads on until the program has ended; its exit status."""
         deadline = time.monotonic() + seconds
         while self.process.poll() is None and time.monotonic() < deadline:

@@ -10,7 +10,7 @@ import zlib
 
 from browser import Browser, program
 from configured import Configured
-from harness import PROGRAM, Connection, Skip, equal, output_of, run, test, true, until
+from harness import PROGRAM, Connection, Skip, equal, failing, output_of, patiently, run, test, true, until
 from websocket_peer import BINARY, CLOSE, PING, PONG, TEXT, Peer
 
 BLOCK = """
@@ -343,12 +343,15 @@ def a_server_of_several_workers_stops_in_the_middle_of_broadcasts():
 
 @test
 def a_silent_peer_is_pinged_then_given_up():
-    with Sockets() as server:
-        with Peer(server.port, "/quick") as peer:
+    def given_up(patience):
+        block = BLOCK.replace("ping 1s; ping-timeout 2s;", f"ping 1s; ping-timeout {2 * patience}s;")
+        with Sockets(block) as server, Peer(server.port, "/quick") as peer, failing(OSError):
             equal(peer.hear(), (PING, b""))
             peer.say(PONG)
             equal(peer.hear(), (PING, b""))
-            true(peer.closed(), "a peer that does not answer is given up")
+            true(peer.closed(40), "a peer that does not answer is given up")
+
+    patiently(given_up)
 
 
 @test

@@ -145,10 +145,10 @@ static void waits_no_longer_than_asked(void **state)
     struct gy_child *child = &((struct fixture *)*state)->child;
     uint64_t before = now_ms();
     assert_int_equal(gy_child_wait(child, 30), GY_CHILD_NONE);
-    assert_uint_in_range(now_ms() - before, 30, 5000);
+    assert_uint_in_range(now_ms() - before, 30, 30000);
     before = now_ms();
     assert_int_equal(gy_child_wait(child, 0), GY_CHILD_NONE);
-    assert_true(now_ms() - before < 5000);
+    assert_true(now_ms() - before < 30000);
 }
 
 static void a_wake_before_the_wait_is_not_lost_and_counts_once(void **state)
