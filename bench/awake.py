@@ -15,7 +15,7 @@ the host, or by other programs. However long a process works, in its own code or
 
 until SIGTERM. Then to standard output, JSON: {"wall_ns": …, "taken_ns": all that was missing, "stalls": [[began, ended, taken], …]
 the intervals in which 30 µs and more were missing, by CLOCK_REALTIME, "worked": [[began, cpu], …] how long the processes worked
-before they next let go of the processor, where that was 200 µs and more of CPU time, "steal_s": what the kernel was told of the host, or null}.
+before they next let go of the processor, where that was 200 µs and more of CPU time, "steal_s": what the kernel was told of the host}.
 """
 
 import bisect
@@ -29,6 +29,8 @@ import sys
 import time
 from pathlib import Path
 
+from measure import TICK_S, machine_ticks
+
 GAP_NS = 10_000  # the clock is read more often than that, else somebody else ran
 REBASE_NS = 1_000_000  # how long clocks of different rates are compared
 STALL_NS = 30_000
@@ -38,15 +40,6 @@ STALLS_MAX = 100_000
 
 class Ended(Exception):
     """SIGTERM came."""
-
-
-def steal_s(processor):
-    """What the host took from the processor so far, as the kernel knows it; None: it does not say."""
-    for line in Path("/proc/stat").read_text(encoding="ascii").splitlines():
-        words = line.split()
-        if words[0] == f"cpu{processor}" and len(words) > 8:
-            return int(words[8]) / os.sysconf("SC_CLK_TCK")
-    return None
 
 
 def ksoftirqd(processor):
@@ -157,7 +150,7 @@ def summary(host):
     worked = [cpu for _, cpu in host["worked"]]
     return {"taken": host["taken_ns"] / host["wall_ns"], "stalls": len(host["stalls"]) / seconds,
             "longest_ns": max((taken for *_, taken in host["stalls"]), default=0),
-            "steal": None if host["steal_s"] is None else host["steal_s"] / seconds,
+            "steal": host["steal_s"] / seconds,
             "works": len(worked) / seconds, "work_ns": max(worked, default=0)}
 
 
@@ -174,7 +167,7 @@ def main():
     clocks = [cpu_clock(pid) for pid in [int(word) for word in sys.argv[2:]] + ksoftirqd(processor)]
     watch = Watch(time.time_ns, time.process_time_ns, lambda: sum(map(time.clock_gettime_ns, clocks)))
     gc.disable()
-    began, stolen = time.time_ns(), steal_s(processor)
+    began, stolen = time.time_ns(), machine_ticks(processor)[0]
     try:
         signal.signal(signal.SIGTERM, end)
         print("watching", flush=True)
@@ -183,7 +176,7 @@ def main():
     except Ended:
         pass
     print(json.dumps({"wall_ns": time.time_ns() - began, "taken_ns": watch.taken_ns, "stalls": watch.stalls,
-                      "worked": watch.worked, "steal_s": None if stolen is None else steal_s(processor) - stolen}))
+                      "worked": watch.worked, "steal_s": (machine_ticks(processor)[0] - stolen) * TICK_S}))
     return 0
 
 
