@@ -119,12 +119,14 @@ def watched(processor, pids):
 
 
 def taken_from(request, stalls, ends):
-    """For how much of a request's time there was no processor for whoever worked on it. `ends` are the stalls' ends."""
+    """For how much of a request's time there was no processor for whoever worked on it. `ends` are the stalls' ends. An interval
+    in which the watcher did not run lasts until the server has caught up: where in it the processor was taken is not known, so
+    each request has its part. While a server never pauses all is one interval, and no more than the mean is excused."""
     began, took, taken = request
     for start, end, missing in stalls[bisect.bisect_right(ends, began):]:
         if start >= began + took:
             break
-        taken += min(missing, min(end, began + took) - max(start, began))
+        taken += missing * (min(end, began + took) - max(start, began)) / (end - start)
     return taken
 
 
@@ -136,12 +138,15 @@ def percentiles(took):
 
 def judge(seen, host, share):
     """Of what was observed of a server (bench/observer.py): latencies of all requests, and of those that did not have so large
-    a share of their time taken."""
+    a share of their time taken. Where those are less than half, no choice is made: there are too few of them to tell."""
     stalls = host["stalls"]
     ends = [end for _, end, _ in stalls]
+    took = [request[1] for request in seen["requests"]]
     kept = [request[1] for request in seen["requests"] if taken_from(request, stalls, ends) < request[1] * share]
-    return {"served_ns": percentiles(kept), "all_ns": percentiles(request[1] for request in seen["requests"]),
-            "left_out": 1 - len(kept) / max(len(seen["requests"]), 1), "unanswered": seen["unanswered"]}
+    if 2 * len(kept) < len(took):
+        kept = took
+    return {"served_ns": percentiles(kept), "all_ns": percentiles(took),
+            "left_out": 1 - len(kept) / max(len(took), 1), "unanswered": seen["unanswered"]}
 
 
 def summary(host):
