@@ -15,7 +15,7 @@ the host, or by other programs. However long a process works, in its own code or
 
 until SIGTERM. Then to standard output, JSON: {"wall_ns": …, "taken_ns": all that was missing, "stalls": [[began, ended, taken], …]
 the intervals in which 30 µs and more were missing, by CLOCK_REALTIME, "worked": [[began, cpu], …] how long the processes worked
-before they next let go of the processor, where that was 200 µs and more of CPU time, "steal_s": what the kernel was told of the host, or null}.
+before they next let go of the processor, where that was 200 µs and more of CPU time, "steal_s": what the kernel was told of the host}.
 """
 
 import bisect
@@ -29,6 +29,8 @@ import sys
 import time
 from pathlib import Path
 
+from measure import TICK_S, machine_ticks
+
 GAP_NS = 10_000  # the clock is read more often than that, else somebody else ran
 REBASE_NS = 1_000_000  # how long clocks of different rates are compared
 STALL_NS = 30_000
@@ -38,15 +40,6 @@ STALLS_MAX = 100_000
 
 class Ended(Exception):
     """SIGTERM came."""
-
-
-def steal_s(processor):
-    """What the host took from the processor so far, as the kernel knows it; None: it does not say."""
-    for line in Path("/proc/stat").read_text(encoding="ascii").splitlines():
-        words = line.split()
-        if words[0] == f"cpu{processor}" and len(words) > 8:
-            return int(words[8]) / os.sysconf("SC_CLK_TCK")
-    return None
 
 
 def ksoftirqd(processor):
@@ -126,12 +119,14 @@ def watched(processor, pids):
 
 
 def taken_from(request, stalls, ends):
-    """For how much of a request's time there was no processor for whoever worked on it. `ends` are the stalls' ends."""
+    """For how much of a request's time there was no processor for whoever worked on it. `ends` are the stalls' ends. An interval
+    in which the watcher did not run lasts until the server has caught up: where in it the processor was taken is not known, so
+    each request has its part. While a server never pauses all is one interval, and no more than the mean is excused."""
     began, took, taken = request
     for start, end, missing in stalls[bisect.bisect_right(ends, began):]:
         if start >= began + took:
             break
-        taken += min(missing, min(end, began + took) - max(start, began))
+        taken += missing * (min(end, began + took) - max(start, began)) / (end - start)
     return taken
 
 
@@ -143,12 +138,15 @@ def percentiles(took):
 
 def judge(seen, host, share):
     """Of what was observed of a server (bench/observer.py): latencies of all requests, and of those that did not have so large
-    a share of their time taken."""
+    a share of their time taken. Where those are less than half, no choice is made: there are too few of them to tell."""
     stalls = host["stalls"]
     ends = [end for _, end, _ in stalls]
+    took = [request[1] for request in seen["requests"]]
     kept = [request[1] for request in seen["requests"] if taken_from(request, stalls, ends) < request[1] * share]
-    return {"served_ns": percentiles(kept), "all_ns": percentiles(request[1] for request in seen["requests"]),
-            "left_out": 1 - len(kept) / max(len(seen["requests"]), 1), "unanswered": seen["unanswered"]}
+    if 2 * len(kept) < len(took):
+        kept = took
+    return {"served_ns": percentiles(kept), "all_ns": percentiles(took),
+            "left_out": 1 - len(kept) / max(len(took), 1), "unanswered": seen["unanswered"]}
 
 
 def summary(host):
@@ -157,7 +155,7 @@ def summary(host):
     worked = [cpu for _, cpu in host["worked"]]
     return {"taken": host["taken_ns"] / host["wall_ns"], "stalls": len(host["stalls"]) / seconds,
             "longest_ns": max((taken for *_, taken in host["stalls"]), default=0),
-            "steal": None if host["steal_s"] is None else host["steal_s"] / seconds,
+            "steal": host["steal_s"] / seconds,
             "works": len(worked) / seconds, "work_ns": max(worked, default=0)}
 
 
@@ -174,7 +172,7 @@ def main():
     clocks = [cpu_clock(pid) for pid in [int(word) for word in sys.argv[2:]] + ksoftirqd(processor)]
     watch = Watch(time.time_ns, time.process_time_ns, lambda: sum(map(time.clock_gettime_ns, clocks)))
     gc.disable()
-    began, stolen = time.time_ns(), steal_s(processor)
+    began, stolen = time.time_ns(), machine_ticks(processor)[0]
     try:
         signal.signal(signal.SIGTERM, end)
         print("watching", flush=True)
@@ -183,7 +181,7 @@ def main():
     except Ended:
         pass
     print(json.dumps({"wall_ns": time.time_ns() - began, "taken_ns": watch.taken_ns, "stalls": watch.stalls,
-                      "worked": watch.worked, "steal_s": None if stolen is None else steal_s(processor) - stolen}))
+                      "worked": watch.worked, "steal_s": (machine_ticks(processor)[0] - stolen) * TICK_S}))
     return 0
 
 

@@ -66,16 +66,26 @@ def of_an_interval_with_both_only_the_hosts_part_is_taken():
 
 @test
 def a_request_is_left_out_for_what_was_taken_of_its_time_alone():
-    host = {"stalls": [[1000, 2000, 1000], [10_000, 20_000, 100]]}
+    host = {"stalls": [[1000, 2000, 1000], [10_000, 20_000, 100], [30_000, 40_000, 2500]]}
     kept = [[100, 900, 0],  # answered as the stall began
             [2000, 300, 0],  # asked as it ended
             [9000, 12_000, 0],  # a long turn, of which the host took little
-            [0, 5001, 0]]  # less than a fifth was taken
+            [0, 5001, 0],  # less than a fifth was taken
+            [29_000, 4900, 0]]  # a fifth, but not of its own time: of what came after
     left = [[900, 300, 0], [1900, 200, 0], [0, 5000, 0],
+            [33_000, 1000, 0],  # while the server caught up
             [5000, 100, 20]]  # the asking side's own processor was taken
     found = awake.judge({"requests": kept + left, "unanswered": 3}, host, 0.2)
-    equal((found["served_ns"]["count"], found["all_ns"]["count"], found["left_out"], found["unanswered"]), (4, 8, 0.5, 3))
-    equal((found["served_ns"]["p50"], found["served_ns"]["p99"]), (5001, 12_000))
+    equal((found["served_ns"]["count"], found["all_ns"]["count"], found["left_out"], found["unanswered"]), (5, 10, 0.5, 3))
+    equal((found["served_ns"]["p50"], found["served_ns"]["p99"]), (4900, 12_000))
+
+
+@test
+def where_most_would_be_left_out_none_is():
+    host = {"stalls": [[0, 1000, 1000]]}
+    found = awake.judge({"requests": [[0, 10, 0], [10, 10, 0], [2000, 20, 0]], "unanswered": 0}, host, 0.2)
+    equal((found["served_ns"], found["left_out"]), (found["all_ns"], 0))
+    equal(awake.judge({"requests": [], "unanswered": 64}, host, 0.2)["served_ns"]["count"], 0)
 
 
 @test
