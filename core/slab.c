@@ -16,6 +16,31 @@ size_t gy_slab_bytes(size_t item_bytes, uint32_t count)
     return round_up(item_bytes) * count;
 }
 
+/* What was never handed out is poisoned this far beyond what was: all of it would bring in an
+ * eighth as much memory of the sanitizer's, which takes a server longer than all else. */
+#define POISONED_AHEAD_BYTES (256u << 10)
+
+/* Before the items below `end_bytes` are touched. */
+static void poison_ahead(struct gy_slab *slab, size_t end_bytes)
+{
+#ifdef GY_ASAN
+    size_t all_bytes = (size_t)slab->capacity * slab->item_bytes;
+    gy_assert(end_bytes <= all_bytes);
+    if (slab->poisoned == all_bytes || slab->poisoned >= end_bytes + POISONED_AHEAD_BYTES) {
+        return;
+    }
+    size_t until = end_bytes + 2 * POISONED_AHEAD_BYTES;
+    if (until > all_bytes) {
+        until = all_bytes;
+    }
+    gy_poison(slab->base + slab->poisoned, until - slab->poisoned);
+    slab->poisoned = until;
+#else
+    (void)slab;
+    (void)end_bytes;
+#endif
+}
+
 void gy_slab_init(struct gy_slab *slab, void *memory, size_t memory_bytes, size_t item_bytes)
 {
     gy_assert(memory != NULL);
@@ -28,7 +53,7 @@ void gy_slab_init(struct gy_slab *slab, void *memory, size_t memory_bytes, size_
         .item_bytes = (uint32_t)round_up(item_bytes),
         .capacity = (uint32_t)capacity,
     };
-    gy_poison(memory, memory_bytes);
+    poison_ahead(slab, 0);
 }
 
 void *gy_slab_take(struct gy_slab *slab)
@@ -39,6 +64,7 @@ void *gy_slab_take(struct gy_slab *slab)
         memcpy(&slab->free, item, sizeof slab->free);
     } else if (slab->fresh < slab->capacity) {
         item = slab->base + (size_t)slab->fresh++ * slab->item_bytes;
+        poison_ahead(slab, (size_t)slab->fresh * slab->item_bytes);
         gy_unpoison(item, slab->item_bytes);
     } else {
         slab->refused++;

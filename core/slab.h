@@ -12,7 +12,7 @@
  * hottest first.
  *
  * Not thread-safe: a slab belongs to one worker. With the address sanitizer, items that nobody
- * holds are poisoned.
+ * holds are poisoned; of those that were never handed out, the next 256 KiB at least.
  */
 
 #include <stddef.h>
@@ -29,6 +29,7 @@ struct gy_slab {
     uint32_t used;       /* items held by callers now */
     uint32_t used_max;
     uint64_t refused; /* takes that found the slab at its bound */
+    size_t poisoned;  /* with the address sanitizer: bytes from `base` that it has been told of */
 };
 
 /* The bytes that `count` items of `item_bytes` need. */

@@ -203,6 +203,63 @@ static void an_item_that_was_never_taken_is_poisoned(void **state)
     expect_poisoned(write_to_it, item + 48);
 }
 
+static void a_large_slab_is_poisoned_ahead_of_what_is_taken(void **state)
+{
+    (void)state;
+#ifdef GY_ASAN
+    enum { ITEMS = 4096, BYTES = 4096 };
+    uint8_t *memory = mmap(NULL, ITEMS * BYTES, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    assert_ptr_not_equal(memory, MAP_FAILED);
+    struct gy_slab slab;
+    gy_slab_init(&slab, memory, ITEMS * BYTES, BYTES);
+    for (int i = 0; i < ITEMS; i++) {
+        uint8_t *item = gy_slab_take(&slab);
+        assert_ptr_equal(item, memory + (size_t)i * BYTES);
+        assert_null(__asan_region_is_poisoned(item, BYTES));
+        /* 256 KiB, and the end of the memory. */
+        for (int ahead = i + 1; ahead < ITEMS && ahead <= i + 64; ahead++) {
+            assert_true(__asan_address_is_poisoned(memory + (size_t)ahead * BYTES));
+            assert_true(__asan_address_is_poisoned(memory + (size_t)ahead * BYTES + BYTES - 1));
+        }
+    }
+    assert_null(__asan_region_is_poisoned(memory, ITEMS * BYTES));
+    gy_slab_give(&slab, memory);
+    assert_true(__asan_address_is_poisoned(memory));
+    gy_unpoison(memory, ITEMS * BYTES);
+    assert_null(__asan_region_is_poisoned(memory, ITEMS * BYTES));
+    munmap(memory, ITEMS * BYTES);
+#else
+    print_message("# only with the address sanitizer\n");
+    skip();
+#endif
+}
+
+static void unpoisoning_what_is_large_leaves_what_is_around_it_alone(void **state)
+{
+    (void)state;
+#ifdef GY_ASAN
+    enum { ALL = 16 << 20, BEFORE = 3 * 4096 + 8, AFTER = 5 * 4096 + 16 };
+    uint8_t *memory = mmap(NULL, ALL, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(memory, MAP_FAILED);
+    gy_poison(memory, ALL);
+    gy_unpoison(memory + BEFORE, ALL - BEFORE - AFTER);
+    assert_null(__asan_region_is_poisoned(memory + BEFORE, ALL - BEFORE - AFTER));
+    for (size_t i = 0; i < BEFORE; i += 8) {
+        assert_true(__asan_address_is_poisoned(memory + i));
+    }
+    for (size_t i = ALL - AFTER; i < ALL; i += 8) {
+        assert_true(__asan_address_is_poisoned(memory + i));
+    }
+    gy_unpoison(memory, ALL);
+    assert_null(__asan_region_is_poisoned(memory, ALL));
+    munmap(memory, ALL);
+#else
+    print_message("# only with the address sanitizer\n");
+    skip();
+#endif
+}
+
 struct give {
     struct gy_slab *slab;
     void *item;
@@ -278,6 +335,8 @@ int main(void)
         TEST(memory_that_was_never_handed_out_is_not_touched),
         TEST(an_item_that_was_given_back_is_poisoned),
         TEST(an_item_that_was_never_taken_is_poisoned),
+        TEST(a_large_slab_is_poisoned_ahead_of_what_is_taken),
+        TEST(unpoisoning_what_is_large_leaves_what_is_around_it_alone),
         TEST(giving_the_same_item_twice_in_a_row_is_asserted),
         TEST(giving_to_a_slab_of_which_nothing_is_held_is_asserted),
         TEST(giving_what_is_no_item_is_asserted),
