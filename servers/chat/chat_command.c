@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "clients/chat/talk.h"
 #include "core/address.h"
@@ -134,6 +135,15 @@ static int settle_store(struct gy_chat_flags *chat, bool check)
                 "--store memory\n",
                 place, gy_error_text(code));
         return 1;
+    }
+    /* A check makes nothing; the start will. */
+    char *slash = strrchr(place, '/');
+    if (check && slash != NULL) {
+        *slash = '\0';
+        bool there = access(place, F_OK) == 0;
+        *slash = '/';
+        chat->store = there ? place : "memory";
+        return -1;
     }
     chat->store = place;
     return -1;

@@ -11,6 +11,7 @@
 #include "core/tls.h"
 #include "servers/chat/chat_internal.h"
 #include "servers/chat/chat_kind_internal.h"
+#include "servers/chat/place.h"
 
 int gy_chat_kind_flags(void *context, const struct gy_chat_flags *flags, struct gy_error *error)
 {
@@ -139,6 +140,14 @@ static int chat_open(void *context, const struct gy_server_setup *setup, struct 
     return code == 0 ? add_web_server(server, setup, true, error) : code;
 }
 
+/* What can be told of the store before anything listens; the rest its opening says. */
+static int chat_load(void *context, struct gy_error *error)
+{
+    const struct chat_block *server = context;
+    const char *path = server->chat.store.path;
+    return path == NULL ? 0 : gy_chat_store_check(path, error);
+}
+
 static int chat_prepare(void *context, struct gy_error *error)
 {
     struct chat_block *server = context;
@@ -211,6 +220,7 @@ const struct gy_server_kind gy_chat_kind = {
     .worker_open = chat_worker_open,
     .worker_close = chat_worker_close,
     .fill = chat_fill,
+    .load = chat_load,
     .prepare = chat_prepare,
     .fill_tls = chat_fill_tls,
     .metrics = &metrics,

@@ -15,6 +15,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "../../core/error.h"
+
 #define GY_CHAT_STORE_NAME      "chat.db"
 #define GY_CHAT_OPERATOR_SUFFIX ".operator" /* of the file that has the server's token */
 
@@ -23,5 +25,12 @@ int gy_chat_store_place(char *path, size_t bytes);
 
 /* Makes the folders of a path that are not there, for their owner alone. 0 or a GY_E… code. */
 int gy_chat_store_folders(const char *path);
+
+/*
+ * Can a store be at `path`, as far as looking tells: its folder is there, and what is there by that
+ * name is a file that is empty or one of SQLite's. Opens no database, so a server may be using it.
+ * 0; GY_EINVAL, or what looking reported, with a sentence.
+ */
+int gy_chat_store_check(const char *path, struct gy_error *error);
 
 #endif

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """gyre chat serve: people, rooms and histories; browsers and the book's clients among them; what goes wrong."""
 
+import os
 import re
 import signal
 import socket
 import struct
+import tempfile
 
 import secure
 from chat_crash import Chat, Reader, crash
@@ -516,13 +518,27 @@ def the_page_and_its_websocket_are_strict():
 def the_command_says_what_is_wrong():
     port = free_ports(1)[0]
     listen = f"127.0.0.1:{port}"
-    status, _, errors = output_of([PROGRAM, "chat", "serve", "--listen", listen, "--store", "/nowhere/chat.db"])
-    equal(status, 1)
-    true("/nowhere/chat.db" in errors and "unable to open" in errors, errors)
+    for check in ([], ["--check"]):
+        status, out, errors = output_of([PROGRAM, "chat", "serve", "--listen", listen, "--store", "/nowhere/chat.db", *check])
+        equal((status, out), (1, ""))
+        true("/nowhere/chat.db" in errors and "folder" in errors, errors)
     equal(output_of([PROGRAM, "chat", "serve", "--store"])[0], 2)
     equal(output_of([PROGRAM, "chat", "serve", "--nonsense"])[0], 2)
     status, out, _ = output_of([PROGRAM, "chat", "serve", "--check", "--listen", listen, "--store", "memory"])
     equal((status, listen in out), (0, True))
+
+
+@test
+def who_cannot_serve_does_not_say_that_it_listens():
+    listen = f"127.0.0.1:{free_ports(1)[0]}"
+    with tempfile.TemporaryDirectory() as folder:
+        store = os.path.join(folder, "chat.db")
+        with open(store, "wb") as file:  # it begins as one does: only the process that would serve finds out
+            file.write(b"SQLite format 3\0" + bytes(200))
+        for alone in ([], ["--no-supervisor"]):
+            status, out, errors = output_of([PROGRAM, "chat", "serve", "--listen", listen, "--store", store, *alone])
+            equal((status, out), (1, ""))
+            true("not a database" in errors, errors)
 
 
 run()
