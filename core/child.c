@@ -70,7 +70,7 @@ void gy_child_ready(struct gy_child *child)
     if (!child->ready && child->control_fd >= 0)
         send(child->control_fd, &message, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (!child->ready && child->on_ready != NULL)
-        child->on_ready();
+        child->on_ready(child->ready_context);
     child->ready = true;
 }
 

@@ -46,7 +46,8 @@ struct gy_child {
     uint32_t drain_timeout_ms; /* how long a drain may take */
     bool supervised;           /* false after gy_child_init_alone */
     enum gy_child_event asked; /* what gy_child_wait reported last, the most urgent so far */
-    void (*on_ready)(void);    /* called once by gy_child_ready; NULL: nobody asked */
+    void (*on_ready)(void *ready_context); /* called once by gy_child_ready; NULL: nobody asked */
+    void *ready_context;
 
     uint32_t kill_margin_ms;
     int control_fd; /* to the parent; -1 without one */

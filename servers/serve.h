@@ -121,8 +121,8 @@ struct gy_serve_place {
 };
 
 struct gy_serve_hooks {
-    /* Called once the first process serves; without a supervisor, once the sockets listen. May be
-     * NULL. */
+    /* Called once, when the first process serves, in the process that keeps the sockets. Not called
+     * when that one fails. May be NULL. */
     void (*listening)(void *context, const struct gy_serve_place *places, uint32_t count,
                       uint32_t workers);
     /* Fills a plan that has the default options, or, after the first, adds to one whose `workers`

@@ -10,7 +10,7 @@
 
 #include "core/address.h"
 #include "core/log.h"
-#include "servers/http/http_server.h"
+#include "servers/http/access_log.h"
 #include "servers/privilege.h"
 #include "servers/serve.h"
 #include "servers/systemd.h"
@@ -47,103 +47,6 @@ static int complain(const struct gy_error *error)
 }
 
 /* ---- plans ---- */
-
-struct gy_serve_server *gy_serve_plan_add(struct gy_serve_plan *plan, const char *name,
-                                          void (*fill)(struct gy_server *, void *, const int *),
-                                          void *context)
-{
-    if (plan->server_count == GY_SERVE_SERVERS_MAX) {
-        return NULL;
-    }
-    struct gy_serve_server *server = &plan->servers[plan->server_count++];
-    *server = (struct gy_serve_server){.name = name, .fill = fill, .context = context};
-    return server;
-}
-
-static void fill_http(struct gy_server *server, void *context, const int *descriptors)
-{
-    gy_http_server_init(server, context, descriptors);
-}
-
-struct gy_serve_server *gy_serve_plan_http(struct gy_serve_plan *plan, const char *name,
-                                           struct gy_http_server *http)
-{
-    struct gy_serve_server *server = gy_serve_plan_add(plan, name, fill_http, http);
-    if (server != NULL) {
-        server->kind = "http";
-        server->metrics = &gy_http_metrics;
-        server->counts = http->counts;
-    }
-    return server;
-}
-
-static int prepare(const struct gy_serve_plan *plan, struct gy_serve_server *server,
-                   struct gy_error *error)
-{
-    int code = server->prepare != NULL ? server->prepare(server, error) : 0;
-    if (code != 0 || server->metrics == NULL) {
-        return code;
-    }
-    gy_assert(server->counts != NULL && plan->workers > 0);
-    server->instances = calloc(plan->workers, sizeof *server->instances);
-    if (server->instances == NULL) {
-        return gy_error_set(error, GY_ENOMEM, "out of memory");
-    }
-    for (uint32_t i = 0; i < plan->workers; i++) {
-        server->instances[i] = (const char *)server->counts + i * server->metrics->counts_bytes;
-    }
-    return 0;
-}
-
-int gy_serve_plan_prepare(struct gy_serve_plan *plan, struct gy_error *error)
-{
-    for (uint32_t s = 0; s < plan->server_count; s++) {
-        int code = prepare(plan, &plan->servers[s], error);
-        if (code != 0) {
-            return code;
-        }
-    }
-    return 0;
-}
-
-int gy_serve_plan_load(struct gy_serve_plan *plan, struct gy_error *error)
-{
-    int code = 0;
-    for (uint32_t s = 0; s < plan->server_count && code == 0; s++) {
-        struct gy_serve_server *server = &plan->servers[s];
-        code = server->load != NULL ? server->load(server, error) : 0;
-    }
-    return code;
-}
-
-int gy_serve_plan_log(struct gy_serve_plan *plan, struct gy_error *error)
-{
-    if (plan->workers == 0) {
-        plan->workers = gy_runtime_workers(plan->options.workers);
-    }
-    struct gy_access_options options = {
-        .path = plan->options.access_log,
-        .format = (enum gy_access_format)plan->options.access_format,
-        .workers = plan->workers,
-    };
-    gy_assert(plan->access_log == NULL);
-    return options.path == NULL ? 0 : gy_access_log_open(&plan->access_log, &options, error);
-}
-
-void gy_serve_plan_free(struct gy_serve_plan *plan)
-{
-    if (plan == NULL) {
-        return;
-    }
-    if (plan->release != NULL) {
-        plan->release(plan);
-    }
-    gy_access_log_close(plan->access_log);
-    for (uint32_t s = 0; s < plan->server_count; s++) {
-        free(plan->servers[s].instances);
-    }
-    free(plan);
-}
 
 static int plan_make(struct serve *serve, struct gy_serve_plan **made, struct gy_identity *identity,
                      struct gy_error *error)
@@ -416,26 +319,21 @@ static int reload(struct serve *serve)
     return code;
 }
 
-static void tell_listening(const struct serve *serve)
+/* A process serves for the first time: only now is it sure that what was opened is answered. */
+static void tell_listening(struct serve *serve)
 {
     struct gy_serve_place places[GY_SERVE_PLACES_MAX];
+    if (serve->hooks->listening == NULL) {
+        return;
+    }
+    gy_assert(serve->plan == NULL && serve->next != NULL);
     for (uint32_t i = 0; i < serve->place_count; i++) {
         const struct place *place = &serve->places[i];
         const struct gy_serve_server *server = &serve->next->servers[place->next];
         places[i] =
             (struct gy_serve_place){server->name, place->shown, server->secure, place->datagrams};
     }
-    for (uint32_t i = 0; i < inherited.count; i++) {
-        char text[GY_ADDRESS_TEXT_BYTES];
-        if (!inherited.sockets[i].used) {
-            gy_address_format(&inherited.sockets[i].address, text, sizeof text);
-            gy_log(GY_LOG_WARN, "serve",
-                   "the service manager listens on %s, but nothing is served there", text);
-        }
-    }
-    if (serve->hooks->listening != NULL) {
-        serve->hooks->listening(serve->hooks->context, places, serve->place_count, serve->workers);
-    }
+    serve->hooks->listening(serve->hooks->context, places, serve->place_count, serve->workers);
 }
 
 static int on_event(void *context, enum gy_supervisor_event event)
@@ -445,8 +343,8 @@ static int on_event(void *context, enum gy_supervisor_event event)
     case GY_SUPERVISOR_REPLACING:
         return reload(serve);
     case GY_SUPERVISOR_READY:
-        if (serve->plan == NULL && serve->next != NULL) {
-            tell_listening(serve); /* not before: what could not start does not serve */
+        if (serve->plan == NULL) {
+            tell_listening(serve);
         }
         next_commit(serve);
         gy_notify_ready();
@@ -466,6 +364,12 @@ static int on_event(void *context, enum gy_supervisor_event event)
     return 0;
 }
 
+static void on_ready_alone(void *context)
+{
+    tell_listening(context);
+    gy_notify_ready();
+}
+
 static int serve_alone(struct serve *serve)
 {
     struct gy_child child;
@@ -474,8 +378,8 @@ static int serve_alone(struct serve *serve)
     if (gy_child_init_alone(&child, plan->options.drain_timeout_ms, &error) != 0) {
         return complain(&error);
     }
-    child.on_ready = gy_notify_ready;
-    tell_listening(serve);
+    child.on_ready = on_ready_alone;
+    child.ready_context = serve;
     int status = serve_child(serve, &child);
     gy_child_close(&child);
     /* The workers closed what they served. */
@@ -495,6 +399,18 @@ static int serve_supervised(struct serve *serve)
     };
     int status = gy_supervisor_run(&supervisor, serve_child, serve, &error);
     return status < 0 ? complain(&error) : status;
+}
+
+static void warn_of_unused(void)
+{
+    for (uint32_t i = 0; i < inherited.count; i++) {
+        char text[GY_ADDRESS_TEXT_BYTES];
+        if (!inherited.sockets[i].used) {
+            gy_address_format(&inherited.sockets[i].address, text, sizeof text);
+            gy_log(GY_LOG_WARN, "serve",
+                   "the service manager listens on %s, but nothing is served there", text);
+        }
+    }
 }
 
 /* Refused io_uring is told before anything listens. */
@@ -533,6 +449,7 @@ static int run(struct serve *serve)
     if (code != 0) {
         return complain(&error);
     }
+    warn_of_unused();
     return serve->next->options.alone ? serve_alone(serve) : serve_supervised(serve);
 }
 

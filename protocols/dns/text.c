@@ -94,8 +94,13 @@ static enum scan scan_end(struct scanner *scanner)
     if (!scanner->last) {
         return SCAN_MORE;
     }
-    if (scanner->parentheses > 0) {
-        return scan_fail(scanner, "a parenthesis is not closed; add )");
+    if (scanner->parentheses > 0) { /* told is where it was opened, not the end of the file */
+        scanner->why = "this parenthesis is not closed; add )";
+        scanner->text = scanner->open;
+        scanner->bytes = 1;
+        scanner->text_line = scanner->open_line;
+        scanner->text_line_start = scanner->open_line_start;
+        return SCAN_ERROR;
     }
     scan_mark(scanner, scanner->at, 0);
     return SCAN_END;
@@ -126,6 +131,11 @@ enum scan scan_next(struct scanner *scanner)
         case '(':
             if (scanner->parentheses == 64) {
                 return scan_fail(scanner, "more than 64 parentheses are open");
+            }
+            if (scanner->parentheses == 0) {
+                scanner->open = scanner->at;
+                scanner->open_line = scanner->line;
+                scanner->open_line_start = scanner->line_start;
             }
             scanner->parentheses++;
             scanner->at++;

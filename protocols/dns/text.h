@@ -32,6 +32,9 @@ struct scanner {
     size_t bytes;
     uint32_t text_line; /* its line, and where that begins */
     const char *text_line_start;
+    const char *open; /* the outermost parenthesis; its line, and where that begins */
+    const char *open_line_start;
+    uint32_t open_line;
     const char *why;
 };
 

@@ -83,6 +83,11 @@ int gy_dns_zone_add(struct gy_dns_zone_builder *builder, const struct gy_dns_rec
  */
 int gy_dns_zone_finish(struct gy_dns_zone_builder *builder, size_t *bytes, struct gy_error *error);
 
+/* The rrset that the first error of gy_dns_zone_finish() was about; it may be one that is missing.
+ * false: no rrset was wrong. `owner` is valid as long as the builder. */
+bool gy_dns_zone_wrong(const struct gy_dns_zone_builder *builder, const uint8_t **owner,
+                       uint16_t *type);
+
 struct gy_dns_zone;
 
 /* Writes the zone into `memory`, aligned to 64, of the bytes that finish() told. */

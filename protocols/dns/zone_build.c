@@ -35,15 +35,16 @@ void build_report(struct gy_dns_zone_builder *builder, enum gy_dns_severity seve
     char name[GY_DNS_NAME_TEXT_BYTES] = "", word[GY_DNS_MNEMONIC_BYTES] = "";
     char text[GY_ERROR_MESSAGE_BYTES];
     uint32_t most = builder->settings->reports_max;
-    if (owner != NULL) {
-        gy_dns_name_to_text(owner, name);
-    }
+    gy_assert(owner != NULL);
+    gy_dns_name_to_text(owner, name);
     if (type != 0) {
         gy_dns_type_text(type, word);
     }
     snprintf(text, sizeof text, "%.300s%s%s: %s", name, type != 0 ? " " : "", word, sentence);
     if (severity == GY_DNS_ERROR && builder->errors++ == 0) {
         gy_error_set(&builder->first_error, GY_EINVAL, "%s", text);
+        builder->first_error_type = type;
+        memcpy(builder->first_error_owner, owner, gy_dns_name_bytes(owner));
     }
     if (builder->settings->report != NULL &&
         builder->reports++ < (most == 0 ? REPORTS_USUAL : most)) {
@@ -430,6 +431,14 @@ int gy_dns_zone_add(struct gy_dns_zone_builder *builder, const struct gy_dns_rec
     waiting->type = record->type;
     builder->waiting_count++;
     return builder->at_once ? take_all_waiting(builder, error) : 0;
+}
+
+bool gy_dns_zone_wrong(const struct gy_dns_zone_builder *builder, const uint8_t **owner,
+                       uint16_t *type)
+{
+    *owner = builder->first_error_owner;
+    *type = builder->first_error_type;
+    return builder->errors > 0;
 }
 
 int gy_dns_zone_finish(struct gy_dns_zone_builder *builder, size_t *bytes, struct gy_error *error)

@@ -68,6 +68,8 @@ struct gy_dns_zone_builder {
     uint32_t reports;
     uint32_t errors;
     struct gy_error first_error;
+    uint16_t first_error_type;
+    uint8_t first_error_owner[GY_DNS_NAME_MAX];
     struct build_node **ordered;
     uint32_t ordered_count, hashed_count;
     struct zone_nsec3 *hashed;

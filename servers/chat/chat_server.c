@@ -437,6 +437,11 @@ int gy_chat_worker_open(struct gy_chat_server *server, struct gy_worker *worker,
     struct gy_chat_store_user user = {
         .worker = worker, .context = own, .ready = on_ready, .done = on_done};
     code = gy_chat_store_join(server->opened, &user, error);
+    if (code != 0) { /* nobody calls gy_chat_worker_close then */
+        server->workers[number] = NULL;
+        close_worker(own);
+        return code;
+    }
     own->hold.drain = on_drain;
     gy_worker_add_hold(worker, &own->hold);
     atomic_store(&server->joined[number], 1);

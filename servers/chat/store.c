@@ -372,6 +372,13 @@ int gy_chat_store_join(struct gy_chat_store *store, const struct gy_chat_store_u
         code = start(store, error);
         ready = store->memory != NULL;
     }
+    if (code != 0) {
+        store->users--;
+        desk->joined = 0;
+        gy_worker_remove_inlet(user->worker, &desk->inlet);
+        gy_chat_db_close(store->db);
+        store->db = NULL;
+    }
     pthread_mutex_unlock(&store->lock);
     if (code == 0 && ready) {
         user->ready(user->context);

@@ -63,7 +63,8 @@ struct gy_chat_store_user {
 };
 
 /* On the worker's thread. The first one opens the file and starts the thread: 0, or what
- * gy_chat_db_open() said, but for GY_EAGAIN, which means waiting. */
+ * gy_chat_db_open() said, but for GY_EAGAIN, which means waiting. After an error the worker has not
+ * joined. */
 int gy_chat_store_join(struct gy_chat_store *store, const struct gy_chat_store_user *user,
                        struct gy_error *error);
 

@@ -186,20 +186,65 @@ static int take_include(void *context, struct gy_dns_zonefile *file, const char 
 
 /* ---- the zone ---- */
 
-static int read_zone(struct load *load, const uint8_t *origin, const char *path,
-                     struct gy_error *error)
+static int read_zone(struct load *load, const struct gy_dns_zonefile_settings *settings,
+                     const uint8_t *origin, const char *path, struct gy_error *error)
 {
-    const struct gy_dns_zonefile_settings settings = {
-        .context = load, .record = take_record, .include = take_include};
     struct gy_dns_zonefile file;
     struct reading reading;
-    gy_dns_zonefile_init(&file, &settings, path, origin);
+    gy_dns_zonefile_init(&file, settings, path, origin);
     int code = feed(load, &reading, open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), "",
                     path, &file, error);
     return reading.cause == 0
                ? code
                : gy_error_set(error, cause_code(reading.cause), "reading the zone %s from %s: %s",
                               load->maker.name, path, cause_text(reading.cause));
+}
+
+/* What is wrong with a zone as a whole shows when all of it was read, and records do not keep their
+ * lines: it is read once more, for the last record of the rrset that is wrong. */
+struct search {
+    struct load load; /* first: the context of take_include() */
+    const uint8_t *owner;
+    uint16_t type;
+    const char *why;
+    struct gy_error said; /* with file and line, once it was found */
+};
+
+static int look_for(void *context, struct gy_dns_zonefile *file, const struct gy_dns_record *record,
+                    struct gy_error *error)
+{
+    struct search *search = context;
+    (void)error;
+    if (record->type == search->type && gy_dns_name_equal(record->owner, search->owner)) {
+        gy_dns_zonefile_error(file, &search->said, GY_EINVAL, "%s", search->why);
+    }
+    return 0;
+}
+
+/* `why` with the line where it shows. false: no record of the file shows it. */
+static bool find_line(const struct load *load, const uint8_t *origin, const char *path,
+                      const char *why, struct gy_error *error)
+{
+    struct gy_error ignored = {0};
+    struct search *search = calloc(1, sizeof *search);
+    bool found =
+        search != NULL && gy_dns_zone_wrong(load->maker.builder, &search->owner, &search->type);
+    if (found) {
+        const struct gy_dns_zonefile_settings settings = {
+            .context = search, .record = look_for, .include = take_include};
+        search->load.maker = load->maker;
+        search->load.folder = load->folder;
+        memcpy(search->load.folder_path, load->folder_path, sizeof load->folder_path);
+        search->why = why;
+        read_zone(&search->load, &settings, origin, path, &ignored);
+        dns_zone_files_free(search->load.files);
+        found = search->said.code != 0;
+    }
+    if (found) {
+        gy_error_set(error, GY_EINVAL, "%s", search->said.message);
+    }
+    free(search);
+    return found;
 }
 
 static int open_folder(struct load *load, const char *path)
@@ -218,12 +263,17 @@ static int open_folder(struct load *load, const char *path)
 static int load_zone(struct load *load, const struct gy_dns_zone **zone, const uint8_t *origin,
                      const char *path, struct gy_error *error)
 {
+    const struct gy_dns_zonefile_settings settings = {
+        .context = load, .record = take_record, .include = take_include};
     struct gy_error why = {0};
-    int code = read_zone(load, origin, path, error);
+    int code = read_zone(load, &settings, origin, path, error);
     if (code != 0) {
         return code;
     }
     code = gy_dns_zone_maker_finish(&load->maker, zone, &why);
+    if (code == GY_EINVAL && find_line(load, origin, path, why.message, error)) {
+        return code;
+    }
     if (code != 0) {
         return gy_error_set(error, code, "%.200s: %s", path, why.message);
     }

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "servers/chat/place.h"
 #include "tests/chat_server/store_rig.h"
 
 static char path[] = "/tmp/gyre-chat-XXXXXX";
@@ -231,6 +232,45 @@ static void a_file_that_is_no_database_is_refused(void **state)
     assert_int_equal(gy_chat_db_open(&none, &options, &error), GY_EREFUSED);
 }
 
+static void check_says(const char *what, const char *why)
+{
+    struct gy_error error = {0};
+    int code = gy_chat_store_check(what, &error);
+    assert_int_equal(code == 0, why == NULL);
+    if (why != NULL) {
+        assert_non_null(strstr(error.message, what));
+        assert_non_null(strstr(error.message, why));
+    }
+}
+
+static void where_no_store_can_be_is_told_without_opening_one(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/gyre-place-XXXXXX";
+    char name[sizeof folder + 16];
+    assert_non_null(mkdtemp(folder));
+    check_says(path, NULL); /* one that is in use */
+    check_says(folder, "directory");
+    snprintf(name, sizeof name, "%s/new.db", folder);
+    check_says(name, NULL);
+    check_says("chat-that-is-not-there.db", NULL); /* in the current folder */
+    snprintf(name, sizeof name, "%s/no/new.db", folder);
+    check_says(name, "No such file");
+    snprintf(name, sizeof name, "%s/new.db", folder);
+    FILE *file = fopen(name, "w");
+    assert_non_null(file);
+    check_says(name, NULL); /* empty: it becomes one */
+    assert_true(fputs("SQLite", file) >= 0 && fflush(file) == 0);
+    check_says(name, "something else");
+    assert_true(fputs(" format 2, and more of it", file) >= 0 && fclose(file) == 0);
+    check_says(name, "something else");
+    snprintf(name, sizeof name, "%s/new.db/x", folder);
+    check_says(name, "Not a directory");
+    snprintf(name, sizeof name, "%s/new.db", folder);
+    assert_int_equal(unlink(name), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -242,6 +282,7 @@ int main(void)
         TEST(two_processes_cannot_have_the_same_file),
         TEST(what_it_makes_is_for_its_owner_alone),
         TEST(a_file_that_is_no_database_is_refused),
+        TEST(where_no_store_can_be_is_told_without_opening_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

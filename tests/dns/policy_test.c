@@ -242,6 +242,30 @@ static void the_line_of_a_record_too_many_is_told(void **state)
     assert_non_null(strstr(error.message, "file:8197: an rrset has more than 4096 records"));
 }
 
+static void load_says(const char *text, const char *what)
+{
+    struct gy_error error = {0};
+    const struct gy_dns_zone *zone;
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+    assert_int_equal(gy_dns_zone_load(&zone, rig_name("example."), path, 1, &error), GY_EINVAL);
+    assert_non_null(strstr(error.message, what));
+}
+
+static void the_line_is_told_of_what_is_wrong_with_a_zone_as_a_whole(void **state)
+{
+    (void)state;
+    load_says("$TTL 60\n@ SOA a b 1 2 3 4 5\n@ NS a\na A 192.0.2.1\n\nEXAMPLE. SOA a b 2 2 3 4 5\n",
+              "file:6: the zone example.: example. SOA: a zone has exactly one");
+    load_says(
+        "$TTL 60\n@ SOA a b 1 2 3 4 5\n@ NS a\na A 192.0.2.1\nx CNAME a\nx TXT y\nz A 192.0.2.1\n",
+        "file:6: the zone example.: x.example. TXT: the name has a CNAME");
+    load_says("$TTL 60\n@ NS a\na A 192.0.2.1\n",
+              "file: the zone example.: example. SOA: the zone has no");
+}
+
 /* Past what is taken piece by piece, where memory is mapped. */
 static void what_is_collected_of_a_zone_is_bounded(void **state)
 {
@@ -318,6 +342,7 @@ int main(void)
         cmocka_unit_test(a_zone_that_was_kept_is_the_same),
         cmocka_unit_test(a_zone_file_is_read_in_pieces),
         cmocka_unit_test(the_line_of_a_record_too_many_is_told),
+        cmocka_unit_test(the_line_is_told_of_what_is_wrong_with_a_zone_as_a_whole),
         cmocka_unit_test(what_is_collected_of_a_zone_is_bounded),
         cmocka_unit_test(a_file_that_was_touched_has_changed),
     };

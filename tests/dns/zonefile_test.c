@@ -192,8 +192,10 @@ static void errors_say_where_and_what(void **state)
     expect_error("$TTL 1\na CH TXT x\nb IN TXT y\n", "test.zone:3");
     expect_error("$TTL 1\na A 1.2.3.4 5\n", "test.zone:2:13: \"5\": this is one word too many");
     expect_error("$TTL 1\na TXT \"open\nb A 1.2.3.4\n", "test.zone:2");
-    expect_error("$TTL 1\na TXT ( x\n", "test.zone:3");
+    expect_error("$TTL 1\na TXT ( x\n", "test.zone:2:7: \"(\"");
     expect_error("$TTL 1\na A 1.2.3.4 )\n", "test.zone:2:13: a parenthesis is closed");
+    expect_error("$TTL 1\na TXT (x\n( y )\nb A 1.2.3.4\n",
+                 "test.zone:2:7: \"(\": this parenthesis is not closed");
     expect_error("$TTL 4294967295\n", "test.zone:1:6: \"4294967295\": this is not a TTL");
     expect_error("$BOGUS 1\n", "test.zone:1:1: \"$BOGUS\": this directive is not known");
     expect_error("$TTL 1\na OPT \\# 0\n", "test.zone:2");
