@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "servers/rudp/rudp_kind.h"
+#include "servers/rudp/rudp_qlog.h"
 #include "servers/rudp/rudp_tls.h"
 
 #define MS 1000000ull
@@ -57,7 +58,7 @@ static int read_text(struct gy_rudp_target *target, const char *flag, const char
     }
     if (strcmp(flag, "--qlog") == 0) {
         target->qlog = value;
-        return 0;
+        return gy_rudp_directory_check("--qlog", value, true, error);
     }
     if (strcmp(value, "bbr") != 0 && strcmp(value, "cubic") != 0) {
         return gy_error_set(error, GY_EINVAL, "--congestion %.64s: not bbr or cubic", value);

@@ -370,13 +370,29 @@ void gy_rudp_put_blocked(struct gy_rudp_conn *conn, struct build *build)
     }
 }
 
+/* The ranges that a frame has room for: where there are more, the newest half of it, and of the
+ * others one lot after the other. */
+static uint32_t ranges_to_say(struct gy_rudp_conn *conn, struct gy_rudp_range *ranges)
+{
+    uint32_t count = conn->seen_count;
+    uint32_t half = GY_RUDP_RANGES_MAX / 2;
+    if (count <= GY_RUDP_RANGES_MAX) {
+        memcpy(ranges, conn->seen, count * sizeof conn->seen[0]);
+        return count;
+    }
+    uint32_t from = half + conn->seen_turn++ % ((count - 1) / half) * half;
+    uint32_t more = count - from < half ? count - from : half;
+    memcpy(ranges, conn->seen, half * sizeof conn->seen[0]);
+    memcpy(ranges + half, conn->seen + from, more * sizeof conn->seen[0]);
+    return half + more;
+}
+
 bool gy_rudp_put_ack(struct gy_rudp_conn *conn, struct build *build, uint64_t now_ns)
 {
     struct gy_rudp_frame frame; /* large: only what is read is written */
     frame.type = GY_RUDP_FRAME_ACK;
     frame.ack.delay_us = (now_ns - conn->largest_ns) / 1000;
-    frame.ack.count = conn->seen_count;
-    memcpy(frame.ack.ranges, conn->seen, conn->seen_count * sizeof conn->seen[0]);
+    frame.ack.count = ranges_to_say(conn, frame.ack.ranges);
     const uint64_t *in = conn->ecn.in;
     frame.ack.counted = (conn->theirs.features & GY_RUDP_FEATURE_ECN) != 0 &&
                         (in[GY_RUDP_ECT0] | in[GY_RUDP_ECT1] | in[GY_RUDP_CE]) != 0;

@@ -136,7 +136,7 @@ static int init(struct gy_rudp_conn *conn, const struct gy_rudp_config *config, 
     conn->self = *self;
     conn->began_ns = conn->heard_ns = conn->spoken_ns = now_ns;
     conn->largest_acked = conn->lost_low = conn->skipped = UINT64_MAX;
-    conn->reordering = 3; /* RFC 9002 §6.1.1 */
+    gy_rudp_recovery_begin(conn);
     conn->random = config->seed;
     conn->skip_number = 16 + config->seed % 256;
     conn->granted = config->window_bytes;

@@ -248,6 +248,8 @@ void gy_rudp_path_expire(struct gy_rudp_conn *conn, uint64_t now_ns);
 void gy_rudp_congestion_begin(struct gy_rudp_conn *conn); /* conn.c */
 
 /* recovery.c */
+/* The path is not known to reorder. */
+void gy_rudp_recovery_begin(struct gy_rudp_conn *conn);
 uint64_t gy_rudp_pto_ns(const struct gy_rudp_conn *conn);
 /* The round trip of the HELLO. */
 void gy_rudp_recovery_rtt(struct gy_rudp_conn *conn, uint64_t sample_ns);
@@ -256,6 +258,10 @@ void gy_rudp_recovery_rtt(struct gy_rudp_conn *conn, uint64_t sample_ns);
 void gy_rudp_recovery_drop(struct gy_rudp_conn *conn, enum gy_rudp_level level, bool arrived);
 /* 0, or GY_EPROTO: what was never sent cannot be acknowledged. */
 int gy_rudp_acked(struct gy_rudp_conn *conn, const struct gy_rudp_ack *ack, uint64_t now_ns);
+/* There is an acknowledgement to send. Where a few packets of ours, not acknowledged yet, keep the
+ * numbers of very many mere acknowledgements from being forgotten, these are taken for lost: else
+ * there would be no number for this one, and the peer would wait. */
+void gy_rudp_recovery_make_room(struct gy_rudp_conn *conn, uint64_t now_ns);
 /* Frees the numbers that nothing is expected of any more. */
 void gy_rudp_recovery_advance(struct gy_rudp_conn *conn);
 uint64_t gy_rudp_recovery_timeout(const struct gy_rudp_conn *conn);

@@ -63,12 +63,24 @@ static uint64_t number_take(struct gy_rudp_conn *conn)
     return conn->number++;
 }
 
+/* How many bytes of the number: so many that a packet that is overtaken by twice as many as were
+ * ever on their way is not taken for another one. Without a seal that would find that out, its
+ * messages would be lost with nobody knowing: there, more. */
+static unsigned number_bytes(struct gy_rudp_conn *conn, uint64_t number)
+{
+    uint64_t unacked =
+        conn->largest_acked == UINT64_MAX ? number + 1 : number - conn->largest_acked;
+    conn->unacked_most = unacked > conn->unacked_most ? unacked : conn->unacked_most;
+    unsigned bytes = gy_rudp_number_bytes(2 * conn->unacked_most, 0);
+    return bytes < 3 && conn->config.seal->tag_bytes == 0 ? 3 : bytes;
+}
+
 static size_t header(struct gy_rudp_conn *conn, enum gy_rudp_level level, uint8_t *out,
                      uint64_t number)
 {
     uint8_t phase =
         level == GY_RUDP_APPLICATION && (conn->key_out & 1) != 0 ? GY_RUDP_KEY_PHASE : 0;
-    unsigned bytes = gy_rudp_number_bytes(number, conn->largest_acked);
+    unsigned bytes = number_bytes(conn, number);
     struct gy_writer writer = gy_writer_on(out, 16);
     gy_writer_u8(&writer, (uint8_t)(0x40 | level << 4 | phase | (bytes - 1)));
     gy_writer_bytes(&writer, conn->peer.bytes, conn->peer.length);
@@ -243,8 +255,7 @@ static size_t output_trial(struct gy_rudp_conn *conn, uint8_t *out, uint32_t byt
     build_begin(conn, &build, GY_RUDP_APPLICATION, out, conn->config.datagram_bytes);
     build.trial = true;
     gy_rudp_put(&build, &frame);
-    size_t head = (size_t)(1 + conn->peer.length) +
-                  gy_rudp_number_bytes(conn->number + 1, conn->largest_acked);
+    size_t head = (size_t)(1 + conn->peer.length) + number_bytes(conn, conn->number + 1);
     build.writer.end = build.writer.start + (bytes - head - conn->config.seal->tag_bytes);
     memset(build.writer.at, GY_RUDP_FRAME_PADDING, (size_t)(build.writer.end - build.writer.at));
     build.writer.at = build.writer.end;
@@ -351,6 +362,9 @@ size_t gy_rudp_output_frames(struct gy_rudp_conn *conn, uint8_t *out, uint64_t n
     struct build build;
     bool ack_due = conn->ack_now || (conn->ack_pending > 0 && now_ns >= conn->ack_ns);
     conn->paced = false;
+    if (ack_due) {
+        gy_rudp_recovery_make_room(conn, now_ns);
+    }
     if (!gy_rudp_output_has_number(conn)) {
         return 0;
     }

@@ -22,7 +22,7 @@ bool gy_rudp_seen_admits(const struct gy_rudp_conn *conn, uint64_t number)
     }
     /* Below all that is remembered: only if there is room to remember it, or it is the neighbour.
      */
-    return conn->seen_count < GY_RUDP_RANGES_MAX ||
+    return conn->seen_count < GY_RUDP_SEEN_MAX ||
            number + 1 == conn->seen[conn->seen_count - 1].low;
 }
 
@@ -52,7 +52,7 @@ void gy_rudp_seen_add(struct gy_rudp_conn *conn, uint64_t number)
     } else if (below) {
         seen[i].high = number;
     } else {
-        if (conn->seen_count == GY_RUDP_RANGES_MAX) {
+        if (conn->seen_count == GY_RUDP_SEEN_MAX) {
             gy_assert(i < conn->seen_count);
             conn->seen_floor = seen[conn->seen_count - 1].high + 1;
             seen_remove(conn, conn->seen_count - 1);

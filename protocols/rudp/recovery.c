@@ -4,16 +4,26 @@
 
 #include "protocols/rudp/internal.h"
 
-#define GRANULARITY_NS MS         /* §6.1.2 */
-#define INITIAL_RTT_NS (333 * MS) /* §6.2.2 */
-#define ACK_DELAY_NS   (25 * MS)  /* what a peer may wait for, README.md */
-#define THRESHOLD_MAX  64
-#define PTO_SHIFT_MAX  10
-#define PTO_MAX_NS     (10000 * MS) /* so that a healed network is found soon */
+#define GRANULARITY_NS  MS         /* §6.1.2 */
+#define INITIAL_RTT_NS  (333 * MS) /* §6.2.2 */
+#define ACK_DELAY_NS    (25 * MS)  /* what a peer may wait for, README.md */
+#define THRESHOLD       3          /* §6.1.1 */
+#define THRESHOLD_MAX   64         /* more than that is a matter of time, not of count */
+#define REORDER_STEPS   255
+#define REORDER_PERSIST 16 /* RFC 8985 §6.2 */
+#define PTO_SHIFT_MAX   10
+#define PTO_MAX_NS      (10000 * MS) /* so that a healed network is found soon */
 
 static uint64_t max64(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
+}
+
+void gy_rudp_recovery_begin(struct gy_rudp_conn *conn)
+{
+    conn->reordering = THRESHOLD;
+    conn->reorder_steps = conn->reorder_persist = 0;
+    conn->reorder_number = conn->recovery_number = conn->number;
 }
 
 uint64_t gy_rudp_pto_ns(const struct gy_rudp_conn *conn)
@@ -145,12 +155,34 @@ void gy_rudp_recovery_drop(struct gy_rudp_conn *conn, enum gy_rudp_level level, 
     gy_rudp_recovery_advance(conn);
 }
 
+/* How long after it was sent a packet is late, if a later one has arrived: RFC 9002 §6.1.2, and
+ * where packets were taken for lost that were not, RFC 8985 §6.2 (RACK_update_reo_wnd). */
+static uint64_t late_after(const struct gy_rudp_conn *conn)
+{
+    uint64_t rtt_ns = max64(conn->srtt_ns, conn->rtt_latest_ns);
+    uint64_t window_ns = conn->reorder_steps * (conn->rtt_min_ns / 4);
+    window_ns = window_ns < conn->srtt_ns ? window_ns : conn->srtt_ns;
+    return max64(rtt_ns + max64(rtt_ns / 8, window_ns), GRANULARITY_NS);
+}
+
+/* A loss that belongs to no recovery under way begins one. After enough of them without a mistake
+ * the path is taken to reorder less than it did. */
+static void recovery_enter(struct gy_rudp_conn *conn, uint64_t number)
+{
+    if (number < conn->recovery_number) {
+        return;
+    }
+    conn->recovery_number = conn->number;
+    if (conn->reorder_persist > 0 && --conn->reorder_persist == 0) {
+        conn->reorder_steps = 1;
+    }
+}
+
 /* What was sent before something that arrived, and is late by count or by time: §6.1. */
 static void detect_loss(struct gy_rudp_conn *conn, uint64_t now_ns)
 {
-    uint64_t late = max64(conn->srtt_ns, conn->rtt_latest_ns);
+    uint64_t late = late_after(conn);
     uint64_t last_ns = 0, run_ns = 0, longest = 0;
-    late = max64(late + late / 8, GRANULARITY_NS);
     conn->loss_ns = 0;
     for (uint64_t number = conn->unacked; number <= conn->largest_acked; number++) {
         struct gy_rudp_packet *packet = packet_at(conn, number);
@@ -172,6 +204,7 @@ static void detect_loss(struct gy_rudp_conn *conn, uint64_t now_ns)
         last_ns = packet->sent_ns;
         run_ns = run_ns == 0 ? last_ns : run_ns;
         longest = max64(longest, last_ns - run_ns);
+        recovery_enter(conn, number);
         packet_lost(conn, packet, now_ns);
     }
     if (last_ns != 0) {
@@ -183,17 +216,34 @@ static void detect_loss(struct gy_rudp_conn *conn, uint64_t now_ns)
     gy_rudp_recovery_advance(conn);
 }
 
-/* A lost packet that arrived: more reordering than thought. */
-static void packet_spurious(struct gy_rudp_conn *conn, struct gy_rudp_packet *packet)
+/* More reordering than thought: the threshold by count grows at once, the one by time once a round
+ * trip, as what is sent until then has met the old one. */
+static void reorder_more(struct gy_rudp_conn *conn, uint64_t number, uint64_t now_ns)
 {
-    uint64_t distance = conn->largest_acked - packet->number + 1;
+    uint64_t distance = conn->largest_acked - number + 1;
+    if (distance > conn->reordering) {
+        conn->reordering = distance < THRESHOLD_MAX ? (uint32_t)distance : UINT32_MAX;
+    }
+    if (packet_at(conn, number)->recovered) {
+        return;
+    }
+    conn->reorder_persist = REORDER_PERSIST;
+    if (now_ns - packet_at(conn, number)->sent_ns > late_after(conn) &&
+        number >= conn->reorder_number && conn->reorder_steps < REORDER_STEPS) {
+        conn->reorder_steps++;
+        conn->reorder_number = conn->number;
+    }
+}
+
+/* A lost packet that arrived. */
+static void packet_spurious(struct gy_rudp_conn *conn, struct gy_rudp_packet *packet,
+                            uint64_t now_ns)
+{
     packet->state = PACKET_DONE;
     gy_rudp_ecn_acked(conn, packet);
-    conn->stats.spurious += !packet->recovered;
-    if (distance > conn->reordering) {
-        conn->reordering = distance < THRESHOLD_MAX ? (uint32_t)distance : THRESHOLD_MAX;
-    }
+    reorder_more(conn, packet->number, now_ns);
     if (!packet->recovered) { /* that one was lost, and only mended later than thought */
+        conn->stats.spurious++;
         conn->congestion.ops->spurious(&conn->congestion, packet->sent_ns);
     }
 }
@@ -236,7 +286,7 @@ int gy_rudp_acked(struct gy_rudp_conn *conn, const struct gy_rudp_ack *ack, uint
                 return GY_EPROTO;
             }
             if (packet->state == PACKET_LOST) {
-                packet_spurious(conn, packet);
+                packet_spurious(conn, packet, now_ns);
             } else if (packet->state == PACKET_FLYING) {
                 if (number == largest && !packet->recovered) {
                     uint64_t delay = ack->delay_us < 1000000 ? ack->delay_us * 1000 : 1000 * MS;
@@ -258,6 +308,15 @@ int gy_rudp_acked(struct gy_rudp_conn *conn, const struct gy_rudp_ack *ack, uint
     }
     gy_rudp_recovery_advance(conn);
     return 0;
+}
+
+void gy_rudp_recovery_make_room(struct gy_rudp_conn *conn, uint64_t now_ns)
+{
+    while (conn->number - conn->unacked >= conn->config.packets - PACKETS_SPARE &&
+           conn->eliciting < conn->config.packets / 8) {
+        packet_lost(conn, packet_at(conn, conn->unacked), now_ns);
+        gy_rudp_recovery_advance(conn);
+    }
 }
 
 uint64_t gy_rudp_recovery_timeout(const struct gy_rudp_conn *conn)

@@ -32,6 +32,9 @@
 #define GY_RUDP_FEC_PACKETS_MAX 16
 /* Messages of one channel and guarantee that may be unfinished at once, begun ones. */
 #define GY_RUDP_WINDOW_MESSAGES 4096
+/* Ranges of packets that a receiver remembers; an acknowledgement says GY_RUDP_RANGES_MAX of them.
+ */
+#define GY_RUDP_SEEN_MAX 128
 
 struct gy_rudp_conn;
 

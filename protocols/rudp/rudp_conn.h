@@ -109,6 +109,7 @@ struct gy_rudp_conn {
     struct gy_rudp_packet *packets;
     struct gy_rudp_flight *flights; /* of each packet, where the congestion control wants them */
     uint64_t number, unacked, largest_acked;
+    uint64_t unacked_most;        /* numbers behind largest_acked, at any time so far */
     uint64_t lost_low, lost_high; /* what is in the ring and taken for lost lies between */
     uint64_t random;
     uint64_t skip_number; /* the next number that is left out */
@@ -117,8 +118,14 @@ struct gy_rudp_conn {
     uint32_t eliciting;   /* packets in flight */
     uint64_t eliciting_ns, loss_ns;
     uint32_t pto_count, probes;
-    uint32_t reordering; /* packets, the threshold of loss */
-    bool paced;          /* there is more to send, at pace_ns */
+    /* Reordering that the path was seen to do. `reordering`: packets, the threshold of loss;
+     * UINT32_MAX: none, the time alone says. `reorder_steps`: so many quarters of the shortest
+     * round trip are waited for longer, not counting again what was sent before `reorder_number`;
+     * for `reorder_persist` more recoveries without a mistake, the last of which took what was sent
+     * before `recovery_number`. */
+    uint32_t reordering, reorder_steps, reorder_persist;
+    uint64_t reorder_number, recovery_number;
+    bool paced; /* there is more to send, at pace_ns */
     uint64_t pace_ns;
     uint64_t srtt_ns, rttvar_ns, rtt_min_ns, rtt_latest_ns; /* srtt_ns 0: no sample yet */
     struct gy_rudp_congestion congestion;
@@ -153,9 +160,9 @@ struct gy_rudp_conn {
     uint64_t response;
 
     /* Receiving. */
-    struct gy_rudp_range seen[GY_RUDP_RANGES_MAX]; /* highest first */
-    uint32_t seen_count;
-    uint64_t seen_floor; /* lower numbers are not looked at any more */
+    struct gy_rudp_range seen[GY_RUDP_SEEN_MAX]; /* highest first */
+    uint32_t seen_count, seen_turn; /* turn: of those that not every acknowledgement has */
+    uint64_t seen_floor;            /* lower numbers are not looked at any more */
     struct gy_rudp_ecn ecn;
     uint64_t largest_ns;
     uint32_t ack_pending; /* packets */

@@ -15,6 +15,7 @@
 #include "protocols/drop/drop.h"
 #include "servers/rudp/drop_service.h"
 #include "servers/rudp/forward_service.h"
+#include "servers/rudp/rudp_qlog.h"
 #include "servers/rudp/rudp_server.h"
 #include "servers/rudp/rudp_tls.h"
 #include "servers/tls_keys.h"
@@ -343,6 +344,14 @@ static int rudp_settle(void *context, const struct gy_server_setup *setup,
     return 0;
 }
 
+/* Before anybody is told that it serves. */
+static int check_directories(const struct server *server, struct gy_error *error)
+{
+    int code = gy_rudp_directory_check("drop", server->drop, true, error);
+    code = code == 0 ? gy_rudp_directory_check("share", server->share, false, error) : code;
+    return code == 0 ? gy_rudp_directory_check("qlog", server->rudp.host.qlog, true, error) : code;
+}
+
 static int rudp_open(void *context, const struct gy_server_setup *setup, struct gy_error *error)
 {
     struct server *server = context;
@@ -362,7 +371,11 @@ static int rudp_open(void *context, const struct gy_server_setup *setup, struct 
             "or plaintext on;",
             setup->name);
     }
-    int code = gy_tls_keys_open(&server->tls, server->tls_flag, GY_RUDP_ALPN, error);
+    int code = check_directories(server, error);
+    if (code != 0) {
+        return code;
+    }
+    code = gy_tls_keys_open(&server->tls, server->tls_flag, GY_RUDP_ALPN, error);
     if (code != 0) {
         return code;
     }

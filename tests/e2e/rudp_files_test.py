@@ -111,6 +111,20 @@ class Lossy:
 
 
 @test
+def a_directory_that_is_not_there_is_told_before_anybody_is_told_that_it_listens():
+    with tempfile.TemporaryDirectory() as folder:
+        file = os.path.join(folder, "file")
+        open(file, "wb").close()
+        for flags, why in ((("--drop", f"{folder}/none"), "no such directory"), (("--share", file), "not a directory"),
+                           (("--echo", "--qlog", f"{folder}/none"), "no such directory")):
+            out, said = command("serve", *flags, "--listen", "@", port=free_ports(1)[0], status=1)
+            equal(out, b"", f"what {flags} says")
+            true(why in said, f"why {flags} fails: {said}")
+        _, said = command("ping", "@", "--qlog", f"{folder}/none", port=free_ports(1)[0], status=2)
+        true("no such directory" in said, f"why a client fails: {said}")
+
+
+@test
 def files_of_all_lengths_go_there_and_back_encrypted():
     with Certificates() as files, Files(mode=("--tls", files.server)) as server:
         contents = {"empty": b"", "one": b"x", "edge": noise(64512), "behind": noise(64513), "some": noise(3000000)}

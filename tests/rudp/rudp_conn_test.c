@@ -60,15 +60,15 @@ static void small_messages_share_a_packet(void **state)
     pair_end(&pair);
 }
 
-static void a_small_message_costs_five_bytes_and_the_connection_id(void **state)
+static void a_small_message_costs_seven_bytes_and_the_connection_id(void **state)
 {
     (void)state;
     open_pair();
     uint8_t out[PAIR_PACKET_MAX];
     struct gy_rudp_message message = text("0123456789", 3, GY_RUDP_ORDERED);
     send(&message);
-    assert_int_equal(output(out), 10 + 5 + 4);
-    const uint8_t packet[] = {0x40, 1, 2, 3, 4, 0x00, 0x1b, 3, 0, '0', '1'};
+    assert_int_equal(output(out), 10 + 7 + 4);
+    const uint8_t packet[] = {0x42, 1, 2, 3, 4, 0, 0, 0, 0x1b, 3, 0, '0', '1'};
     assert_memory_equal(out, packet, sizeof packet);
     pair_end(&pair);
 }
@@ -103,7 +103,7 @@ static void a_packet_out_of_order_is_acknowledged_at_once(void **state)
     assert_true(bytes > 0);
     /* Largest 2, no delay, one more range: 2, then 0. */
     const uint8_t ack[] = {0x02, 0x02, 0x00, 0x01, 0x00, 0x00, 0x00};
-    assert_memory_equal(out + 2, ack, sizeof ack);
+    assert_memory_equal(out + 4, ack, sizeof ack);
     pair_end(&pair);
 }
 
@@ -475,7 +475,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(small_messages_share_a_packet),
-        cmocka_unit_test(a_small_message_costs_five_bytes_and_the_connection_id),
+        cmocka_unit_test(a_small_message_costs_seven_bytes_and_the_connection_id),
         cmocka_unit_test(one_packet_is_acknowledged_after_a_while_and_two_at_once),
         cmocka_unit_test(a_packet_out_of_order_is_acknowledged_at_once),
         cmocka_unit_test(a_packet_that_came_before_does_nothing),

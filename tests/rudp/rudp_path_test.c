@@ -63,10 +63,10 @@ static void a_challenge_is_eight_bytes_that_come_back(void **state)
     size_t bytes = client_says(packet, "a");
     assert_true(arrives_from(packet, bytes, 7));
     size_t asked = elsewhere(challenge);
-    assert_int_equal(asked, 1 + 1 + 9); /* flags, number, frame: the client has no id */
-    assert_int_equal(challenge[2], 0x06);
+    assert_int_equal(asked, 1 + 3 + 9); /* flags, number, frame: the client has no id */
+    assert_int_equal(challenge[4], 0x06);
     uint8_t proof[8];
-    memcpy(proof, challenge + 3, 8);
+    memcpy(proof, challenge + 5, 8);
     gy_rudp_receive(&pair.client.conn, challenge, asked, pair.now_ns);
     bytes = pair_output(&pair, &pair.client, packet);
     assert_true(bytes >= 9);
@@ -147,8 +147,8 @@ static void no_more_than_three_times_what_came_is_sent(void **state)
         while (pair_output(&pair, &pair.server, packet) > 0) {
         }
     }
-    assert_int_equal(bytes, 10);
-    assert_int_equal(sent, 22); /* two of them */
+    assert_int_equal(bytes, 12);
+    assert_int_equal(sent, 26); /* two of them */
     pair_end(&pair);
 }
 

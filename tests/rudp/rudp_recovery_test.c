@@ -5,7 +5,7 @@
 
 #include "tests/rudp/pair.h"
 
-#define KEPT 64
+#define KEPT 128
 
 static struct pair pair;
 static const uint8_t text[1000];
@@ -26,14 +26,19 @@ static struct gy_rudp_message *say(enum gy_rudp_guarantee guarantee)
     return message;
 }
 
-/* What the client has to send now is kept, from place 0 on: packets. */
+/* What the client has to send now is kept, from that place on: packets. */
+static uint32_t keep_from(uint32_t first)
+{
+    uint32_t at = first;
+    while ((kept[at].bytes = pair_output(&pair, &pair.client, kept[at].data)) > 0) {
+        assert_true(++at < KEPT);
+    }
+    return at - first;
+}
+
 static uint32_t keep(void)
 {
-    uint32_t count = 0;
-    while ((kept[count].bytes = pair_output(&pair, &pair.client, kept[count].data)) > 0) {
-        assert_true(++count < KEPT);
-    }
-    return count;
+    return keep_from(0);
 }
 
 static void deliver(uint32_t index)
@@ -145,6 +150,87 @@ static void a_loss_that_was_none_is_undone_and_so_much_reordering_is_none_any_mo
     pair_pass(&pair, &pair.server, &pair.client);
     assert_int_equal(conn->stats.lost, 1);
     assert_int_equal(pair.server.got, got + 4);
+}
+
+/* Sends two, of which the second arrives first, and the first `late_ns` after it was taken for
+ * lost. */
+static void late_by(uint64_t late_ns)
+{
+    struct gy_rudp_conn *conn = &pair.client.conn;
+    uint64_t lost = conn->stats.lost;
+    say(GY_RUDP_UNORDERED);
+    say(GY_RUDP_UNORDERED);
+    assert_int_equal(keep(), 2);
+    pair.now_ns += 10 * MS;
+    deliver(1);
+    pair_pass(&pair, &pair.server, &pair.client);
+    assert_true(conn->loss_ns != 0);
+    pair.now_ns = conn->loss_ns;
+    gy_rudp_expire(conn, pair.now_ns);
+    assert_int_equal(conn->stats.lost, lost + 1);
+    if (late_ns != 0) {
+        pair.now_ns += late_ns;
+        deliver(0);
+        pair.server.conn.ack_now = true;
+        pair_pass(&pair, &pair.server, &pair.client);
+    }
+    pair_run(&pair, 30);
+    assert_int_equal(conn->eliciting, 0);
+}
+
+/* RFC 8985 §6.2: a quarter of the shortest round trip more for each mistake, one in a round trip;
+ * back to one quarter after 16 recoveries without. */
+static void mistakes_by_time_have_it_wait_longer_until_16_recoveries_without_one(void **state)
+{
+    (void)state;
+    begin_known();
+    struct gy_rudp_conn *conn = &pair.client.conn;
+    assert_int_equal(conn->reorder_steps, 0);
+    for (uint32_t i = 1; i <= 3; i++) {
+        late_by(MS / 2);
+        assert_int_equal(conn->stats.spurious, i);
+        assert_int_equal(conn->reorder_steps, i);
+    }
+    for (uint32_t i = 0; i < 15; i++) {
+        late_by(0);
+        assert_int_equal(conn->reorder_steps, 3);
+    }
+    late_by(0);
+    assert_int_equal(conn->reorder_steps, 1);
+}
+
+/* More ranges than an acknowledgement has room for are all said, in turns. */
+static void many_gaps_are_acknowledged_over_several_packets(void **state)
+{
+    (void)state;
+    begin_known();
+    struct gy_rudp_conn *conn = &pair.client.conn;
+    conn->reordering = UINT32_MAX;
+    conn->reorder_steps = 4;
+    conn->congestion.window_bytes = 1 << 20;
+    for (unsigned i = 0; i < 120; i++) {
+        say(GY_RUDP_UNORDERED);
+        assert_int_equal(keep_from(i), 1);
+        pair.now_ns += MS / 50;
+    }
+    pair.now_ns += 10 * MS;
+    for (unsigned i = 0; i < 120; i += 2) {
+        deliver(i);
+    }
+    assert_true(pair.server.conn.seen_count > 32);
+    for (unsigned i = 0; i < 4; i++) {
+        pair.server.conn.ack_pending = 1;
+        pair.server.conn.ack_now = true;
+        pair_pass(&pair, &pair.server, &pair.client);
+    }
+    assert_int_equal(conn->eliciting, 60);
+    for (unsigned i = 1; i < 120; i += 2) { /* none of them is too old */
+        deliver(i);
+    }
+    pair_pass(&pair, &pair.server, &pair.client);
+    assert_int_equal(conn->eliciting, 0);
+    assert_int_equal(conn->stats.lost, 0);
+    assert_int_equal(pair.server.conn.stats.duplicates, 0);
 }
 
 static void the_last_packet_is_probed_for_and_its_message_comes_once(void **state)
@@ -273,6 +359,8 @@ int main(void)
         TEST(a_packet_is_lost_when_three_later_ones_have_arrived),
         TEST(a_packet_is_lost_nine_eighths_of_a_round_trip_after_it_was_sent),
         TEST(a_loss_that_was_none_is_undone_and_so_much_reordering_is_none_any_more),
+        TEST(mistakes_by_time_have_it_wait_longer_until_16_recoveries_without_one),
+        TEST(many_gaps_are_acknowledged_over_several_packets),
         TEST(the_last_packet_is_probed_for_and_its_message_comes_once),
         TEST(probes_come_at_doubling_intervals),
         TEST(acknowledgements_wait_an_eighth_of_the_round_trip_and_25_ms_at_most),
