@@ -40,6 +40,10 @@ int rdata_parse_parameters(struct rdata_in *in);
 int rdata_check_prefixes(const uint8_t *data, size_t bytes);
 int rdata_check_parameters(const uint8_t *data, size_t bytes);
 
+/* SvcParams that are well-formed, but do not agree with each other (RFC 9460 §2.4.3, §8): why, or
+ * NULL. A zone file should not have them; who gets such a record in a message passes it on. */
+const char *rdata_parameters_contradict(const uint8_t *data, size_t bytes);
+
 void rdata_print_location(struct gy_writer *out, const uint8_t *data);
 void rdata_print_prefixes(struct gy_writer *out, const uint8_t *data, size_t bytes);
 void rdata_print_parameters(struct gy_writer *out, const uint8_t *data, size_t bytes);

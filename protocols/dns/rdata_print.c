@@ -187,8 +187,9 @@ static void print_rdata(struct gy_writer *out, uint16_t type, const uint8_t *rda
         if (field != fields && !brings_blank(*field)) {
             gy_writer_u8(out, ' ');
         }
-        if (length == 0 && strchr("hb", *field) != NULL) {
-            /* Nothing would be read back as a missing field. */
+        if ((length == 0 && strchr("hb", *field) != NULL) ||
+            (*field == 'v' && rdata_parameters_contradict(rdata + at, (size_t)length) != NULL)) {
+            /* It would not be read back: nothing as a missing field, the other as a mistake. */
             out->at = out->start;
             gy_writer_text(out, "\\# ");
             gy_writer_decimal(out, bytes);

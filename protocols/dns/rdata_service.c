@@ -67,6 +67,35 @@ int rdata_check_parameters(const uint8_t *data, size_t bytes)
     return (int)bytes;
 }
 
+static bool has_key(const uint8_t *data, size_t bytes, uint16_t wanted)
+{
+    struct gy_reader reader = gy_reader_on(data, bytes);
+    bool found = false;
+    while (!found && gy_reader_left(&reader) > 0) {
+        found = gy_reader_u16(&reader) == wanted;
+        gy_reader_bytes(&reader, gy_reader_u16(&reader));
+    }
+    return found;
+}
+
+const char *rdata_parameters_contradict(const uint8_t *data, size_t bytes)
+{
+    struct gy_reader reader = gy_reader_on(data, bytes);
+    if (bytes >= 4 && gy_reader_u16(&reader) == MANDATORY) { /* the first, where it is there */
+        struct gy_reader keys;
+        size_t length = gy_reader_u16(&reader);
+        keys = gy_reader_on(gy_reader_bytes(&reader, length), length);
+        while (gy_reader_left(&keys) > 0) {
+            if (!has_key(data, bytes, gy_reader_u16(&keys))) {
+                return "a parameter that mandatory names is not there";
+            }
+        }
+    }
+    return has_key(data, bytes, NO_ALPN) && !has_key(data, bytes, ALPN)
+               ? "no-default-alpn says nothing without alpn; add it"
+               : NULL;
+}
+
 /* ---- printing ---- */
 
 static void print_key(struct gy_writer *out, uint16_t key)
@@ -333,6 +362,8 @@ int rdata_parse_parameters(struct rdata_in *in)
 {
     struct parameter parameters[PARAMETERS_MAX];
     unsigned count = 0;
+    const uint8_t *start = in->out.at;
+    const char *why;
     int more;
     while ((more = rdata_word_or_end(in)) > 0) {
         if (count == PARAMETERS_MAX) {
@@ -353,6 +384,11 @@ int rdata_parse_parameters(struct rdata_in *in)
         gy_writer_u16(&in->out, (uint16_t)parameters[i].key);
         gy_writer_u16(&in->out, (uint16_t)gy_writer_length(&out));
         gy_writer_bytes(&in->out, value, gy_writer_length(&out));
+    }
+    if (more == 0 && count > 0 && !in->out.failed &&
+        (why = rdata_parameters_contradict(start, (size_t)(in->out.at - start))) != NULL) {
+        in->scanner->text = parameters[0].value;
+        return rdata_fail(in, why);
     }
     return more;
 }

@@ -115,6 +115,7 @@ BROKEN = {
     "bad base64": ("a OPENPGPKEY A*B=\n", ()),
     "an SvcParam twice": ("a SVCB 1 . port=1 port=2\n", ("ldns",)),
     "an empty SvcParam": ("a SVCB 1 . port\n", ("ldns",)),
+    "an SvcParam that mandatory names and is not there": ("a SVCB 1 . mandatory=port alpn=h2\n", ("knot", "ldns")),
     "a TTL of letters": ("a 12x A 192.0.2.1\n", ("ldns",)),
     "a bad escape": ("a\\999 A 192.0.2.1\n", ("knot", "nsd")),
     "a generic form that lies": ("a TYPE65280 \\# 3 ABCD\n", ("nsd",)),

@@ -89,6 +89,8 @@ static const struct one good[] = {
      "1 foo.example.com. ipv6hint=2001:db8::1,2001:db8::53:1",
      "000103666F6F076578616D706C6503636F6D0000060020"
      "20010DB800000000000000000000000120010DB8000000000000000000530001"},
+    /* mandatory=port without port: as it came, and in no form that would be refused */
+    {GY_DNS_TYPE_SVCB, "\\# 9 000100000000020003", NULL, "000100000000020003"},
     {GY_DNS_TYPE_SVCB,
      "16 foo.example.org. (alpn=h2,h3-19 mandatory=ipv4hint,alpn ipv4hint=192.0.2.1)",
      "16 foo.example.org. mandatory=alpn,ipv4hint alpn=\"h2,h3-19\" ipv4hint=192.0.2.1",
@@ -183,6 +185,9 @@ static void what_is_no_data_is_refused_with_a_sentence(void **state)
         {GY_DNS_TYPE_SVCB, "1 foo.example.com. ipv4hint", NULL, NULL},
         {GY_DNS_TYPE_SVCB, "1 foo.example.com. ipv6hint", NULL, NULL},
         {GY_DNS_TYPE_SVCB, "1 foo.example.com. no-default-alpn=abc", NULL, NULL},
+        {GY_DNS_TYPE_SVCB, "1 foo.example.com. mandatory=key123", NULL, NULL},
+        {GY_DNS_TYPE_SVCB, "1 foo.example.com. mandatory=alpn,port alpn=h2", NULL, NULL},
+        {GY_DNS_TYPE_SVCB, "1 foo.example.com. no-default-alpn", NULL, NULL}, /* §7.1.1 */
         {GY_DNS_TYPE_SVCB, "1 foo.example.com. mandatory=mandatory", NULL, NULL},
         {GY_DNS_TYPE_SVCB, "1 foo.example.com. mandatory=key123,key123 key123=abc", NULL, NULL},
         {GY_DNS_TYPE_SVCB, "1 foo.example.com. key65535=a", NULL, NULL},
