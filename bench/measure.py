@@ -36,6 +36,19 @@ class NotInstalled(Failed):
     """A rival that is not there; everything else goes on without it."""
 
 
+def _uncaught(kind, error, trace):
+    """What no script caught: a sentence rather than a trace, where it is no mistake of ours."""
+    if not issubclass(kind, (Failed, OSError)):
+        sys.__excepthook__(kind, error, trace)
+        return
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left to be printed has nowhere to go
+    finally:
+        if kind is not BrokenPipeError:
+            print(f"{os.path.basename(sys.argv[0])}: {error}", file=sys.stderr)
+
+
+sys.excepthook = _uncaught
 NOT_INSTALLED = 69  # what the files of peers/ end with then: EX_UNAVAILABLE
 
 

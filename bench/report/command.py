@@ -16,7 +16,7 @@ TARGETS = ("gyre", "gyre-load", *(f"bench/limit-{kind}-{way}" for kind in ("http
                                   for way in ("ring", "epoll")))
 KINDS = {
     "quick": {"rounds": 3, "seconds": 0.8, "warmup": 0.2, "help": "a report in under three minutes, of fewer scenarios"},
-    "full": {"rounds": 7, "seconds": 1.0, "warmup": 0.3, "help": "the whole report, in about twenty minutes"},
+    "full": {"rounds": 7, "seconds": 1.0, "warmup": 0.3, "help": "the whole report, in about a quarter of an hour"},
 }
 
 def add(commands):

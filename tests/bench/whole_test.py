@@ -194,6 +194,21 @@ def what_cannot_be_measured_is_misuse():
         true("gyre-bench:" in ended.stderr, ended.stderr)
 
 
+@test
+def what_cannot_be_written_is_no_slow_down():
+    with folder() as at:
+        machine = {"processor": "a", "processors": 2, "kernel": "6", "compiler": "c", "libc": "l", "valgrind": "v"}
+        (at / "history").write_text(json.dumps({
+            "time": "2026-01-01T00:00:00Z", "fingerprint": "0" * 12, "machine": machine, "schema": "gyre-gate-3", "base": "a" * 40,
+            "head": "b" * 40, "verdict": "pass", "scenarios": {"h1-get": {"verdict": "pass", "instructions": 1848}}}) + "\n")
+        equal(gyre_bench("history", str(at / "history")).returncode, 0)
+        ended = gyre_bench("history", str(at / "history"), "--html", "/nowhere/page.html")
+        equal((ended.returncode, ended.stderr), (2, "gyre-bench: /nowhere/page.html: No such file or directory\n"))
+        with open("/dev/full", "wb") as full:
+            ended = subprocess.run([sys.executable, "-B", GYRE_BENCH, "history", str(at / "history")], stdout=full, stderr=subprocess.PIPE, text=True)
+        equal((ended.returncode, ended.stderr), (2, "gyre-bench: writing: No space left on device\n"))
+
+
 # ---- builds ----------------------------------------------------------------------------------------------------------
 
 @test
