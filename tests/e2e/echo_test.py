@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """gyre echo over UDP and TCP, and gyre-load udp:// against it and against servers that answer badly."""
 
+import contextlib
 import json
 import os
 import re
@@ -298,6 +299,8 @@ class Scripted:
                 data, peer = self.socket.recvfrom(65536)
             except OSError:
                 return
+            if peer is None:
+                return
             for answer in self.behave(number, data):
                 self.socket.sendto(answer, peer)
             number += 1
@@ -306,6 +309,8 @@ class Scripted:
         return self
 
     def __exit__(self, *_):
+        with contextlib.suppress(OSError):  # it is not connected, and what waits is woken all the same
+            self.socket.shutdown(socket.SHUT_RDWR)
         self.socket.close()
 
 
