@@ -141,7 +141,7 @@ static int serve(const int *descriptors, struct gy_runtime_options options, uint
 static struct process process_start(const char *test, struct gy_runtime_options options,
                                     uint32_t drain_ms)
 {
-    deadline(test, 20);
+    deadline(test, 25);
     struct process process;
     int descriptors[WORKERS_MAX];
     struct gy_error error = {0};
@@ -153,7 +153,7 @@ static struct process process_start(const char *test, struct gy_runtime_options 
     process.pid = fork();
     assert_true(process.pid >= 0);
     if (process.pid == 0) {
-        alarm(20);
+        alarm(80);
         signal(SIGALRM, SIG_DFL);
         _exit(serve(descriptors, options, drain_ms));
     }
