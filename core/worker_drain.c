@@ -7,6 +7,7 @@
 #include "core/worker_internal.h"
 
 #define CLOSE_PATIENCE_MS 2000 /* since the last connection ended */
+#define CLOSE_TURNS_MIN   50   /* and so often looked at: a host may stop us for seconds */
 #define FINISH_TURN_NS    10000000u
 
 void gy_worker_drain(struct gy_worker *worker, uint64_t timeout_ms, bool take_waiting)
@@ -86,7 +87,9 @@ void gy_worker_finish(struct gy_worker *worker)
     worker->phase = GY_WORKER_STOPPED;
     uint64_t deadline_ms = worker->now_ms + CLOSE_PATIENCE_MS;
     uint64_t open = worker->streams_open;
+    uint32_t turns = 0;
     do {
+        turns++;
         stop_listeners(worker);
         abort_all(worker, GY_CLOSE_DRAIN);
         gy_datagrams_abort(worker);
@@ -96,10 +99,11 @@ void gy_worker_finish(struct gy_worker *worker)
         if (worker->streams_open < open) { /* tens of thousands take their time */
             open = worker->streams_open;
             deadline_ms = worker->now_ms + CLOSE_PATIENCE_MS;
+            turns = 0;
         }
     } while ((!gy_flood_stop(worker) || worker->streams_open > 0 ||
               worker->files.operations.used > 0 || gy_datagrams_open(worker) > 0 ||
               !listeners_closed(worker)) &&
-             worker->now_ms < deadline_ms);
+             (worker->now_ms < deadline_ms || turns < CLOSE_TURNS_MIN));
     gy_ring_submit(worker->ring); /* the last descriptors are closed by the ring */
 }

@@ -2,7 +2,9 @@
 #include "tests/core/core_harness.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <signal.h>
+#include <sys/socket.h>
 
 static char deadline_test[128];
 
@@ -22,6 +24,15 @@ void deadline(const char *test, unsigned seconds)
     snprintf(deadline_test, sizeof deadline_test, "%s", test != NULL ? test : "");
     sigaction(SIGALRM, &action, NULL);
     alarm(4 * seconds); /* on a busy machine */
+}
+
+ssize_t receive_on(int descriptor, void *data, size_t bytes)
+{
+    ssize_t received;
+    do {
+        received = recv(descriptor, data, bytes, 0);
+    } while (received < 0 && errno == EINTR);
+    return received;
 }
 
 void pattern_fill(uint8_t *target, uint32_t bytes, uint32_t stream, uint64_t offset)

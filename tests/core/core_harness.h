@@ -29,6 +29,10 @@
 /* Ends the process, saying which test hung, unless called again (or with 0) in time. */
 void deadline(const char *test, unsigned seconds);
 
+/* recv(2) that goes on where this process was stopped and continued: with SO_RCVTIMEO the call ends
+ * with EINTR then (signal(7)). */
+ssize_t receive_on(int descriptor, void *data, size_t bytes);
+
 /* The byte at `offset` of stream number `stream`. */
 static inline uint8_t pattern_byte(uint32_t stream, uint64_t offset)
 {

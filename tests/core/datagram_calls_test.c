@@ -214,7 +214,7 @@ static void calls_send_all_of_a_turn(void **state)
     dstage_turn(stage);
     assert_int_equal(fake_total(ring_of(stage), FAKE_SEND), 0);
     for (int i = 0; i < 100; i++) {
-        assert_int_equal(recv(peer, data, sizeof data, 0), 1 + i % 7);
+        assert_int_equal(receive_on(peer, data, sizeof data), 1 + i % 7);
         assert_int_equal(data[0], i);
     }
     assert_int_equal(dstage_counter(stage, datagrams_sent), 100);
@@ -268,8 +268,8 @@ static void calls_lose_only_the_datagram_that_the_kernel_refuses(void **state)
     dstage_send(stage, dstage_server(stage), &broadcast, 'b', 10);
     dstage_send(stage, dstage_server(stage), &path, 'c', 11);
     dstage_turn(stage);
-    assert_int_equal(recv(peer, data, sizeof data, 0), 10);
-    assert_int_equal(recv(peer, data, sizeof data, 0), 11);
+    assert_int_equal(receive_on(peer, data, sizeof data), 10);
+    assert_int_equal(receive_on(peer, data, sizeof data), 11);
     assert_int_equal(data[0], 'c');
     assert_int_equal(dstage_counter(stage, datagrams_sent), 2);
     assert_int_equal(
@@ -288,7 +288,7 @@ static void calls_send_trains_too(void **state)
     }
     dstage_turn(stage);
     for (int i = 0; i < 10; i++) {
-        assert_int_equal(recv(peer, data, sizeof data, 0), 1000);
+        assert_int_equal(receive_on(peer, data, sizeof data), 1000);
         assert_int_equal(data[999], i);
     }
     assert_int_equal(dstage_counter(stage, datagram_sends), 1);

@@ -180,7 +180,7 @@ static void exchange(int fd, uint32_t bytes, uint32_t number)
     static uint8_t in[GY_DATAGRAM_BYTES_MAX + 1];
     pattern_fill(out, bytes, number, 0);
     assert_int_equal(send(fd, out, bytes, 0), bytes);
-    ssize_t got = recv(fd, in, sizeof in, 0);
+    ssize_t got = receive_on(fd, in, sizeof in);
     if (got != (ssize_t)bytes) {
         fail_msg("%zd bytes came back of %u: %s", got, bytes, got < 0 ? strerror(errno) : "");
     }
@@ -270,7 +270,7 @@ static void many_from_many(struct echo *echo, uint32_t clients, uint32_t rounds)
             assert_int_equal(send(fds[c], out, sizeof out, 0), sizeof out);
         }
         for (uint32_t c = 0; c < clients; c++) {
-            assert_int_equal(recv(fds[c], in, sizeof in, 0), 200);
+            assert_int_equal(receive_on(fds[c], in, sizeof in), 200);
             assert_true(pattern_matches(in, 200, c, r));
         }
     }
@@ -317,7 +317,7 @@ static void trains_come_back_datagram_by_datagram(void **state)
     for (uint32_t t = 0; t < 5; t++) {
         send_train(fd, out, trains[t].bytes, trains[t].segment);
         for (uint32_t at = 0; at < trains[t].bytes;) {
-            ssize_t got = recv(fd, in, sizeof in, 0);
+            ssize_t got = receive_on(fd, in, sizeof in);
             uint32_t left = trains[t].bytes - at;
             assert_int_equal(got, left < trains[t].segment ? left : trains[t].segment);
             assert_memory_equal(in, out + at, (size_t)got);

@@ -351,7 +351,7 @@ ssize_t client_read(int client, void *data, size_t bytes)
 {
     size_t got = 0;
     while (got < bytes) {
-        ssize_t now = recv(client, (uint8_t *)data + got, bytes - got, 0);
+        ssize_t now = receive_on(client, (uint8_t *)data + got, bytes - got);
         if (now < 0 && (errno == ECONNRESET || errno == EPIPE)) {
             return -1;
         }

@@ -141,7 +141,7 @@ static int serve(const int *descriptors, struct gy_runtime_options options, uint
 static struct process process_start(const char *test, struct gy_runtime_options options,
                                     uint32_t drain_ms)
 {
-    deadline(test, 20);
+    deadline(test, 25);
     struct process process;
     int descriptors[WORKERS_MAX];
     struct gy_error error = {0};
@@ -153,7 +153,7 @@ static struct process process_start(const char *test, struct gy_runtime_options 
     process.pid = fork();
     assert_true(process.pid >= 0);
     if (process.pid == 0) {
-        alarm(20);
+        alarm(80);
         signal(SIGALRM, SIG_DFL);
         _exit(serve(descriptors, options, drain_ms));
     }
@@ -194,7 +194,7 @@ static int say(int client, const char *what)
 {
     char text = 0;
     assert_int_equal(send(client, what, 1, MSG_NOSIGNAL), 1);
-    assert_int_equal(recv(client, &text, 1, 0), 1);
+    assert_int_equal(receive_on(client, &text, 1), 1);
     return text - '0';
 }
 
@@ -225,7 +225,7 @@ static void drains_at_sigterm(const char *test, struct gy_runtime_options option
     }
     ask(client);
     char byte;
-    assert_int_equal(recv(client, &byte, 1, 0), 0);
+    assert_int_equal(receive_on(client, &byte, 1), 0);
     close(client);
     assert_int_equal(process_end(&process), 0);
     assert_true(now_ms() < began + 300000);
@@ -324,7 +324,7 @@ static void a_drain_ends_at_its_deadline(void **state)
     uint64_t began = now_ms();
     assert_int_equal(kill(process.pid, SIGTERM), 0);
     char byte;
-    assert_true(recv(client, &byte, 1, 0) <= 0);
+    assert_true(receive_on(client, &byte, 1) <= 0);
     assert_int_equal(process_end(&process), 0);
     assert_true(now_ms() >= began + 290 && now_ms() < began + 30000);
     close(client);
@@ -346,7 +346,7 @@ static void a_second_signal_stops_at_once(void **state)
     assert_int_equal(process_end(&process), 0);
     assert_true(now_ms() < began + 30000);
     char byte;
-    assert_true(recv(client, &byte, 1, 0) <= 0);
+    assert_true(receive_on(client, &byte, 1) <= 0);
     close(client);
 }
 
@@ -386,7 +386,7 @@ static void connections_that_wait_as_the_drain_begins_are_served(void **state)
     assert_int_equal(kill(process.pid, SIGTERM), 0);
     assert_int_equal(kill(process.pid, SIGCONT), 0);
     char text;
-    assert_int_equal(recv(waiting, &text, 1, 0), 1);
+    assert_int_equal(receive_on(waiting, &text, 1), 1);
     close(first);
     close(waiting);
     assert_int_equal(process_end(&process), 0);

@@ -94,6 +94,7 @@ class Relay:
 
     def __exit__(self, *_):
         self.cut()
+        self.listener.shutdown(socket.SHUT_RDWR)  # ends an accept that waits
         self.listener.close()
 
 

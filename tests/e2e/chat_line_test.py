@@ -244,6 +244,7 @@ class Impostor:
         return self
 
     def __exit__(self, *_):
+        self.listener.shutdown(socket.SHUT_RDWR)  # ends an accept that waits
         self.listener.close()
         self.thread.join(10)
 
@@ -384,6 +385,7 @@ class Forgetful:
         return self
 
     def __exit__(self, *_):
+        self.listener.shutdown(socket.SHUT_RDWR)  # ends an accept that waits
         self.listener.close()
         for pair in self.pairs:
             for end in pair:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """gyre-load dns://, dns+tcp:// and dns+tls:// against gyre dns, and against servers that answer badly, or not."""
 
+import contextlib
 import json
 import os
 import signal
@@ -96,6 +97,8 @@ class Scripted:
                 data, peer = self.socket.recvfrom(65536)
             except OSError:
                 return
+            if peer is None:
+                return
             for made in self.behave(number, data):
                 self.socket.sendto(made, peer)
             number += 1
@@ -104,6 +107,8 @@ class Scripted:
         return self
 
     def __exit__(self, *_):
+        with contextlib.suppress(OSError):  # it is not connected, and what waits is woken all the same
+            self.socket.shutdown(socket.SHUT_RDWR)
         self.socket.close()
 
 
@@ -149,6 +154,7 @@ class Stream:
         return self
 
     def __exit__(self, *_):
+        self.listener.shutdown(socket.SHUT_RDWR)  # ends an accept that waits
         self.listener.close()
 
 
@@ -186,9 +192,9 @@ def one_name_in_the_url_is_enough():
 @test
 def an_open_loop_keeps_its_rate():
     def rated(patience):
-        status, figures, errors = server.load("dns", "-c", "64", "--rate", "1000", "--poisson", "-d", f"{patience}s", "--warmup", "0")
+        status, figures, errors = server.load("dns", "-c", "64", "--rate", "200", "--poisson", "-d", f"{patience}s", "--warmup", "0")
         equal(status, 0, f"the exit status ({errors})")
-        true(700 < figures["scheduled"] / patience < 1300, f"{figures['scheduled']} were due in {patience} s")
+        true(140 < figures["scheduled"] / patience < 260, f"{figures['scheduled']} were due in {patience} s")
 
     with Dns() as server:
         patiently(rated)

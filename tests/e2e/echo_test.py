@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """gyre echo over UDP and TCP, and gyre-load udp:// against it and against servers that answer badly."""
 
+import contextlib
 import json
 import os
 import re
@@ -271,10 +272,10 @@ def trains_of_datagrams_come_back_too():
 @test
 def an_open_loop_of_datagrams_keeps_its_rate():
     def rated(patience):
-        status, figures, errors = load(f"udp://127.0.0.1:{server.udp()}", "-c", "64", "--rate", "1000", "--poisson", "-d", f"{patience}s",
+        status, figures, errors = load(f"udp://127.0.0.1:{server.udp()}", "-c", "64", "--rate", "200", "--poisson", "-d", f"{patience}s",
                                        "--warmup", "0")
         equal(status, 0, f"the exit status ({errors})")
-        true(700 < figures["scheduled"] / patience < 1300, f"{figures['scheduled']} were due in {patience} s")
+        true(140 < figures["scheduled"] / patience < 260, f"{figures['scheduled']} were due in {patience} s")
         true(figures["lateness_ns"] is not None, "lateness is told")
 
     with Echo("--udp") as server:
@@ -298,6 +299,8 @@ class Scripted:
                 data, peer = self.socket.recvfrom(65536)
             except OSError:
                 return
+            if peer is None:
+                return
             for answer in self.behave(number, data):
                 self.socket.sendto(answer, peer)
             number += 1
@@ -306,6 +309,8 @@ class Scripted:
         return self
 
     def __exit__(self, *_):
+        with contextlib.suppress(OSError):  # it is not connected, and what waits is woken all the same
+            self.socket.shutdown(socket.SHUT_RDWR)
         self.socket.close()
 
 

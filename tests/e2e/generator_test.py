@@ -82,6 +82,7 @@ class Scripted:
         return self
 
     def __exit__(self, *_):
+        self.listener.shutdown(socket.SHUT_RDWR)  # ends an accept that waits
         self.listener.close()
 
     def accept(self):
@@ -508,6 +509,7 @@ class Holds(threading.Thread):
         return self
 
     def __exit__(self, *_):
+        self.listener.shutdown(socket.SHUT_RDWR)  # ends an accept that waits
         self.listener.close()
 
 

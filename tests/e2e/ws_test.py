@@ -72,6 +72,7 @@ class Scripted:
         return self
 
     def __exit__(self, *_):
+        self.listener.shutdown(socket.SHUT_RDWR)  # ends an accept that waits
         self.listener.close()
         self.thread.join(10)
 
