@@ -441,7 +441,6 @@ dns { listen 127.0.0.1:{port}; zone example.com {folder}/example.zone; rate-limi
                     counts.append((sum(not reply.truncated for reply in replies), sum(reply.truncated for reply in replies)))
             return counts, last - began
 
-<<<<<<< HEAD
         def limited_together(given):
             """Which of the two is answered is their workers' affair."""
             nonlocal patience
@@ -454,13 +453,6 @@ dns { listen 127.0.0.1:{port}; zone example.com {folder}/example.zone; rate-limi
 
         patience = 1
         patiently(limited_together)
-=======
-        counts, took = flood("127.0.0.1", "127.0.0.77")  # one network: which of the two is heard first is not said
-        whole, slipped = (sum(column) for column in zip(*counts))
-        true(10 <= whole <= 30 + 10 * took, f"about as many as the limit allows: {whole} in {took} s")
-        true(abs(slipped - (200 - whole) // 2) <= 4, f"of the rest every other one, truncated: {slipped}")
-        equal(flood("127.9.0.1")[0], [(100, 0)], "an exempt network has none")
->>>>>>> seven-chatdns
         with socket.create_connection(("127.0.0.1", server.port), 10) as client:
             client.sendall(framed(*(query("www.example.com", number=i) for i in range(50))))
             equal([next_reply(client).answers for _ in range(50)], [1] * 50, "TCP has none")
