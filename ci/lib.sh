@@ -127,7 +127,7 @@ configure_debug() {
 
 configure_clang() {
 	CC=clang configure clang --buildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false \
-		-Dtests=enabled -Dfuzzing=true
+		-Dc_args=-gline-tables-only -Dtests=enabled -Dfuzzing=true
 }
 
 # What of clang's build is run: the program and the fuzzers. What clang has to say about the tests, clang-tidy passes on.
