@@ -124,7 +124,12 @@ static int name_sent(struct command *command, struct gy_error *error)
 {
     uint32_t files = command->word_count - 1;
     int code = 0;
+    gy_assert(command->words[0] != NULL && command->words[files] != NULL);
     command->target.text = command->words[files];
+    if (strchr(command->words[files], ':') == NULL && strchr(command->words[0], ':') != NULL) {
+        return gy_error_set(error, GY_EINVAL, "%.200s: no HOST:PORT, which comes behind the files",
+                            command->words[files]);
+    }
     if (command->name != NULL && files != 1) {
         return gy_error_set(error, GY_EINVAL, "--name is for one file");
     }

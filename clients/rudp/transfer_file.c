@@ -75,6 +75,14 @@ static void ended(struct job *job, unsigned result, const char *text)
     if (result == GY_DROP_BUSY && !job->spent) {
         over(job, JOB_WAITING);
         job->due_ns = gy_clock_ns() + AGAIN_NS;
+        if (!job->told && !job->transfers->options->quiet) {
+            job->told = true;
+            gy_rudp_transfer_wipe();
+            fprintf(stderr,
+                    "gyre rudp %s: %s: another transfer of a file of that name is under way, or "
+                    "broke off less than half a minute ago; waiting\n",
+                    job->transfers->options->receive ? "recv" : "send", job->file->path);
+        }
         return;
     }
     /* What the peer says goes to a terminal: printable characters alone. */

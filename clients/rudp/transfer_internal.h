@@ -31,6 +31,7 @@ struct job {
     int directory;   /* of the file that is written; -1: not open */
     uint64_t due_ns; /* not begun before */
     uint64_t bytes;  /* of it, when it is done */
+    bool told;       /* that somebody else is sending it */
     bool spent;      /* something that cannot be read or written again has been begun */
 };
 

@@ -60,6 +60,10 @@ static void count(struct gy_drop_slot *slot, unsigned result, const char *text, 
     } else {
         /* What a peer says is not put into the log. */
         gy_count(&counts->files_failed, 1);
+        if (result == GY_DROP_BUSY) { /* who waits for the other one asks twice a second */
+            gy_log_limited(GY_LOG_INFO, "rudp", "did not take `%s`: %s", slot->name, text);
+            return;
+        }
         gy_log(GY_LOG_INFO, "rudp", "did not %s `%s`: %s", taking ? "take" : "give", slot->name,
                taking ? text : gy_drop_result_text(result));
     }

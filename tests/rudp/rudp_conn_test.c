@@ -209,7 +209,7 @@ static void tries_are_counted(void **state)
     send(&message);
     for (unsigned i = 0; i < 10 && message.result == GY_RUDP_PENDING; i++) {
         while (output(out) > 0) {
-            sent += out[6] == 0x1a;
+            sent += out[8] == 0x1a;
         }
         pair.now_ns = gy_rudp_timeout(&pair.client.conn);
         gy_rudp_expire(&pair.client.conn, pair.now_ns);
@@ -255,8 +255,8 @@ static void channels_share_by_their_weights(void **state)
     gy_rudp_channel_weight(&pair.client.conn, 0, 3);
     for (unsigned i = 0; i < 8; i++) {
         assert_true(output(out) > 0);
-        assert_int_equal(out[6] & 0xf0, 0x10); /* behind flags, id and number: MESSAGE */
-        order[i] = (char)('0' + out[7]);
+        assert_int_equal(out[8] & 0xf0, 0x10); /* behind flags, id and number: MESSAGE */
+        order[i] = (char)('0' + out[9]);
     }
     assert_string_equal(order, "00010001");
     pair_end(&pair);

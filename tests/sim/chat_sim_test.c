@@ -28,10 +28,10 @@ static void an_hour_on_one_worker_loses_and_doubles_nothing(void **state)
     live(1, 1, 1);
 }
 
-static void four_hours_on_three_workers_lose_and_double_nothing(void **state)
+static void ten_hours_on_three_workers_lose_and_double_nothing(void **state)
 {
     (void)state;
-    struct chat_life_result result = live(2, 3, 4);
+    struct chat_life_result result = live(2, 3, 10);
     assert_true(result.behind > 0);
 }
 
@@ -47,7 +47,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_hour_on_one_worker_loses_and_doubles_nothing),
-        cmocka_unit_test(four_hours_on_three_workers_lose_and_double_nothing),
+        cmocka_unit_test(ten_hours_on_three_workers_lose_and_double_nothing),
         cmocka_unit_test(a_seed_repeats_its_life),
     };
     return cmocka_run_group_tests_name("chat_sim", tests, NULL, NULL);
