@@ -106,7 +106,8 @@ static inline uint16_t gy_completion_buffer(const struct gy_completion *completi
     X(RECEIVE_BUNDLE, 11, "6.10", "one completion per buffer")                                     \
     X(MESSAGE_RING, 12, "5.18", "workers wake each other by eventfd")                              \
     X(CANCEL_DESCRIPTOR, 13, "5.19", "nothing: this one is needed")                                \
-    X(SEND_ZERO_COPY, 14, "6.0", "sends copy (as they do by default)")
+    X(SEND_ZERO_COPY, 14, "6.0", "sends copy (as they do by default)")                             \
+    X(STANDING_TIMER, 15, "5.17", "a timer that is started and stopped for each sleep")
 
 enum gy_ring_feature {
 #define GY_RING_FEATURE_ENUM(name, bit, since, instead) GY_RING_##name = 1u << (bit),
@@ -253,8 +254,9 @@ struct gy_ring_counters {
 
 /*
  * Hands everything queued to the kernel and sleeps until a completion is there, `timeout_ns` have
- * passed, or a signal came. One enter. Never fails for a passing reason (those are counted as
- * backpressure); GY_EIO when the ring is broken.
+ * passed, or a signal came. One enter, and one more where the ring's own timer, which stands for
+ * many sleeps, ended it early; what that timer is told is in no counter but `enters`. Never fails
+ * for a passing reason (those are counted as backpressure); GY_EIO when the ring is broken.
  */
 int gy_ring_wait(struct gy_ring *ring, uint64_t timeout_ns);
 

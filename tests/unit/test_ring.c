@@ -383,6 +383,16 @@ static void a_completion_ends_a_wait_before_its_timeout(void **state)
     gy_ring_close(ring);
 }
 
+/* A wait that ends by a completion leaves a timer that is due `timeout_ns` after its start. */
+static void leave_a_timer(struct gy_ring *ring, uint64_t timeout_ns)
+{
+    struct gy_completion completion;
+    queue_trifle(ring, 1);
+    assert_int_equal(gy_ring_wait(ring, timeout_ns), 0);
+    assert_int_equal(gy_ring_reap(ring, &completion, 1), 1);
+    assert_int_equal(completion.token, 1);
+}
+
 static void on_signal(int number)
 {
     (void)number;
@@ -395,6 +405,9 @@ static void wait_for_a_signal(uint64_t timeout_ns)
     struct sigaction before;
     assert_int_equal(sigaction(SIGALRM, &action, &before), 0);
     struct gy_ring *ring = small_ring();
+    if (timeout_ns != GY_RING_FOREVER) {
+        leave_a_timer(ring, timeout_ns); /* so that the wait has nothing to submit */
+    }
     struct itimerval soon = {.it_value.tv_usec = 30000};
     struct itimerval never = {0};
     assert_int_equal(setitimer(ITIMER_REAL, &soon, NULL), 0);
@@ -405,6 +418,75 @@ static void wait_for_a_signal(uint64_t timeout_ns)
     assert_int_equal(gy_ring_counters(ring)->backpressure, 1);
     gy_ring_close(ring);
     sigaction(SIGALRM, &before, NULL);
+}
+
+static void a_wait_is_not_ended_by_an_earlier_ones_timer(void **state)
+{
+    (void)state;
+    const uint32_t kinds[] = {0, GY_RING_STANDING_TIMER};
+    for (int kind = 0; kind < 2; kind++) {
+        struct gy_ring *ring =
+            ring_open(&(struct gy_ring_options){.entries = 8, .without = kinds[kind]});
+        leave_a_timer(ring, 3 * UINT64_C(1000000));
+        uint64_t start = now_ns();
+        assert_int_equal(gy_ring_wait(ring, 20 * UINT64_C(1000000)), 0);
+        assert_true(now_ns() - start >= 20 * UINT64_C(1000000));
+        gy_ring_close(ring);
+    }
+}
+
+static void a_wait_ends_before_an_earlier_ones_timer(void **state)
+{
+    (void)state;
+    struct gy_ring *ring = small_ring();
+    const uint64_t nearer_ns[] = {20000000, 200000}; /* moved; and too near to be worth that */
+    for (int i = 0; i < 2; i++) {
+        leave_a_timer(ring, 60 * UINT64_C(1000000000));
+        uint64_t start = now_ns();
+        assert_int_equal(gy_ring_wait(ring, nearer_ns[i]), 0);
+        assert_true(now_ns() - start >= nearer_ns[i]);
+        assert_true(now_ns() - start < UINT64_C(30000000000));
+    }
+    gy_ring_close(ring);
+}
+
+static void the_rings_own_timer_is_nobodys_completion(void **state)
+{
+    (void)state;
+    struct gy_ring *ring = small_ring();
+    struct gy_completion completions[4];
+    for (uint64_t i = 0; i < 3; i++) {
+        leave_a_timer(ring, 2 * UINT64_C(1000000));
+        for (uint64_t until_ns = now_ns() + 4000000; now_ns() < until_ns;) {
+        }
+        queue_trifle(ring, 7); /* behind the timer's own completion */
+        assert_int_equal(gy_ring_wait(ring, 0), 0);
+        assert_int_equal(gy_ring_reap(ring, completions, 4), 1);
+        assert_int_equal(completions[0].token, 7);
+    }
+    assert_int_equal(gy_ring_counters(ring)->submissions, 6);
+    assert_int_equal(gy_ring_counters(ring)->completions, 6);
+    gy_ring_close(ring);
+}
+
+static void a_wait_without_end_goes_on_when_the_timer_runs_out(void **state)
+{
+    (void)state;
+    struct gy_ring *ring = small_ring();
+    leave_a_timer(ring, 2 * UINT64_C(1000000));
+    struct sigaction action = {.sa_handler = on_signal};
+    struct sigaction before;
+    assert_int_equal(sigaction(SIGALRM, &action, &before), 0);
+    /* Again and again: one could come before the wait. */
+    struct itimerval soon = {.it_value.tv_usec = 30000, .it_interval.tv_usec = 30000};
+    struct itimerval never = {0};
+    uint64_t start = now_ns();
+    assert_int_equal(setitimer(ITIMER_REAL, &soon, NULL), 0);
+    assert_int_equal(gy_ring_wait(ring, GY_RING_FOREVER), 0);
+    assert_true(now_ns() - start >= 25 * UINT64_C(1000000));
+    setitimer(ITIMER_REAL, &never, NULL);
+    sigaction(SIGALRM, &before, NULL);
+    gy_ring_close(ring);
 }
 
 static void a_signal_ends_a_wait_without_an_error(void **state)
@@ -444,6 +526,10 @@ int main(void)
         TEST(a_wait_ends_at_its_timeout),
         TEST(a_wait_of_no_time_submits_and_returns),
         TEST(a_completion_ends_a_wait_before_its_timeout),
+        TEST(a_wait_is_not_ended_by_an_earlier_ones_timer),
+        TEST(a_wait_ends_before_an_earlier_ones_timer),
+        TEST(the_rings_own_timer_is_nobodys_completion),
+        TEST(a_wait_without_end_goes_on_when_the_timer_runs_out),
         TEST(a_signal_ends_a_wait_without_an_error),
         TEST(a_signal_ends_a_wait_forever_without_an_error),
     };
