@@ -246,7 +246,7 @@ def load(*flags):
 
 
 def answered(server, *flags, count=5000):
-    status, figures, errors = load(f"udp://127.0.0.1:{server.udp()}", "-n", str(count), *flags)
+    status, figures, errors = load(f"udp://127.0.0.1:{server.udp()}", "-n", str(count), "--timeout", "30s", *flags)
     equal(status, 0, f"the exit status ({errors})")
     equal((figures["answered"], figures["sent_total"], figures["errors"]["total"]), (count, count, 0), "datagrams")
     equal(figures["latency_ns"]["count"], count, "latencies")

@@ -147,7 +147,7 @@ def a_closed_loop_counts_what_the_server_counts():
 def latencies_go_to_five_nines():
     def rated(patience):
         nonlocal figures
-        figures = clean(server.address + "/", "-c", "8", "--rate", "400", "-d", f"{500 * patience}ms", "--warmup", "0")
+        figures = clean(server.address + "/", "-c", "8", "--rate", "100", "-d", f"{500 * patience}ms", "--warmup", "0")
 
     figures = None
     with Server("--fixed") as server:
@@ -214,12 +214,12 @@ def a_pipeline_is_answered_in_order_and_whole():
 @test
 def an_open_loop_keeps_its_rate():
     def rated(patience):
-        figures = clean(server.address + "/", "-c", "16", "--rate", "500", "-d", f"{patience}s", "--warmup", "100ms", *flags)
+        figures = clean(server.address + "/", "-c", "16", "--rate", "100", "-d", f"{patience}s", "--warmup", "100ms", *flags)
         true(figures["rate_reached"], "the rate is reached")
-        true(400 < figures["scheduled"] / patience < 600, f"about {500 * patience} were due, not {figures['scheduled']}")
+        true(60 < figures["scheduled"] / patience < 140, f"about {100 * patience} were due, not {figures['scheduled']}")
         equal(figures["arrivals"], "poisson" if flags else "constant", "arrivals")
         equal(figures["latency_ns"]["count"], figures["scheduled"], "each that was due has a latency")
-        true(figures["unsent"] < 50 * patience, f"nearly all were sent, on a busy machine too, not all but {figures['unsent']}")
+        true(figures["unsent"] < 30 * patience, f"nearly all were sent, on a busy machine too, not all but {figures['unsent']}")
         equal(figures["lateness_ns"]["count"], figures["scheduled"] - figures["unsent"], "and each that was sent a lateness")
         true(figures["latency_ns"]["max"] >= figures["service_ns"]["max"], "latency is from the intended time")
 
@@ -230,7 +230,7 @@ def an_open_loop_keeps_its_rate():
 
 @test
 def a_server_that_stalls_is_seen_in_every_request_that_was_due():
-    """No coordinated omission: 500 ms without an answer, at 200 requests a second on one connection, are some hundred
+    """No coordinated omission: 500 ms without an answer, at 100 requests a second on one connection, are some fifty
     requests that waited, not one."""
     def stall(connection, _number):
         answered = 0
@@ -240,14 +240,14 @@ def a_server_that_stalls_is_seen_in_every_request_that_was_due():
             while b"\r\n\r\n" in data:
                 data = data.split(b"\r\n\r\n", 1)[1]
                 answered += 1
-                if answered == 60:
+                if answered == 30 * stalled:
                     time.sleep(0.5 * stalled)
                 connection.sendall(response(b"ok"))
 
     def seen(patience):
         nonlocal stalled
         stalled = patience
-        figures = clean(server.url, "-c", "1", "--rate", "200", "-d", f"{1500 * patience}ms", "--warmup", "0")
+        figures = clean(server.url, "-c", "1", "--rate", "100", "-d", f"{1500 * patience}ms", "--warmup", "0")
         true(figures["latency_ns"]["p90"] > 150e6 * patience, f"a tenth waited for long: {figures['latency_ns']}")
         true(figures["service_ns"]["p90"] < 100e6 * patience, f"only one was long in service: {figures['service_ns']}")
 
@@ -348,7 +348,7 @@ def an_interrupted_search_prints_what_its_steps_found():
             equal((process.returncode, errors), (0, ""), f"status and stderr\n{out}")
             true("(interrupted)" in out, f"it says so:\n{out}")
             found = re.search(r"([1-9]\d*) answers in (\d+\.\d+)", out)
-            true(found and 0.1 * patience <= float(found[2]) < 0.3 * patience, f"and has the figures of a whole step:\n{out}")
+            true(found and 0.1 <= float(found[2]) < 0.3 * patience, f"and has the figures of a whole step:\n{out}")
 
         patiently(interrupted)
 
@@ -452,11 +452,11 @@ def the_highest_rate_is_found():
             connection.sendall(response(b"ok"))
 
     def found(patience):
-        status, figures, out, errors = load(server.url, "-c", "4", "--find-max", "--slo", "p90=1s", "-d", f"{400 * patience}ms", seconds=100)
+        status, figures, out, errors = load(server.url, "-c", "4", "--find-max", "--slo", f"p90={patience}s", "-d", f"{400 * patience}ms", seconds=100)
         equal(status, 0, f"the exit status ({errors}{out})")
         true(20 < figures["rate_asked"] < 220, f"four connections, 20 ms each: {figures['rate_asked']}")
         true("highest rate that keeps p90" in out, f"it is said:\n{out}")
-        equal(figures["slo"], {"percentile": 90, "ns": 1000000000}, "what was asked for")
+        equal(figures["slo"], {"percentile": 90, "ns": patience * 1000000000}, "what was asked for")
         equal(errors, "", "steps are for terminals: stderr")
 
     with Scripted(slow) as server:

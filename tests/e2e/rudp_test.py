@@ -280,6 +280,7 @@ def a_server_that_dies_is_an_error_of_the_load_generator():
                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
             until(lambda: are_connected(admin, 2) or client.poll() is not None, "they are connected")
             os.killpg(server.process.pid, signal.SIGKILL)
+            server.wait()
             out, said = client.communicate(timeout=60)
         equal(client.returncode, 1, said)
         equal(json.loads(out)["errors"]["timeout"], 2, "what was under way on each connection")

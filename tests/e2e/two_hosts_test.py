@@ -88,7 +88,7 @@ def cpu_and_counters_of_the_other_host_come_from_its_admin_listener():
 @test
 def an_open_loop_over_the_pair_keeps_its_rate():
     def rated(patience):
-        status, figures, errors = load("-c", "8", "--rate", "400", "-d", f"{700 * patience}ms", "--warmup", "100ms", "--server-admin",
+        status, figures, errors = load("-c", "8", "--rate", "100", "-d", f"{700 * patience}ms", "--warmup", "100ms", "--server-admin",
                                        f"{SERVER}:9090")
         equal((status, errors), (0, ""), "status and stderr")
         true(figures["rate_reached"] and figures["server"]["counters"] is not None, f"at a rate as well: {figures}")
