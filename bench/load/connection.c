@@ -216,7 +216,6 @@ static enum gy_load_error error_of(enum gy_load_progress progress)
         return GY_LOAD_ERROR_PROTOCOL;
     case GY_LOAD_MORE:
     case GY_LOAD_ANSWER:
-    case GY_LOAD_ANSWER_LAST:
     case GY_LOAD_STRAY:
     case GY_LOAD_BAD_BYTES:
     case GY_LOAD_READY:
@@ -458,7 +457,7 @@ static bool take_bytes(struct gy_load_engine *engine, struct gy_load_connection 
         if (!take_answer(engine, connection, progress)) {
             return break_off(engine, connection);
         }
-        if (progress == GY_LOAD_ANSWER_LAST) {
+        if (protocol->last != NULL && protocol->last(connection->session)) {
             lose_all(engine, connection, GY_LOAD_ERROR_CLOSED);
             return false;
         }
@@ -500,7 +499,6 @@ static void take_end(struct gy_load_engine *engine, struct gy_load_connection *c
         lose_one(engine, connection, GY_LOAD_ERROR_SHORT);
         break;
     case GY_LOAD_ANSWER:
-    case GY_LOAD_ANSWER_LAST:
         count_answer(engine, connection, GY_LOAD_ANSWER);
         break;
     case GY_LOAD_BAD_STATUS:

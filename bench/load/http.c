@@ -123,13 +123,13 @@ static void http_session_open(void *session)
     gy_load_response_begin(session);
 }
 
-static enum gy_load_progress progress_of(enum gy_load_verdict verdict, bool close)
+static enum gy_load_progress progress_of(enum gy_load_verdict verdict)
 {
     switch (verdict) {
     case GY_LOAD_VERDICT_MORE:
         return GY_LOAD_MORE;
     case GY_LOAD_VERDICT_RIGHT:
-        return close ? GY_LOAD_ANSWER_LAST : GY_LOAD_ANSWER;
+        return GY_LOAD_ANSWER;
     case GY_LOAD_VERDICT_STATUS:
         return GY_LOAD_BAD_STATUS;
     case GY_LOAD_VERDICT_BODY:
@@ -143,14 +143,18 @@ static enum gy_load_progress progress_of(enum gy_load_verdict verdict, bool clos
 static enum gy_load_progress http_receive(void *state, void *session, const uint8_t *data,
                                           uint32_t bytes, uint32_t *used)
 {
-    struct gy_load_response *response = session;
-    enum gy_load_verdict verdict = gy_load_response_read(response, state, data, bytes, used);
-    return progress_of(verdict, response->close);
+    return progress_of(gy_load_response_read(session, state, data, bytes, used));
+}
+
+static bool http_last(const void *session)
+{
+    const struct gy_load_response *response = session;
+    return response->close;
 }
 
 static enum gy_load_progress http_ended(void *state, void *session)
 {
-    return progress_of(gy_load_response_end(session, state), true);
+    return progress_of(gy_load_response_end(session, state));
 }
 
 const struct gy_load_protocol gy_load_http = {
@@ -166,6 +170,7 @@ const struct gy_load_protocol gy_load_http = {
     .session_bytes = sizeof(struct gy_load_response),
     .session_open = http_session_open,
     .receive = http_receive,
+    .last = http_last,
     .ended = http_ended,
 };
 
@@ -184,5 +189,6 @@ const struct gy_load_protocol gy_load_https = {
     .session_bytes = sizeof(struct gy_load_response),
     .session_open = http_session_open,
     .receive = http_receive,
+    .last = http_last,
     .ended = http_ended,
 };

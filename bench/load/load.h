@@ -143,10 +143,9 @@ int gy_load_resolve(struct gy_load_options *options, struct gy_error *error);
 
 /* What the bytes that a protocol was handed came to. */
 enum gy_load_progress {
-    GY_LOAD_MORE,        /* all used; the answer goes on */
-    GY_LOAD_ANSWER,      /* one whole answer, and it was right */
-    GY_LOAD_ANSWER_LAST, /* likewise, and the server closes the connection behind it */
-    GY_LOAD_BAD_STATUS,  /* one whole answer of these kinds; the connection goes on */
+    GY_LOAD_MORE,       /* all used; the answer goes on */
+    GY_LOAD_ANSWER,     /* one whole answer, and it was right */
+    GY_LOAD_BAD_STATUS, /* one whole answer of these kinds; the connection goes on */
     GY_LOAD_BAD_BODY,
     GY_LOAD_BAD_QUESTION,
     GY_LOAD_BAD_FORM,  /* likewise: it breaks the protocol, but it is known where it ends */
@@ -242,7 +241,11 @@ struct gy_load_protocol {
     enum gy_load_progress (*receive)(void *state, void *session, const uint8_t *data,
                                      uint32_t bytes, uint32_t *used);
 
-    /* The peer shut its side. ANSWER_LAST: that completed an answer. MORE: the connection ended
+    /* Whether the peer closes the connection behind the answer that `receive` has just told of, right
+     * or wrong. May be NULL: it never does. */
+    bool (*last)(const void *session);
+
+    /* The peer shut its side. ANSWER: that completed an answer. MORE: the connection ended
      * within one. BAD_BYTES: it ended between two. */
     enum gy_load_progress (*ended)(void *state, void *session);
 };

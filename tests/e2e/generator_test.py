@@ -427,6 +427,16 @@ def a_connection_that_the_server_closes_properly_is_no_error():
 
 
 @test
+def an_answer_to_be_sorry_about_can_be_a_connections_last_as_well():
+    with Scripted(answering(response(b"no", "404 Not Found", "Connection: close"))) as server:
+        status, figures, _, errors = load(server.url, "-c", "2", "-n", "12")
+        equal(status, 1, errors)
+        equal(figures["answered_total"], 12, "answers")
+        true(figures["connects"] >= 12, f"a connection each: {figures['connects']}")
+        equal((figures["errors"]["status"], figures["errors"]["total"]), (12, 12), "nothing was asked behind it")
+
+
+@test
 def an_echo_is_compared_byte_by_byte():
     def echo(connection, _number):
         while data := connection.recv(65536):
