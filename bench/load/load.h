@@ -241,8 +241,8 @@ struct gy_load_protocol {
     enum gy_load_progress (*receive)(void *state, void *session, const uint8_t *data,
                                      uint32_t bytes, uint32_t *used);
 
-    /* Whether the peer closes the connection behind the answer that `receive` has just told of, right
-     * or wrong. May be NULL: it never does. */
+    /* Whether the peer closes the connection behind the answer that `receive` has just told of,
+     * right or wrong. May be NULL: it never does. */
     bool (*last)(const void *session);
 
     /* The peer shut its side. ANSWER: that completed an answer. MORE: the connection ended
