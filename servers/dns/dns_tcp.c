@@ -10,7 +10,7 @@
 #include "core/visitors.h"
 #include "servers/dns/dns_internal.h"
 
-#define QUIET_MS 250u  /* of a connection that is to end: nothing more is under way */
+#define QUIET_MS 1000u /* of a connection that is to end: nothing more is under way */
 #define LEAVE_MS 3000u /* then it ends behind an answer */
 #define LAST_MS  1000u /* and at most so much later, whatever is under way */
 

@@ -77,6 +77,11 @@ class Chat(Configured):
         return client
 
 
+def passes(error):
+    """What a server says that goes away, or that has not seen yet that who comes back had left: to be tried again."""
+    return any(word in str(error) for word in ("taken", "busy", "drain", "leaving", "The server ends", "the handshake"))
+
+
 class Writer(threading.Thread):
     """Sends numbered messages, and sends again what was not acknowledged when the connection has ended."""
 
@@ -129,8 +134,10 @@ class Writer(threading.Thread):
             except (Ended, OSError):
                 time.sleep(0.05 * random.random())
             except BaseException as error:  # pylint: disable=broad-except
-                self.error = error
-                return
+                if not passes(error):
+                    self.error = error
+                    return
+                time.sleep(0.05 * random.random())
 
 
 class Reader(threading.Thread):
@@ -163,8 +170,7 @@ class Reader(threading.Thread):
             try:
                 self.connection()
             except (Ended, OSError, AssertionError) as error:
-                if isinstance(error, AssertionError) and "taken" not in str(error) and "busy" not in str(error) and \
-                        "drain" not in str(error) and "leaving" not in str(error) and "the handshake" not in str(error):
+                if isinstance(error, AssertionError) and not passes(error):
                     self.error = error
                     return
                 time.sleep(0.05 * random.random())

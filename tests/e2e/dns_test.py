@@ -319,8 +319,8 @@ def a_connection_is_served_until_it_is_quiet_when_the_process_is_replaced():
             if whole:
                 equal(client.recv(1), b"", "then the connection ends")
                 return
-            true(silence > 0.2, f"a connection that is used stays: nothing was asked for {silence:.3f} s at most")
-    raise Skip("this machine is too busy to ask every 250 ms")
+            true(silence > 0.9, f"a connection that is used stays: nothing was asked for {silence:.3f} s at most")
+    raise Skip("this machine is too busy to ask every second")
 
 
 @test

@@ -57,6 +57,13 @@ def load(url, *flags):
     return status, json.loads(out) if out else None, errors
 
 
+def without_others(data):
+    """From a client's Close on, or from what is not yet a whole frame: its others may come together with it."""
+    while len(data) >= 2 and data[0] != 0x80 | CLOSE and len(data) >= 6 + (data[1] & 0x7F) and data[1] & 0x7F < 126:
+        data = data[6 + (data[1] & 0x7F):]
+    return data
+
+
 class Scripted:
     """A WebSocket server for one connection, that says after the handshake what a test wants."""
 
@@ -90,8 +97,10 @@ class Scripted:
             connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
             try:
                 self.behave(connection)
-                while data := connection.recv(4096):
-                    if data[0] == 0x80 | CLOSE:
+                data = b""
+                while more := connection.recv(4096):
+                    data = without_others(data + more)
+                    if data[:1] == bytes([0x80 | CLOSE]):
                         connection.sendall(frame(CLOSE))
                         break
             except OSError:
