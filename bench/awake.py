@@ -115,7 +115,7 @@ def watched(processor, pids):
         with contextlib.suppress(OSError):  # to be heard on a busy machine as well
             os.sched_setscheduler(process.pid, os.SCHED_OTHER, os.sched_param(0))
         process.terminate()
-        told |= json.loads(process.communicate()[0] or "{}")  # ended before it began: with us
+        told |= json.loads(process.communicate(timeout=60)[0] or "{}")  # ended before it began: with us
 
 
 def taken_from(request, stalls, ends):
