@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "servers/rudp/rudp_directory.h"
 #include "servers/rudp/rudp_kind.h"
-#include "servers/rudp/rudp_qlog.h"
 #include "servers/rudp/rudp_tls.h"
 
 #define MS 1000000ull

@@ -24,12 +24,13 @@ int gy_chat_store_place(char *path, size_t bytes);
 /* Makes the folders of a path that are not there, for their owner alone. 0 or a GY_E… code. */
 int gy_chat_store_folders(const char *path);
 
+struct gy_error;
+
 /* Whether `path` could be a store, as far as can be told without opening the database: a file of
  * SQLite's or an empty one that may be read and written, or a name in a folder where one may be
  * made. For --check, and before anything listens. Changes nothing. 0, or GY_EREFUSED, GY_EINVAL or
  * what open(2) failed with, with the sentence. Not for the process that has the store open: closing
  * a file lets go of all locks that a process has on it. */
-struct gy_error;
 int gy_chat_store_check(const char *path, struct gy_error *error);
 
 #endif

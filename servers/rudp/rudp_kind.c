@@ -15,7 +15,7 @@
 #include "protocols/drop/drop.h"
 #include "servers/rudp/drop_service.h"
 #include "servers/rudp/forward_service.h"
-#include "servers/rudp/rudp_qlog.h"
+#include "servers/rudp/rudp_directory.h"
 #include "servers/rudp/rudp_server.h"
 #include "servers/rudp/rudp_tls.h"
 #include "servers/tls_keys.h"

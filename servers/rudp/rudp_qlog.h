@@ -11,18 +11,12 @@
  * file ends at GY_RUDP_QLOG_BYTES_MAX, and there are GY_RUDP_QLOG_FILES_MAX at a time in a process.
  */
 
-#include "../../core/error.h"
 #include "../../protocols/rudp/rudp.h"
 
 #define GY_RUDP_QLOG_FILES_MAX 64
 #define GY_RUDP_QLOG_BYTES_MAX (64u << 20)
 
 struct gy_rudp_qlog;
-
-/* Whether a directory that people have named is there and can be read and, `write`, have files made
- * in it: asked before anybody is told that all is well. `what` begins the message. NULL for a path
- * is fine. GY_EINVAL, GY_EREFUSED (this user may not), or what the system says. */
-int gy_rudp_directory_check(const char *what, const char *path, bool write, struct gy_error *error);
 
 /* A file of its own in `folder`, named by side, process and number; NULL where it cannot be made or
  * there are enough. */
