@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/address.h"
 #include "servers/plan_command.h"
 
 static void http_help(FILE *out)
@@ -54,7 +55,10 @@ static void print_try(const struct gy_serve_place *place)
         printf("gyre chat %s%s%s", place->secure ? "--tls " : "", host, place->address);
     } else if (strcmp(place->server, "dns") == 0 && port != NULL) {
         printf("gyre dig @%s%.*s -p %s %sNAME", host, (int)(port - place->address), place->address,
-               port + 1, place->secure ? "+tls " : "");
+               port + 1,
+               place->secure      ? "+tls "
+               : place->datagrams ? ""
+                                  : "+tcp ");
     } else if (strncmp(place->server, "chat-web", 8) == 0) {
         printf("a browser: ");
         print_url(place);
@@ -70,7 +74,10 @@ static void print_table(void *context, const struct gy_serve_place *places, uint
     (void)context;
     printf("\n  %-8s %-28s %-8s %s\n", "server", "listens on", "workers", "try");
     for (uint32_t i = 0; i < count; i++) {
-        printf("  %-8s %-28s %-8u ", places[i].server, places[i].address, workers);
+        char address[GY_ADDRESS_TEXT_BYTES + 8];
+        snprintf(address, sizeof address, "%s%s", places[i].address,
+                 places[i].datagrams ? " (UDP)" : "");
+        printf("  %-8s %-28s %-8u ", places[i].server, address, workers);
         print_try(&places[i]);
         printf("\n");
     }
