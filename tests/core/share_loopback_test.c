@@ -170,7 +170,10 @@ static void a_flood_holds_no_buffer_of_another_server(enum gy_receive_mode mode)
     free(scene);
 }
 
-#define CROWD 200
+/* One-shot receives complete POSTED to a turn, so all of them make more than GY_FLOOD_TURNS turns
+ * in a row that are full, however fast the machine is. */
+#define POSTED 32
+#define CROWD  ((GY_FLOOD_TURNS + 2) * POSTED)
 
 /* Bytes of all of them arrive, and only then those of another server's client. */
 static uint32_t turns_until_answered(struct scene *scene, const int *crowd, int client)
@@ -181,7 +184,7 @@ static uint32_t turns_until_answered(struct scene *scene, const int *crowd, int 
     }
     assert_int_equal(send(client, "y", 1, 0), 1);
     for (uint32_t turn = 1;; turn++) {
-        assert_true(turn < 200);
+        assert_true(turn < CROWD);
         turns(scene, 1);
         if (recv(client, got, sizeof got, MSG_DONTWAIT) == 1) {
             return turn;
@@ -204,7 +207,7 @@ static const struct gy_stream_ops swallow_ops = {swallow, swallow, end, end, clo
 static void a_flood_keeps_no_other_server_waiting(enum gy_receive_mode mode)
 {
     deadline("share_loopback", 20);
-    struct scene *scene = scene_open(mode, 2 * CROWD, 32);
+    struct scene *scene = scene_open(mode, 2 * CROWD, POSTED);
     struct gy_worker *worker = &scene->worker;
     struct gy_endpoint *flooded = &worker->listeners[0].endpoint;
     flooded->ops = &swallow_ops;
@@ -220,18 +223,18 @@ static void a_flood_keeps_no_other_server_waiting(enum gy_receive_mode mode)
     for (int round = 0; round < 20; round++) {
         took = turns_until_answered(scene, crowd, client);
         sent += CROWD;
-        for (int i = 0; i < 200 && swallowed < sent; i++) {
+        for (int i = 0; i < 2 * CROWD && swallowed < sent; i++) {
             turns(scene, 1);
         }
         assert_int_equal(swallowed, sent); /* and none of its own streams is forgotten */
     }
-    assert_int_equal(gy_counter_read(&worker->counters.floods), 1);
+    assert_true(gy_counter_read(&worker->counters.floods) > 0);
     assert_true(flooded->flood.members > CROWD / 2);
     assert_true(took <= 4); /* while the others took more than CROWD / GY_FLOOD_PASSES */
     for (int i = 0; i < CROWD; i++) {
         close(crowd[i]);
     }
-    for (int i = 0; i < 400 && flooded->connections > 0; i++) {
+    for (int i = 0; i < 2 * CROWD && flooded->connections > 0; i++) {
         turns(scene, 1);
     }
     assert_int_equal(flooded->connections, 0);
