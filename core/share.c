@@ -25,13 +25,15 @@ void gy_share_at_work(struct gy_endpoint *endpoint)
     }
 }
 
-/* Shows the session the first bytes of its input alone, never less than it has seen of it before,
- * and says how many it took. False: all of it was shown, as there was no more, or no link to cut it
- * with. */
-static bool run_piece(struct gy_stream *stream, uint32_t *used)
+/* Shows the session the first bytes of its input alone, always more than it has seen of it before.
+ * What it left as it was not enough to go on is doubled, so that a session which looks at it anew
+ * each time has no more than twice the work. False: all of it was shown, as there was no more, or
+ * no link to cut it with. */
+static bool run_piece(struct gy_stream *stream)
 {
     struct gy_chain rest, piece;
-    uint32_t bytes = stream->seen_bytes + GY_SHARE_INPUT_BYTES;
+    uint32_t seen = stream->seen_bytes;
+    uint32_t bytes = seen + (seen > GY_SHARE_INPUT_BYTES ? seen : GY_SHARE_INPUT_BYTES);
     gy_chain_init(&piece, stream->in.links);
     if (stream->in.length <= bytes || gy_chain_move(&stream->in, &piece, bytes) != 0) {
         gy_stream_run_session(stream);
@@ -44,13 +46,21 @@ static bool run_piece(struct gy_stream *stream, uint32_t *used)
     gy_stream_run_session(stream);
     stream->eof = eof;
     gy_assert(stream->in.length <= bytes);
-    *used = bytes - stream->in.length;
     if (stream->state == GY_STREAM_OPEN) {
         int error = gy_chain_move(&rest, &stream->in, rest.length);
         gy_assert(error == 0); /* whole slices need no link */
     }
     gy_chain_clear(&rest);
     return true;
+}
+
+/* Whether more input would get the session on. One that waits for room, for memory or for anything
+ * else is turned when it comes, and is to find the rest of its input unseen. */
+static bool goes_on(const struct gy_stream *stream)
+{
+    return stream->state == GY_STREAM_OPEN && stream->in.length > 0 &&
+           (stream->wants & (GY_WANT_READ | GY_WANT_ROOM)) == GY_WANT_READ &&
+           stream->waiting != GY_STREAM_WAITS_FOR_MEMORY;
 }
 
 /* Runs a stream until its input or the time is used up. Returns the time by then. */
@@ -63,14 +73,7 @@ static uint64_t run_stream(struct gy_stream *stream, uint64_t until_ns)
         return gy_clock_ns();
     }
     do {
-        uint32_t used = 0;
-        more = run_piece(stream, &used);
-        if (more && stream->state == GY_STREAM_OPEN && used == 0) {
-            gy_stream_run_session(stream); /* it takes more than a piece to go on */
-            more = false;
-        }
-        more = more && stream->state == GY_STREAM_OPEN && stream->in.length > 0 &&
-               stream->waiting != GY_STREAM_WAITS_FOR_MEMORY;
+        more = run_piece(stream) && goes_on(stream);
         now_ns = gy_clock_ns();
     } while (more && now_ns < until_ns);
     gy_stream_settle(stream);

@@ -49,7 +49,7 @@
 /* So long after another endpoint was at work, one is not taken to be alone. */
 #define GY_SHARE_CROWD_MS 100
 
-/* Input that a session is shown at a time; all of it, where it makes nothing of that. */
+/* Input that a session is shown at a time; twice as much each time that it needs more to go on. */
 #define GY_SHARE_INPUT_BYTES 1024
 
 /* Puts a stream at the end of those of its endpoint that are to run. */

@@ -97,116 +97,6 @@ static void one_that_is_put_off_may_end_meanwhile(void **state)
     close(clients[1]);
 }
 
-static void input_is_shown_a_piece_at_a_time_and_all_of_it(void **state)
-{
-    struct stage *stage = *state;
-    int client;
-    struct gy_stream *stream = stage_connect(stage, 0, &client);
-    stage_turn(stage);
-    arrive(stage, stream, sizeof input - 1);
-    stage_turn(stage);
-    assert_int_equal(act_of(stream)->turns, 3);
-    assert_int_equal(stage->received_bytes, sizeof input - 1);
-    assert_memory_equal(stage->received, input, sizeof input - 1);
-    stage_turns(stage, 2);
-    assert_int_equal(act_of(stream)->turns, 3);
-    close(client);
-}
-
-static void pieces_past_the_slice_wait_for_the_next_turn(void **state)
-{
-    struct stage *stage = *state;
-    int client;
-    struct gy_stream *stream = stage_connect(stage, 0, &client);
-    act_of(stream)->burn_ms = 1;
-    stage_turn(stage);
-    arrive(stage, stream, sizeof input);
-    for (uint32_t i = 1; i <= 3; i++) {
-        stage_turn(stage);
-        assert_int_equal(act_of(stream)->turns, i);
-        assert_int_equal(stage->received_bytes, i * GY_SHARE_INPUT_BYTES);
-    }
-    stage_turns(stage, 2);
-    assert_int_equal(act_of(stream)->turns, 3);
-    assert_memory_equal(stage->received, input, sizeof input);
-    close(client);
-}
-
-static void a_session_that_needs_more_than_a_piece_sees_all(void **state)
-{
-    struct stage *stage = *state;
-    int client;
-    struct gy_stream *stream = stage_connect(stage, 0, &client);
-    stage_turn(stage);
-    act_of(stream)->eat_bytes = 0;
-    arrive(stage, stream, sizeof input);
-    stage_turn(stage);
-    assert_int_equal(act_of(stream)->turns, 2); /* a piece, then the whole */
-    assert_int_equal(stream->in.length, sizeof input);
-    stage_turns(stage, 2);
-    assert_int_equal(act_of(stream)->turns, 2); /* and it is not asked again for nothing */
-    act_of(stream)->eat_bytes = UINT32_MAX;
-    gy_stream_wake(stream);
-    stage_turn(stage);
-    assert_memory_equal(stage->received, input, sizeof input);
-    close(client);
-}
-
-static void what_a_session_has_seen_is_shown_again_with_what_follows(void **state)
-{
-    struct stage *stage = *state;
-    int client;
-    struct gy_stream *stream = stage_connect(stage, 0, &client);
-    stage_turn(stage);
-    act_of(stream)->eat_bytes = 0;
-    arrive(stage, stream, 2 * GY_SHARE_INPUT_BYTES);
-    stage_turn(stage);
-    assert_int_equal(act_of(stream)->saw_bytes, 2 * GY_SHARE_INPUT_BYTES);
-    arrive(stage, stream, GY_SHARE_INPUT_BYTES - 1);
-    stage_turn(stage); /* a parser that goes on where it was must find that there */
-    assert_true(act_of(stream)->saw_least >= GY_SHARE_INPUT_BYTES);
-    assert_int_equal(act_of(stream)->saw_bytes, 3 * GY_SHARE_INPUT_BYTES - 1);
-    act_of(stream)->saw_least = UINT32_MAX;
-    gy_stream_wake(stream);
-    stage_turn(stage);
-    assert_int_equal(act_of(stream)->saw_least, 3 * GY_SHARE_INPUT_BYTES - 1);
-    close(client);
-}
-
-static void the_end_of_the_input_is_shown_with_its_last_piece(void **state)
-{
-    struct stage *stage = *state;
-    int client;
-    struct gy_stream *stream = stage_connect(stage, 0, &client);
-    act_of(stream)->burn_ms = 1;
-    stage_turn(stage);
-    arrive(stage, stream, 2 * GY_SHARE_INPUT_BYTES);
-    fake_complete(stage->worker.ring, stage_receive_of(stage, stream), 0, 0);
-    stage_turn(stage);
-    assert_true(stream->eof);
-    assert_false(act_of(stream)->saw_eof);
-    stage_turn(stage);
-    assert_true(act_of(stream)->saw_eof);
-    assert_int_equal(stage->received_bytes, 2 * GY_SHARE_INPUT_BYTES);
-    close(client);
-}
-
-static void a_session_that_ends_in_the_middle_of_its_input_drops_the_rest(void **state)
-{
-    struct stage *stage = *state;
-    int client;
-    struct gy_stream *stream = stage_connect(stage, 0, &client);
-    stage_turn(stage);
-    act_of(stream)->wants_once = GY_WANT_CLOSE;
-    arrive(stage, stream, sizeof input);
-    fake_cancel_by_itself(stage->worker.ring);
-    stage_turns(stage, 4);
-    assert_int_equal(stage->received_bytes, GY_SHARE_INPUT_BYTES);
-    assert_int_equal(stage->closed_count, 1);
-    assert_int_equal(stage->worker.links.used, 0);
-    close(client);
-}
-
 /* However many wait in its backlog. */
 static void a_listener_of_several_accepts_so_many_at_a_time(void **state)
 {
@@ -567,13 +457,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         STAGED(sessions_past_the_slice_wait_and_those_of_other_servers_run),
         STAGED(one_that_is_put_off_may_end_meanwhile),
-        STAGED(input_is_shown_a_piece_at_a_time_and_all_of_it),
-        STAGED(pieces_past_the_slice_wait_for_the_next_turn),
-        STAGED(a_session_that_needs_more_than_a_piece_sees_all),
-        STAGED(what_a_session_has_seen_is_shown_again_with_what_follows),
         STAGED(servers_take_turns_in_going_first),
-        STAGED(the_end_of_the_input_is_shown_with_its_last_piece),
-        STAGED(a_session_that_ends_in_the_middle_of_its_input_drops_the_rest),
         STAGED(a_listener_of_several_accepts_so_many_at_a_time),
         STAGED(accepts_in_flight_all_end_before_a_listener_closes),
         STAGED(while_others_are_at_work_a_listener_accepts_fewer_at_a_time),
