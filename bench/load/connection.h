@@ -2,7 +2,8 @@
 #ifndef GY_BENCH_LOAD_CONNECTION_H
 #define GY_BENCH_LOAD_CONNECTION_H
 
-/* One connection of an engine: the session of a dialled stream. */
+/* One connection of an engine, with what it has in flight (connection.c); over TCP it is the
+ * session of a dialled stream (session.c). */
 
 #include "engine.h"
 
@@ -53,6 +54,19 @@ void gy_load_connection_touch(struct gy_load_engine *engine, struct gy_load_conn
 /* Takes it off engine->idle, or puts it there at the end while it has room. */
 void gy_load_connection_busy(struct gy_load_engine *engine, struct gy_load_connection *connection);
 void gy_load_connection_rest(struct gy_load_engine *engine, struct gy_load_connection *connection);
+
+/* Of what is in flight, the number of what was sent first; of what is not empty. */
+uint32_t gy_load_connection_oldest(const struct gy_load_connection *connection);
+
+/* The stream's deadline is that of the oldest request; none while there is none. */
+void gy_load_connection_set_deadline(const struct gy_load_engine *engine,
+                                     struct gy_load_connection *connection);
+
+/* For a stream: the first millisecond by which `ns` has passed. */
+static inline uint64_t gy_load_deadline_ms(uint64_t ns)
+{
+    return ns / 1000000 + 1;
+}
 
 /* The request with this number (without a window: the oldest) was sent; it is not in flight any
  * more. */

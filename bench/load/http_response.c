@@ -9,9 +9,9 @@
 #define LENGTH_DIGITS  18
 #define CHUNK_DIGITS   15
 
-void gy_load_expected_open(struct gy_load_expected *expected, bool check)
+void gy_load_expected_open(struct gy_load_expected *expected, bool check, bool head)
 {
-    *expected = (struct gy_load_expected){.check = check};
+    *expected = (struct gy_load_expected){.check = check, .head = head};
 }
 
 void gy_load_expected_close(struct gy_load_expected *expected)
@@ -62,6 +62,7 @@ static void keep_whole(struct gy_load_expected *expected, const uint8_t *data, u
     }
     memcpy(expected->whole, data, bytes);
     expected->whole_bytes = bytes;
+    expected->whole_status = expected->status;
     find_date(expected);
 }
 
@@ -210,6 +211,10 @@ static enum gy_load_verdict whole_response(struct gy_load_response *response,
 {
     bool close = response->close;
     enum gy_load_verdict verdict = GY_LOAD_VERDICT_RIGHT;
+    gy_assert(response->status >= GY_LOAD_STATUS_FIRST &&
+              response->status - GY_LOAD_STATUS_FIRST < GY_LOAD_STATUSES);
+    expected->status = response->status - GY_LOAD_STATUS_FIRST;
+    expected->statuses[expected->status]++;
     if (response->status >= 400) {
         verdict = GY_LOAD_VERDICT_STATUS;
     } else if (expected->check) {
@@ -236,7 +241,7 @@ static enum gy_load_verdict end_of_head(struct gy_load_response *response,
     if (response->chunked && response->has_length) {
         return GY_LOAD_VERDICT_BROKEN;
     }
-    if (response->status == 204 || response->status == 304) {
+    if (response->status == 204 || response->status == 304 || expected->head) {
         return whole_response(response, expected);
     }
     if (response->chunked) {
@@ -386,6 +391,7 @@ enum gy_load_verdict gy_load_response_read(struct gy_load_response *response,
     bool from_start = !response->begun;
     if (from_start && is_expected(expected, data, bytes)) {
         *used = expected->whole_bytes;
+        expected->statuses[expected->whole_status]++;
         response->close = false;
         return GY_LOAD_VERDICT_RIGHT;
     }

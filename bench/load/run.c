@@ -365,6 +365,9 @@ static void add_engine(struct gy_load_result *result, const struct gy_load_engin
     for (unsigned i = 0; i < GY_LOAD_ERROR_COUNT; i++) {
         result->errors[i] += engine->errors[i];
     }
+    for (unsigned i = 0; i < GY_LOAD_DIAL_ERROR_COUNT; i++) {
+        result->dial_errors[i] += engine->dial_errors[i];
+    }
     for (unsigned i = 0; i < GY_LOAD_TALLIES_MAX; i++) {
         result->tallies[i] += engine->tallies[i];
     }
