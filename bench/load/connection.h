@@ -31,6 +31,7 @@ struct gy_load_connection {
     uint64_t *got;      /* --broadcast: messages, from each sender */
     uint32_t publisher; /* likewise: one more than its number; 0: it does not send */
     bool opened;        /* it takes requests */
+    bool rejected;      /* instead, its greeting was answered with a no */
     bool idle;          /* in engine->idle */
     bool touched;       /* in engine->touched */
     /* options->pipeline; then the protocol's session, or the window */

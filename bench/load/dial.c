@@ -164,6 +164,9 @@ static enum gy_load_dial_error dial_error_of(const struct gy_stream *stream,
     if (stream->error != 0) {
         return kind_of(stream->error);
     }
+    if (((const struct gy_load_connection *)stream->session)->rejected) {
+        return GY_LOAD_DIAL_ERROR_REJECTED; /* whoever closed it then */
+    }
     switch (reason) {
     case GY_CLOSE_TIMEOUT:
         return GY_LOAD_DIAL_ERROR_TIMEOUT;
@@ -171,8 +174,6 @@ static enum gy_load_dial_error dial_error_of(const struct gy_stream *stream,
         return GY_LOAD_DIAL_ERROR_RESET;
     case GY_CLOSE_PEER:
         return GY_LOAD_DIAL_ERROR_CLOSED;
-    case GY_CLOSE_LOCAL: /* as its answer to the greeting was no */
-        return GY_LOAD_DIAL_ERROR_REJECTED;
     default:
         return GY_LOAD_DIAL_ERROR_OTHER;
     }

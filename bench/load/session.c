@@ -187,6 +187,7 @@ static bool take_other(struct gy_load_engine *engine, struct gy_load_connection 
         be_ready(engine, connection);
         return true;
     case GY_LOAD_REFUSED:
+        connection->rejected = true;
         protocol->refusal(connection->session, engine->refusal, sizeof engine->refusal);
         return false;
     case GY_LOAD_REPLY:

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """gyre-load against gyre http, and against servers that answer badly: what it counts, what it says, how it ends."""
 
+import base64
 import contextlib
+import hashlib
 import json
 import math
 import os
@@ -474,6 +476,30 @@ def connections_that_cannot_be_made_are_told_by_reason():
         equal((status, "went away" in errors, figures["connect_errors"]["refused"]), (1, True, refused), errors)
         true(refused > 0 and f"{refused} connections that could not be made: {refused} refused\n" in out, out)
         equal(sum(figures["connect_errors"].values()), refused)
+
+
+@test
+def a_handshake_that_is_refused_is_told_from_one_that_is_cut():
+    def serve(connection, number):
+        head = connection.recv(65536)
+        if number > 0 and number % 2 == 0:
+            return
+        if number > 0:
+            connection.sendall(response(b"", "503 Full", "Connection: close"))
+            return
+        key = re.search(rb"Sec-WebSocket-Key: (\S+)", head)[1]
+        accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+        connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
+                           + accept + b"\r\n\r\n")
+        connection.recv(65536)
+
+    with Scripted(serve) as server:
+        status, figures, out, errors = load(f"ws://127.0.0.1:{server.port}", "-c", "1", "-n", "9")
+        counted = figures["connect_errors"]
+        equal((status, "went away" in errors), (1, True), errors)
+        true(counted["rejected"] > 0 and f" {counted['rejected']} refused by the protocol" in out, out)
+        equal(counted["rejected"] + counted["closed"], figures["errors"]["connect"], f"and nothing else: {counted}")
+        true(abs(counted["rejected"] - counted["closed"]) <= 1, f"in turns: {counted}")
 
 
 @test
