@@ -59,6 +59,11 @@ static void http_state_close(void *state)
     gy_load_expected_close(state);
 }
 
+static const char *http_broken(const void *state)
+{
+    return ((const struct gy_load_expected *)state)->broken;
+}
+
 #define TEN(digits)                                                                                \
     digits "0", digits "1", digits "2", digits "3", digits "4", digits "5", digits "6",            \
         digits "7", digits "8", digits "9"
@@ -127,6 +132,7 @@ const struct gy_load_protocol gy_load_http = {
     .tally_name = http_tally_name,
     .tallies_many = true,
     .tallies = http_tallies,
+    .broken = http_broken,
     .state_bytes = sizeof(struct gy_load_expected),
     .state_open = http_state_open,
     .state_close = http_state_close,
@@ -149,6 +155,7 @@ const struct gy_load_protocol gy_load_https = {
     .tally_name = http_tally_name,
     .tallies_many = true,
     .tallies = http_tallies,
+    .broken = http_broken,
     .state_bytes = sizeof(struct gy_load_expected),
     .state_open = http_state_open,
     .state_close = http_state_close,

@@ -28,6 +28,9 @@
 #define GY_LOAD_STATUS_FIRST 200
 #define GY_LOAD_STATUSES     400
 
+/* Of what is said of a response that is none. */
+#define GY_LOAD_BROKEN_BYTES 96
+
 /* What the first response was, and how many came of each kind. One for each worker. */
 struct gy_load_expected {
     uint64_t statuses[GY_LOAD_STATUSES]; /* whole responses by status */
@@ -41,8 +44,9 @@ struct gy_load_expected {
     uint64_t body_bytes;
     uint64_t body_room;
     bool body_known;
-    bool check; /* bodies are compared */
-    bool head;  /* no response has a body: all answer HEAD */
+    bool check;                        /* bodies are compared */
+    bool head;                         /* no response has a body: all answer HEAD */
+    char broken[GY_LOAD_BROKEN_BYTES]; /* of the first BROKEN one, what and where; printable */
 };
 
 enum gy_load_response_state {

@@ -188,6 +188,9 @@ enum gy_load_progress {
 /* Counts of answers by a kind of the protocol's own (rcodes, status codes), of the whole run. */
 #define GY_LOAD_TALLIES_MAX 400
 
+/* Of what protocol->broken says, its end included. */
+#define GY_LOAD_WHAT_BYTES 128
+
 struct gy_load_protocol {
     const char *scheme; /* "http" */
     const char *help;
@@ -251,6 +254,10 @@ struct gy_load_protocol {
     const char *(*tally_name)(uint32_t number);
     bool tallies_many;
     const uint64_t *(*tallies)(const void *state);
+
+    /* What was wrong with the first answer that broke the protocol, in printable words; "" when
+     * none did. May be NULL: it is not told. */
+    const char *(*broken)(const void *state);
 
     /* Of one worker: what the first answer was, for instance. */
     size_t state_bytes;
@@ -316,6 +323,7 @@ struct gy_load_result {
     uint64_t errors[GY_LOAD_ERROR_COUNT];           /* in the whole run */
     uint64_t dial_errors[GY_LOAD_DIAL_ERROR_COUNT]; /* likewise: errors[CONNECT] by their reasons */
     uint64_t tallies[GY_LOAD_TALLIES_MAX];
+    char broken[GY_LOAD_WHAT_BYTES]; /* of one answer that broke the protocol; "": not known */
     uint64_t connects;
     double connect_s; /* until all connections were made, before the schedule */
 

@@ -169,7 +169,7 @@ static int check_protocol(const struct gy_load_options *options, struct gy_error
 {
     bool reliable = options->protocol->reliable;
     bool secure = options->protocol->secure && !options->plaintext;
-    if (options->trains && !options->protocol->datagrams) {
+    if (options->trains && (!options->protocol->datagrams || reliable)) {
         return gy_error_set(error, GY_EINVAL, "--trains is for udp:// and dns://");
     }
     if (options->plaintext && !reliable) {

@@ -154,6 +154,8 @@ static void print_errors(FILE *out, const struct gy_load_result *result)
             fprintf(out, "  ERROR  %llu %s", (unsigned long long)result->errors[i], texts[i]);
             if (i == GY_LOAD_ERROR_CONNECT) {
                 print_dial_errors(out, result);
+            } else if (i == GY_LOAD_ERROR_PROTOCOL && result->broken[0] != '\0') {
+                fprintf(out, "; one had %s", result->broken);
             }
             fputc('\n', out);
         }

@@ -187,6 +187,9 @@ static void write_all(FILE *out, const struct gy_load_options *options,
     fprintf(out, "  \"connect_seconds\": %.6f,\n", result->connect_s);
     write_errors(out, result);
     write_dial_errors(out, result);
+    fprintf(out, "  \"protocol_error\": ");
+    write_text(out, result->broken[0] != '\0' ? result->broken : NULL);
+    fprintf(out, ",\n");
     write_tallies(out, options, result);
     write_histogram(out, "latency", result->latency);
     write_histogram(out, "service", result->service);

@@ -371,6 +371,9 @@ static void add_engine(struct gy_load_result *result, const struct gy_load_engin
     for (unsigned i = 0; i < GY_LOAD_TALLIES_MAX; i++) {
         result->tallies[i] += engine->tallies[i];
     }
+    if (result->broken[0] == '\0') {
+        memcpy(result->broken, engine->broken, sizeof result->broken);
+    }
     if (engine->latency != NULL && engine->service != NULL && engine->lateness != NULL) {
         hdr_add(result->latency, engine->latency);
         hdr_add(result->service, engine->service);

@@ -29,7 +29,7 @@ from harness import ALARMS, PROGRAM, Server, Skip, equal, free_ports, loaded, ou
 
 LOAD = os.path.abspath(os.environ.get("GYRE_LOAD", "build/debug/gyre-load"))
 KINDS = ("connect", "reset", "refused", "closed", "timeout", "short_answer", "status", "wrong_body", "wrong_question", "protocol")
-KEYS = {"schema", "url", "method", "body", "connect_errors", "connections", "pipeline", "outstanding", "threads", "tallies", "arrivals", "rate_asked", "seed", "bodies_compared", "slo",
+KEYS = {"schema", "url", "method", "body", "connect_errors", "protocol_error", "connections", "pipeline", "outstanding", "threads", "tallies", "arrivals", "rate_asked", "seed", "bodies_compared", "slo",
         "began_ms", "seconds", "answered", "rate", "broadcast", "publishers", "deliveries", "scheduled", "unsent", "rate_reached", "sent_total", "answered_total",
         "connects", "connect_seconds", "errors", "latency_ns", "service_ns", "lateness_ns", "generator", "server",
         "generator_was_bottleneck", "generator_limited", "latency_valid", "interrupted", "failure"}
@@ -412,6 +412,8 @@ def each_kind_of_error_is_counted_as_what_it_is():
             true(figures["errors"][kind] > 0, f"{kind} is counted: {figures['errors']}")
             equal(figures["errors"]["total"], figures["errors"][kind], f"and nothing else than {kind}")
             true("errors among" in errors and "ERROR" in out, f"it is said:\n{errors}{out}")
+            what = 'no status line of HTTP/1.1: "220 mail.example ESMTP"' if kind == "protocol" else None
+            true(figures["protocol_error"] == what and (what or "  ") in out, f"and what came instead:\n{out}")
 
 
 @test

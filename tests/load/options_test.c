@@ -343,6 +343,7 @@ static void flags_without_an_effect_are_refused(void **state)
     refused("dns://127.0.0.1/a --size 5", "--size is of messages");
     refused("tcp://127.0.0.1:7 --header A:b", "--header is for");
     refused(URL " --udp-mode ring", "--udp-mode is for");
+    refused("rudp://127.0.0.1 --trains", "--trains is for");
     assert_int_equal(taken("ws://127.0.0.1:7 --header A:b").header_count, 1);
 }
 

@@ -311,6 +311,38 @@ static void framing_that_is_not_valid_is_refused(void **state)
     }
 }
 
+static void what_was_wrong_is_told_of_the_first(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"220 mail \x1b[1m\r\n", "no status line of HTTP/1.1: \"220 mail ?[1m\""},
+        {"HTTP/1.1 200 OK\n\n", "a line without CR LF: \"HTTP/1.1 200 OK\""},
+        {"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n",
+         "no header field that can be: \"Content-Length: -1\""},
+        {CHUNKED "4\r\nWikis\r\n", "no end of a chunk: \"s\""},
+        {CHUNKED "xyz\r\n", "no size of a chunk: \"xyz\""},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n",
+         "two ends of one body: \"Content-Length, Transfer-Encoding\""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct rig rig = rig_open(false);
+        assert_string_equal(rig.expected.broken, "");
+        assert_int_equal(read_text(&rig, cases[i][0]), GY_LOAD_VERDICT_BROKEN);
+        assert_string_equal(rig.expected.broken, cases[i][1]);
+        gy_load_response_begin(&rig.response);
+        assert_int_equal(read_text(&rig, "other\r\n"), GY_LOAD_VERDICT_BROKEN);
+        assert_string_equal(rig.expected.broken, cases[i][1]);
+        gy_load_expected_close(&rig.expected);
+    }
+    struct rig rig = rig_open(false);
+    char line[300];
+    memset(line, 'a', sizeof line);
+    memcpy(line + sizeof line - 3, "\r\n", 3);
+    assert_int_equal(read_text(&rig, line), GY_LOAD_VERDICT_BROKEN);
+    assert_int_equal(strlen(rig.expected.broken), GY_LOAD_BROKEN_BYTES - 1);
+    gy_load_expected_close(&rig.expected);
+}
+
 static void a_head_has_a_bound(void **state)
 {
     (void)state;
@@ -400,6 +432,7 @@ int main(void)
         cmocka_unit_test(an_end_within_a_response_is_told_from_one_between_two),
         cmocka_unit_test(connection_close_is_told),
         cmocka_unit_test(framing_that_is_not_valid_is_refused),
+        cmocka_unit_test(what_was_wrong_is_told_of_the_first),
         cmocka_unit_test(a_head_has_a_bound),
         cmocka_unit_test(a_body_larger_than_any_buffer_is_compared),
         cmocka_unit_test(random_bytes_are_survived),
