@@ -51,23 +51,6 @@ void gy_load_connection_rest(struct gy_load_engine *engine, struct gy_load_conne
     connection->idle = true;
 }
 
-uint32_t gy_load_connection_oldest(const struct gy_load_connection *connection)
-{
-    return connection->window != NULL ? connection->window->oldest : connection->first;
-}
-
-void gy_load_connection_set_deadline(const struct gy_load_engine *engine,
-                                     struct gy_load_connection *connection)
-{
-    uint64_t deadline_ms = 0;
-    if (connection->in_flight > 0) {
-        uint32_t oldest = gy_load_connection_oldest(connection);
-        deadline_ms =
-            gy_load_deadline_ms(connection->stamps[oldest].sent_ns + engine->options->timeout_ns);
-    }
-    gy_stream_set_deadline(connection->stream, deadline_ms);
-}
-
 /* ---- requests ---- */
 
 void gy_load_connection_sent(struct gy_load_engine *engine, struct gy_load_connection *connection,

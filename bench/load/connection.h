@@ -57,16 +57,29 @@ void gy_load_connection_busy(struct gy_load_engine *engine, struct gy_load_conne
 void gy_load_connection_rest(struct gy_load_engine *engine, struct gy_load_connection *connection);
 
 /* Of what is in flight, the number of what was sent first; of what is not empty. */
-uint32_t gy_load_connection_oldest(const struct gy_load_connection *connection);
-
-/* The stream's deadline is that of the oldest request; none while there is none. */
-void gy_load_connection_set_deadline(const struct gy_load_engine *engine,
-                                     struct gy_load_connection *connection);
+static inline uint32_t gy_load_connection_oldest(const struct gy_load_connection *connection)
+{
+    return connection->window != NULL ? connection->window->oldest : connection->first;
+}
 
 /* For a stream: the first millisecond by which `ns` has passed. */
 static inline uint64_t gy_load_deadline_ms(uint64_t ns)
 {
     return ns / 1000000 + 1;
+}
+
+/* The stream's deadline is that of the oldest request; none while there is none. In every turn: it
+ * is inlined. */
+static inline void gy_load_connection_set_deadline(const struct gy_load_engine *engine,
+                                                   struct gy_load_connection *connection)
+{
+    uint64_t deadline_ms = 0;
+    if (connection->in_flight > 0) {
+        uint32_t oldest = gy_load_connection_oldest(connection);
+        deadline_ms =
+            gy_load_deadline_ms(connection->stamps[oldest].sent_ns + engine->options->timeout_ns);
+    }
+    gy_stream_set_deadline(connection->stream, deadline_ms);
 }
 
 /* The request with this number (without a window: the oldest) was sent; it is not in flight any

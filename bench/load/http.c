@@ -78,9 +78,9 @@ static const char *http_tally_name(uint32_t number)
     return number < GY_LOAD_STATUSES ? names[number] : NULL;
 }
 
-static const uint64_t *http_tallies(const void *state)
+static const uint64_t *http_tallies(void *state)
 {
-    return ((const struct gy_load_expected *)state)->statuses;
+    return gy_load_expected_statuses(state);
 }
 
 static void http_session_open(void *session)

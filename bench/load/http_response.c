@@ -22,6 +22,13 @@ void gy_load_expected_close(struct gy_load_expected *expected)
     *expected = (struct gy_load_expected){0};
 }
 
+const uint64_t *gy_load_expected_statuses(struct gy_load_expected *expected)
+{
+    expected->statuses[expected->whole_status] += expected->alike;
+    expected->alike = 0;
+    return expected->statuses;
+}
+
 void gy_load_response_begin(struct gy_load_response *response)
 {
     *response = (struct gy_load_response){.state = GY_LOAD_RESPONSE_STATUS};
@@ -63,6 +70,7 @@ static void keep_whole(struct gy_load_expected *expected, const uint8_t *data, u
     }
     memcpy(expected->whole, data, bytes);
     expected->whole_bytes = bytes;
+    gy_load_expected_statuses(expected); /* those that were like the one before */
     expected->whole_status = expected->status;
     find_date(expected);
 }
@@ -417,7 +425,7 @@ enum gy_load_verdict gy_load_response_read(struct gy_load_response *response,
     bool from_start = !response->begun;
     if (from_start && is_expected(expected, data, bytes)) {
         *used = expected->whole_bytes;
-        expected->statuses[expected->whole_status]++;
+        expected->alike++;
         response->close = false;
         return GY_LOAD_VERDICT_RIGHT;
     }

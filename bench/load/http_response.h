@@ -33,7 +33,8 @@
 
 /* What the first response was, and how many came of each kind. One for each worker. */
 struct gy_load_expected {
-    uint64_t statuses[GY_LOAD_STATUSES]; /* whole responses by status */
+    uint64_t statuses[GY_LOAD_STATUSES]; /* whole responses by status, without those that are */
+    uint64_t alike;                      /* the same as `whole` */
     uint32_t status;                     /* of the last one that the parser read; an index */
     uint32_t whole_status;               /* of `whole`; an index */
     uint8_t *whole; /* the last one that the parser read in one piece and that was right */
@@ -89,6 +90,9 @@ enum gy_load_verdict {
 /* `head`: what answers HEAD (RFC 9112 §6.3, the first of its rules). */
 void gy_load_expected_open(struct gy_load_expected *expected, bool check, bool head);
 void gy_load_expected_close(struct gy_load_expected *expected);
+
+/* Whole responses so far, by status: GY_LOAD_STATUSES of them. */
+const uint64_t *gy_load_expected_statuses(struct gy_load_expected *expected);
 
 void gy_load_response_begin(struct gy_load_response *response);
 

@@ -253,7 +253,7 @@ struct gy_load_protocol {
      * kind alone goes without saying. */
     const char *(*tally_name)(uint32_t number);
     bool tallies_many;
-    const uint64_t *(*tallies)(const void *state);
+    const uint64_t *(*tallies)(void *state);
 
     /* What was wrong with the first answer that broke the protocol, in printable words; "" when
      * none did. May be NULL: it is not told. */

@@ -205,9 +205,9 @@ static void no_body_follows_what_answers_head(void **state)
     }
 }
 
-static uint64_t counted(const struct rig *rig, unsigned status)
+static uint64_t counted(struct rig *rig, unsigned status)
 {
-    return rig->expected.statuses[status - GY_LOAD_STATUS_FIRST];
+    return gy_load_expected_statuses(&rig->expected)[status - GY_LOAD_STATUS_FIRST];
 }
 
 static void whole_responses_are_counted_by_status(void **state)
