@@ -302,6 +302,16 @@ static int read_admin(struct gy_load_options *options, const char *value, struct
     return 0;
 }
 
+/* Where the value of a flag is kept that is taken as it is. */
+static const char **text_of(struct gy_load_options *options, enum flag flag)
+{
+    return flag == FLAG_METHOD    ? &options->method
+           : flag == FLAG_BODY    ? &options->body_file
+           : flag == FLAG_QUERIES ? &options->queries_file
+           : flag == FLAG_JSON    ? &options->json_file
+                                  : &options->hdr_file;
+}
+
 static int read_flag(struct gy_load_options *options, enum flag flag, const char *value,
                      struct gy_error *error)
 {
@@ -332,16 +342,14 @@ static int read_flag(struct gy_load_options *options, enum flag flag, const char
         return read_time("--timeout", value, false, &options->timeout_ns, error);
     case FLAG_HEADER:
         return read_header(options, value, error);
-    case FLAG_METHOD:
-        options->method = value;
-        return 0;
-    case FLAG_BODY:
-        options->body_file = value;
-        return 0;
     case FLAG_SIZE:
         return read_u32("--size", value, 1, 1u << 24, &options->size_bytes, error);
+    case FLAG_METHOD:
+    case FLAG_BODY:
     case FLAG_QUERIES:
-        options->queries_file = value;
+    case FLAG_JSON:
+    case FLAG_HDR:
+        *text_of(options, flag) = value;
         return 0;
     case FLAG_EDNS:
         return read_u32("--edns", value, 512, 65535, &options->edns_bytes, error);
@@ -351,12 +359,6 @@ static int read_flag(struct gy_load_options *options, enum flag flag, const char
         return code;
     case FLAG_SERVER_ADMIN:
         return read_admin(options, value, error);
-    case FLAG_JSON:
-        options->json_file = value;
-        return 0;
-    case FLAG_HDR:
-        options->hdr_file = value;
-        return 0;
     case FLAG_RECEIVE_MODE:
         return read_mode(options, value, error);
     case FLAG_UDP_MODE:
