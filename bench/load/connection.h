@@ -2,7 +2,8 @@
 #ifndef GY_BENCH_LOAD_CONNECTION_H
 #define GY_BENCH_LOAD_CONNECTION_H
 
-/* One connection of an engine: the session of a dialled stream. */
+/* One connection of an engine, with what it has in flight (connection.c); over TCP it is the
+ * session of a dialled stream (session.c). */
 
 #include "engine.h"
 
@@ -30,6 +31,7 @@ struct gy_load_connection {
     uint64_t *got;      /* --broadcast: messages, from each sender */
     uint32_t publisher; /* likewise: one more than its number; 0: it does not send */
     bool opened;        /* it takes requests */
+    bool rejected;      /* instead, its greeting was answered with a no */
     bool idle;          /* in engine->idle */
     bool touched;       /* in engine->touched */
     /* options->pipeline; then the protocol's session, or the window */
@@ -53,6 +55,32 @@ void gy_load_connection_touch(struct gy_load_engine *engine, struct gy_load_conn
 /* Takes it off engine->idle, or puts it there at the end while it has room. */
 void gy_load_connection_busy(struct gy_load_engine *engine, struct gy_load_connection *connection);
 void gy_load_connection_rest(struct gy_load_engine *engine, struct gy_load_connection *connection);
+
+/* Of what is in flight, the number of what was sent first; of what is not empty. */
+static inline uint32_t gy_load_connection_oldest(const struct gy_load_connection *connection)
+{
+    return connection->window != NULL ? connection->window->oldest : connection->first;
+}
+
+/* For a stream: the first millisecond by which `ns` has passed. */
+static inline uint64_t gy_load_deadline_ms(uint64_t ns)
+{
+    return ns / 1000000 + 1;
+}
+
+/* The stream's deadline is that of the oldest request; none while there is none. In every turn: it
+ * is inlined. */
+static inline void gy_load_connection_set_deadline(const struct gy_load_engine *engine,
+                                                   struct gy_load_connection *connection)
+{
+    uint64_t deadline_ms = 0;
+    if (connection->in_flight > 0) {
+        uint32_t oldest = gy_load_connection_oldest(connection);
+        deadline_ms =
+            gy_load_deadline_ms(connection->stamps[oldest].sent_ns + engine->options->timeout_ns);
+    }
+    gy_stream_set_deadline(connection->stream, deadline_ms);
+}
 
 /* The request with this number (without a window: the oldest) was sent; it is not in flight any
  * more. */

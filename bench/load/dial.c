@@ -128,12 +128,65 @@ static void out_of_ports(struct gy_load_engine *engine)
         is_loopback(&options->address) ? ", such as --source 127.0.0.2 --source 127.0.0.3" : "");
 }
 
-void gy_load_dial_failed(struct gy_load_engine *engine, struct gy_stream *stream)
+static enum gy_load_dial_error kind_of(int errno_value)
+{
+    switch (errno_value) {
+    case ECONNREFUSED:
+        return GY_LOAD_DIAL_ERROR_REFUSED;
+    case ETIMEDOUT:
+        return GY_LOAD_DIAL_ERROR_TIMEOUT;
+    case ECONNRESET:
+    case ECONNABORTED:
+    case EPIPE:
+        return GY_LOAD_DIAL_ERROR_RESET;
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+    case ENETDOWN:
+        return GY_LOAD_DIAL_ERROR_UNREACHABLE;
+    case EADDRNOTAVAIL:
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+        return GY_LOAD_DIAL_ERROR_LOCAL;
+    default:
+        return GY_LOAD_DIAL_ERROR_OTHER;
+    }
+}
+
+/* Of a stream that ended before it was ready. */
+static enum gy_load_dial_error dial_error_of(const struct gy_stream *stream,
+                                             enum gy_close_reason reason, bool tls_failed)
+{
+    if (tls_failed) {
+        return GY_LOAD_DIAL_ERROR_TLS;
+    }
+    if (stream->error != 0) {
+        return kind_of(stream->error);
+    }
+    if (((const struct gy_load_connection *)stream->session)->rejected) {
+        return GY_LOAD_DIAL_ERROR_REJECTED; /* whoever closed it then */
+    }
+    switch (reason) {
+    case GY_CLOSE_TIMEOUT:
+        return GY_LOAD_DIAL_ERROR_TIMEOUT;
+    case GY_CLOSE_RESET:
+        return GY_LOAD_DIAL_ERROR_RESET;
+    case GY_CLOSE_PEER:
+        return GY_LOAD_DIAL_ERROR_CLOSED;
+    default:
+        return GY_LOAD_DIAL_ERROR_OTHER;
+    }
+}
+
+void gy_load_dial_failed(struct gy_load_engine *engine, struct gy_stream *stream,
+                         enum gy_close_reason reason_closed)
 {
     char peer[GY_ADDRESS_TEXT_BYTES];
     char insecure[256];
     uint64_t now_ns = engine->worker->now_ns;
     const char *reason = gy_tls_failure(stream, insecure, sizeof insecure);
+    engine->dial_errors[dial_error_of(stream, reason_closed, reason[0] != '\0')]++;
     if (reason[0] == '\0' && engine->refusal[0] != '\0') {
         reason = engine->refusal;
     } else if (reason[0] == '\0') {

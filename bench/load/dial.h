@@ -30,8 +30,9 @@ int gy_load_dial_all(struct gy_load_engine *engine);
 /* A connection is ready. */
 void gy_load_dial_worked(struct gy_load_engine *engine);
 
-/* A stream ended before it was ready. It is tried again after a while; when all connections are
- * gone and stay so, the server is taken to be gone too. */
-void gy_load_dial_failed(struct gy_load_engine *engine, struct gy_stream *stream);
+/* A stream ended before it was ready, for `reason`. It is tried again after a while; when all
+ * connections are gone and stay so, the server is taken to be gone too. */
+void gy_load_dial_failed(struct gy_load_engine *engine, struct gy_stream *stream,
+                         enum gy_close_reason reason);
 
 #endif

@@ -118,9 +118,9 @@ static void dns_state_close(void *state)
     free(((struct dns_state *)state)->bodies);
 }
 
-static const uint64_t *dns_tallies(const void *state)
+static const uint64_t *dns_tallies(void *state)
 {
-    return ((const struct dns_state *)state)->tallies;
+    return ((struct dns_state *)state)->tallies;
 }
 
 /* ---- a query ---- */

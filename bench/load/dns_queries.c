@@ -14,7 +14,8 @@
 #define BLANKS     " \t\r\n"
 #define EDNS_USUAL 1232
 
-/* Where a query was read: for messages. */
+/* Where a query was read: for messages. On the command line it is misuse (GY_EINVAL); a file of
+ * bad queries is a file that cannot be used (GY_EIO). */
 struct origin {
     const char *file; /* NULL: the URL */
     unsigned long line;
@@ -29,7 +30,7 @@ static int bad_query(struct gy_error *error, const struct gy_load_options *optio
     if (origin->file == NULL) {
         return gy_error_set(error, GY_EINVAL, "%s: %s", options->url, text);
     }
-    return gy_error_set(error, GY_EINVAL, "%s:%lu: %s", origin->file, origin->line, text);
+    return gy_error_set(error, GY_EIO, "%s:%lu: %s", origin->file, origin->line, text);
 }
 
 /* Twice the room, or the first of it. NULL: out of memory. */
@@ -178,7 +179,7 @@ static int read_file(struct gy_load_queries *queries, const struct gy_load_optio
         code = gy_error_set(error, GY_EIO, "--queries %s: cannot be read: %s",
                             options->queries_file, strerror(errno));
     } else if (code == 0 && queries->count == 0) {
-        code = gy_error_set(error, GY_EINVAL,
+        code = gy_error_set(error, GY_EIO,
                             "--queries %s: there is no query in it; a line is a name and a type",
                             options->queries_file);
     }

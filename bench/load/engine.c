@@ -402,6 +402,9 @@ static void close_state(struct gy_load_engine *engine)
             engine->tallies[i] = tallies[i];
         }
     }
+    if (protocol->broken != NULL) {
+        snprintf(engine->broken, sizeof engine->broken, "%s", protocol->broken(engine->state));
+    }
     protocol->state_close(engine->state);
     engine->state_open = false;
 }

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-/* HTTP/1.1 for gyre-load: one GET, encoded once; answers as http_response.h checks them. */
+/* HTTP/1.1 for gyre-load: one request, encoded once; answers as http_response.h checks them. */
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "bench/load/http_request.h"
 #include "bench/load/http_response.h"
@@ -16,73 +15,14 @@ struct http_plan {
     char data[]; /* `count` requests */
 };
 
-static bool has_field(const struct gy_load_options *options, const char *name)
-{
-    size_t length = strlen(name);
-    for (uint32_t i = 0; i < options->header_count; i++) {
-        if (strncasecmp(options->headers[i], name, length) == 0 &&
-            options->headers[i][length] == ':') {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* A header ends at a line's end: one within it would begin another request. */
-int gy_load_http_check_fields(const struct gy_load_options *options, struct gy_error *error)
-{
-    for (uint32_t i = 0; i < options->header_count; i++) {
-        const char *field = options->headers[i];
-        const char *colon = strchr(field, ':');
-        if (colon == NULL || colon == field || strpbrk(field, "\r\n") != NULL) {
-            return gy_error_set(error, GY_EINVAL,
-                                "--header %s: write it as \"Name: value\", on one line", field);
-        }
-    }
-    return 0;
-}
-
-static void write_host(FILE *out, const struct gy_load_options *options)
-{
-    bool six = strchr(options->host, ':') != NULL;
-    fprintf(out, six ? "Host: [%s]" : "Host: %s", options->host);
-    const struct gy_load_protocol *protocol =
-        options->protocol != NULL ? options->protocol : &gy_load_http;
-    if (options->port != 0 && options->port != protocol->port) {
-        fprintf(out, ":%u", options->port);
-    }
-    fputs("\r\n", out);
-}
-
-void gy_load_http_write_fields(FILE *out, const struct gy_load_options *options)
-{
-    if (!has_field(options, "host")) {
-        write_host(out, options);
-    }
-    for (uint32_t i = 0; i < options->header_count; i++) {
-        fprintf(out, "%s\r\n", options->headers[i]);
-    }
-}
-
 static int http_prepare(const struct gy_load_options *options, void **plan, struct gy_error *error)
 {
-    int code = gy_load_http_check_fields(options, error);
+    char *request = NULL;
+    size_t bytes = 0;
+    int code = gy_load_http_encode(options, &request, &bytes, error);
     if (code != 0) {
         return code;
     }
-    char *request = NULL;
-    size_t bytes = 0;
-    FILE *out = open_memstream(&request, &bytes);
-    if (out == NULL) {
-        return gy_error_set(error, GY_ENOMEM, "encoding the request: out of memory");
-    }
-    fprintf(out, "GET %s HTTP/1.1\r\n", options->path);
-    gy_load_http_write_fields(out, options);
-    if (options->handshakes != GY_LOAD_HANDSHAKES_KEPT) {
-        fputs("Connection: close\r\n", out);
-    }
-    fputs("\r\n", out);
-    fclose(out);
     struct http_plan *made = malloc(sizeof *made + bytes * options->pipeline);
     if (made == NULL) {
         free(request);
@@ -110,12 +50,37 @@ static void http_state_open(void *state, const void *plan, const struct gy_load_
 {
     (void)thread;
     (void)plan;
-    gy_load_expected_open(state, options->check);
+    bool head = options->method != NULL && strcmp(options->method, "HEAD") == 0;
+    gy_load_expected_open(state, options->check, head);
 }
 
 static void http_state_close(void *state)
 {
     gy_load_expected_close(state);
+}
+
+static const char *http_broken(const void *state)
+{
+    return ((const struct gy_load_expected *)state)->broken;
+}
+
+#define TEN(digits)                                                                                \
+    digits "0", digits "1", digits "2", digits "3", digits "4", digits "5", digits "6",            \
+        digits "7", digits "8", digits "9"
+#define HUNDRED(digit)                                                                             \
+    TEN(digit "0"), TEN(digit "1"), TEN(digit "2"), TEN(digit "3"), TEN(digit "4"),                \
+        TEN(digit "5"), TEN(digit "6"), TEN(digit "7"), TEN(digit "8"), TEN(digit "9")
+
+static const char *http_tally_name(uint32_t number)
+{
+    static const char names[GY_LOAD_STATUSES][4] = {HUNDRED("2"), HUNDRED("3"), HUNDRED("4"),
+                                                    HUNDRED("5")};
+    return number < GY_LOAD_STATUSES ? names[number] : NULL;
+}
+
+static const uint64_t *http_tallies(void *state)
+{
+    return gy_load_expected_statuses(state);
 }
 
 static void http_session_open(void *session)
@@ -159,11 +124,15 @@ static enum gy_load_progress http_ended(void *state, void *session)
 
 const struct gy_load_protocol gy_load_http = {
     .scheme = "http",
-    .help = "GET over HTTP/1.1",
+    .help = "requests over HTTP/1.1",
     .port = 80,
     .prepare = http_prepare,
     .finish = free,
     .requests = http_requests,
+    .tally_name = http_tally_name,
+    .tallies_many = true,
+    .tallies = http_tallies,
+    .broken = http_broken,
     .state_bytes = sizeof(struct gy_load_expected),
     .state_open = http_state_open,
     .state_close = http_state_close,
@@ -183,6 +152,10 @@ const struct gy_load_protocol gy_load_https = {
     .prepare = http_prepare,
     .finish = free,
     .requests = http_requests,
+    .tally_name = http_tally_name,
+    .tallies_many = true,
+    .tallies = http_tallies,
+    .broken = http_broken,
     .state_bytes = sizeof(struct gy_load_expected),
     .state_open = http_state_open,
     .state_close = http_state_close,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "bench/load/http_response.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -9,9 +10,9 @@
 #define LENGTH_DIGITS  18
 #define CHUNK_DIGITS   15
 
-void gy_load_expected_open(struct gy_load_expected *expected, bool check)
+void gy_load_expected_open(struct gy_load_expected *expected, bool check, bool head)
 {
-    *expected = (struct gy_load_expected){.check = check};
+    *expected = (struct gy_load_expected){.check = check, .head = head};
 }
 
 void gy_load_expected_close(struct gy_load_expected *expected)
@@ -19,6 +20,13 @@ void gy_load_expected_close(struct gy_load_expected *expected)
     free(expected->whole);
     free(expected->body);
     *expected = (struct gy_load_expected){0};
+}
+
+const uint64_t *gy_load_expected_statuses(struct gy_load_expected *expected)
+{
+    expected->statuses[expected->whole_status] += expected->alike;
+    expected->alike = 0;
+    return expected->statuses;
 }
 
 void gy_load_response_begin(struct gy_load_response *response)
@@ -62,6 +70,8 @@ static void keep_whole(struct gy_load_expected *expected, const uint8_t *data, u
     }
     memcpy(expected->whole, data, bytes);
     expected->whole_bytes = bytes;
+    gy_load_expected_statuses(expected); /* those that were like the one before */
+    expected->whole_status = expected->status;
     find_date(expected);
 }
 
@@ -113,6 +123,23 @@ static void body_piece(struct gy_load_response *response, struct gy_load_expecte
 }
 
 /* ---- the head ---- */
+
+/* Keeps what was wrong with the first response that is none, and of that line what fits. */
+static enum gy_load_verdict broken(struct gy_load_expected *expected, const char *what,
+                                   const uint8_t *line, uint32_t bytes)
+{
+    if (expected->broken[0] == '\0') {
+        size_t at = (size_t)snprintf(expected->broken, sizeof expected->broken, "%s: \"", what);
+        size_t end = sizeof expected->broken - 2;
+        gy_assert(at < end);
+        for (uint32_t i = 0; i < bytes && at < end; i++) {
+            expected->broken[at++] = line[i] >= ' ' && line[i] < 0x7f ? (char)line[i] : '?';
+        }
+        expected->broken[at++] = '"';
+        expected->broken[at] = '\0';
+    }
+    return GY_LOAD_VERDICT_BROKEN;
+}
 
 static bool is_digit(uint8_t byte)
 {
@@ -210,6 +237,10 @@ static enum gy_load_verdict whole_response(struct gy_load_response *response,
 {
     bool close = response->close;
     enum gy_load_verdict verdict = GY_LOAD_VERDICT_RIGHT;
+    gy_assert(response->status >= GY_LOAD_STATUS_FIRST &&
+              response->status - GY_LOAD_STATUS_FIRST < GY_LOAD_STATUSES);
+    expected->status = response->status - GY_LOAD_STATUS_FIRST;
+    expected->statuses[expected->status]++;
     if (response->status >= 400) {
         verdict = GY_LOAD_VERDICT_STATUS;
     } else if (expected->check) {
@@ -234,9 +265,10 @@ static enum gy_load_verdict end_of_head(struct gy_load_response *response,
         return GY_LOAD_VERDICT_MORE;
     }
     if (response->chunked && response->has_length) {
-        return GY_LOAD_VERDICT_BROKEN;
+        static const uint8_t both[] = "Content-Length, Transfer-Encoding";
+        return broken(expected, "two ends of one body", both, sizeof both - 1);
     }
-    if (response->status == 204 || response->status == 304) {
+    if (response->status == 204 || response->status == 304 || expected->head) {
         return whole_response(response, expected);
     }
     if (response->chunked) {
@@ -282,9 +314,11 @@ static enum gy_load_verdict read_line(struct gy_load_response *response,
                                       struct gy_load_expected *expected)
 {
     bool valid = true;
+    const char *what = "no header field that can be";
     enum gy_load_verdict verdict = GY_LOAD_VERDICT_MORE;
     switch (response->state) {
     case GY_LOAD_RESPONSE_STATUS:
+        what = "no status line of HTTP/1.1";
         valid = read_status(response);
         response->state = GY_LOAD_RESPONSE_FIELDS;
         break;
@@ -296,9 +330,11 @@ static enum gy_load_verdict read_line(struct gy_load_response *response,
         }
         break;
     case GY_LOAD_RESPONSE_CHUNK_SIZE:
+        what = "no size of a chunk";
         valid = read_chunk_size(response);
         break;
     case GY_LOAD_RESPONSE_CHUNK_END:
+        what = "no end of a chunk";
         valid = response->line_bytes == 0;
         response->state = GY_LOAD_RESPONSE_CHUNK_SIZE;
         break;
@@ -312,9 +348,12 @@ static enum gy_load_verdict read_line(struct gy_load_response *response,
     case GY_LOAD_RESPONSE_CLOSE:
         gy_assert(false);
     }
+    if (!valid) {
+        return broken(expected, what, response->line, response->line_bytes);
+    }
     response->line_bytes = 0;
     response->last = 0;
-    return valid ? verdict : GY_LOAD_VERDICT_BROKEN;
+    return verdict;
 }
 
 /* Up to the end of a line, of which the first GY_LOAD_LINE_BYTES are kept: no field that is looked
@@ -335,13 +374,13 @@ static enum gy_load_verdict take_line(struct gy_load_response *response,
         response->last = data[piece - 1];
     }
     if (response->head_bytes > HEAD_BYTES_MAX) {
-        return GY_LOAD_VERDICT_BROKEN;
+        return broken(expected, "a head of more than 64 KiB", response->line, response->line_bytes);
     }
     if (end == NULL) {
         return GY_LOAD_VERDICT_MORE;
     }
     if (response->last != '\r') {
-        return GY_LOAD_VERDICT_BROKEN;
+        return broken(expected, "a line without CR LF", response->line, response->line_bytes);
     }
     if (response->line[response->line_bytes - 1] == '\r') {
         response->line_bytes--;
@@ -386,6 +425,7 @@ enum gy_load_verdict gy_load_response_read(struct gy_load_response *response,
     bool from_start = !response->begun;
     if (from_start && is_expected(expected, data, bytes)) {
         *used = expected->whole_bytes;
+        expected->alike++;
         response->close = false;
         return GY_LOAD_VERDICT_RIGHT;
     }

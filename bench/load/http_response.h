@@ -11,8 +11,8 @@
  * Content-Length, chunked, Connection, until-close bodies (RFC 9112 §6.3); bodies are compared with
  * the first one's.
  *
- * This is a generator's parser, for answers to GET: it is not a client. It checks framing strictly
- * and looks at no other field.
+ * This is a generator's parser, for answers to one request again and again: it is not a client. It
+ * checks framing strictly and looks at no other field.
  */
 
 #include <stdbool.h>
@@ -24,8 +24,19 @@
 #define GY_LOAD_BODY_MAX  (64u << 20)
 #define GY_LOAD_WHOLE_MAX 16384u
 
-/* What the first response was. One for each worker. */
+/* Statuses of whole responses: from 200 on, as interim ones are none. */
+#define GY_LOAD_STATUS_FIRST 200
+#define GY_LOAD_STATUSES     400
+
+/* Of what is said of a response that is none. */
+#define GY_LOAD_BROKEN_BYTES 96
+
+/* What the first response was, and how many came of each kind. One for each worker. */
 struct gy_load_expected {
+    uint64_t statuses[GY_LOAD_STATUSES]; /* whole responses by status, without those that are */
+    uint64_t alike;                      /* the same as `whole` */
+    uint32_t status;                     /* of the last one that the parser read; an index */
+    uint32_t whole_status;               /* of `whole`; an index */
     uint8_t *whole; /* the last one that the parser read in one piece and that was right */
     uint32_t whole_bytes;
     uint32_t date_at; /* offset of the Date value in `whole`, and its bytes; 0: none */
@@ -34,7 +45,9 @@ struct gy_load_expected {
     uint64_t body_bytes;
     uint64_t body_room;
     bool body_known;
-    bool check; /* bodies are compared */
+    bool check;                        /* bodies are compared */
+    bool head;                         /* no response has a body: all answer HEAD */
+    char broken[GY_LOAD_BROKEN_BYTES]; /* of the first BROKEN one, what and where; printable */
 };
 
 enum gy_load_response_state {
@@ -74,8 +87,12 @@ enum gy_load_verdict {
     GY_LOAD_VERDICT_BROKEN, /* not HTTP/1.1, or its framing is not valid */
 };
 
-void gy_load_expected_open(struct gy_load_expected *expected, bool check);
+/* `head`: what answers HEAD (RFC 9112 §6.3, the first of its rules). */
+void gy_load_expected_open(struct gy_load_expected *expected, bool check, bool head);
 void gy_load_expected_close(struct gy_load_expected *expected);
+
+/* Whole responses so far, by status: GY_LOAD_STATUSES of them. */
+const uint64_t *gy_load_expected_statuses(struct gy_load_expected *expected);
 
 void gy_load_response_begin(struct gy_load_response *response);
 

@@ -47,6 +47,25 @@ enum gy_load_error {
         GY_LOAD_ERROR_COUNT
 };
 
+/* Why a connection could not be made: the parts of CONNECT. */
+#define GY_LOAD_DIAL_ERRORS(X)                                                                     \
+    X(REFUSED, refused, "refused")                                                                 \
+    X(TIMEOUT, timeout, "without an answer in time")                                               \
+    X(RESET, reset, "reset")                                                                       \
+    X(CLOSED, closed, "closed in the handshake")                                                   \
+    X(UNREACHABLE, unreachable, "with no way to the host")                                         \
+    X(LOCAL, local, "for want of a port, a file or memory here")                                   \
+    X(TLS, tls, "failed in TLS")                                                                   \
+    X(REJECTED, rejected, "refused by the protocol")                                               \
+    X(OTHER, other, "for other reasons")
+
+enum gy_load_dial_error {
+#define GY_LOAD_DIAL_ERROR_ENUM(name, key, text) GY_LOAD_DIAL_ERROR_##name,
+    GY_LOAD_DIAL_ERRORS(GY_LOAD_DIAL_ERROR_ENUM)
+#undef GY_LOAD_DIAL_ERROR_ENUM
+        GY_LOAD_DIAL_ERROR_COUNT
+};
+
 /* ---- what was asked for ---- */
 
 #define GY_LOAD_SOURCES_MAX    64
@@ -99,6 +118,8 @@ struct gy_load_options {
 
     const char *headers[GY_LOAD_HEADERS_MAX];
     uint32_t header_count;
+    const char *method;       /* http; NULL for others */
+    const char *body_file;    /* http: what a request carries; NULL: nothing; "-": standard input */
     uint32_t size_bytes;      /* of one message of an echo */
     bool broadcast;           /* a message comes to all connections */
     uint32_t publishers;      /* --broadcast: connections that send; 1 where nothing was said */
@@ -164,8 +185,11 @@ enum gy_load_progress {
 /* And the most that `greet` writes. */
 #define GY_LOAD_GREETING_MAX 1024
 
-/* Counts of answers by a kind of the protocol's own (rcodes), of the whole run. */
-#define GY_LOAD_TALLIES_MAX 32
+/* Counts of answers by a kind of the protocol's own (rcodes, status codes), of the whole run. */
+#define GY_LOAD_TALLIES_MAX 400
+
+/* Of what protocol->broken says, its end included. */
+#define GY_LOAD_WHAT_BYTES 128
 
 struct gy_load_protocol {
     const char *scheme; /* "http" */
@@ -181,8 +205,9 @@ struct gy_load_protocol {
                       round, and so is its answer */
     bool unasked;  /* bytes may come that answer nothing */
 
-    /* Encodes the request. The result is constant and shared by all workers; freed by `finish`. 0,
-     * or GY_EINVAL, GY_ENOMEM with a sentence. */
+    /* Encodes the request. The result is constant and shared by all workers; freed by `finish`. 0;
+     * or with a sentence GY_EINVAL: the command line asks for what cannot be (exit status 2),
+     * GY_EIO: a file cannot be used, GY_ENOMEM. */
     int (*prepare)(const struct gy_load_options *options, void **plan, struct gy_error *error);
     void (*finish)(void *plan);
 
@@ -223,9 +248,16 @@ struct gy_load_protocol {
     enum gy_load_progress (*match)(void *state, const struct gy_load_window *window,
                                    const uint8_t *message, uint32_t bytes, uint32_t *number);
 
-    /* What is counted besides: the name of each kind, up to NULL; and the counts. NULL: nothing. */
+    /* What is counted besides: the name of each kind, up to NULL; and the counts. NULL: nothing.
+     * `tallies_many`: there are so many kinds that those without an answer are not told; and one
+     * kind alone goes without saying. */
     const char *(*tally_name)(uint32_t number);
-    const uint64_t *(*tallies)(const void *state);
+    bool tallies_many;
+    const uint64_t *(*tallies)(void *state);
+
+    /* What was wrong with the first answer that broke the protocol, in printable words; "" when
+     * none did. May be NULL: it is not told. */
+    const char *(*broken)(const void *state);
 
     /* Of one worker: what the first answer was, for instance. */
     size_t state_bytes;
@@ -288,8 +320,10 @@ struct gy_load_result {
     uint64_t answered_total;
     uint64_t received_bytes;
     uint64_t deliveries; /* --broadcast: messages that connections got within these seconds */
-    uint64_t errors[GY_LOAD_ERROR_COUNT]; /* in the whole run */
+    uint64_t errors[GY_LOAD_ERROR_COUNT];           /* in the whole run */
+    uint64_t dial_errors[GY_LOAD_DIAL_ERROR_COUNT]; /* likewise: errors[CONNECT] by their reasons */
     uint64_t tallies[GY_LOAD_TALLIES_MAX];
+    char broken[GY_LOAD_WHAT_BYTES]; /* of one answer that broke the protocol; "": not known */
     uint64_t connects;
     double connect_s; /* until all connections were made, before the schedule */
 

@@ -150,6 +150,24 @@ static int check_places(const struct gy_load_options *options, struct gy_error *
     return code == 0 ? check_writable("--hdr", options->hdr_file, error) : code;
 }
 
+static int misused(const struct gy_error *error)
+{
+    fprintf(stderr, "gyre-load: %s\nTry `gyre-load --help`.\n", error->message);
+    return MISUSED;
+}
+
+/* Everything that a run needs and that may be missing. */
+static int get_ready(struct gy_load_options *options, struct gy_error *error)
+{
+    struct gy_load_counters counters;
+    int code = check_places(options, error);
+    code = code != 0 ? code : gy_load_resolve(options, error);
+    if (code == 0 && options->server_admin_given) {
+        code = gy_load_admin_read(&options->server_admin, &counters, error);
+    }
+    return code != 0 ? code : gy_load_open_tls(options, error);
+}
+
 int main(int argc, char **argv)
 {
     static struct gy_load_options options;
@@ -160,22 +178,24 @@ int main(int argc, char **argv)
         return DONE;
     }
     if (code != 0) {
-        fprintf(stderr, "gyre-load: %s\nTry `gyre-load --help`.\n", error.message);
-        return MISUSED;
+        return misused(&error);
+    }
+    /* Before signals are blocked: a terminal that --queries or --body waits for can be left. */
+    code = options.protocol->prepare(&options, &plan, &error);
+    if (code == GY_EINVAL) {
+        return misused(&error);
     }
     block_signals();
     raise_open_files();
-    struct gy_load_counters counters;
-    if (check_places(&options, &error) != 0 || gy_load_resolve(&options, &error) != 0 ||
-        (options.server_admin_given &&
-         gy_load_admin_read(&options.server_admin, &counters, &error) != 0) ||
-        gy_load_open_tls(&options, &error) != 0 ||
-        options.protocol->prepare(&options, &plan, &error) != 0) {
+    int status = FAILED;
+    if (code != 0 || get_ready(&options, &error) != 0) {
         fprintf(stderr, "gyre-load: %s\n", error.message);
-        return FAILED;
+    } else {
+        status = run(&options, plan);
     }
-    int status = run(&options, plan);
-    options.protocol->finish(plan);
+    if (plan != NULL) {
+        options.protocol->finish(plan);
+    }
     gy_tls_config_close(options.tls_config);
     gy_tls_files_close(&options.tls);
     return status;

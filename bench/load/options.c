@@ -5,17 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/load/load.h"
+#include "bench/load/options.h"
 #include "bench/load/place.h"
 #include "core/datagram.h"
 #include "core/usage.h"
 
 #define SECOND_NS UINT64_C(1000000000)
-
-static bool is_dns(const struct gy_load_protocol *protocol)
-{
-    return protocol == &gy_load_dns || protocol == &gy_load_dns_tcp || protocol == &gy_load_dns_tls;
-}
 
 static void help(FILE *out)
 {
@@ -28,9 +23,9 @@ static void help(FILE *out)
             "  gyre-load dns://127.0.0.1:53/example.com?type=MX -c 1000\n\n");
     for (const struct gy_load_protocol *const *each = gy_load_protocols; *each != NULL; each++) {
         fprintf(out, "  %s://%-*s %s\n", (*each)->scheme, (int)(23 - strlen((*each)->scheme)),
-                (*each)->port == 0 ? "HOST:PORT"
-                : is_dns(*each)    ? "HOST[:PORT]"
-                                   : "HOST[:PORT]/PATH",
+                (*each)->port == 0      ? "HOST:PORT"
+                : gy_load_is_dns(*each) ? "HOST[:PORT]"
+                                        : "HOST[:PORT]/PATH",
                 (*each)->help);
     }
     fprintf(
@@ -50,6 +45,8 @@ static void help(FILE *out)
         "      --timeout TIME      of a request, and of connecting (5s)\n"
         "      --check             http, dns: answers must equal the first one\n"
         "      --header \"N: V\"     http, ws: one more header; may be repeated\n"
+        "      --method NAME       http: HEAD, PUT, … (GET; with --body POST)\n"
+        "      --body FILE         http: what every request carries (-: standard input)\n"
         "      --size BYTES        of one message, where there are messages (64)\n"
         "      --broadcast         ws, chat, nats, redis: one connection sends, all must get it\n"
         "      --publishers N      chat, nats, redis: N of them send (1)\n"
@@ -189,6 +186,8 @@ enum flag {
     FLAG_THREADS,
     FLAG_TIMEOUT,
     FLAG_HEADER,
+    FLAG_METHOD,
+    FLAG_BODY,
     FLAG_SIZE,
     FLAG_QUERIES,
     FLAG_EDNS,
@@ -222,6 +221,8 @@ static const struct {
     [FLAG_THREADS] = {"threads", 't'},
     [FLAG_TIMEOUT] = {"timeout", 0},
     [FLAG_HEADER] = {"header", 0},
+    [FLAG_METHOD] = {"method", 0},
+    [FLAG_BODY] = {"body", 0},
     [FLAG_SIZE] = {"size", 0},
     [FLAG_QUERIES] = {"queries", 0},
     [FLAG_EDNS] = {"edns", 0},
@@ -236,11 +237,6 @@ static const struct {
     [FLAG_CA] = {"ca", 0},
     [FLAG_SOURCE] = {"source", 0},
     [FLAG_PUBLISHERS] = {"publishers", 0},
-};
-
-/* What the defaults of others depend on. */
-struct given {
-    bool flag[FLAG_COUNT];
 };
 
 static int read_mode(struct gy_load_options *options, const char *value, struct gy_error *error)
@@ -306,6 +302,16 @@ static int read_admin(struct gy_load_options *options, const char *value, struct
     return 0;
 }
 
+/* Where the value of a flag is kept that is taken as it is. */
+static const char **text_of(struct gy_load_options *options, enum flag flag)
+{
+    return flag == FLAG_METHOD    ? &options->method
+           : flag == FLAG_BODY    ? &options->body_file
+           : flag == FLAG_QUERIES ? &options->queries_file
+           : flag == FLAG_JSON    ? &options->json_file
+                                  : &options->hdr_file;
+}
+
 static int read_flag(struct gy_load_options *options, enum flag flag, const char *value,
                      struct gy_error *error)
 {
@@ -338,8 +344,12 @@ static int read_flag(struct gy_load_options *options, enum flag flag, const char
         return read_header(options, value, error);
     case FLAG_SIZE:
         return read_u32("--size", value, 1, 1u << 24, &options->size_bytes, error);
+    case FLAG_METHOD:
+    case FLAG_BODY:
     case FLAG_QUERIES:
-        options->queries_file = value;
+    case FLAG_JSON:
+    case FLAG_HDR:
+        *text_of(options, flag) = value;
         return 0;
     case FLAG_EDNS:
         return read_u32("--edns", value, 512, 65535, &options->edns_bytes, error);
@@ -349,12 +359,6 @@ static int read_flag(struct gy_load_options *options, enum flag flag, const char
         return code;
     case FLAG_SERVER_ADMIN:
         return read_admin(options, value, error);
-    case FLAG_JSON:
-        options->json_file = value;
-        return 0;
-    case FLAG_HDR:
-        options->hdr_file = value;
-        return 0;
     case FLAG_RECEIVE_MODE:
         return read_mode(options, value, error);
     case FLAG_UDP_MODE:
@@ -426,163 +430,10 @@ static enum flag find_flag(const char *argument, const char **value)
     return FLAG_COUNT;
 }
 
-static int complete_dns(const struct gy_load_options *options, struct gy_error *error)
-{
-    bool named = options->path[0] != '\0' && options->path[1] != '\0';
-    if (!is_dns(options->protocol)) {
-        return options->queries_file == NULL && options->edns_bytes == 0 && !options->dnssec
-                   ? 0
-                   : gy_error_set(error, GY_EINVAL,
-                                  "--queries, --edns and --dnssec are for dns://, dns+tcp:// and "
-                                  "dns+tls://");
-    }
-    if (options->queries_file != NULL && named) {
-        return gy_error_set(error, GY_EINVAL,
-                            "%s: what is asked is in --queries; without a name here", options->url);
-    }
-    if (options->queries_file == NULL && !named) {
-        return gy_error_set(error, GY_EINVAL,
-                            "%s: what is to be asked? Write %s://HOST/NAME?type=A, or --queries "
-                            "FILE",
-                            options->url, options->protocol->scheme);
-    }
-    return 0;
-}
-
-/* Who sends, where everybody hears. */
-static int check_broadcast(const struct gy_load_options *options, struct gy_error *error)
-{
-    const struct gy_load_protocol *protocol = options->protocol;
-    if (!options->broadcast) {
-        return options->publishers > 1
-                   ? gy_error_set(error, GY_EINVAL, "--publishers is for --broadcast")
-               : protocol->appoint != NULL
-                   ? gy_error_set(
-                         error, GY_EINVAL,
-                         "%s: what is sent there comes to everybody; write --broadcast: one "
-                         "connection sends, or --publishers N of them, and all must get it",
-                         options->url)
-                   : 0;
-    }
-    if (options->threads > 1) {
-        return gy_error_set(error, GY_EINVAL,
-                            "--broadcast has one thread that sees who got what: without --threads");
-    }
-    if (protocol->refusal == NULL) {
-        return gy_error_set(error, GY_EINVAL,
-                            "--broadcast is for ws://, wss://, chat://, nats:// and redis://");
-    }
-    if (options->publishers > 1 && protocol->appoint == NULL) {
-        return gy_error_set(error, GY_EINVAL, "--publishers is for chat://, nats:// and redis://");
-    }
-    if (options->publishers > options->connections) {
-        return gy_error_set(error, GY_EINVAL, "--publishers %u: of %u connections",
-                            options->publishers, options->connections);
-    }
-    return 0;
-}
-
-/* What does not go together in how much is asked, and when. */
-static int check_pace(const struct gy_load_options *options, const struct given *given,
-                      struct gy_error *error)
-{
-    if (given->flag[FLAG_SLO] && !options->find_max) {
-        return gy_error_set(error, GY_EINVAL, "--slo is for --find-max");
-    }
-    if (options->find_max && (options->rate > 0 || options->requests > 0)) {
-        return gy_error_set(error, GY_EINVAL,
-                            "--find-max chooses the rate: without --rate and --requests");
-    }
-    if (options->poisson && options->rate == 0 && !options->find_max) {
-        return gy_error_set(error, GY_EINVAL, "--poisson is for --rate and --find-max");
-    }
-    if (options->threads > options->connections) {
-        return gy_error_set(error, GY_EINVAL,
-                            "%u threads for %u connections: each thread needs one",
-                            options->threads, options->connections);
-    }
-    if (options->outstanding > 0 && (options->rate > 0 || options->find_max)) {
-        return gy_error_set(error, GY_EINVAL,
-                            "--outstanding is for a closed loop: without --rate and --find-max");
-    }
-    if (options->outstanding > 0 && options->outstanding < options->threads) {
-        return gy_error_set(error, GY_EINVAL, "--outstanding %u: %u threads need one each",
-                            options->outstanding, options->threads);
-    }
-    if (options->requests > 0 && given->flag[FLAG_WARMUP] && options->warmup_ns > 0) {
-        return gy_error_set(error, GY_EINVAL, "--warmup and --requests exclude each other");
-    }
-    return 0;
-}
-
-/* What is for other protocols than the URL's. */
-static int check_protocol(const struct gy_load_options *options, struct gy_error *error)
-{
-    gy_assert(options->protocol != NULL); /* since there is a URL */
-    bool reliable = options->protocol->reliable;
-    bool secure = options->protocol->secure && !options->plaintext;
-    if (options->trains && !options->protocol->datagrams) {
-        return gy_error_set(error, GY_EINVAL, "--trains is for udp:// and dns://");
-    }
-    if (options->plaintext && !reliable) {
-        return gy_error_set(error, GY_EINVAL, "--plaintext is for rudp://");
-    }
-    if (!reliable && (options->acked || options->datagram_bytes != 0)) {
-        return gy_error_set(error, GY_EINVAL, "--acked and --datagram are for rudp://");
-    }
-    if (!secure && (options->insecure || options->tls.authorities != NULL)) {
-        return gy_error_set(error, GY_EINVAL,
-                            "--ca and --insecure are for https://, wss://, dns+tls://, and rudp:// "
-                            "without --plaintext");
-    }
-    if (options->handshakes != GY_LOAD_HANDSHAKES_KEPT && options->protocol != &gy_load_https) {
-        return gy_error_set(error, GY_EINVAL, "--handshakes is for https://");
-    }
-    if (options->handshakes != GY_LOAD_HANDSHAKES_KEPT && options->pipeline > 1) {
-        return gy_error_set(error, GY_EINVAL,
-                            "--handshakes makes a connection for each request: without --pipeline");
-    }
-    if ((uint64_t)options->size_bytes * options->pipeline * options->publishers > 1u << 28) {
-        return gy_error_set(error, GY_EINVAL,
-                            "--size times --pipeline (times --publishers): at most 256 MiB");
-    }
-    return 0;
-}
-
-/* The defaults that depend on other flags. */
-static void set_defaults(struct gy_load_options *options, const struct given *given)
-{
-    bool bounded = options->requests > 0;
-    if (!given->flag[FLAG_DURATION]) {
-        options->duration_ns = (bounded ? 0 : options->find_max ? 3 : 10) * SECOND_NS;
-    }
-    if (!given->flag[FLAG_WARMUP]) {
-        options->warmup_ns = bounded ? 0 : SECOND_NS;
-    }
-    options->arrivals = options->rate == 0 ? GY_LOAD_CLOSED_LOOP
-                        : options->poisson ? GY_LOAD_POISSON
-                                           : GY_LOAD_CONSTANT;
-}
-
-static int complete(struct gy_load_options *options, const struct given *given,
-                    struct gy_error *error)
-{
-    if (options->url == NULL) {
-        return gy_error_set(error, GY_EINVAL,
-                            "no URL; for example gyre-load http://127.0.0.1:8080/ -c 64 -d 10s");
-    }
-    int code = check_pace(options, given, error);
-    code = code != 0 ? code : complete_dns(options, error);
-    code = code != 0 ? code : check_protocol(options, error);
-    code = code != 0 ? code : check_broadcast(options, error);
-    set_defaults(options, given);
-    return code;
-}
-
 int gy_load_options_read(struct gy_load_options *options, int argc, char **argv,
                          struct gy_error *error)
 {
-    struct given given = {0};
+    bool given[FLAG_COUNT] = {false};
     *options = (struct gy_load_options){
         .connections = 64,
         .publishers = 1,
@@ -619,13 +470,19 @@ int gy_load_options_read(struct gy_load_options *options, int argc, char **argv,
             if (value == NULL && ++i == argc) {
                 return gy_error_set(error, GY_EINVAL, "%s: needs a value", argv[i - 1]);
             }
-            given.flag[flag] = true;
+            given[flag] = true;
             code = read_flag(options, flag, value != NULL ? value : argv[i], error);
         }
         if (code != 0) {
             return code;
         }
     }
-    int code = complete(options, &given, error);
-    return code == 0 ? gy_load_source_check(options, error) : code;
+    const struct gy_load_given said = {
+        .slo = given[FLAG_SLO],
+        .duration = given[FLAG_DURATION],
+        .warmup = given[FLAG_WARMUP],
+        .size = given[FLAG_SIZE],
+        .udp_mode = given[FLAG_UDP_MODE],
+    };
+    return gy_load_options_complete(options, &said, error);
 }

@@ -16,6 +16,8 @@
 #define LATE_NS 1000000
 /* Connecting that took so long is worth a line. */
 #define CONNECT_S 1.0
+/* Kinds of answers, at most. */
+#define TALLIES_SHOWN 8u
 
 static const double percentiles[] = {50, 75, 90, 99, 99.9, 99.99, 99.999, 100};
 #define PERCENTILES (sizeof percentiles / sizeof percentiles[0])
@@ -119,6 +121,23 @@ static void print_latencies(FILE *out, const struct gy_load_options *options,
     }
 }
 
+/* ": 12 refused, 3 without an answer in time" */
+static void print_dial_errors(FILE *out, const struct gy_load_result *result)
+{
+    static const char *const texts[] = {
+#define GY_LOAD_DIAL_ERROR_TEXT(name, key, text) text,
+        GY_LOAD_DIAL_ERRORS(GY_LOAD_DIAL_ERROR_TEXT)
+#undef GY_LOAD_DIAL_ERROR_TEXT
+    };
+    const char *before = ": ";
+    for (unsigned i = 0; i < GY_LOAD_DIAL_ERROR_COUNT; i++) {
+        if (result->dial_errors[i] > 0) {
+            fprintf(out, "%s%llu %s", before, (unsigned long long)result->dial_errors[i], texts[i]);
+            before = ", ";
+        }
+    }
+}
+
 static void print_errors(FILE *out, const struct gy_load_result *result)
 {
     static const char *const texts[] = {
@@ -132,25 +151,57 @@ static void print_errors(FILE *out, const struct gy_load_result *result)
     }
     for (unsigned i = 0; i < GY_LOAD_ERROR_COUNT; i++) {
         if (result->errors[i] > 0) {
-            fprintf(out, "  ERROR  %llu %s\n", (unsigned long long)result->errors[i], texts[i]);
+            fprintf(out, "  ERROR  %llu %s", (unsigned long long)result->errors[i], texts[i]);
+            if (i == GY_LOAD_ERROR_CONNECT) {
+                print_dial_errors(out, result);
+            } else if (i == GY_LOAD_ERROR_PROTOCOL && result->broken[0] != '\0') {
+                fprintf(out, "; one had %s", result->broken);
+            }
+            fputc('\n', out);
         }
     }
 }
 
-/* "answers: 9,120 NOERROR, 880 NXDOMAIN" */
+/* The kind that came most often of those that are not told yet; TALLIES_MAX: none. */
+static uint32_t most_frequent(const struct gy_load_result *result, const bool *told, uint32_t kinds)
+{
+    uint32_t most = GY_LOAD_TALLIES_MAX;
+    for (uint32_t i = 0; i < kinds; i++) {
+        if (!told[i] && result->tallies[i] > 0 &&
+            (most == GY_LOAD_TALLIES_MAX || result->tallies[i] > result->tallies[most])) {
+            most = i;
+        }
+    }
+    return most;
+}
+
+/* "answers: 200 × 51234, 404 × 12": the most frequent first. */
 static void print_tallies(FILE *out, const struct gy_load_options *options,
                           const struct gy_load_result *result)
 {
     const struct gy_load_protocol *protocol = options->protocol;
-    const char *before = "  answers: ";
-    for (uint32_t i = 0; protocol->tally_name != NULL && protocol->tally_name(i) != NULL; i++) {
-        if (result->tallies[i] > 0) {
-            fprintf(out, "%s%llu %s", before, (unsigned long long)result->tallies[i],
-                    protocol->tally_name(i));
-            before = ", ";
-        }
+    bool told[GY_LOAD_TALLIES_MAX] = {false};
+    uint32_t kinds = 0, there = 0, shown = 0;
+    uint64_t left = 0;
+    for (; protocol->tally_name != NULL && protocol->tally_name(kinds) != NULL; kinds++) {
+        there += result->tallies[kinds] > 0;
+        left += result->tallies[kinds];
     }
-    fputs(before[0] == ',' ? "\n" : "", out);
+    bool plain = protocol->tallies_many && there == 1 && result->errors[GY_LOAD_ERROR_STATUS] == 0;
+    if (there == 0 || plain) {
+        return;
+    }
+    for (; shown < TALLIES_SHOWN && shown < there; shown++) {
+        uint32_t next = most_frequent(result, told, kinds);
+        told[next] = true;
+        left -= result->tallies[next];
+        fprintf(out, "%s%s × %llu", shown == 0 ? "  answers: " : ", ", protocol->tally_name(next),
+                (unsigned long long)result->tallies[next]);
+    }
+    if (there > shown) {
+        fprintf(out, ", %u other kinds × %llu", there - shown, (unsigned long long)left);
+    }
+    fputc('\n', out);
 }
 
 static void print_cpu(FILE *out, const struct gy_load_options *options,
@@ -181,8 +232,9 @@ static void print_cpu(FILE *out, const struct gy_load_options *options,
 void gy_load_report(FILE *out, const struct gy_load_options *options,
                     const struct gy_load_result *result)
 {
-    fprintf(out, "%s  %u connection%s", options->url, options->connections,
-            options->connections == 1 ? "" : "s");
+    bool get = options->method == NULL || strcmp(options->method, "GET") == 0;
+    fprintf(out, "%s%s%s  %u connection%s", get ? "" : options->method, get ? "" : " ",
+            options->url, options->connections, options->connections == 1 ? "" : "s");
     if (options->pipeline > 1) {
         fprintf(out, " x %u in flight", options->pipeline);
     }

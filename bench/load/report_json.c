@@ -22,6 +22,15 @@ static const char *boolean(bool value)
     return value ? "true" : "false";
 }
 
+static void write_text(FILE *out, const char *text)
+{
+    if (text != NULL) {
+        gy_json_print(out, text);
+    } else {
+        fprintf(out, "null");
+    }
+}
+
 static void write_histogram(FILE *out, const char *name, struct hdr_histogram *histogram)
 {
     if (histogram->total_count == 0) {
@@ -42,6 +51,10 @@ static void write_asked(FILE *out, const struct gy_load_options *options)
 {
     fprintf(out, "  \"url\": ");
     gy_json_print(out, options->url);
+    fprintf(out, ",\n  \"method\": ");
+    write_text(out, options->method);
+    fprintf(out, ",\n  \"body\": ");
+    write_text(out, options->body_file);
     fprintf(out,
             ",\n  \"connections\": %u,\n  \"pipeline\": %u,\n  \"threads\": %u,\n"
             "  \"arrivals\": \"%s\",\n",
@@ -83,6 +96,22 @@ static void write_errors(FILE *out, const struct gy_load_result *result)
     fprintf(out, "},\n");
 }
 
+/* Of connections that could not be made; the sum is errors.connect. */
+static void write_dial_errors(FILE *out, const struct gy_load_result *result)
+{
+    static const char *const keys[] = {
+#define GY_LOAD_DIAL_ERROR_KEY(name, key, text) #key,
+        GY_LOAD_DIAL_ERRORS(GY_LOAD_DIAL_ERROR_KEY)
+#undef GY_LOAD_DIAL_ERROR_KEY
+    };
+    fprintf(out, "  \"connect_errors\": {");
+    for (unsigned i = 0; i < GY_LOAD_DIAL_ERROR_COUNT; i++) {
+        fprintf(out, "%s\"%s\": %llu", i > 0 ? ", " : "", keys[i],
+                (unsigned long long)result->dial_errors[i]);
+    }
+    fprintf(out, "},\n");
+}
+
 /* By kinds of the protocol's own. */
 static void write_tallies(FILE *out, const struct gy_load_options *options,
                           const struct gy_load_result *result)
@@ -92,10 +121,14 @@ static void write_tallies(FILE *out, const struct gy_load_options *options,
         fprintf(out, "  \"tallies\": null,\n");
         return;
     }
+    const char *before = "";
     fprintf(out, "  \"tallies\": {");
     for (uint32_t i = 0; protocol->tally_name(i) != NULL; i++) {
-        fprintf(out, "%s\"%s\": %llu", i > 0 ? ", " : "", protocol->tally_name(i),
-                (unsigned long long)result->tallies[i]);
+        if (result->tallies[i] > 0 || !protocol->tallies_many) {
+            fprintf(out, "%s\"%s\": %llu", before, protocol->tally_name(i),
+                    (unsigned long long)result->tallies[i]);
+            before = ", ";
+        }
     }
     fprintf(out, "},\n");
 }
@@ -153,6 +186,10 @@ static void write_all(FILE *out, const struct gy_load_options *options,
             (unsigned long long)result->connects);
     fprintf(out, "  \"connect_seconds\": %.6f,\n", result->connect_s);
     write_errors(out, result);
+    write_dial_errors(out, result);
+    fprintf(out, "  \"protocol_error\": ");
+    write_text(out, result->broken[0] != '\0' ? result->broken : NULL);
+    fprintf(out, ",\n");
     write_tallies(out, options, result);
     write_histogram(out, "latency", result->latency);
     write_histogram(out, "service", result->service);
@@ -162,11 +199,7 @@ static void write_all(FILE *out, const struct gy_load_options *options,
             boolean(why != NULL), boolean(why == NULL && result->latency->total_count > 0));
     fprintf(out, "  \"generator_limited\": %s,\n", boolean(result->generator_limited));
     fprintf(out, "  \"interrupted\": %s,\n  \"failure\": ", boolean(result->interrupted));
-    if (failure != NULL) {
-        gy_json_print(out, failure);
-    } else {
-        fprintf(out, "null");
-    }
+    write_text(out, failure);
     fprintf(out, "\n}\n");
 }
 

@@ -365,8 +365,14 @@ static void add_engine(struct gy_load_result *result, const struct gy_load_engin
     for (unsigned i = 0; i < GY_LOAD_ERROR_COUNT; i++) {
         result->errors[i] += engine->errors[i];
     }
+    for (unsigned i = 0; i < GY_LOAD_DIAL_ERROR_COUNT; i++) {
+        result->dial_errors[i] += engine->dial_errors[i];
+    }
     for (unsigned i = 0; i < GY_LOAD_TALLIES_MAX; i++) {
         result->tallies[i] += engine->tallies[i];
+    }
+    if (result->broken[0] == '\0') {
+        memcpy(result->broken, engine->broken, sizeof result->broken);
     }
     if (engine->latency != NULL && engine->service != NULL && engine->lateness != NULL) {
         hdr_add(result->latency, engine->latency);

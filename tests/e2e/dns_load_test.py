@@ -278,7 +278,7 @@ def misuse_is_told_with_file_and_line():
                 (["dns://127.0.0.1", "--queries", "/nowhere/queries"], 1, "/nowhere/queries: cannot be read: No such file"),
                 (["dns://127.0.0.1"], 2, "what is to be asked? Write dns://HOST/NAME?type=A, or --queries FILE"),
                 (["dns://127.0.0.1/a", "--queries", file.name], 2, "without a name here"),
-                (["dns://127.0.0.1/a?type=NONE"], 1, "NONE is no type"), (["dns://127.0.0.1/a?tpye=A"], 1, "tpye=A is not understood"),
+                (["dns://127.0.0.1/a?type=NONE"], 2, "NONE is no type"), (["dns://127.0.0.1/a?tpye=A"], 2, "tpye=A is not understood"),
                 (["http://127.0.0.1/", "--queries", file.name], 2, "are for dns://"), (["dns://127.0.0.1/a", "--edns", "100"], 2, "from 512"),
                 (["dns://127.0.0.1/a", "--outstanding", "5", "--rate", "7"], 2, "--outstanding is for a closed loop"),
                 (["dns+tcp://127.0.0.1/a", "--trains"], 2, "--trains is for udp:// and dns://"),

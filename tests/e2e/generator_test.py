@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """gyre-load against gyre http, and against servers that answer badly: what it counts, what it says, how it ends."""
 
+import base64
+import contextlib
+import hashlib
 import json
 import math
 import os
@@ -26,7 +29,7 @@ from harness import ALARMS, PROGRAM, Server, Skip, equal, free_ports, loaded, ou
 
 LOAD = os.path.abspath(os.environ.get("GYRE_LOAD", "build/debug/gyre-load"))
 KINDS = ("connect", "reset", "refused", "closed", "timeout", "short_answer", "status", "wrong_body", "wrong_question", "protocol")
-KEYS = {"schema", "url", "connections", "pipeline", "outstanding", "threads", "tallies", "arrivals", "rate_asked", "seed", "bodies_compared", "slo",
+KEYS = {"schema", "url", "method", "body", "connect_errors", "protocol_error", "connections", "pipeline", "outstanding", "threads", "tallies", "arrivals", "rate_asked", "seed", "bodies_compared", "slo",
         "began_ms", "seconds", "answered", "rate", "broadcast", "publishers", "deliveries", "scheduled", "unsent", "rate_reached", "sent_total", "answered_total",
         "connects", "connect_seconds", "errors", "latency_ns", "service_ns", "lateness_ns", "generator", "server",
         "generator_was_bottleneck", "generator_limited", "latency_valid", "interrupted", "failure"}
@@ -82,7 +85,8 @@ class Scripted:
         return self
 
     def __exit__(self, *_):
-        self.listener.shutdown(socket.SHUT_RDWR)  # ends an accept that waits
+        with contextlib.suppress(OSError):  # behave() may have done so
+            self.listener.shutdown(socket.SHUT_RDWR)  # ends an accept that waits
         self.listener.close()
 
     def accept(self):
@@ -286,12 +290,15 @@ def a_refused_connection_is_one_clear_line():
 def misuse_is_told_from_failure():
     for words in (["sctp://127.0.0.1:1"], ["gopher://x/"], [], ["http://127.0.0.1:1/", "--frobnicate"],
                   ["chat://127.0.0.1/hall"], ["nats://127.0.0.1"], ["redis://127.0.0.1"], ["redis://127.0.0.1", "--publishers", "2"],
-                  ["ws://127.0.0.1:1", "--broadcast", "--publishers", "2"], ["redis://127.0.0.1", "--broadcast", "--publishers", "3", "-c", "2"]):
+                  ["ws://127.0.0.1:1", "--broadcast", "--publishers", "2"], ["redis://127.0.0.1", "--broadcast", "--publishers", "3", "-c", "2"],
+                  ["--size", "5", "udp://127.0.0.1:1"], ["http://127.0.0.1:1/", "--header", "nocolon"], ["dns://127.0.0.1/a?type=AXFR"],
+                  ["http://127.0.0.1:1/", "--method", "CONNECT"], ["tcp://127.0.0.1:1", "--body", "-"]):
         status, _, errors = output_of([LOAD, *words])
         equal(status, 2, f"the exit status of {words}")
         true(errors.startswith("gyre-load: ") and "--help" in errors, f"one line, and where help is: {errors}")
     for words, said in ((["--server-pid", "2147483647"], "there is no such process"),
-                        (["--json", "/nonexistent/figures"], "cannot be written: No such file"), (["--hdr", "/nonexistent/log"], "cannot be written: No such file")):
+                        (["--json", "/nonexistent/figures"], "cannot be written: No such file"),
+                        (["--body", "/nonexistent/body"], "cannot be read: No such file"), (["--hdr", "/nonexistent/log"], "cannot be written: No such file")):
         status, _, errors = output_of([LOAD, "http://127.0.0.1:1/", *words])
         equal(status, 1, f"the exit status of {words}, before anything is asked")
         true(errors.startswith(f"gyre-load: {words[0]} {words[1]}: ") and said in errors, errors)
@@ -405,6 +412,96 @@ def each_kind_of_error_is_counted_as_what_it_is():
             true(figures["errors"][kind] > 0, f"{kind} is counted: {figures['errors']}")
             equal(figures["errors"]["total"], figures["errors"][kind], f"and nothing else than {kind}")
             true("errors among" in errors and "ERROR" in out, f"it is said:\n{errors}{out}")
+            what = 'no status line of HTTP/1.1: "220 mail.example ESMTP"' if kind == "protocol" else None
+            true(figures["protocol_error"] == what and (what or "  ") in out, f"and what came instead:\n{out}")
+
+
+@test
+def answers_are_told_by_status():
+    busy, gone = response(b"no", "503 Busy"), response(b"no", "410 Gone")
+    with Scripted(answering(response(b"good"), busy, gone, busy, response(b"good"))) as server:
+        status, figures, out, _ = load(server.url, "-c", "1", "-n", "10")
+        equal((status, figures["errors"]["status"], figures["tallies"]), (1, 3, {"200": 7, "410": 1, "503": 2}))
+        true("  answers: 200 × 7, 503 × 2, 410 × 1\n" in out, f"the most frequent first:\n{out}")
+    many = [response(b"", f"{code} Odd") for code in range(590, 600)]
+    with Scripted(answering(*many)) as server:
+        status, figures, out, _ = load(server.url, "-c", "1", "-n", "12")
+        equal((status, len(figures["tallies"]), figures["tallies"]["599"]), (1, 10, 3))
+        true("  answers: 599 × 3, 590 × 1, " in out and ", 2 other kinds × 2\n" in out, f"the line has a bound:\n{out}")
+    with Scripted(answering(response(b"good"))) as server:
+        status, figures, out, _ = load(server.url, "-c", "1", "-n", "5")
+        true(status == 0 and figures["tallies"] == {"200": 5} and "answers:" not in out, f"what goes without saying is not said:\n{out}")
+
+
+@test
+def other_methods_are_sent_with_their_bodies():
+    asked = []
+
+    def take(connection, _number):
+        data = b""
+        while more := connection.recv(65536):
+            data += more
+            while b"\r\n\r\n" in data:
+                head, rest = data.split(b"\r\n\r\n", 1)
+                length = int((re.search(rb"Content-Length: (\d+)", head) or [0, 0])[1])
+                if len(rest) < length:
+                    break
+                asked.append((head.split(b" ")[0], rest[:length]))
+                data = rest[length:]
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n" + (b"" if head.startswith(b"HEAD") else b"thanks!"))
+
+    body = bytes(range(256)) * 1200
+    with Scripted(take) as server, tempfile.NamedTemporaryFile() as file:
+        file.write(body)
+        file.flush()
+        figures = clean(server.url, "--body", file.name, "-c", "2", "-n", "6", "--pipeline", "2", "--check")
+        equal((figures["method"], figures["body"], asked), ("POST", file.name, [(b"POST", body)] * 6))
+        asked.clear()
+        equal(clean(server.url, "--method", "HEAD", "-c", "1", "-n", "4", "--pipeline", "2", "--check")["body"], None)
+        equal(asked, [(b"HEAD", b"")] * 4)
+    with Server() as server:
+        clean(server.address + "/site.css", "--method", "HEAD", "-c", "2", "-n", "10", "--check")
+        status, figures, out, _ = load(server.address + "/site.css", "--method", "DELETE", "-c", "2", "-n", "10")
+        equal((status, figures["tallies"], out.startswith("DELETE http://")), (1, {"405": 10}, True))
+
+
+@test
+def connections_that_cannot_be_made_are_told_by_reason():
+    def last(connection, _number):
+        connection.recv(65536)
+        server.listener.shutdown(socket.SHUT_RDWR)  # its port stays taken, and refuses
+        connection.sendall(response(b"bye", "200 OK", "Connection: close"))
+
+    with Scripted(last) as server:
+        status, figures, out, errors = load(server.url, "-c", "1", "-n", "3")
+        refused = figures["errors"]["connect"]
+        equal((status, "went away" in errors, figures["connect_errors"]["refused"]), (1, True, refused), errors)
+        true(refused > 0 and f"{refused} connections that could not be made: {refused} refused\n" in out, out)
+        equal(sum(figures["connect_errors"].values()), refused)
+
+
+@test
+def a_handshake_that_is_refused_is_told_from_one_that_is_cut():
+    def serve(connection, number):
+        head = connection.recv(65536)
+        if number > 0 and number % 2 == 0:
+            return
+        if number > 0:
+            connection.sendall(response(b"", "503 Full", "Connection: close"))
+            return
+        key = re.search(rb"Sec-WebSocket-Key: (\S+)", head)[1]
+        accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+        connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
+                           + accept + b"\r\n\r\n")
+        connection.recv(65536)
+
+    with Scripted(serve) as server:
+        status, figures, out, errors = load(f"ws://127.0.0.1:{server.port}", "-c", "1", "-n", "9")
+        counted = figures["connect_errors"]
+        equal((status, "went away" in errors), (1, True), errors)
+        true(counted["rejected"] > 0 and f" {counted['rejected']} refused by the protocol" in out, out)
+        equal(counted["rejected"] + counted["closed"], figures["errors"]["connect"], f"and nothing else: {counted}")
+        true(abs(counted["rejected"] - counted["closed"]) <= 1, f"in turns: {counted}")
 
 
 @test

@@ -178,7 +178,7 @@ static void all_lines_of_a_file_are_asked_in_turn(void **state)
 static void a_line_that_is_no_query_is_named(void **state)
 {
     (void)state;
-#define EXPECT(text, said) expect_error(text, sizeof text - 1, GY_EINVAL, said)
+#define EXPECT(text, said) expect_error(text, sizeof text - 1, GY_EIO, said)
     EXPECT("a.example A\nb.example\n", ":2: b.example without a type");
     EXPECT("a.example BOGUS\n", ":1: BOGUS is no type");
     EXPECT("a..example A\n", ":1: a..example is no name");

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "tests/unit/unit.h"
 
+#include <unistd.h>
+
 #include "bench/load/place.h"
 
 #define URL "http://127.0.0.1:8080/"
@@ -238,6 +240,124 @@ static void a_request_is_encoded_once_for_each_place_in_the_pipeline(void **stat
     free(text);
 }
 
+/* A file with this text, named in `path`. */
+static void write_file(char path[64], const void *text, size_t bytes)
+{
+    snprintf(path, 64, "/tmp/gyre-load-body-XXXXXX");
+    int file = mkstemp(path);
+    assert_true(file >= 0 && write(file, text, bytes) == (ssize_t)bytes);
+    close(file);
+}
+
+/* What `line` with --body `path` is encoded as; freed by the caller. */
+static char *request_with(const char *words, const char *path)
+{
+    char text[256];
+    snprintf(text, sizeof text, "%s --body %s", words, path);
+    struct gy_load_options options = taken(text);
+    return requests_of(&options);
+}
+
+static void a_body_is_sent_with_its_length(void **state)
+{
+    (void)state;
+    char path[64];
+    write_file(path, "a=1\r\n", 5);
+    char *text = request_with("http://a/x --pipeline 2", path);
+    assert_string_equal(text, "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\na=1\r\n"
+                              "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\na=1\r\n");
+    free(text);
+    text = request_with("http://a/x --method PUT --header X-Y:z", path);
+    assert_string_equal(text,
+                        "PUT /x HTTP/1.1\r\nHost: a\r\nX-Y:z\r\nContent-Length: 5\r\n\r\na=1\r\n");
+    free(text);
+    unlink(path);
+}
+
+static void a_method_without_a_body_is_sent_as_it_is(void **state)
+{
+    (void)state;
+    static const char *const wanted[][2] = {
+        {"http://a/ --method HEAD", "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n"},
+        {"http://a/ --method=DELETE", "DELETE / HTTP/1.1\r\nHost: a\r\n\r\n"},
+        {"http://a/ --method M-SEARCH", "M-SEARCH / HTTP/1.1\r\nHost: a\r\n\r\n"},
+        /* RFC 9110 §8.6: whoever means to send a body says that it is empty */
+        {"http://a/ --method POST", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"},
+    };
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
+        struct gy_load_options options = taken(wanted[i][0]);
+        char *text = requests_of(&options);
+        assert_string_equal(text, wanted[i][1]);
+        free(text);
+    }
+}
+
+/* `words` are taken, and then the request cannot be encoded: `code`, and why. */
+static void not_encoded(const char *words, int code, const char *hint)
+{
+    struct gy_load_options options = taken(words);
+    struct gy_error error = {0};
+    void *plan = NULL;
+    assert_int_equal(options.protocol->prepare(&options, &plan, &error), code);
+    assert_null(plan);
+    if (strstr(error.message, hint) == NULL) {
+        fail_msg("%s: \"%s\" does not say \"%s\"", words, error.message, hint);
+    }
+}
+
+static void a_body_has_a_bound_and_a_length_of_its_own(void **state)
+{
+    (void)state;
+    char path[64], words[256];
+    write_file(path, "", 0);
+    assert_int_equal(truncate(path, (64l << 20) + 1), 0); /* a hole */
+    snprintf(words, sizeof words, "http://a/ --body %s", path);
+    not_encoded(words, GY_EIO, "longer than 64 MiB");
+    assert_int_equal(truncate(path, 1 << 20), 0);
+    snprintf(words, sizeof words, "http://a/ --pipeline 256 --body %s", path);
+    not_encoded(words, GY_EINVAL, "--body times --pipeline: at most 256 MiB");
+    unlink(path);
+    not_encoded(words, GY_EIO, "cannot be read: No such file");
+    not_encoded("http://a/ --body /", GY_EIO, "cannot be read: Is a directory");
+    not_encoded("http://a/ --header Content-Length:5", GY_EINVAL, "are those of --body");
+    not_encoded("http://a/ --header transfer-encoding:chunked", GY_EINVAL, "are those of --body");
+}
+
+static void what_can_be_no_request_is_refused(void **state)
+{
+    (void)state;
+    refused(URL " --method=", "write a word such as POST");
+    refused(URL " --method G(T", "write a word such as POST");
+    refused(URL " --method GET\r\nX:y", "write a word such as POST");
+    refused(URL " --method AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "write a word such as POST");
+    refused(URL " --method CONNECT", "no HTTP any more");
+    refused(URL " --method TRACE --body x", "must not have a --body");
+    refused("tcp://127.0.0.1:7 --method POST", "are for http://");
+    refused("ws://127.0.0.1:7 --body x", "are for http://");
+}
+
+static void flags_without_an_effect_are_refused(void **state)
+{
+    (void)state;
+    refused(URL " --size 5", "--body FILE");
+    refused("dns://127.0.0.1/a --size 5", "--size is of messages");
+    refused("tcp://127.0.0.1:7 --header A:b", "--header is for");
+    refused(URL " --udp-mode ring", "--udp-mode is for");
+    refused("rudp://127.0.0.1 --trains", "--trains is for");
+    assert_int_equal(taken("ws://127.0.0.1:7 --header A:b").header_count, 1);
+}
+
+static void a_size_that_no_message_can_have_is_misuse(void **state)
+{
+    (void)state;
+    not_encoded("udp://127.0.0.1:7 --size 7", GY_EINVAL, "from 8 to");
+    not_encoded("udp://127.0.0.1:7 --size 65508", GY_EINVAL, "from 8 to");
+    not_encoded("rudp://127.0.0.1 --size 600000", GY_EINVAL, "from 1 to 524288");
+    not_encoded("chat://127.0.0.1 --broadcast --size 16001", GY_EINVAL, "at most 16,000");
+    not_encoded("dns://127.0.0.1/a?type=AXFR", GY_EINVAL, "AXFR is not asked for");
+    not_encoded("redis://127.0.0.1/a%20b --broadcast", GY_EINVAL, "names a channel");
+}
+
 static void headers_are_added_and_a_host_replaces_ours(void **state)
 {
     (void)state;
@@ -307,6 +427,12 @@ int main(void)
         cmocka_unit_test(values_out_of_range_are_refused),
         cmocka_unit_test(what_does_not_go_together_is_refused),
         cmocka_unit_test(a_request_is_encoded_once_for_each_place_in_the_pipeline),
+        cmocka_unit_test(a_body_is_sent_with_its_length),
+        cmocka_unit_test(a_method_without_a_body_is_sent_as_it_is),
+        cmocka_unit_test(a_body_has_a_bound_and_a_length_of_its_own),
+        cmocka_unit_test(what_can_be_no_request_is_refused),
+        cmocka_unit_test(flags_without_an_effect_are_refused),
+        cmocka_unit_test(a_size_that_no_message_can_have_is_misuse),
         cmocka_unit_test(headers_are_added_and_a_host_replaces_ours),
         cmocka_unit_test(a_header_cannot_smuggle_a_request),
         cmocka_unit_test(names_are_resolved_and_unknown_ones_named),

@@ -20,12 +20,17 @@ struct rig {
     struct gy_load_response response;
 };
 
-static struct rig rig_open(bool check)
+static struct rig rig_for(bool check, bool head)
 {
     struct rig rig;
-    gy_load_expected_open(&rig.expected, check);
+    gy_load_expected_open(&rig.expected, check, head);
     gy_load_response_begin(&rig.response);
     return rig;
+}
+
+static struct rig rig_open(bool check)
+{
+    return rig_for(check, false);
 }
 
 /* Reads `text` in one piece; all of it has to be used. */
@@ -180,6 +185,61 @@ static void no_body_follows_204_and_304(void **state)
                      GY_LOAD_VERDICT_RIGHT);
 }
 
+static void no_body_follows_what_answers_head(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        RFC_HEAD(RFC_DATE, "51"),
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nServer: Apache\r\n\r\n",
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        struct rig rig = rig_for(true, true);
+        for (int again = 0; again < 2; again++) {
+            assert_int_equal(read_text(&rig, texts[i]), GY_LOAD_VERDICT_RIGHT);
+            assert_false(rig.response.close);
+        }
+        assert_int_equal(read_text(&rig, "HTTP/1.1 405 No\r\nContent-Length: 3\r\n\r\n"),
+                         GY_LOAD_VERDICT_STATUS);
+        gy_load_expected_close(&rig.expected);
+    }
+}
+
+static uint64_t counted(struct rig *rig, unsigned status)
+{
+    return gy_load_expected_statuses(&rig->expected)[status - GY_LOAD_STATUS_FIRST];
+}
+
+static void whole_responses_are_counted_by_status(void **state)
+{
+    (void)state;
+    static const char ok[] = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n";
+    static const char created[] = "HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n";
+    static const char odd[] = "HTTP/1.1 599 Odd\r\nContent-Length: 0\r\n\r\n";
+    struct rig rig = rig_open(false);
+    for (int i = 0; i < 3; i++) { /* the second is known by then */
+        assert_int_equal(read_text(&rig, ok), GY_LOAD_VERDICT_MORE);
+        assert_int_equal(counted(&rig, 200), i);
+        assert_int_equal(read_text(&rig, "x"), GY_LOAD_VERDICT_RIGHT);
+        assert_int_equal(read_text(&rig, created), GY_LOAD_VERDICT_RIGHT);
+        assert_int_equal(read_text(&rig, created), GY_LOAD_VERDICT_RIGHT);
+        assert_int_equal(read_text(&rig, odd), GY_LOAD_VERDICT_STATUS);
+    }
+    assert_int_equal(read_text(&rig, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 404 No\r\n\r\n"),
+                     GY_LOAD_VERDICT_MORE);
+    assert_int_equal(gy_load_response_end(&rig.response, &rig.expected), GY_LOAD_VERDICT_STATUS);
+    assert_int_equal(counted(&rig, 200), 3);
+    assert_int_equal(counted(&rig, 201), 6);
+    assert_int_equal(counted(&rig, 599), 3);
+    assert_int_equal(counted(&rig, 404), 1);
+    uint64_t sum = 0;
+    for (size_t i = 0; i < GY_LOAD_STATUSES; i++) {
+        sum += rig.expected.statuses[i];
+    }
+    assert_int_equal(sum, 13);
+    gy_load_expected_close(&rig.expected);
+}
+
 static void a_body_without_length_ends_with_the_connection(void **state)
 {
     (void)state;
@@ -249,6 +309,38 @@ static void framing_that_is_not_valid_is_refused(void **state)
             fail_msg("taken: %s", texts[i]);
         }
     }
+}
+
+static void what_was_wrong_is_told_of_the_first(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"220 mail \x1b[1m\r\n", "no status line of HTTP/1.1: \"220 mail ?[1m\""},
+        {"HTTP/1.1 200 OK\n\n", "a line without CR LF: \"HTTP/1.1 200 OK\""},
+        {"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n",
+         "no header field that can be: \"Content-Length: -1\""},
+        {CHUNKED "4\r\nWikis\r\n", "no end of a chunk: \"s\""},
+        {CHUNKED "xyz\r\n", "no size of a chunk: \"xyz\""},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n",
+         "two ends of one body: \"Content-Length, Transfer-Encoding\""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct rig rig = rig_open(false);
+        assert_string_equal(rig.expected.broken, "");
+        assert_int_equal(read_text(&rig, cases[i][0]), GY_LOAD_VERDICT_BROKEN);
+        assert_string_equal(rig.expected.broken, cases[i][1]);
+        gy_load_response_begin(&rig.response);
+        assert_int_equal(read_text(&rig, "other\r\n"), GY_LOAD_VERDICT_BROKEN);
+        assert_string_equal(rig.expected.broken, cases[i][1]);
+        gy_load_expected_close(&rig.expected);
+    }
+    struct rig rig = rig_open(false);
+    char line[300];
+    memset(line, 'a', sizeof line);
+    memcpy(line + sizeof line - 3, "\r\n", 3);
+    assert_int_equal(read_text(&rig, line), GY_LOAD_VERDICT_BROKEN);
+    assert_int_equal(strlen(rig.expected.broken), GY_LOAD_BROKEN_BYTES - 1);
+    gy_load_expected_close(&rig.expected);
 }
 
 static void a_head_has_a_bound(void **state)
@@ -334,10 +426,13 @@ int main(void)
         cmocka_unit_test(bodies_may_differ_where_they_are_not_compared),
         cmocka_unit_test(an_error_status_is_told_and_never_becomes_the_expected_one),
         cmocka_unit_test(no_body_follows_204_and_304),
+        cmocka_unit_test(no_body_follows_what_answers_head),
+        cmocka_unit_test(whole_responses_are_counted_by_status),
         cmocka_unit_test(a_body_without_length_ends_with_the_connection),
         cmocka_unit_test(an_end_within_a_response_is_told_from_one_between_two),
         cmocka_unit_test(connection_close_is_told),
         cmocka_unit_test(framing_that_is_not_valid_is_refused),
+        cmocka_unit_test(what_was_wrong_is_told_of_the_first),
         cmocka_unit_test(a_head_has_a_bound),
         cmocka_unit_test(a_body_larger_than_any_buffer_is_compared),
         cmocka_unit_test(random_bytes_are_survived),
