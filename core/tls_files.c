@@ -127,14 +127,22 @@ static int read_pair(struct text *chain, struct text *key, const struct gy_tls_f
     if (code != 0) {
         return code;
     }
+    if (chain->data == NULL || strstr(chain->data, "-----BEGIN ") == NULL) {
+        return gy_error_set(error, GY_EINVAL,
+                            "reading certificate %s: there is nothing in PEM in it; is it the "
+                            "right file?",
+                            pair->certificate);
+    }
     char *path = pair->key != NULL ? strdup(pair->key) : default_key(pair);
     if (path == NULL) {
         return gy_error_set(error, GY_ENOMEM, "certificate %s: out of memory", pair->certificate);
     }
     code = read_text(key, path, "key", error);
     if (code == 0 && (key->data == NULL || strstr(key->data, "PRIVATE KEY-----") == NULL)) {
-        code = gy_error_set(error, GY_EINVAL, "%s holds no private key for certificate %s", path,
-                            pair->certificate);
+        code = gy_error_set(error, GY_EINVAL,
+                            "%s holds no private key for certificate %s; name the key's file "
+                            "behind the certificate's: FILE,KEY as a flag, FILE KEY in a file",
+                            path, pair->certificate);
     }
     free(path);
     return code;

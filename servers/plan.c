@@ -7,6 +7,7 @@
 
 #include "servers/plan_internal.h"
 #include "servers/privilege.h"
+#include "servers/serve_flags.h"
 
 const char gy_plan_flags_help[] =
     "  --config FILE           read FILE, which SIGHUP reads again\n"
@@ -29,7 +30,7 @@ int gy_plan_flag(struct gy_plan_flags *flags, int argc, char **argv, int *index,
     if (strncmp(argument, "--", 2) != 0) {
         return 0;
     }
-    if (strcmp(argument, "--check") == 0) {
+    if (strcmp(argument, "--" GY_PLAN_CHECK) == 0) {
         flags->check = true;
         return 1;
     }
@@ -47,7 +48,7 @@ int gy_plan_flag(struct gy_plan_flags *flags, int argc, char **argv, int *index,
     }
     memcpy(name, argument + 2, length);
     name[length] = '\0';
-    if (strcmp(name, "config") == 0) {
+    if (strcmp(name, GY_PLAN_CONFIG) == 0) {
         if (value == NULL) {
             return gy_error_set(error, GY_EINVAL, "--config needs a value");
         }

@@ -9,6 +9,7 @@
 #include "core/config.h"
 #include "core/log.h"
 #include "servers/http/access_log.h"
+#include "servers/serve_flags.h"
 
 #define WORKERS_MAX 1024
 
@@ -182,10 +183,9 @@ static int read_valued(struct gy_serve_options *options, const char *name, const
 int gy_serve_flag(struct gy_serve_options *options, const char *name, const char *value,
                   struct gy_error *error)
 {
-    static const char *const valued[] = {"listen",        "workers",      "connections",
-                                         "drain-timeout", "receive-mode", "without",
-                                         "log-level",     "admin",        "access-log",
-                                         "access-format", "user",         "descriptor-tables"};
+#define SERVE_NAME(name) name,
+    static const char *const valued[] = {GY_SERVE_VALUED(SERVE_NAME)};
+#undef SERVE_NAME
     for (size_t i = 0; i < sizeof valued / sizeof valued[0]; i++) {
         if (strcmp(name, valued[i]) == 0) {
             if (value == NULL) {
@@ -194,14 +194,12 @@ int gy_serve_flag(struct gy_serve_options *options, const char *name, const char
             return read_valued(options, name, value, error);
         }
     }
-    if (strcmp(name, "unpinned") == 0) {
-        options->unpinned = true;
-    } else if (strcmp(name, "no-supervisor") == 0) {
-        options->alone = true;
-    } else if (strcmp(name, "log-json") == 0) {
-        options->log_json = true;
-    } else {
-        return 0;
+#define SERVE_SWITCH(text, member)                                                                 \
+    if (strcmp(name, text) == 0) {                                                                 \
+        options->member = true;                                                                    \
+        return 2;                                                                                  \
     }
-    return 2;
+    GY_SERVE_SWITCHES(SERVE_SWITCH)
+#undef SERVE_SWITCH
+    return 0;
 }

@@ -85,9 +85,9 @@ struct gy_serve_plan {
     uint32_t workers; /* how many there will be */
     struct gy_serve_server servers[GY_SERVE_SERVERS_MAX];
     uint32_t server_count;
-    struct gy_access_log *access_log;            /* by gy_serve_plan_log; closed with the plan */
-    const struct gy_child *child;                /* in the serving process, while it serves */
-    void *owned;                                 /* the command's */
+    struct gy_access_log *access_log; /* by gy_serve_plan_log; closed with the plan */
+    const struct gy_child *child;     /* in the serving process, from `prepare` on; else NULL */
+    void *owned;                      /* the command's */
     void (*release)(struct gy_serve_plan *plan); /* gives `owned` back; may be NULL */
 };
 

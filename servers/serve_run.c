@@ -257,6 +257,7 @@ static int serve_child(void *context, struct gy_child *child)
         serve->next != NULL ? &serve->next_identity : &serve->identity;
     const struct gy_serve_options *options = &plan->options;
     struct gy_error error = {0};
+    plan->child = child;
     if (gy_serve_plan_prepare(plan, &error) != 0) {
         return serve->plan != NULL && serve->next != NULL ? not_reloaded(&error) : complain(&error);
     }
@@ -271,7 +272,6 @@ static int serve_child(void *context, struct gy_child *child)
         .servers = serve->servers,
         .server_count = count,
     };
-    plan->child = child;
     gy_inherited_close(&inherited);
     if (serve->next != NULL) {
         gy_serve_plan_free(serve->plan); /* with its log, whose file may have been moved away */

@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from gate import builds, history, layer1, layer2, revisions, waivers
+from gate import builds, history, layer1, layer2, revisions, scenarios, waivers
 from gate.progress import progress
 from gate.revisions import NoVerdict
 
@@ -40,12 +40,36 @@ def new_waivers(base, head, path=None):
     return waivers.new_waivers(revisions.file_at(base.commit, waivers.PATH), revisions.file_at(head.commit, waivers.PATH))
 
 
+def check(options):
+    """What shows without building anything is not told after minutes of it."""
+    known = [scenario.name for scenario in scenarios.SCENARIOS]
+    for name in options.only:
+        if name not in known:
+            raise NoVerdict(f"--only: there is no scenario {name}; there are {', '.join(known)}")
+    if options.waivers:
+        try:
+            Path(options.waivers).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as why:
+            raise NoVerdict(f"--waivers {options.waivers}: {getattr(why, 'strerror', None) or why}") from None
+    for flag, path in (("--json", options.json), ("--history", options.history)):
+        if not path or path == "-":
+            continue
+        folder = Path(path).resolve().parent
+        if Path(path).is_dir():
+            raise NoVerdict(f"{flag} {path}: that is a folder; name a file")
+        if not folder.is_dir():
+            raise NoVerdict(f"{flag} {path}: there is no folder {folder}; make it first")
+        if not os.access(path if Path(path).exists() else folder, os.W_OK):
+            raise NoVerdict(f"{flag} {path}: it may not be written; name another file")
+
+
 def worst(verdicts):
     return next((verdict for verdict in ("fail", "inconclusive") if verdict in verdicts), "pass")
 
 
 def run_gate(options):
     began = time.monotonic()
+    check(options)
     with work_folder(options) as work:
         base, head = builds.prepare(options.base, options.head, work, progress)
         progress("")
@@ -74,6 +98,7 @@ def run_pairs(options):
         raise NoVerdict("--a, --b and --url go together: two servers' commands, and the address to load")
     if bool(options.a) == bool(options.base and options.head):
         raise NoVerdict("name two revisions, or two servers with --a, --b and --url")
+    check(options)
     if options.a:
         options.load = options.load or find_load()
         result = layer2.compare_commands(options.a, options.b, options)

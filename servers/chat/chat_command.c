@@ -117,26 +117,19 @@ static void listening(void *context, const struct gy_serve_place *places, uint32
     fflush(stdout);
 }
 
-/* Where the store is when nobody said, and its folder. -1: go on; otherwise the exit status. */
-static int settle_store(struct gy_chat_flags *chat, bool check)
+/* Where the store is when nobody said. -1: go on; otherwise the exit status. */
+static int settle_store(struct gy_chat_flags *chat)
 {
     static char place[PATH_MAX];
     if (chat->store != NULL) {
         return -1;
     }
-    int code = gy_chat_store_place(place, sizeof place);
-    if (code == 0 && !check) {
-        code = gy_chat_store_folders(place);
-    }
-    if (code != 0) {
-        fprintf(stderr,
-                "gyre chat serve: making the folder of the store %s: %s; say --store FILE, or "
-                "--store memory\n",
-                place, gy_error_text(code));
+    if (gy_chat_store_place(place, sizeof place) != 0) {
+        fprintf(stderr, "gyre chat serve: the path of the usual store is too long; say --store "
+                        "FILE, or --store memory\n");
         return 1;
     }
     chat->store = place;
-    chat->store_usual = true;
     return -1;
 }
 
@@ -146,7 +139,7 @@ static int serve_main(int argc, char **argv)
     struct gy_plan_flags flags = {.chat = &chat};
     const struct gy_plan_command command = {"chat serve", serve_help, own_flag, &chat};
     int status = gy_plan_command_read(&command, &flags, argc, argv);
-    status = status < 0 ? settle_store(&chat, flags.check) : status;
+    status = status < 0 ? settle_store(&chat) : status;
     return status >= 0 ? status : gy_plan_command_serve(&flags, listening);
 }
 

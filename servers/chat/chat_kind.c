@@ -7,12 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/tls.h"
 #include "servers/chat/chat_internal.h"
 #include "servers/chat/chat_kind_internal.h"
 #include "servers/chat/place.h"
+#include "servers/kinds.h"
+#include "servers/privilege.h"
 
 int gy_chat_kind_flags(void *context, const struct gy_chat_flags *flags, struct gy_error *error)
 {
@@ -20,7 +21,6 @@ int gy_chat_kind_flags(void *context, const struct gy_chat_flags *flags, struct 
     struct gy_error why = {0};
     int code = 0;
     server->store = flags->store;
-    server->store_usual = flags->store_usual;
     server->chat.name = flags->name != NULL ? flags->name : server->chat.name;
     server->chat.lobby = flags->lobby != NULL ? flags->lobby : server->chat.lobby;
     server->chat.hub.guests = flags->no_guests ? GY_CHAT_NOBODY : server->chat.hub.guests;
@@ -115,6 +115,26 @@ static int add_web_server(struct chat_block *server, const struct gy_server_setu
     return 0;
 }
 
+/* Two servers of one file would wait for each other. */
+static int check_alone(const struct chat_block *server, const char *name, struct gy_error *error)
+{
+    for (uint32_t i = 0; i < server->plan->server_count; i++) {
+        const struct gy_serve_server *other = &server->plan->servers[i];
+        if (other->kind == NULL || strcmp(other->kind, gy_chat_kind.name) != 0) {
+            continue;
+        }
+        const struct gy_kinds_server *made = other->context;
+        const struct chat_block *block = made->memory;
+        if (block != server && block->store != NULL && strcmp(block->store, server->store) == 0) {
+            return gy_error_set(error, GY_EINVAL,
+                                "the server %s: the store %s is that of the server %s, too; give "
+                                "each a file of its own",
+                                name, server->store, other->name);
+        }
+    }
+    return 0;
+}
+
 /* A file's name is relative to where the server was started. */
 static int chat_open(void *context, const struct gy_server_setup *setup, struct gy_error *error)
 {
@@ -127,8 +147,8 @@ static int chat_open(void *context, const struct gy_server_setup *setup, struct 
                             "the server %s: the store \"%s\" is no file; write its name, or memory",
                             setup->name, server->store);
     }
-    bool to_be_made = server->store_usual && access(server->store, F_OK) != 0;
-    int code = memory || to_be_made ? 0 : gy_chat_store_check(server->store, error);
+    int code = memory ? 0 : check_alone(server, setup->name, error);
+    code = code == 0 && !memory ? gy_chat_store_check(server->store, error) : code;
     if (code != 0) {
         return code;
     }
@@ -147,10 +167,27 @@ static int chat_open(void *context, const struct gy_server_setup *setup, struct 
     return code == 0 ? add_web_server(server, setup, true, error) : code;
 }
 
+/* Not for --check. */
+static int make_folders(struct chat_block *server, struct gy_error *error)
+{
+    struct gy_identity identity = {.given = false};
+    const struct gy_serve_plan *plan = server->plan;
+    if (plan->child == NULL || server->chat.store.path == NULL) {
+        return 0;
+    }
+    int code =
+        plan->options.user == NULL ? 0 : gy_identity_find(&identity, plan->options.user, error);
+    return code != 0 ? code : gy_chat_store_folders(server->chat.store.path, &identity, error);
+}
+
 static int chat_prepare(void *context, struct gy_error *error)
 {
     struct chat_block *server = context;
-    int code = gy_chat_server_open(&server->chat, server->workers, server->counts, error);
+    int code = make_folders(server, error);
+    if (code != 0) {
+        return code;
+    }
+    code = gy_chat_server_open(&server->chat, server->workers, server->counts, error);
     for (int i = 0; i < 2 && code == 0 && server->chat.pending_memory != NULL; i++) {
         if (server->webs[i] != NULL) {
             server->webs[i]->http.visitors = &server->chat.visitors;

@@ -18,7 +18,6 @@ struct gy_chat_flag_list {
 /* What the command line said. */
 struct gy_chat_flags {
     const char *store;                      /* a file, or "memory" */
-    bool store_usual;                       /* nobody named it: its folders are made */
     const char *lobby;                      /* --lobby; NULL: the usual one */
     const char *name;                       /* --name; likewise */
     const char *tls;                        /* --tls FILE[,KEY]; NULL: not given */

@@ -15,7 +15,6 @@ struct chat_block {
     struct gy_serve_plan *plan;
     const struct gy_config_directive *at; /* NULL: of no block */
     const char *store;                    /* its file, or "memory" */
-    bool store_usual;                     /* a file whose folders are made for it */
 
     struct gy_tls_keys tls;     /* of the native protocol, */
     struct gy_tls_keys web_tls; /* and of the page, which agree on other protocols */

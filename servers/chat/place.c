@@ -29,42 +29,77 @@ int gy_chat_store_place(char *path, size_t bytes)
     return length > 0 && (size_t)length < bytes ? 0 : GY_EINVAL;
 }
 
-int gy_chat_store_folders(const char *path)
+static bool is_usual(const char *path)
+{
+    char usual[PATH_MAX];
+    return gy_chat_store_place(usual, sizeof usual) == 0 && strcmp(usual, path) == 0;
+}
+
+/* Of one folder; what is there stays whose it is. 0 or an errno value. */
+static int make_folder(const char *folder, const struct gy_identity *owner)
+{
+    if (mkdir(folder, S_IRWXU) != 0) {
+        return errno == EEXIST ? 0 : errno;
+    }
+    return owner->given && chown(folder, owner->uid, owner->gid) != 0 ? errno : 0;
+}
+
+int gy_chat_store_folders(const char *path, const struct gy_identity *owner, struct gy_error *error)
 {
     char folder[PATH_MAX];
     size_t length = strlen(path);
-    if (length >= sizeof folder) {
-        return GY_EINVAL;
+    if (!is_usual(path) || length >= sizeof folder) {
+        return 0;
     }
     memcpy(folder, path, length + 1);
     for (char *at = strchr(folder + 1, '/'); at != NULL; at = strchr(at + 1, '/')) {
         *at = '\0';
-        if (mkdir(folder, S_IRWXU) != 0 && errno != EEXIST) {
-            return gy_error_from_errno(errno);
+        int why = make_folder(folder, owner);
+        if (why != 0) {
+            return gy_error_set(error, gy_error_from_errno(why),
+                                "opening the store %s: making its folder %s: %s; name another file",
+                                path, folder, strerror(why));
         }
         *at = '/';
     }
     return 0;
 }
 
+/* The folder that `path` is in; without any, ".". */
+static void folder_of(char folder[PATH_MAX], const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    size_t length = slash == NULL || slash == path ? 1 : (size_t)(slash - path);
+    snprintf(folder, PATH_MAX, "%s", slash == NULL ? "." : path);
+    if (length < PATH_MAX) {
+        folder[length] = '\0';
+    }
+}
+
 /* Where nothing lies at `path` yet: may something be made there? */
 static int check_folder(const char *path, struct gy_error *error)
 {
-    char folder[PATH_MAX] = ".";
-    const char *slash = strrchr(path, '/');
-    size_t length = slash == NULL ? 1 : slash == path ? 1 : (size_t)(slash - path);
-    if (slash != NULL && length < sizeof folder) {
-        memcpy(folder, path, length);
-        folder[length] = '\0';
+    char folder[PATH_MAX], above[PATH_MAX];
+    bool made = false;
+    folder_of(folder, path);
+    while (is_usual(path) && access(folder, F_OK) != 0 && errno == ENOENT &&
+           strcmp(folder, "/") != 0) {
+        folder_of(above, folder);
+        memcpy(folder, above, sizeof folder);
+        made = true;
     }
     if (access(folder, W_OK | X_OK) == 0) {
         return 0;
     }
     int why = errno;
-    return gy_error_set(error, gy_error_from_errno(why),
-                        "opening the store %s: its folder %s: %s; make the folder, for the "
-                        "server's user to write",
-                        path, folder, strerror(why));
+    return made ? gy_error_set(error, gy_error_from_errno(why),
+                               "opening the store %s: its folder is not there, and cannot be made "
+                               "in %s: %s; name another file, or keep nothing: memory",
+                               path, folder, strerror(why))
+                : gy_error_set(error, gy_error_from_errno(why),
+                               "opening the store %s: its folder %s: %s; make the folder, for the "
+                               "server's user to write",
+                               path, folder, strerror(why));
 }
 
 int gy_chat_store_check(const char *path, struct gy_error *error)

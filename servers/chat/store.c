@@ -21,6 +21,7 @@
 
 #include "core/log.h"
 #include "servers/chat/accounts.h"
+#include "servers/chat/holder.h"
 #include "servers/chat/job.h"
 #include "servers/chat/place.h"
 
@@ -67,6 +68,8 @@ struct gy_chat_store {
     _Atomic bool ready;
     uint64_t prune_ms; /* when the next step is due */
     struct desk *desks;
+    struct gy_chat_holder holder; /* another process, */
+    uint64_t began_ms;            /* and since when it is waited for */
 };
 
 static uint64_t now_ms(clockid_t clock)
@@ -343,6 +346,25 @@ static int start_thread(struct gy_chat_store *store, struct gy_error *error)
     return 0;
 }
 
+/* From another process, if that one ends. Where the first worker waited in vain, the others do not
+ * begin anew. */
+static int open_from_others(struct gy_chat_store *store, struct gy_error *error)
+{
+    uint64_t now = now_ms(CLOCK_MONOTONIC);
+    store->began_ms = store->began_ms == 0 ? now : store->began_ms;
+    int code = open_file(store, error);
+    while (code == GY_EAGAIN) {
+        uint64_t waited_ms = now_ms(CLOCK_MONOTONIC) - store->began_ms;
+        code = gy_chat_holder_judge(&store->holder, store->options.path, waited_ms, error);
+        if (code != 0) {
+            return code;
+        }
+        usleep(WAIT_MS * 1000);
+        code = open_file(store, error);
+    }
+    return code;
+}
+
 /* Under the lock, by the first: what is wrong with the file is told before anybody is served. */
 static int start(struct gy_chat_store *store, struct gy_error *error)
 {
@@ -350,7 +372,7 @@ static int start(struct gy_chat_store *store, struct gy_error *error)
         atomic_store(&store->ready, true);
         return 0;
     }
-    int code = open_file(store, error);
+    int code = open_from_others(store, error);
     if (code != 0 && code != GY_EAGAIN) {
         return code;
     }
@@ -397,9 +419,7 @@ static void free_messages(struct gy_mailbox *mailbox)
 
 static void ring(struct gy_chat_store *store)
 {
-    uint64_t one = 1;
-    ssize_t written = write(store->wake, &one, sizeof one);
-    (void)written; /* EAGAIN: it is rung already */
+    eventfd_write(store->wake, 1); /* EAGAIN: it is rung already */
 }
 
 void gy_chat_store_leave(struct gy_chat_store *store, struct gy_worker *worker)

@@ -8,9 +8,10 @@
  *
  * A store in a file is a thread of its own with a SQLite database (store_db.h). Each worker has a
  * bounded queue to it; all jobs that wait are done in one transaction (group commit), and go back
- * together. The file is locked for one process. A process that takes over from another waits until
- * that one has ended its chat: until then the store is not ready, and nothing should be read from
- * clients.
+ * together. The file is locked for one process. A process that takes over from another one of its
+ * supervisor waits until that one has ended its chat: until then the store is not ready, and
+ * nothing should be read from clients. For any other process it waits ten seconds, before it
+ * serves, and then does not start.
  *
  * A store of memory alone (without a path) is ready at once, answers within the turn, keeps a
  * bounded history, and forgets all of it when the process ends.
@@ -63,8 +64,9 @@ struct gy_chat_store_user {
 };
 
 /* On the worker's thread. The first one opens the file and starts the thread: 0, or what
- * gy_chat_db_open() said, but for GY_EAGAIN, which means waiting. After an error the worker has not
- * joined. */
+ * gy_chat_db_open() said, but for GY_EAGAIN, which means waiting; GY_EREFUSED: a process that is
+ * none of the supervisor's has the file, and kept it for ten seconds, which this call took; or
+ * GY_EINVAL: this very process has. After an error the worker has not joined. */
 int gy_chat_store_join(struct gy_chat_store *store, const struct gy_chat_store_user *user,
                        struct gy_error *error);
 

@@ -2,6 +2,7 @@
 #include "servers/http/files.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 
 #include "core/asan.h"
 #include "core/helper.h"
+#include "core/log.h"
 #include "servers/http/files_internal.h"
 
 #define DEFAULT_CACHE_BYTES  (64u << 20)
@@ -61,6 +63,18 @@ static void worker_free(struct gy_files_worker *own)
     free(own);
 }
 
+/* Root has opened it, and another user serves: to every client that is "forbidden", and nobody
+ * would know why. */
+static void warn_of_rights(const struct gy_files *files)
+{
+    if (faccessat(files->root, ".", X_OK, AT_EACCESS) != 0 && errno == EACCES) {
+        gy_log(GY_LOG_WARN, "http",
+               "%s may not be entered by the user who serves (uid %u): all that is asked for there "
+               "is forbidden (403); chmod it, or let another user serve",
+               files->options.directory, (unsigned)geteuid());
+    }
+}
+
 static int files_worker_open(void *context, struct gy_worker *worker, struct gy_error *error)
 {
     struct gy_files *files = context;
@@ -73,6 +87,9 @@ static int files_worker_open(void *context, struct gy_worker *worker, struct gy_
     struct gy_files_worker *own = calloc(1, sizeof *own);
     if (own == NULL) {
         return gy_error_set(error, GY_ENOMEM, "preparing the file cache: out of memory");
+    }
+    if (number == 0) {
+        warn_of_rights(files);
     }
     own->files = files;
     own->worker = worker;

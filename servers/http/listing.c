@@ -226,9 +226,9 @@ int gy_listing_render(struct gy_directory *directory, const char *key,
           "<meta name=\"viewport\" content=\"width=device-width\"><title>/",
           out);
     put_text(out, key);
-    fprintf(out, "</title>\n<style>%s</style></head>\n<body>", style);
+    fprintf(out, "</title>\n<style>%s</style></head>\n<body><main>", style);
     put_heading_path(out, key);
-    fputs("<table><thead><tr>", out);
+    fputs("<table aria-label=\"Names\"><thead><tr>", out);
     put_heading(out, order, GY_LISTING_NAME, "name", "Name");
     put_heading(out, order, GY_LISTING_SIZE, "size", "Size");
     put_heading(out, order, GY_LISTING_TIME, "time", "Changed (UTC)");
@@ -245,7 +245,7 @@ int gy_listing_render(struct gy_directory *directory, const char *key,
     } else if (directory->count == 0) {
         fputs("<p>Nothing here.</p>\n", out);
     }
-    fputs("</body></html>\n", out);
+    fputs("</main></body></html>\n", out);
     bool failed = ferror(out) != 0;
     if (fclose(out) != 0 || failed) {
         free(*page);

@@ -73,6 +73,18 @@ def folder():
         yield Path(name)
 
 
+@test
+def what_is_misused_is_told_before_anything_is_built():
+    with folder() as at:
+        for flags, why in ((["--only", "keepalive,fil"], "no scenario fil; there are keepalive"),
+                           (["--waivers", "none"], "--waivers none: No such file"),
+                           (["--json", at / "no/result"], "there is no folder"),
+                           (["--history", at], "that is a folder")):
+            ended = gyre_bench("gate", "HEAD", "HEAD", "--work", at / "work", *flags, cwd=at)
+            equal((ended.returncode, ended.stdout, (at / "work").exists()), (2, "", False), str(flags))
+            true(why in ended.stderr, ended.stderr)
+
+
 def gate_of_toys(at, base, head, *more):
     ended = gyre_bench("gate", toy_build(at / "a", *base), toy_build(at / "b", *head), "--layer", "counts", "--work",
                        at / "work", "--json", at / "result", *more)

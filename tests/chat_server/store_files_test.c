@@ -6,8 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "servers/chat/holder.h"
 #include "servers/chat/place.h"
 #include "tests/chat_server/store_rig.h"
 
@@ -191,6 +193,106 @@ static void two_processes_cannot_have_the_same_file(void **state)
     unlink(path);
 }
 
+static void check_says(const char *what, const char *why)
+{
+    struct gy_error error = {0};
+    int code = gy_chat_store_check(what, &error);
+    assert_int_equal(code == 0, why == NULL);
+    if (why != NULL) {
+        assert_non_null(strstr(error.message, what));
+        assert_non_null(strstr(error.message, why));
+    }
+}
+
+/* Has a store open in a process of its own, until the pipe it reads from is closed. */
+static pid_t open_elsewhere(const char *name, int *until)
+{
+    int ready[2], end[2];
+    char byte = 0;
+    assert_int_equal(pipe(ready), 0);
+    assert_int_equal(pipe(end), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct gy_error error = {0};
+        struct gy_chat_db_options options = {.path = name};
+        struct gy_chat_db *own = NULL;
+        close(end[1]);
+        bool told = gy_chat_db_open(&own, &options, &error) == 0 && write(ready[1], "!", 1) == 1;
+        _exit(told && read(end[0], &byte, 1) == 0 ? 0 : 1);
+    }
+    close(ready[1]);
+    close(end[0]);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    close(ready[0]);
+    *until = end[1];
+    return pid;
+}
+
+static void who_has_a_file_open_is_told(void **state)
+{
+    (void)state;
+    struct gy_error error = {0};
+    struct gy_chat_holder holder = {0};
+    char name[] = "/tmp/gyre-chat-XXXXXX";
+    int until, descriptor = mkstemp(name);
+    assert_true(descriptor >= 0);
+    close(descriptor);
+    assert_false(gy_chat_holder_find(&holder, name));
+    assert_int_equal(gy_chat_holder_judge(&holder, name, 0, &error), GY_EAGAIN);
+    pid_t pid = open_elsewhere(name, &until);
+    if (!gy_chat_holder_find(&holder, name)) {
+        print_message("skipped: this file system's locks cannot be found in /proc/locks\n");
+        skip();
+    }
+    assert_int_equal(holder.pid, pid);
+    assert_false(holder.own || holder.sibling);
+    assert_true(holder.name[0] != '\0');
+    assert_int_equal(gy_chat_holder_judge(&holder, name, GY_CHAT_HOLDER_WAIT_MS - 1, &error), 0);
+    assert_int_equal(gy_chat_holder_judge(&holder, name, GY_CHAT_HOLDER_WAIT_MS, &error),
+                     GY_EREFUSED);
+    char number[32];
+    snprintf(number, sizeof number, "process %d", (int)pid);
+    assert_non_null(strstr(error.message, name));
+    assert_non_null(strstr(error.message, number));
+    close(until);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_false(gy_chat_holder_find(&holder, name));
+    struct gy_chat_db_options options = {.path = name};
+    struct gy_chat_db *own = NULL;
+    assert_int_equal(gy_chat_db_open(&own, &options, &error), 0);
+    assert_int_equal(gy_chat_holder_judge(&holder, name, 0, &error), GY_EINVAL);
+    gy_chat_db_close(own);
+    unlink(name);
+}
+
+static void folders_are_made_for_the_usual_place_alone(void **state)
+{
+    (void)state;
+    bool root = geteuid() == 0; /* whose usual place is in /var/lib */
+    assert_true(!root || seteuid(65534) == 0);
+    struct gy_error error = {0};
+    struct gy_identity nobody = {.given = false};
+    struct stat facts;
+    char folder[] = "/tmp/gyre-place-XXXXXX";
+    char name[64];
+    assert_non_null(mkdtemp(folder));
+    assert_int_equal(setenv("XDG_STATE_HOME", folder, 1), 0);
+    snprintf(name, sizeof name, "%s/other/chat.db", folder);
+    assert_int_equal(gy_chat_store_folders(name, &nobody, &error), 0);
+    check_says(name, "No such file");
+    snprintf(name, sizeof name, "%s/gyre/chat.db", folder);
+    check_says(name, NULL);
+    assert_int_not_equal(stat(name, &facts), 0); /* it is only checked */
+    assert_int_equal(gy_chat_store_folders(name, &nobody, &error), 0);
+    snprintf(name, sizeof name, "%s/gyre", folder);
+    assert_int_equal(stat(name, &facts), 0);
+    assert_int_equal(facts.st_mode & 0777, 0700);
+    assert_int_equal(rmdir(name), 0);
+    assert_int_equal(rmdir(folder), 0);
+    assert_true(!root || seteuid(0) == 0);
+}
+
 static void what_it_makes_is_for_its_owner_alone(void **state)
 {
     (void)state;
@@ -232,17 +334,6 @@ static void a_file_that_is_no_database_is_refused(void **state)
     assert_int_equal(gy_chat_db_open(&none, &options, &error), GY_EREFUSED);
 }
 
-static void check_says(const char *what, const char *why)
-{
-    struct gy_error error = {0};
-    int code = gy_chat_store_check(what, &error);
-    assert_int_equal(code == 0, why == NULL);
-    if (why != NULL) {
-        assert_non_null(strstr(error.message, what));
-        assert_non_null(strstr(error.message, why));
-    }
-}
-
 static void where_no_store_can_be_is_told_without_opening_one(void **state)
 {
     (void)state;
@@ -280,6 +371,8 @@ int main(void)
         TEST(a_database_of_the_first_version_is_brought_up),
         TEST(a_database_of_a_newer_version_is_left_alone),
         TEST(two_processes_cannot_have_the_same_file),
+        TEST(who_has_a_file_open_is_told),
+        TEST(folders_are_made_for_the_usual_place_alone),
         TEST(what_it_makes_is_for_its_owner_alone),
         TEST(a_file_that_is_no_database_is_refused),
         TEST(where_no_store_can_be_is_told_without_opening_one),

@@ -5,6 +5,7 @@ import os
 import signal
 import tempfile
 
+from accessible import barriers
 from browser import Browser, program
 from configured import Configured
 from harness import Server, equal, run, test, true, until
@@ -66,6 +67,7 @@ def the_admin_page_plots_every_server():
                       "(l.getAttribute('d').match(/L/g) || []).length >= 2).length >= 8")
         server.fetch("other")
         page.wait_for("/s$/.test(document.querySelector('#servers tr:nth-child(2) td:last-child').textContent)")
+        equal(barriers(page), [])
         equal(page.complaints, [], "what the browser complained of")
         others = {url for url in page.requested if not url.startswith(address + "/")} - {"about:blank"}
         equal(others, set(), "what was asked of other places")
@@ -109,6 +111,7 @@ def the_page_fits_a_phone_and_both_colour_schemes():
                 page.open(server.address + "/")
                 page.wait_for(NUMBERS)
                 true(page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"no sideways scrolling at {width}")
+                equal(barriers(page), [], f"of the page at {width}, {scheme}")
                 grounds.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
                 with tempfile.TemporaryDirectory() as folder:
                     picture = os.path.join(folder, "page.png")
@@ -141,6 +144,21 @@ def what_is_not_there_has_a_page_as_well():
         page.open(server.address + "/none")
         equal(page.evaluate("document.querySelector('h1').textContent"), "There is nothing at this address")
         true(page.evaluate("getComputedStyle(document.querySelector('main')).display") == "grid", "it has its looks")
+        equal(barriers(page), [])
+
+
+@test
+def a_listing_can_be_read_by_everybody():
+    with tempfile.TemporaryDirectory() as folder:
+        os.mkdir(os.path.join(folder, "sub"))
+        with open(os.path.join(folder, "status.json"), "w", encoding="ascii"):  # which is asked for until it is there
+            pass
+        with Configured("workers 1;\nhttp { listen 127.0.0.1:{port}; root FOLDER; }\n".replace("FOLDER", folder)) as server:
+            for scheme in ("light", "dark"):
+                with browser(scheme=scheme) as page:
+                    for path in ("/", "/sub/"):
+                        page.open(f"http://127.0.0.1:{server.ports['port']}{path}")
+                        equal(barriers(page), [], f"{path}, {scheme}")
 
 
 run()

@@ -5,6 +5,7 @@ import contextlib
 import socket
 import threading
 
+from accessible import barriers, stops
 from chat_page import Chat, Person
 from harness import equal, run, test
 
@@ -22,6 +23,28 @@ def two_browsers_talk():
         ada.say("/topic about this and that")
         for person in (ada, bob):
             equal(person.page.complaints, [], "what the browser complained of")
+
+
+@test
+def the_page_is_for_everybody():
+    with Chat() as server:
+        for nick, more in (("ada", {}), ("bob", {"width": 390, "height": 800, "scheme": "dark"})):
+            with Person(server, nick, **more) as person:
+                person.say("hello")
+                person.page.wait_for("document.querySelector('.mine') && !document.querySelector('.pending')")
+                equal(barriers(person.page), [], str(more))
+                equal(stops(person.page)[-5:], ["#log", "edit", "delete", "#say", "Send"], "what Tab reaches, at last")
+                if more:  # the list of rooms lies over the rest there
+                    person.page.evaluate("document.querySelector('#open-rooms').click()")
+                    equal(person.page.evaluate("document.activeElement.id"), "close-rooms")
+                    equal(barriers(person.page), [], "with its rooms")
+                    person.page.evaluate("document.querySelector('#room-list button').click()")
+                    equal(person.page.evaluate("document.activeElement.id"), "say")
+                else:
+                    person.page.evaluate("document.querySelector('#room-list button').focus()")
+                    person.page.evaluate("document.querySelector('#room-list button').click()")  # the list is made anew
+                    equal(person.page.evaluate("document.activeElement.textContent"), "# lobby")
+                equal(person.page.complaints, [], "what the browser complained of")
 
 
 @test

@@ -339,6 +339,21 @@ def reloads_under_load_drop_no_connection():
         equal(failures, [])
 
 
+class Closed(Configured):
+    def answers(self):
+        return "may not be entered by the user who serves" in self.log()
+
+
+@test
+def files_that_the_other_user_may_not_read_are_told():
+    if os.geteuid() != 0:
+        raise Skip("only root can become another user")
+    with tempfile.TemporaryDirectory() as root:  # for its owner alone
+        with Closed("workers 1;\nuser nobody;\nhttp { listen 127.0.0.1:{port}; root ROOT; }\n".replace("ROOT", root)) as server:
+            equal(server.fetch("port").status, 403)
+            true(root in server.log(), server.log())
+
+
 @test
 def it_serves_as_another_user_and_cannot_come_back():
     if os.getuid() != 0:

@@ -67,8 +67,11 @@ function choose(name) {
   element("title").textContent = name === "@" ? "for me" : `# ${name}`;
   element("topic").textContent = shown.topic;
   element("messages").replaceWith(shown.messages.list);
-  element("chat").classList.remove("show-rooms");
-  element("open-rooms").setAttribute("aria-expanded", "false");
+  if (element("chat").classList.contains("show-rooms")) { // what was chosen lies under the list
+    element("chat").classList.remove("show-rooms");
+    element("open-rooms").setAttribute("aria-expanded", "false");
+    say.focus();
+  }
   stopEditing();
   showLists();
   showTyping();
@@ -194,6 +197,7 @@ function act(what, item) {
   if (what === "delete") {
     link.post("DELETE", state.current, { target: item.message.id });
     removeMessage(item);
+    say.focus(); // the button that had it is gone
     return;
   }
   stopEditing();
@@ -459,8 +463,16 @@ function wire() {
       mine && act("edit", mine);
     }
   };
+  // On a phone the list lies over the rest: who opened it by keyboard is in it, and gets out again.
   element("open-rooms").onclick = () => {
-    element("open-rooms").setAttribute("aria-expanded", String(element("chat").classList.toggle("show-rooms")));
+    const open = element("chat").classList.toggle("show-rooms");
+    element("open-rooms").setAttribute("aria-expanded", String(open));
+    element(open ? "close-rooms" : "open-rooms").focus();
+  };
+  element("rooms").onkeydown = (event) => {
+    if (event.key === "Escape" && element("chat").classList.contains("show-rooms")) {
+      element("open-rooms").click();
+    }
   };
   element("close-rooms").onclick = () => element("open-rooms").click();
   element("open-members").onclick = () => {

@@ -64,7 +64,7 @@ export function changeMessage(item, contents) {
   item.message.contents = contents;
   item.querySelector(".text").textContent = contents;
   if (!item.querySelector(".edited")) {
-    item.querySelector(".by").append(make("span", { className: "edited", textContent: "edited" }));
+    item.querySelector(".text").after(make("span", { className: "edited", textContent: "edited" }));
   }
 }
 
@@ -154,16 +154,21 @@ export class Messages {
 // ---- lists ----
 
 export function showRooms(rooms, current, choose) {
+  const focused = document.activeElement.closest("#room-list button")?.dataset.room;
   element("room-list").replaceChildren(...rooms.map((room) => {
     const count = make("span", { className: "count", textContent: room.unread || "" });
     if (room.unread) {
-      count.setAttribute("aria-label", `${room.unread} unread`);
+      count.append(make("span", { className: "hidden", textContent: " unread" }));
     }
     const button = make("button", { type: "button", onclick: () => choose(room.name) },
       make("span", { className: "name", textContent: room.name === "@" ? "for me" : `# ${room.name}` }), count);
     button.setAttribute("aria-current", String(room.name === current));
+    button.dataset.room = room.name;
     return make("li", {}, button);
   }));
+  if (focused) { // the list is made anew whenever somebody says something
+    [...element("room-list").querySelectorAll("button")].find((button) => button.dataset.room === focused)?.focus();
+  }
 }
 
 export function showMembers(members) {

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GY_SERVERS_CHAT_HOLDER_H
+#define GY_SERVERS_CHAT_HOLDER_H
+
+/*
+ * Which process has a store open. The kernel's list of locks says so (/proc/locks): nothing is
+ * opened to find out, as closing a file again would let go of all locks that this process has on
+ * it.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "../../core/error.h"
+
+/* How long a process that is none of the supervisor's may take to end. */
+#define GY_CHAT_HOLDER_WAIT_MS 10000
+
+struct gy_chat_holder {
+    pid_t pid;
+    bool own;      /* this very process */
+    bool sibling;  /* of this process: one of the same supervisor */
+    char name[32]; /* of its program; "" where that may not be known */
+};
+
+/* False: nobody has it, or one who cannot be seen (in another container, on another host). */
+bool gy_chat_holder_find(struct gy_chat_holder *holder, const char *path);
+
+/*
+ * What to do about a store that another process has, after so long. `holder` is zeroed before the
+ * first call, and becomes who has it; a change of it is logged. Of the processes of one supervisor
+ * the old one gives the file up by itself. Another one may be about to end, as a server that is
+ * being restarted is; but it may as well serve for years, and then nobody is to be told that there
+ * is a chat here.
+ *
+ * 0: try again in a moment. GY_EAGAIN: wait, however long, it is one's own, or cannot be known.
+ * With the sentence: GY_EREFUSED, a stranger has it, and has had his time; GY_EINVAL, this process
+ * has it already.
+ */
+int gy_chat_holder_judge(struct gy_chat_holder *holder, const char *path, uint64_t waited_ms,
+                         struct gy_error *error);
+
+#endif
