@@ -132,7 +132,8 @@ void gy_share_run(struct gy_worker *worker)
 {
     struct gy_endpoint *endpoint, *next;
     uint64_t now_ns = gy_clock_ns();
-    uint64_t end_ns = now_ns + GY_SHARE_SLICE_NS;
+    bool crowded = worker->now_ms < worker->crowded_until_ms;
+    uint64_t end_ns = now_ns + (crowded ? GY_SHARE_CROWD_SLICE_NS : GY_SHARE_SLICE_NS);
     TAILQ_FOREACH(endpoint, &worker->busy, busy_entry)
     {
         endpoint->ready_left = endpoint->ready_count;
@@ -160,7 +161,7 @@ void gy_share_run(struct gy_worker *worker)
     }
 }
 
-/* ---- sends ---- */
+/* ---- sends and receives ---- */
 
 /* What the endpoint may still send in this turn whatever others do. */
 static uint32_t least_left(const struct gy_endpoint *endpoint)
@@ -197,6 +198,24 @@ uint32_t gy_share_send(struct gy_endpoint *endpoint, uint32_t bytes)
     worker->turn_sent_bytes += bytes;
     endpoint->sent_bytes += bytes;
     return bytes;
+}
+
+enum gy_share_receive gy_share_receive(struct gy_stream *stream)
+{
+    struct gy_worker *worker = stream->worker;
+    if (stream->was_empty || !gy_share_is_crowded(stream->endpoint)) {
+        return GY_SHARE_RECEIVE_ALL;
+    }
+    if (stream->ready) {
+        return GY_SHARE_RECEIVE_LATER;
+    }
+    if (worker->turn_received_bytes >= GY_SHARE_RECEIVE_BYTES) {
+        gy_count(&worker->counters.put_off, 1);
+        gy_stream_flush_later(stream);
+        return GY_SHARE_RECEIVE_LATER;
+    }
+    worker->turn_received_bytes += GY_SHARE_RECEIVE_PART;
+    return GY_SHARE_RECEIVE_A_PART;
 }
 
 /* Whether what the stream has to send comes after what others have. */
@@ -318,6 +337,7 @@ void gy_share_end(struct gy_worker *worker)
     uint64_t posted = gy_pool_posted(worker->pool);
     worker->others_starved = false;
     worker->turn_sent_bytes = 0;
+    worker->turn_received_bytes = 0;
     for (uint32_t i = 0; i < worker->listener_count; i++) {
         struct gy_listener *listener = &worker->listeners[i];
         gy_flood_judge(&listener->endpoint);

@@ -310,14 +310,14 @@ static void stream_send(struct gy_stream *stream)
     gy_stream_set_core_deadline(stream, stream->endpoint->limits.write_timeout_ms);
 }
 
-/* Arms a receive; of a stream that the flood let through, for a part of what is there. */
-static int arm_receive(struct gy_stream *stream)
+/* Arms a receive, once for so many bytes, or (0) to go on as the pool's mode is. */
+static int arm_receive(struct gy_stream *stream, uint32_t bytes)
 {
     const struct gy_pool_options *pool = gy_pool_options(stream->endpoint->pool);
     uint64_t token = gy_stream_token(stream, GY_OPERATION_RECEIVE);
-    if (stream->passed) {
+    if (bytes > 0) {
         return gy_ring_receive_once(stream->worker->ring, token, stream->descriptor, pool->group,
-                                    GY_FLOOD_PASS_BYTES);
+                                    bytes);
     }
     return gy_ring_receive(stream->worker->ring, token, stream->descriptor, pool->group, pool->mode,
                            stream->was_empty);
@@ -326,6 +326,7 @@ static int arm_receive(struct gy_stream *stream)
 static void stream_receive(struct gy_stream *stream)
 {
     struct gy_worker *worker = stream->worker;
+    uint32_t bytes = stream->passed ? GY_FLOOD_PASS_BYTES : 0;
     if (worker->options.shares && gy_flood_awaits(stream)) {
         return;
     }
@@ -333,7 +334,14 @@ static void stream_receive(struct gy_stream *stream)
         gy_stream_wait(stream, GY_STREAM_WAITS_FOR_BUFFERS);
         return;
     }
-    if (arm_receive(stream) != 0) {
+    if (worker->options.shares && !stream->passed) {
+        enum gy_share_receive how = gy_share_receive(stream);
+        if (how == GY_SHARE_RECEIVE_LATER) {
+            return;
+        }
+        bytes = how == GY_SHARE_RECEIVE_A_PART ? GY_SHARE_RECEIVE_PART : 0;
+    }
+    if (arm_receive(stream, bytes) != 0) {
         gy_stream_flush_later(stream);
         return;
     }
@@ -341,7 +349,7 @@ static void stream_receive(struct gy_stream *stream)
         gy_stream_stop_waiting(stream);
     }
     stream->receiving = true;
-    stream->once = stream->passed;
+    stream->once = bytes > 0;
     stream->passed = false;
     stream->cancelled &= (uint8_t) ~(1u << GY_OPERATION_RECEIVE);
 }

@@ -144,8 +144,9 @@ struct gy_worker {
     uint32_t unfinished;      /* streams whose receive left something in the socket, and goes on */
     bool goes_on;             /* one of them said so since this turn began */
     uint64_t turn_sent_bytes; /* of this turn, while listeners that share it are at work */
-    uint64_t turn_long_bytes; /* of this turn's long sends, while one is */
-    uint64_t short_until_ms;  /* somebody was asked for a little of late */
+    uint64_t turn_received_bytes; /* likewise, in parts */
+    uint64_t turn_long_bytes;     /* of this turn's long sends, while one is */
+    uint64_t short_until_ms;      /* somebody was asked for a little of late */
     struct gy_endpoint *last_at_work;
     uint64_t last_at_work_ms;
     uint64_t crowded_until_ms;       /* several endpoints were at work of late (share.h) */
