@@ -360,7 +360,7 @@ def a_client_shows_a_certificate_where_one_is_required():
         true("showed no certificate" in text, text)
         found = ping(server.port, "--count", "1", mode=(*files.trust, "--cert", files.client))
         equal(found["ordered"]["received"], 1)
-        true(server.metrics()['gyre_rudp_connections_closed_total{reason="handshake",server="rudp"}'] >= 1, "counted")
+        until(lambda: server.metrics()['gyre_rudp_connections_closed_total{reason="handshake",server="rudp"}'] >= 1, "it is counted")
 
 
 @test
