@@ -318,14 +318,16 @@ def a_broadcast_goes_to_the_connections_of_all_workers_in_one_order():
 
 @test
 def who_says_more_than_the_workers_can_pass_on_waits_and_loses_nothing():
-    count, size = 6000, 150
+    # As short as they are, a worker finds more of them at once than the 256 that may be under way, and has to wait however
+    # fast the others are.
+    count = 6000
     with Sockets(BLOCK, 4) as server, Peer(server.port, "/room") as speaker:
         listeners = [Peer(server.port, "/room") for _ in range(8)]
         try:
-            speaker.send(b"".join(speaker.frame(BINARY, struct.pack(">I", i) + bytes(size)) for i in range(count)))
+            speaker.send(b"".join(speaker.frame(BINARY, struct.pack(">I", i)) for i in range(count)))
             for peer in [speaker, *listeners]:
                 for i in range(count):
-                    equal(peer.hear()[1][:4], struct.pack(">I", i))
+                    equal(peer.hear()[1], struct.pack(">I", i))
             true(counted(server, "gyre_websocket_relay_pauses_total") > 0, "nothing was read for a while")
             equal(counted(server, "gyre_websocket_messages_refused_total"), 0)
         finally:
