@@ -48,7 +48,7 @@
  * or wait for the next turn. No send is larger than what is left, so that a large one does not wait
  * for a turn without others. This is for while several endpoints are at work. */
 #define GY_SHARE_SEND_BYTES       (32u << 10)
-#define GY_SHARE_SEND_LEAST_BYTES (16u << 10)
+#define GY_SHARE_SEND_LEAST_BYTES (8u << 10)
 
 /* Of streams whose socket was not emptied, while several endpoints are at work: what a receive
  * takes, and what a turn's receives take together, copied in that turn. With it goes what room for
