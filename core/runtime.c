@@ -117,6 +117,9 @@ static void *thread_main(void *argument)
             &runtime->go);
     }
     if (!runtime->abandoned) {
+        if (apart) {
+            gy_tables_grow(&runtime->limit);
+        }
         thread->code = gy_worker_run(thread->worker);
         if (thread->code != 0) {
             gy_error_set(&thread->error, thread->code,
@@ -329,6 +332,9 @@ static int find_limit(struct runtime *runtime, struct gy_error *error)
     }
     if (gy_tables_advice(limit, advice, sizeof advice)) {
         gy_log(limit->asked != 0 ? GY_LOG_WARN : GY_LOG_INFO, "runtime", "%s", advice);
+    }
+    if (!limit->apart) {
+        gy_tables_grow(limit);
     }
     return 0;
 }

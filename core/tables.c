@@ -2,11 +2,13 @@
 #include "core/tables.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -118,6 +120,21 @@ bool gy_tables_advice(const struct gy_tables_limit *limit, char *text, size_t by
         return false;
     }
     return true;
+}
+
+void gy_tables_grow(const struct gy_tables_limit *limit)
+{
+    uint64_t wish = (limit->apart ? limit->each : limit->all) + DESCRIPTORS_APART;
+    wish = wish < limit->open_files ? wish : limit->open_files;
+    int most = (int)(wish < GY_TABLES_GROWN ? wish : GY_TABLES_GROWN);
+    int any = eventfd(0, EFD_CLOEXEC);
+    int last = any < 0 ? -1 : fcntl(any, F_DUPFD_CLOEXEC, most - 1);
+    if (last >= 0) {
+        close(last);
+    }
+    if (any >= 0) {
+        close(any);
+    }
 }
 
 int gy_tables_parse(const char *name, enum gy_tables *tables)

@@ -25,7 +25,7 @@
  *
  *     each worker's thread   opens                                    (gy_worker_open, _serve)
  *     all have opened        gy_tables_note(&tables[i], worker)       for each, by anyone
- *     each worker's thread   gy_tables_part(tables, count, i)
+ *     each worker's thread   gy_tables_part(tables, count, i), gy_tables_grow(&limit)
  *     all have parted        gy_tables_left(tables, count)            the control thread
  *     the workers have ended gy_tables_forget(tables, count)          the control thread
  */
@@ -69,6 +69,16 @@ uint64_t gy_tables_share(const struct gy_tables_limit *limit, uint32_t number);
 /* What a person should know of it: that not all of what was asked for can be had, or, when nothing
  * was, that the limit is low; with what to do. False: nothing. */
 bool gy_tables_advice(const struct gy_tables_limit *limit, char *text, size_t bytes);
+
+/* To so many descriptors a table is grown beforehand; they are 8 bytes each of the kernel's. */
+#define GY_TABLES_GROWN 65536u
+
+/* Grows the calling thread's table to what its connections may need, GY_TABLES_GROWN at most: once
+ * before there are workers, or by each of them in a table of its own. Where threads share a table
+ * the kernel doubles it within accept(2), and the thread that accepts waits until no other can be
+ * reading the former one (RCU): 10 to 20 ms in which a worker answers nobody, at 64, 128, 256 …
+ * connections. A table that cannot be grown is left as it is: the kernel grows it as it goes. */
+void gy_tables_grow(const struct gy_tables_limit *limit);
 
 /* "auto", "one", "per-worker". 0 or GY_EINVAL. */
 int gy_tables_parse(const char *name, enum gy_tables *tables);

@@ -7,6 +7,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -184,6 +185,39 @@ static void shares_of_workers_add_up(void **state)
     assert_int_equal(gy_tables_share(&limit, 2), 3);
 }
 
+/* How many descriptors this process's table holds, as the kernel says. */
+static unsigned long table_size(void)
+{
+    char line[256];
+    unsigned long size = 0;
+    FILE *status = fopen("/proc/self/status", "re");
+    assert_non_null(status);
+    while (fgets(line, sizeof line, status) != NULL) {
+        if (strncmp(line, "FDSize:", 7) == 0) {
+            size = strtoul(line + 7, NULL, 10);
+        }
+    }
+    fclose(status);
+    return size;
+}
+
+static void a_table_is_grown_to_its_connections_and_leaves_nothing_open(void **state)
+{
+    (void)state;
+    struct gy_tables_limit limit = {.open_files = 1u << 20, .workers = 2, .each = 500, .all = 900};
+    int before = dup(0);
+    close(before);
+    gy_tables_grow(&limit);
+    unsigned long grown = table_size();
+    assert_uint_in_range(grown, 900, 4096);
+    limit.all = UINT64_C(1) << 40;
+    gy_tables_grow(&limit); /* the bound, or what the limit of this process allows */
+    assert_uint_in_range(table_size(), grown, GY_TABLES_GROWN);
+    int after = dup(0);
+    close(after);
+    assert_int_equal(after, before);
+}
+
 static void names_are_read(void **state)
 {
     enum gy_tables tables = GY_TABLES_ONE;
@@ -210,6 +244,7 @@ int main(void)
         cmocka_unit_test(where_the_kernel_refuses_tables_workers_share_one_and_it_is_told),
         cmocka_unit_test(a_limit_that_leaves_nothing_still_serves_somebody),
         cmocka_unit_test(shares_of_workers_add_up),
+        cmocka_unit_test(a_table_is_grown_to_its_connections_and_leaves_nothing_open),
         cmocka_unit_test(names_are_read),
     };
     return cmocka_run_group_tests_name("tables", tests, NULL, NULL);
