@@ -189,8 +189,7 @@ void gy_flood_judge(struct gy_endpoint *endpoint)
         return;
     }
     bool full = flood->receives >= GY_FLOOD_RECEIVES || endpoint->ready_count >= GY_FLOOD_READY;
-    bool crowded = worker->now_ms < worker->crowded_until_ms;
-    bool floods = full && crowded && endpoint->connections >= GY_FLOOD_STREAMS;
+    bool floods = full && gy_worker_is_crowded(worker) && endpoint->connections >= GY_FLOOD_STREAMS;
     flood->receives = 0;
     flood->turns = floods ? flood->turns + 1 : 0;
     if (flood->turns >= GY_FLOOD_TURNS) {

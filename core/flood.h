@@ -37,9 +37,8 @@ struct gy_worker;
 #define GY_FLOOD_READY    64
 #define GY_FLOOD_STREAMS  100
 
-/* What a turn lets through: so many streams, each for so much. */
-#define GY_FLOOD_PASSES     8
-#define GY_FLOOD_PASS_BYTES (8u << 10)
+/* What a turn lets through: so many streams, each for GY_SHARE_RECEIVE_BYTES. */
+#define GY_FLOOD_PASSES 8
 
 /* So long after its last sign, a flood is over. */
 #define GY_FLOOD_MS 1000

@@ -80,8 +80,7 @@ static uint32_t accepts_max(const struct gy_worker *worker)
     if (!worker->options.shares) {
         return 1;
     }
-    return worker->now_ms < worker->crowded_until_ms ? GY_LISTENER_ACCEPTS_CROWDED
-                                                     : GY_LISTENER_ACCEPTS;
+    return gy_worker_is_crowded(worker) ? GY_LISTENER_ACCEPTS_CROWDED : GY_LISTENER_ACCEPTS;
 }
 
 /* More may wait where a turn took as many as it may; those that are armed from times when nobody

@@ -132,8 +132,8 @@ void gy_share_run(struct gy_worker *worker)
 {
     struct gy_endpoint *endpoint, *next;
     uint64_t now_ns = gy_clock_ns();
-    bool crowded = worker->now_ms < worker->crowded_until_ms;
-    uint64_t end_ns = now_ns + (crowded ? GY_SHARE_CROWD_SLICE_NS : GY_SHARE_SLICE_NS);
+    uint64_t end_ns =
+        now_ns + (gy_worker_is_crowded(worker) ? GY_SHARE_CROWD_SLICE_NS : GY_SHARE_SLICE_NS);
     TAILQ_FOREACH(endpoint, &worker->busy, busy_entry)
     {
         endpoint->ready_left = endpoint->ready_count;
@@ -174,7 +174,7 @@ static uint32_t least_left(const struct gy_endpoint *endpoint)
 bool gy_share_is_crowded(struct gy_endpoint *endpoint)
 {
     gy_share_at_work(endpoint);
-    return endpoint->worker->now_ms < endpoint->worker->crowded_until_ms;
+    return gy_worker_is_crowded(endpoint->worker);
 }
 
 uint32_t gy_share_send(struct gy_endpoint *endpoint, uint32_t bytes)
@@ -209,12 +209,12 @@ enum gy_share_receive gy_share_receive(struct gy_stream *stream)
     if (stream->ready) {
         return GY_SHARE_RECEIVE_LATER;
     }
-    if (worker->turn_received_bytes >= GY_SHARE_RECEIVE_BYTES) {
+    if (worker->turn_received) {
         gy_count(&worker->counters.put_off, 1);
         gy_stream_flush_later(stream);
         return GY_SHARE_RECEIVE_LATER;
     }
-    worker->turn_received_bytes += GY_SHARE_RECEIVE_PART;
+    worker->turn_received = true;
     return GY_SHARE_RECEIVE_A_PART;
 }
 
@@ -337,7 +337,7 @@ void gy_share_end(struct gy_worker *worker)
     uint64_t posted = gy_pool_posted(worker->pool);
     worker->others_starved = false;
     worker->turn_sent_bytes = 0;
-    worker->turn_received_bytes = 0;
+    worker->turn_received = false;
     for (uint32_t i = 0; i < worker->listener_count; i++) {
         struct gy_listener *listener = &worker->listeners[i];
         gy_flood_judge(&listener->endpoint);

@@ -326,7 +326,7 @@ static int arm_receive(struct gy_stream *stream, uint32_t bytes)
 static void stream_receive(struct gy_stream *stream)
 {
     struct gy_worker *worker = stream->worker;
-    uint32_t bytes = stream->passed ? GY_FLOOD_PASS_BYTES : 0;
+    uint32_t bytes = stream->passed ? GY_SHARE_RECEIVE_BYTES : 0;
     if (worker->options.shares && gy_flood_awaits(stream)) {
         return;
     }
@@ -339,7 +339,7 @@ static void stream_receive(struct gy_stream *stream)
         if (how == GY_SHARE_RECEIVE_LATER) {
             return;
         }
-        bytes = how == GY_SHARE_RECEIVE_A_PART ? GY_SHARE_RECEIVE_PART : 0;
+        bytes = how == GY_SHARE_RECEIVE_A_PART ? GY_SHARE_RECEIVE_BYTES : 0;
     }
     if (arm_receive(stream, bytes) != 0) {
         gy_stream_flush_later(stream);

@@ -143,10 +143,10 @@ struct gy_worker {
     struct gy_stream_queue starved; /* want to receive, no buffer posted */
     uint32_t unfinished;      /* streams whose receive left something in the socket, and goes on */
     bool goes_on;             /* one of them said so since this turn began */
+    bool turn_received;       /* in this turn a stream took GY_SHARE_RECEIVE_BYTES of more */
     uint64_t turn_sent_bytes; /* of this turn, while listeners that share it are at work */
-    uint64_t turn_received_bytes; /* likewise, in parts */
-    uint64_t turn_long_bytes;     /* of this turn's long sends, while one is */
-    uint64_t short_until_ms;      /* somebody was asked for a little of late */
+    uint64_t turn_long_bytes; /* of this turn's long sends, while one is */
+    uint64_t short_until_ms;  /* somebody was asked for a little of late */
     struct gy_endpoint *last_at_work;
     uint64_t last_at_work_ms;
     uint64_t crowded_until_ms;       /* several endpoints were at work of late (share.h) */
@@ -235,6 +235,12 @@ void gy_worker_remove_hold(struct gy_worker *worker, const struct gy_worker_hold
  * when the mailbox is full. */
 int gy_worker_post_inlet(struct gy_worker *worker, struct gy_inlet *inlet,
                          const struct gy_message *message);
+
+/* Whether several endpoints were at work of late. */
+static inline bool gy_worker_is_crowded(const struct gy_worker *worker)
+{
+    return worker->now_ms < worker->crowded_until_ms;
+}
 
 /* One completion into the state it belongs to. A generation that is gone is dropped and counted. */
 void gy_worker_dispatch(struct gy_worker *worker, const struct gy_completion *completion);

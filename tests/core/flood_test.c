@@ -228,7 +228,7 @@ static void those_that_are_ready_are_let_through_a_few_a_turn(void **state)
     }
     struct fake_operation *receive = stage_receive_of(stage, scene->streams[WAITING - 1]);
     assert_int_equal(receive->mode, GY_RECEIVE_ONE_SHOT);
-    assert_int_equal(receive->bytes, GY_FLOOD_PASS_BYTES);
+    assert_int_equal(receive->bytes, GY_SHARE_RECEIVE_BYTES);
     assert_false(receive->poll_first);
     assert_null(stage_receive_of(stage, scene->streams[0])); /* what was ready last comes last */
     stage_turn(stage);
