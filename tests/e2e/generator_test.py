@@ -251,7 +251,7 @@ def a_server_that_stalls_is_seen_in_every_request_that_was_due():
     def seen(patience):
         nonlocal stalled
         stalled = patience
-        figures = clean(server.url, "-c", "1", "--rate", "100", "-d", f"{1500 * patience}ms", "--warmup", "0")
+        figures = clean(server.url, "-c", "1", "--rate", "100", "-d", f"{1500 * patience}ms", "--warmup", "0", "--timeout", f"{5 * patience}s")
         true(figures["latency_ns"]["p90"] > 150e6 * patience, f"a tenth waited for long: {figures['latency_ns']}")
         true(figures["service_ns"]["p90"] < 100e6 * patience, f"only one was long in service: {figures['service_ns']}")
 
@@ -397,23 +397,27 @@ def each_kind_of_error_is_counted_as_what_it_is():
             connection.sendall(answer)
 
     cases = {
-        "status": (answering(good, response(b"no", "503 Busy")), ()),
-        "wrong_body": (answering(good, response(b"evil")), ("--check",)),
-        "short_answer": (cut_short, ()),
-        "closed": (answering(good, None), ()),
-        "protocol": (answering(good, b"220 mail.example ESMTP\r\n"), ()),
-        "timeout": (answering(good, b""), ("-d", "300ms", "--timeout", "200ms")),
+        "status": answering(good, response(b"no", "503 Busy")),
+        "wrong_body": answering(good, response(b"evil")),
+        "short_answer": cut_short,
+        "closed": answering(good, None),
+        "protocol": answering(good, b"220 mail.example ESMTP\r\n"),
+        "timeout": answering(good, b""),
     }
-    for kind, (behave, flags) in cases.items():
+
+    def counted(patience):
         with Scripted(behave) as server:
-            asked = flags if "-d" in flags else ("-n", "40", *flags)
-            status, figures, out, errors = load(server.url, "-c", "1", "--warmup", "0", *asked)
+            flags = {"wrong_body": ("-n", "40", "--check"), "timeout": ("-d", f"{300 * patience}ms", "--timeout", f"{200 * patience}ms")}
+            status, figures, out, errors = load(server.url, "-c", "1", "--warmup", "0", *flags.get(kind, ("-n", "40")))
             equal(status, 1, f"the exit status with {kind}")
             true(figures["errors"][kind] > 0, f"{kind} is counted: {figures['errors']}")
             equal(figures["errors"]["total"], figures["errors"][kind], f"and nothing else than {kind}")
             true("errors among" in errors and "ERROR" in out, f"it is said:\n{errors}{out}")
             what = 'no status line of HTTP/1.1: "220 mail.example ESMTP"' if kind == "protocol" else None
             true(figures["protocol_error"] == what and (what or "  ") in out, f"and what came instead:\n{out}")
+
+    for kind, behave in cases.items():
+        patiently(counted)
 
 
 @test

@@ -77,8 +77,8 @@ class Forward:
             equal(status, 0, log)
             true(not ALARMS.search(log), log[-3000:])
 
-    def connect(self):
-        connection = socket.create_connection(("127.0.0.1", self.port), timeout=20)
+    def connect(self, seconds=20):
+        connection = socket.create_connection(("127.0.0.1", self.port), seconds)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
 
@@ -218,7 +218,7 @@ def when_the_server_is_killed_connections_are_reset_and_new_ones_work():
 
     def killed(patience):
         with Target(echo) as target, relay(target) as server, Forward(server.port, "--timeout", f"{1500 * patience}") as forward:
-            with forward.connect() as connection:
+            with forward.connect(40) as connection:  # longer than the forwarder waits for a server that is silent
                 said_hello(connection)
                 os.kill(int(server.log().rsplit("process ", 1)[1].split()[0]), signal.SIGKILL)
                 try:

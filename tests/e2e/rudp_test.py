@@ -304,15 +304,15 @@ def encrypted_messages_come_back_and_the_load_generator_counts_them():
 
 @test
 def an_encrypted_client_that_changes_its_port_goes_on_with_four_workers():
-    with Certificates() as files, configured(workers=4, mode=f"certificate {files.server}; early-data on") as server, \
-            Translator(server.port, 25) as translator:
-        def goes_on(patience):
+    def goes_on(patience):
+        with configured(workers=4, mode=f"certificate {files.server}; early-data on") as server, Translator(server.port, 25) as translator:
             count = 100 * patience
             found = ping(translator.port, "--count", str(count), "--interval", "1", "--guarantee", "ordered", mode=files.trust)
             equal(found["ordered"]["received"], count)
             true(translator.changes >= 2, f"it changed {translator.changes} times")
             true(server.metrics()['gyre_rudp_paths_changed_total{server="rudp"}'] >= 1, "the server follows")
 
+    with Certificates() as files:
         patiently(goes_on)
 
 

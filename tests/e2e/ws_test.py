@@ -15,7 +15,7 @@ import threading
 import time
 
 from configured import Configured
-from harness import ALARMS, PROGRAM, equal, output_of, run, test, true, until
+from harness import ALARMS, PROGRAM, equal, output_of, patiently, run, test, true, until
 from websocket_peer import CLOSE, GUID, PING, TEXT
 
 LOAD = os.path.abspath(os.environ.get("GYRE_LOAD", "build/debug/gyre-load"))
@@ -302,22 +302,26 @@ def every_echo_is_checked():
 def a_broadcast_comes_to_all():
     with Sockets() as server:
         for flags in (["-c", "20", "-n", "300"], ["-c", "5", "--pipeline", "8", "-n", "300"],
-                      ["-c", "10", "--rate", "300", "-d", "500ms", "--warmup", "100ms"]):
+                      ["-c", "10", "--rate", "300", "-d", "500ms", "--warmup", "0"]):
             status, figures, errors = load(server.url("/room"), "--broadcast", *flags)
             late = "--rate" in flags and not figures["rate_reached"]  # of a busy machine
             equal((status, figures["errors"]["total"], figures["broadcast"]), (int(late), 0, True), f"{flags}: {errors}")
             count = int(flags[1])
             if "-n" in flags:
                 equal(figures["deliveries"], 300 * count)
-            true(late or figures["deliveries"] >= figures["answered"] * count, "each came to all")
+            # Behind a warm-up it would not be so: a message is answered when the last has it, and the first may have had it before.
+            true(figures["deliveries"] >= figures["answered"] * count, f"each came to all: {figures['answered']}, {figures['deliveries']}")
 
 
 @test
 def a_broadcast_that_is_an_echo_is_found_out():
-    with Sockets() as server:
-        status, figures, _ = load(server.url(), "--broadcast", "-c", "3", "-n", "3", "--timeout", "300ms")
+    def found_out(patience):
+        status, figures, errors = load(server.url(), "--broadcast", "-c", "3", "-n", "3", "--timeout", f"{300 * patience}ms")
         equal(status, 1)
-        true(figures["errors"]["timeout"] > 0, figures["errors"])
+        true(figures and figures["errors"]["timeout"] > 0, errors or figures)
+
+    with Sockets() as server:
+        patiently(found_out)
 
 
 @test
