@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """gyre-load dns://, dns+tcp:// and dns+tls:// against gyre dns, and against servers that answer badly, or not."""
 
-import contextlib
 import json
 import os
 import signal
@@ -10,10 +9,10 @@ import ssl
 import struct
 import subprocess
 import tempfile
-import threading
 import time
 
 from harness import ALARMS, PROGRAM, equal, free_ports, loaded, output_of, patiently, run, test, true, until
+from scripted import Listener, ScriptedDatagrams
 
 LOAD = os.path.abspath(os.environ.get("GYRE_LOAD", "build/debug/gyre-load"))
 ZONE = "$TTL 300\n@ SOA ns1 hostmaster 1 7200 900 1209600 60\n@ NS ns1\nns1 A 192.0.2.1\nwww A 192.0.2.80\n" \
@@ -80,82 +79,33 @@ def answer(query, **changes):
     return query[:2] + struct.pack("!5H", flags, 1, 1, 0, 0) + question + bytes.fromhex("c00c000100010000003c0004c0000201")
 
 
-class Scripted:
-    """Answers query number n (from 0), over UDP, with behave(n, query): a list of answers."""
-
-    def __init__(self, behave):
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
-        self.url = f"dns://127.0.0.1:{self.socket.getsockname()[1]}/www.example.com"
-        self.behave = behave
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    def serve(self):
-        number = 0
-        while True:
-            try:
-                data, peer = self.socket.recvfrom(65536)
-            except OSError:
-                return
-            if peer is None:
-                return
-            for made in self.behave(number, data):
-                self.socket.sendto(made, peer)
-            number += 1
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        with contextlib.suppress(OSError):  # it is not connected, and what waits is woken all the same
-            self.socket.shutdown(socket.SHUT_RDWR)
-        self.socket.close()
-
-
-class Stream:
+class Stream(Listener):
     """Over TCP: behave(queries) gives answers to those that came together, in the order in which they leave."""
 
     def __init__(self, behave, context=None):
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
         self.behave, self.context, self.spoken = behave, context, None
-        threading.Thread(target=self.accept, daemon=True).start()
+        super().__init__()
 
-    def accept(self):
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+    def serve(self, connection, _number):
+        if not self.context:
+            self.answer(connection)
+            return
+        with self.context.wrap_socket(connection, server_side=True) as secure:
+            self.spoken = secure.selected_alpn_protocol()
+            self.answer(secure)
 
-    def serve(self, connection):
+    def answer(self, connection):
         data = b""
-        try:
-            if self.context:
-                connection = self.context.wrap_socket(connection, server_side=True)
-                self.spoken = connection.selected_alpn_protocol()
-            while more := connection.recv(65536):
-                data += more
-                queries = []
-                while len(data) >= 2 and len(data) >= 2 + struct.unpack("!H", data[:2])[0]:
-                    length = struct.unpack("!H", data[:2])[0]
-                    queries.append(data[2:2 + length])
-                    data = data[2 + length:]
-                out = b"".join(struct.pack("!H", len(made)) + made for made in self.behave(queries))
-                for piece in (out[:1], out[1:5], out[5:]):
-                    connection.sendall(piece)
-        except OSError:
-            pass
-        finally:
-            connection.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.listener.shutdown(socket.SHUT_RDWR)  # ends an accept that waits
-        self.listener.close()
+        while more := connection.recv(65536):
+            data += more
+            queries = []
+            while len(data) >= 2 and len(data) >= 2 + struct.unpack("!H", data[:2])[0]:
+                length = struct.unpack("!H", data[:2])[0]
+                queries.append(data[2:2 + length])
+                data = data[2 + length:]
+            out = b"".join(struct.pack("!H", len(made)) + made for made in self.behave(queries))
+            for piece in (out[:1], out[1:5], out[5:]):
+                connection.sendall(piece)
 
 
 @test
@@ -209,8 +159,8 @@ def wrong_answers_are_told_from_right_ones():
                 11: [], 12: [query[:2] + b"\x86\0\0\1\0\0\0\0\0\0" + query[12:]]}.get(n, [right])
 
     def told(patience):
-        with Scripted(spoil) as server:
-            status, figures, errors = load(server.url, "-c", "1", "-n", "30", "--timeout", f"{200 * patience}ms")
+        with ScriptedDatagrams(spoil) as server:
+            status, figures, errors = load(f"dns://127.0.0.1:{server.port}/www.example.com", "-c", "1", "-n", "30", "--timeout", f"{200 * patience}ms")
         equal(status, 1, f"the exit status ({errors})")
         found = {name: count for name, count in figures["errors"].items() if count and name != "total"}
         # 5: something behind the last record; 7: no response; 10: less than a header.

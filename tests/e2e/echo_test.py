@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """gyre echo over UDP and TCP, and gyre-load udp:// against it and against servers that answer badly."""
 
-import contextlib
 import json
 import os
 import re
@@ -13,6 +12,7 @@ import threading
 import time
 
 from harness import ALARMS, PROGRAM, SERVES, Server, Skip, equal, free_ports, output_of, patiently, run, test, true, until
+from scripted import ScriptedDatagrams
 
 LOAD = os.path.abspath(os.environ.get("GYRE_LOAD", "build/debug/gyre-load"))
 
@@ -282,43 +282,11 @@ def an_open_loop_of_datagrams_keeps_its_rate():
         patiently(rated)
 
 
-class Scripted:
-    """Answers datagram number n (from 0) with behave(n, data): a list of answers."""
-
-    def __init__(self, behave):
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
-        self.url = f"udp://127.0.0.1:{self.socket.getsockname()[1]}"
-        self.behave = behave
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    def serve(self):
-        number = 0
-        while True:
-            try:
-                data, peer = self.socket.recvfrom(65536)
-            except OSError:
-                return
-            if peer is None:
-                return
-            for answer in self.behave(number, data):
-                self.socket.sendto(answer, peer)
-            number += 1
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        with contextlib.suppress(OSError):  # it is not connected, and what waits is woken all the same
-            self.socket.shutdown(socket.SHUT_RDWR)
-        self.socket.close()
-
-
 @test
 def lost_datagrams_are_counted_and_do_not_stop_the_others():
     def counted(patience):
-        with Scripted(lambda n, data: [] if n % 10 == 3 else [data]) as server:
-            status, figures, errors = load(server.url, "-c", "1", "--pipeline", "8", "-n", "200", "--timeout", f"{100 * patience}ms")
+        with ScriptedDatagrams(lambda n, data: [] if n % 10 == 3 else [data]) as server:
+            status, figures, errors = load(f"udp://127.0.0.1:{server.port}", "-c", "1", "--pipeline", "8", "-n", "200", "--timeout", f"{100 * patience}ms")
         equal(status, 1, f"the exit status ({errors})")
         equal(figures["errors"]["timeout"], 20, "timeouts")
         equal(figures["answered_total"], 180, "answers")
@@ -338,8 +306,8 @@ def answers_out_of_order_and_twice_count_once():
         held.clear()
         return answers
 
-    with Scripted(swap) as server:
-        status, figures, errors = load(server.url, "-c", "1", "--pipeline", "2", "-n", "100")
+    with ScriptedDatagrams(swap) as server:
+        status, figures, errors = load(f"udp://127.0.0.1:{server.port}", "-c", "1", "--pipeline", "2", "-n", "100")
         equal(status, 0, f"the exit status ({errors})")
         equal(figures["answered_total"], 100, "answers")
 
@@ -348,8 +316,8 @@ def answers_out_of_order_and_twice_count_once():
 def wrong_answers_are_told_from_right_ones():
     def spoil(n, data):
         return [data[:-1] + b"!"] if n == 5 else [data[:-1]] if n == 6 else [data[:4], data] if n == 7 else [data]
-    with Scripted(spoil) as server:
-        status, figures, errors = load(server.url, "-c", "1", "-n", "20")
+    with ScriptedDatagrams(spoil) as server:
+        status, figures, errors = load(f"udp://127.0.0.1:{server.port}", "-c", "1", "-n", "20")
         equal(status, 1, f"the exit status ({errors})")
         equal((figures["errors"]["wrong_body"], figures["errors"]["protocol"]), (2, 1), "errors")
 

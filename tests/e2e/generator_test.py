@@ -2,7 +2,6 @@
 """gyre-load against gyre http, and against servers that answer badly: what it counts, what it says, how it ends."""
 
 import base64
-import contextlib
 import hashlib
 import json
 import math
@@ -26,6 +25,7 @@ from report import hdr
 from chat_crash import Chat
 from configured import Configured
 from harness import ALARMS, PROGRAM, Server, Skip, equal, free_ports, loaded, output_of, patiently, run, test, true, until
+from scripted import Scripted
 
 LOAD = os.path.abspath(os.environ.get("GYRE_LOAD", "build/debug/gyre-load"))
 KINDS = ("connect", "reset", "refused", "closed", "timeout", "short_answer", "status", "wrong_body", "wrong_question", "protocol")
@@ -70,46 +70,6 @@ def threads_make_more_connections_than_one_table_of_descriptors_holds():
         equal(status, 1, out + errors)
         true("making 200 connections in 1 thread: a thread may open 128 files here; raise `ulimit -n`, or use more --threads" in
              errors, errors)
-
-
-class Scripted:
-    """A server that does `behave(connection, number)` with each connection, in a thread of its own."""
-
-    def __init__(self, behave):
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.port = self.listener.getsockname()[1]
-        self.behave = behave
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        with contextlib.suppress(OSError):  # behave() may have done so
-            self.listener.shutdown(socket.SHUT_RDWR)  # ends an accept that waits
-        self.listener.close()
-
-    def accept(self):
-        number = 0
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            threading.Thread(target=self.one, args=(connection, number), daemon=True).start()
-            number += 1
-
-    def one(self, connection, number):
-        try:
-            with connection:
-                self.behave(connection, number)
-        except OSError:
-            pass
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.port}/"
 
 
 def answering(*answers):
@@ -473,7 +433,7 @@ def other_methods_are_sent_with_their_bodies():
 def connections_that_cannot_be_made_are_told_by_reason():
     def last(connection, _number):
         connection.recv(65536)
-        server.listener.shutdown(socket.SHUT_RDWR)  # its port stays taken, and refuses
+        server.refuse()
         connection.sendall(response(b"bye", "200 OK", "Connection: close"))
 
     with Scripted(last) as server:
@@ -488,9 +448,9 @@ def connections_that_cannot_be_made_are_told_by_reason():
 def a_handshake_that_is_refused_is_told_from_one_that_is_cut():
     def serve(connection, number):
         head = connection.recv(65536)
-        if number > 0 and number % 2 == 0:
+        if number > 1 and number % 2 == 1:
             return
-        if number > 0:
+        if number > 1:
             connection.sendall(response(b"", "503 Full", "Connection: close"))
             return
         key = re.search(rb"Sec-WebSocket-Key: (\S+)", head)[1]

@@ -4,19 +4,17 @@
 import json
 import os
 import random
-import re
-import select
 import signal
 import socket
 import subprocess
 import tempfile
-import threading
 import time
 import urllib.request
 
 from configured import Configured
 from harness import ALARMS, PROGRAM, SERVES, Skip, equal, free_ports, output_of, patiently, run, test, true, until
 from reliable import Certificates, Rudp
+from scripted import Datagrams
 
 LOAD = os.path.abspath(os.environ.get("GYRE_LOAD", "build/debug/gyre-load"))
 
@@ -55,49 +53,34 @@ def ping(port, *flags, status=0, mode=("--plaintext",), whole=False):
     return json.loads(done.stdout) if whole else json.loads(done.stdout)["guarantees"]
 
 
-class Translator:
+class Translator(Datagrams):
     """Relays datagrams of one client; from time to time the server sees it come from another port, and what is under
     way to the old one is lost."""
 
     def __init__(self, port, every):
-        self.server = ("127.0.0.1", port)
-        self.every = every
-        self.changes = 0
-        self.inner = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.inner.bind(("127.0.0.1", 0))
-        self.port = self.inner.getsockname()[1]
-        self.ended = threading.Event()
-        self.thread = threading.Thread(target=self.relay)
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.ended.set()
-        self.thread.join()
-        self.inner.close()
+        self.server, self.every, self.changes = ("127.0.0.1", port), every, 0
+        super().__init__()
 
     def fresh(self):
         outer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         outer.connect(self.server)
         return outer
 
-    def relay(self):
-        outer, client, passed = self.fresh(), None, 0
-        while not self.ended.is_set():
-            for ready in select.select([self.inner, outer], [], [], 0.05)[0]:
-                if ready is outer:
-                    self.inner.sendto(outer.recv(65536), client)
-                    continue
-                data, client = self.inner.recvfrom(65536)
-                passed += 1
-                if passed % self.every == 0:
-                    outer.close()
-                    outer = self.fresh()
-                    self.changes += 1
-                outer.send(data)
-        outer.close()
+    def run(self):
+        outer, client, passed = [self.fresh()], None, 0
+        for ready in self.ready(outer):
+            if ready is not self.socket:
+                if ready is outer[0]:
+                    self.socket.sendto(ready.recv(65536), client)
+                continue
+            data, client = ready.recvfrom(65536)
+            passed += 1
+            if passed % self.every == 0:
+                outer[0].close()
+                outer[0] = self.fresh()
+                self.changes += 1
+            outer[0].send(data)
+        outer[0].close()
 
 
 @test

@@ -11,11 +11,11 @@ import socket
 import struct
 import subprocess
 import tempfile
-import threading
 import time
 
 from configured import Configured
 from harness import ALARMS, PROGRAM, equal, output_of, patiently, run, test, true, until
+from scripted import Listener
 from websocket_peer import CLOSE, GUID, PING, TEXT
 
 LOAD = os.path.abspath(os.environ.get("GYRE_LOAD", "build/debug/gyre-load"))
@@ -64,47 +64,37 @@ def without_others(data):
     return data
 
 
-class Scripted:
-    """A WebSocket server for one connection, that says after the handshake what a test wants."""
+class ScriptedWebSocket(Listener):
+    """Says on its connection after the handshake what a test wants."""
 
     def __init__(self, behave, *fields, status="101 Switching Protocols"):
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"ws://127.0.0.1:{self.listener.getsockname()[1]}/"
         self.behave, self.fields, self.status = behave, fields, status
         self.request = b""
-        self.thread = threading.Thread(target=self.serve, daemon=True)
+        super().__init__()
+        self.url = f"ws://127.0.0.1:{self.port}/"
 
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.listener.shutdown(socket.SHUT_RDWR)  # ends an accept that waits
-        self.listener.close()
-        self.thread.join(10)
-
-    def serve(self):
-        connection, _ = self.listener.accept()
-        with connection:
-            connection.settimeout(10)
-            while b"\r\n\r\n" not in self.request:
-                self.request += connection.recv(4096)
-            key = next(line.split(b": ")[1] for line in self.request.split(b"\r\n") if line.startswith(b"Sec-WebSocket-Key"))
-            accept = base64.b64encode(hashlib.sha1(key + GUID).digest()).decode()
-            lines = [f"HTTP/1.1 {self.status}", "Upgrade: websocket", "Connection: Upgrade", *self.fields]
-            if not any("Accept" in field for field in self.fields):
-                lines.append("Sec-WebSocket-Accept: " + accept)
-            connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
-            try:
-                self.behave(connection)
-                data = b""
-                while more := connection.recv(4096):
-                    data = without_others(data + more)
-                    if data[:1] == bytes([0x80 | CLOSE]):
-                        connection.sendall(frame(CLOSE))
-                        break
-            except OSError:
-                pass
+    def serve(self, connection, _number):
+        connection.settimeout(10)
+        request = b""
+        while b"\r\n\r\n" not in request:
+            more = connection.recv(4096)
+            if not more:
+                return
+            request += more
+        self.request = request
+        key = next(line.split(b": ")[1] for line in request.split(b"\r\n") if line.startswith(b"Sec-WebSocket-Key"))
+        accept = base64.b64encode(hashlib.sha1(key + GUID).digest()).decode()
+        lines = [f"HTTP/1.1 {self.status}", "Upgrade: websocket", "Connection: Upgrade", *self.fields]
+        if not any("Accept" in field for field in self.fields):
+            lines.append("Sec-WebSocket-Accept: " + accept)
+        connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
+        self.behave(connection)
+        data = b""
+        while more := connection.recv(4096):
+            data = without_others(data + more)
+            if data[:1] == bytes([0x80 | CLOSE]):
+                connection.sendall(frame(CLOSE))
+                break
 
 
 def frame(opcode, payload=b"", fin=True):
@@ -168,14 +158,14 @@ def handshakes_ask_for_what_was_said():
         status, _, errors = ws(server.url("/nothing/here"))
         equal(status, 1)
         true("where 101 opens a WebSocket" in errors, errors)
-    with Scripted(closing(1000)) as server:
+    with ScriptedWebSocket(closing(1000)) as server:
         equal(ws("-H", "X-Token: secret", server.url)[0], 0)
         true(b"\r\nX-Token: secret\r\n" in server.request, server.request)
 
 
 @test
 def a_count_ends_it():
-    with Scripted(lambda connection: connection.sendall(frame(TEXT, b"one") + frame(TEXT, b"two") + frame(TEXT, b"three"))
+    with ScriptedWebSocket(lambda connection: connection.sendall(frame(TEXT, b"one") + frame(TEXT, b"two") + frame(TEXT, b"three"))
                   ) as server:
         equal(ws("--count", "2", server.url), (0, "one\ntwo\n", ""))
 
@@ -185,7 +175,7 @@ def after_the_input_it_can_go_on_listening():
     def late(connection):
         time.sleep(0.3)
         connection.sendall(frame(PING, b"?") + frame(TEXT, b"late") + frame(CLOSE, struct.pack(">H", 1000)))
-    with Scripted(late) as server:
+    with ScriptedWebSocket(late) as server:
         equal(ws("--wait", "forever", server.url), (0, "late\n", ""))
 
 
@@ -194,11 +184,11 @@ def how_a_server_closes_decides_the_exit_status():
     for code, reason, status, wanted in ((1000, b"bye", 0, ""), (1001, b"", 1, "closed with 1001, it is going away"),
                                          (1011, b"oops", 1, 'closed with 1011, it met an error of its own: "oops"'),
                                          (4321, b"", 1, "closed with 4321, a code of its application")):
-        with Scripted(closing(code, reason)) as server:
+        with ScriptedWebSocket(closing(code, reason)) as server:
             found = ws("--wait", "forever", server.url)
             equal(found[0], status, f"the exit status for {code} ({found})")
             true(wanted in found[2], found[2])
-    with Scripted(lambda connection: connection.shutdown(socket.SHUT_RDWR)) as server:
+    with ScriptedWebSocket(lambda connection: connection.shutdown(socket.SHUT_RDWR)) as server:
         status, _, errors = ws("--wait", "forever", server.url)
         equal(status, 1)
         true("ended without a Close (1006)" in errors, errors)
@@ -212,7 +202,7 @@ def servers_that_break_the_protocol_are_told_of():
             (closing(1000), ("Sec-WebSocket-Accept: " + "A" * 27 + "=",), "is not the one for our key"),
             (closing(1000), ("Sec-WebSocket-Protocol: unasked",), "a subprotocol that was not asked for"),
             (closing(1000), ("Sec-WebSocket-Extensions: permessage-deflate",), "an extension that was not asked for")):
-        with Scripted(behave, *fields) as server:
+        with ScriptedWebSocket(behave, *fields) as server:
             status, _, errors = ws("--wait", "forever", server.url)
             equal(status, 1)
             true(wanted in errors, f"{wanted}: {errors}")
@@ -235,7 +225,7 @@ def misuse_is_told_apart():
 @test
 def a_terminal_is_shown_what_would_command_it():
     behave = lambda connection: connection.sendall(frame(TEXT, b"a\x1b[31mb\x07\xc2\x9b") + frame(CLOSE, struct.pack(">H", 1000)))
-    with Scripted(behave) as server:
+    with ScriptedWebSocket(behave) as server:
         ours, theirs = pty.openpty()
         process = subprocess.Popen([PROGRAM, "ws", server.url], stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL)
         os.close(theirs)
@@ -256,7 +246,7 @@ def an_interrupt_says_goodbye():
     def listen(connection):
         connection.sendall(frame(TEXT, b"hello"))
         heard.append(connection.recv(100))
-    with Scripted(listen) as server:
+    with ScriptedWebSocket(listen) as server:
         process = subprocess.Popen([PROGRAM, "ws", server.url], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         equal(process.stdout.readline(), b"hello\n", "it is connected")
         process.send_signal(signal.SIGINT)
@@ -338,7 +328,7 @@ def a_server_that_echoes_wrongly_is_found_out():
         while data := connection.recv(4096):
             payload = bytes(byte ^ data[2 + i % 4] for i, byte in enumerate(data[6:]))
             connection.sendall(frame(TEXT, payload[:-1] + b"!"))
-    with Scripted(behave) as server:
+    with ScriptedWebSocket(behave) as server:
         status, figures, _ = load(server.url, "-c", "1", "-n", "3")
         equal((status, figures["errors"]["wrong_body"]), (1, 3))
 
