@@ -24,35 +24,9 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 from report import hdr
 from chat_crash import Chat
 from configured import Configured
-from harness import ALARMS, PROGRAM, Server, Skip, equal, free_ports, loaded, output_of, patiently, run, test, true, until
+from generator import LOAD, clean, load
+from harness import PROGRAM, Server, Skip, equal, free_ports, loaded, output_of, patiently, run, test, true, until
 from scripted import Scripted
-
-LOAD = os.path.abspath(os.environ.get("GYRE_LOAD", "build/debug/gyre-load"))
-KINDS = ("connect", "reset", "refused", "closed", "timeout", "short_answer", "status", "wrong_body", "wrong_question", "protocol")
-KEYS = {"schema", "url", "method", "body", "connect_errors", "protocol_error", "connections", "pipeline", "outstanding", "threads", "tallies", "arrivals", "rate_asked", "seed", "bodies_compared", "slo",
-        "began_ms", "seconds", "answered", "rate", "broadcast", "publishers", "deliveries", "scheduled", "unsent", "rate_reached", "sent_total", "answered_total",
-        "connects", "connect_seconds", "errors", "latency_ns", "service_ns", "lateness_ns", "generator", "server",
-        "generator_was_bottleneck", "generator_limited", "latency_valid", "interrupted", "failure"}
-
-
-def load(url, *flags, seconds=40):
-    """(exit status, figures or None, stdout, stderr)"""
-    with tempfile.NamedTemporaryFile(mode="r", suffix=".json") as file:
-        status, out, errors = output_of([LOAD, url, "--json", file.name, *flags], seconds)
-        true(not ALARMS.search(errors), f"no sanitizer and no assertion complains: {errors}")
-        text = file.read()
-    return status, json.loads(text) if text else None, out, errors
-
-
-def clean(url, *flags):
-    """The figures of a run that has to succeed."""
-    status, figures, out, errors = load(url, *flags)
-    equal(status, 0, f"the exit status ({errors}{out})")
-    equal(set(figures), KEYS, "the keys of the JSON")
-    equal(figures["errors"], {"total": 0, **{kind: 0 for kind in KINDS}}, "errors")
-    equal(figures["failure"], None, "failure")
-    return figures
-
 
 @test
 def threads_make_more_connections_than_one_table_of_descriptors_holds():

@@ -11,12 +11,12 @@ import tempfile
 import time
 import urllib.request
 
+import generator
 from configured import Configured
-from harness import ALARMS, PROGRAM, SERVES, Skip, equal, free_ports, output_of, patiently, run, test, true, until
+from harness import ALARMS, PROGRAM, SERVES, equal, free_ports, output_of, patiently, run, test, true, until
 from reliable import Certificates, Rudp
 from scripted import Datagrams
 
-LOAD = os.path.abspath(os.environ.get("GYRE_LOAD", "build/debug/gyre-load"))
 
 CONFIG = """workers {workers};
 admin 127.0.0.1:{admin};
@@ -212,13 +212,9 @@ def a_full_table_takes_nobody_in_until_somebody_leaves():
 
 
 def load(port, *flags, mode=("--plaintext",)):
-    if not os.path.exists(LOAD):
-        raise Skip("gyre-load is not built here")
-    done = subprocess.run([LOAD, f"rudp://127.0.0.1:{port}", *mode, "--quiet", "--json", "-", *flags],
-                          capture_output=True, text=True, timeout=60, check=False)
-    true(not ALARMS.search(done.stderr), f"nothing complains: {done.stderr[-3000:]}")
-    equal(done.returncode, 0, done.stderr)
-    return json.loads(done.stdout)
+    status, figures, _, errors = generator.load(f"rudp://127.0.0.1:{port}", *mode, "--quiet", *flags, seconds=60)
+    equal(status, 0, errors)
+    return figures
 
 
 @test
@@ -252,13 +248,12 @@ def marks_reach_the_other_end_and_its_path_is_not_taken_for_one_without():
 
 @test
 def a_server_that_dies_is_an_error_of_the_load_generator():
-    if not os.path.exists(LOAD):
-        raise Skip("gyre-load is not built here")
+    generator.needed()
 
     def dies(patience):
         admin = free_ports(1)[0]
         with Rudp(service, "--admin", f"127.0.0.1:{admin}") as server:
-            client = subprocess.Popen([LOAD, f"rudp://127.0.0.1:{server.port}", "--plaintext", "--quiet", "--json", "-", "-c", "2",
+            client = subprocess.Popen([generator.LOAD, f"rudp://127.0.0.1:{server.port}", "--plaintext", "--quiet", "--json", "-", "-c", "2",
                                        "-d", f"{2 * patience}s", "--warmup", "0s", "--timeout", f"{300 * patience}ms", *flags],
                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
             until(lambda: are_connected(admin, 2) or client.poll() is not None, "they are connected")

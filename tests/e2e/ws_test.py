@@ -3,7 +3,6 @@
 
 import base64
 import hashlib
-import json
 import os
 import pty
 import signal
@@ -14,11 +13,11 @@ import tempfile
 import time
 
 from configured import Configured
+from generator import load
 from harness import ALARMS, PROGRAM, equal, output_of, patiently, run, test, true, until
 from scripted import Listener
 from websocket_peer import CLOSE, GUID, PING, TEXT
 
-LOAD = os.path.abspath(os.environ.get("GYRE_LOAD", "build/debug/gyre-load"))
 BLOCK = """
     websocket /echo { echo; subprotocol chat.v2 chat; origin any; }
     websocket /room { broadcast; }
@@ -49,12 +48,6 @@ def ws(*arguments, data="", seconds=30):
     status, out, errors = output_of([PROGRAM, "ws", *arguments], seconds, data)
     true(not ALARMS.search(errors), f"no sanitizer complains: {errors}")
     return status, out, errors
-
-
-def load(url, *flags):
-    status, out, errors = output_of([LOAD, url, "--json", "-", *flags], 40)
-    true(not ALARMS.search(errors), f"no sanitizer and no assertion complains: {errors}")
-    return status, json.loads(out) if out else None, errors
 
 
 def without_others(data):
@@ -282,7 +275,7 @@ def every_echo_is_checked():
     with Sockets() as server:
         for flags in (["-c", "8", "--pipeline", "4", "-n", "2000"], ["-c", "4", "--size", "70000", "-n", "100"],
                       ["-c", "8", "--rate", "2000", "-d", "500ms", "--warmup", "100ms"], ["-c", "2", "-t", "2", "-n", "50"]):
-            status, figures, errors = load(server.url(), *flags)
+            status, figures, _, errors = load(server.url(), *flags)
             late = "--rate" in flags and not figures["rate_reached"]  # of a busy machine
             equal((status, figures["errors"]["total"], figures["broadcast"]), (int(late), 0, False), f"{flags}: {errors}")
             true(figures["answered_total"] >= 50, "it was answered")
@@ -293,7 +286,7 @@ def a_broadcast_comes_to_all():
     with Sockets() as server:
         for flags in (["-c", "20", "-n", "300"], ["-c", "5", "--pipeline", "8", "-n", "300"],
                       ["-c", "10", "--rate", "300", "-d", "500ms", "--warmup", "0"]):
-            status, figures, errors = load(server.url("/room"), "--broadcast", *flags)
+            status, figures, _, errors = load(server.url("/room"), "--broadcast", *flags)
             late = "--rate" in flags and not figures["rate_reached"]  # of a busy machine
             equal((status, figures["errors"]["total"], figures["broadcast"]), (int(late), 0, True), f"{flags}: {errors}")
             count = int(flags[1])
@@ -306,7 +299,7 @@ def a_broadcast_comes_to_all():
 @test
 def a_broadcast_that_is_an_echo_is_found_out():
     def found_out(patience):
-        status, figures, errors = load(server.url(), "--broadcast", "-c", "3", "-n", "3", "--timeout", f"{300 * patience}ms")
+        status, figures, _, errors = load(server.url(), "--broadcast", "-c", "3", "-n", "3", "--timeout", f"{300 * patience}ms")
         equal(status, 1)
         true(figures and figures["errors"]["timeout"] > 0, errors or figures)
 
@@ -317,7 +310,7 @@ def a_broadcast_that_is_an_echo_is_found_out():
 @test
 def a_server_without_a_websocket_is_named():
     with Sockets() as server:
-        status, _, errors = load(server.url("/nothing"), "-c", "1", "-n", "1")
+        status, _, _, errors = load(server.url("/nothing"), "-c", "1", "-n", "1")
         equal(status, 1)
         true("where 101 opens a WebSocket" in errors, errors)
 
@@ -329,7 +322,7 @@ def a_server_that_echoes_wrongly_is_found_out():
             payload = bytes(byte ^ data[2 + i % 4] for i, byte in enumerate(data[6:]))
             connection.sendall(frame(TEXT, payload[:-1] + b"!"))
     with ScriptedWebSocket(behave) as server:
-        status, figures, _ = load(server.url, "-c", "1", "-n", "3")
+        status, figures, _, _ = load(server.url, "-c", "1", "-n", "3")
         equal((status, figures["errors"]["wrong_body"]), (1, 3))
 
 
