@@ -97,8 +97,3 @@ class FilesOf(Server):
         with contextlib.suppress(OSError):
             return self.get("/").status == 200
         return False
-
-
-def answer(status, body=b"", *fields):
-    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *fields]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body

@@ -7,8 +7,9 @@ import subprocess
 import threading
 import time
 
-from get_peers import ScriptedHttp, answer, content, folder, get, written
+from get_peers import ScriptedHttp, content, folder, get, written
 from harness import PROGRAM, equal, run, test, true
+from scripted import answer
 
 
 # ---- ranges, and going on -------------------------------------------------------------------------------------------

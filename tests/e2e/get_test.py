@@ -11,9 +11,9 @@ import subprocess
 import threading
 import time
 
-from get_peers import FilesOf, ScriptedHttp, answer, content, folder, get, python_server, written
+from get_peers import FilesOf, ScriptedHttp, content, folder, get, python_server, written
 from harness import PROGRAM, Server, Skip, equal, free_ports, output_of, patiently, run, test, true
-from scripted import Listener
+from scripted import Listener, answer
 
 
 # ---- fetching -------------------------------------------------------------------------------------------------------

@@ -55,6 +55,35 @@ class Scripted(Listener):
         self.behave(connection, number)
 
 
+# ---- over HTTP/1.1 --------------------------------------------------------------------------------------------------
+
+
+def answer(status, body=b"", *fields):
+    """The bytes of one."""
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *fields]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def answering(*answers):
+    """For Scripted: requests get these answers in turn, the last one for ever; None closes the connection."""
+    def behave(connection, _number):
+        sent = 0
+        data = b""
+        while more := connection.recv(65536):
+            data += more
+            while b"\r\n\r\n" in data:
+                data = data.split(b"\r\n\r\n", 1)[1]
+                said = answers[min(sent, len(answers) - 1)]
+                sent += 1
+                if said is None:
+                    return
+                connection.sendall(said)
+    return behave
+
+
+# ---- between two ends -----------------------------------------------------------------------------------------------
+
+
 class Relay(Listener):
     """Passes connections on to another port, until it is told to cut them."""
 
@@ -102,6 +131,9 @@ def end_both(*connections):
             connection.shutdown(socket.SHUT_RDWR)
 
 
+# ---- datagrams ------------------------------------------------------------------------------------------------------
+
+
 class Datagrams:
     """A socket, and a thread that does `run()`, which a subclass has, for as long as there is something from `ready()`."""
 
@@ -137,5 +169,5 @@ class ScriptedDatagrams(Datagrams):
     def run(self):
         for number, ready in enumerate(self.ready(())):
             data, peer = ready.recvfrom(65536)
-            for answer in self.behave(number, data):
-                ready.sendto(answer, peer)
+            for said in self.behave(number, data):
+                ready.sendto(said, peer)
