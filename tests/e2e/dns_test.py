@@ -14,6 +14,7 @@ import threading
 import time
 
 from configured import Configured
+from dns_wire import framed, next_message
 from harness import PROGRAM, Server, Skip, equal, failing, free_ports, output_of, patiently, run, test, true, until
 
 A, NS, SOA, TXT, AAAA, OPT, IXFR, AXFR, ANY = 1, 2, 6, 16, 28, 41, 251, 252, 255
@@ -49,22 +50,8 @@ class Reply:
         self.is_response, self.authoritative, self.truncated = bool(flags & 0x8000), bool(flags & 0x400), bool(flags & 0x200)
 
 
-def framed(*messages):
-    return b"".join(struct.pack("!H", len(message)) + message for message in messages)
-
-
-def exactly(client, count):
-    data = b""
-    while len(data) < count:
-        more = client.recv(count - len(data))
-        if not more:
-            raise ConnectionResetError(f"closed after {len(data)} of {count} bytes")
-        data += more
-    return data
-
-
 def next_reply(client):
-    return Reply(exactly(client, struct.unpack("!H", exactly(client, 2))[0]))
+    return Reply(next_message(client))
 
 
 class Dns(Server):

@@ -4,7 +4,6 @@
 import json
 import math
 import os
-import pty
 import re
 import resource
 import subprocess
@@ -20,6 +19,7 @@ from configured import Configured
 from generator import LOAD, clean, load
 from harness import PROGRAM, Server, Skip, equal, free_ports, output_of, patiently, run, test, true
 from scripted import Scripted, answer, answering
+from terminal import shown_by
 
 
 @test
@@ -310,18 +310,9 @@ def another_reader_finds_the_same_latencies_in_the_log():
 @test
 def a_terminal_sees_one_line_of_progress():
     def shown_with(patience, *flags):
-        ours, theirs = pty.openpty()
-        process = subprocess.Popen([LOAD, server.address + "/", "-c", "2", "-d", f"{900 * patience}ms", "--warmup", f"{300 * patience}ms",
-                                    *flags], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=theirs)
-        os.close(theirs)
-        shown = b""
-        try:
-            while more := os.read(ours, 4096):
-                shown += more
-        except OSError:
-            pass  # EIO: the other end is closed
-        os.close(ours)
-        equal(process.wait(20), 0, f"the exit status ({shown})")
+        status, shown = shown_by([LOAD, server.address + "/", "-c", "2", "-d", f"{900 * patience}ms", "--warmup", f"{300 * patience}ms", *flags],
+                                 "stderr")
+        equal(status, 0, f"the exit status ({shown})")
         return shown
 
     def progress(patience):

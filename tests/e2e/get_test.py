@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`gyre get` against gyre http, against Python's http.server, and against servers that say what they are told to."""
 
-import contextlib
 import os
-import pty
 import re
 import select
 import socket
@@ -14,6 +12,7 @@ import time
 from get_peers import FilesOf, ScriptedHttp, content, folder, get, python_server, written
 from harness import PROGRAM, Server, Skip, equal, free_ports, output_of, patiently, run, test, true
 from scripted import Listener, answer
+from terminal import shown_by
 
 
 # ---- fetching -------------------------------------------------------------------------------------------------------
@@ -387,19 +386,8 @@ def progress_is_shown_on_a_terminal_alone():
         return (whole[:1000], 1.6, whole[1000:2000], 0.6, whole[2000:])
     with ScriptedHttp(slowly) as server:
         equal(get("-o", "/dev/null", server.address), (0, "", ""))
-        master, slave = pty.openpty()
-        process = subprocess.Popen([PROGRAM, "get", "-o", "/dev/null", server.address], stderr=slave,
-                                   stdout=subprocess.DEVNULL)
-        os.close(slave)
-        shown = b""
-        with contextlib.suppress(OSError):
-            while select.select([master], [], [], 20)[0]:
-                data = os.read(master, 65536)
-                if not data:
-                    break
-                shown += data
-        os.close(master)
-        equal(process.wait(20), 0)
+        status, shown = shown_by([PROGRAM, "get", "-o", "/dev/null", server.address], "stderr")
+        equal(status, 0)
         true(b" of 3.9 KiB" in shown and b" %" in shown, repr(shown))
         true(shown.endswith(b"\r\x1b[K"), "the line is wiped")
 

@@ -12,6 +12,7 @@ import tempfile
 import time
 
 from configured import Configured
+from dns_wire import framed, next_message
 from harness import PROGRAM, Skip, equal, free_ports, patiently, run, test, true, until
 from scripted import Scripted
 
@@ -71,22 +72,9 @@ def question(name, kind, number=1, flags=0):
     return struct.pack("!6H", number, flags, 1, 0, 0, 0) + labels + b"\0" + struct.pack("!HH", kind, 1)
 
 
-def framed(*messages):
-    return b"".join(struct.pack("!H", len(message)) + message for message in messages)
-
-
-def exactly(client, count):
-    data = b""
-    while len(data) < count:
-        more = client.recv(count - len(data))
-        true(more, f"closed after {len(data)} of {count} bytes")
-        data += more
-    return data
-
-
 def next_number(client):
     """Of the next answer over TCP."""
-    return struct.unpack("!H", exactly(client, struct.unpack("!H", exactly(client, 2))[0])[:2])[0]
+    return struct.unpack("!H", next_message(client)[:2])[0]
 
 
 def kdig(*arguments):
@@ -221,10 +209,7 @@ def fake_primary(whole):
 
     def serve(client, _number):
         while True:
-            try:
-                asked = exactly(client, struct.unpack("!H", exactly(client, 2))[0])
-            except AssertionError:
-                return
+            asked = next_message(client)
             kind = struct.unpack("!H", asked[23:25])[0]  # behind a.example
             records = {SOA: [soa(9)], 251: [soa(9), soa(1), soa(9), soa(9)]}.get(kind)
             if records is None:

@@ -4,7 +4,6 @@
 import base64
 import hashlib
 import os
-import pty
 import signal
 import socket
 import struct
@@ -16,6 +15,7 @@ from configured import Configured
 from generator import load
 from harness import ALARMS, PROGRAM, equal, output_of, patiently, run, test, true, until
 from scripted import Listener
+from terminal import shown_by
 from websocket_peer import CLOSE, GUID, PING, TEXT
 
 BLOCK = """
@@ -219,17 +219,8 @@ def misuse_is_told_apart():
 def a_terminal_is_shown_what_would_command_it():
     behave = lambda connection: connection.sendall(frame(TEXT, b"a\x1b[31mb\x07\xc2\x9b") + frame(CLOSE, struct.pack(">H", 1000)))
     with ScriptedWebSocket(behave) as server:
-        ours, theirs = pty.openpty()
-        process = subprocess.Popen([PROGRAM, "ws", server.url], stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL)
-        os.close(theirs)
-        out = b""
-        try:
-            while more := os.read(ours, 4096):
-                out += more
-        except OSError:
-            pass  # the terminal's other side is closed
-        equal(process.wait(10), 0)
-        os.close(ours)
+        status, out = shown_by([PROGRAM, "ws", server.url], "stdin", "stdout")
+        equal(status, 0)
         true(b"< a^[[31mb^G<9B>" in out and b"\x1b" not in out, out)
 
 
