@@ -1,13 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The chat's page in real browsers: two people talk, and nobody's words become markup."""
 
-import contextlib
-import socket
-import threading
-
 from accessible import barriers, stops
 from chat_page import Chat, Person
 from harness import equal, run, test
+from scripted import Relay
 
 
 @test
@@ -73,57 +70,21 @@ def a_message_is_changed_and_taken_back():
         equal(bob.page.complaints, [], "what the browser complained of")
 
 
-class Relay:
-    """Passes connections on to a port, until it is told to cut them."""
+class Way(Relay):
+    """To a server's page. When it has been cut, nothing passes before it is opened."""
 
-    def __init__(self, port):
-        self.target = port
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.web = self.listener.getsockname()[1]
-        self.pairs = []
-        self.open = True
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        with contextlib.suppress(OSError):
-            while True:
-                near, _ = self.listener.accept()
-                if not self.open:
-                    near.close()
-                    continue
-                far = socket.create_connection(("127.0.0.1", self.target))
-                self.pairs.append((near, far))
-                for source, sink in ((near, far), (far, near)):
-                    threading.Thread(target=self.pump, args=(source, sink), daemon=True).start()
-
-    def pump(self, source, sink):
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                sink.sendall(data)
-        for end in (source, sink):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+    def __init__(self, server):
+        super().__init__(server.web)
+        self.web = self.port
 
     def cut(self):
         self.open = False
-        for pair in self.pairs:
-            for end in pair:
-                with contextlib.suppress(OSError):
-                    end.shutdown(socket.SHUT_RDWR)
-        self.pairs.clear()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.cut()
-        self.listener.shutdown(socket.SHUT_RDWR)  # ends an accept that waits
-        self.listener.close()
+        super().cut()
 
 
 @test
 def a_page_that_lost_its_connection_goes_on_where_it_was():
-    with Chat() as server, Person(server, "ada") as ada, Relay(server.web) as relay, Person(relay, "bob") as bob:
+    with Chat() as server, Person(server, "ada") as ada, Way(server) as relay, Person(relay, "bob") as bob:
         ada.say("before")
         bob.hears("before")
         relay.cut()

@@ -3,7 +3,6 @@
 
 import contextlib
 import json
-import os
 import re
 import socket
 import struct
@@ -14,6 +13,7 @@ import threading
 from chat_crash import Chat
 from chat_wire import MUTE, PASSWORD, Client, Ended, decode, encode, said
 from harness import ALARMS, PROGRAM, equal, free_ports, output_of, run, test, true
+from scripted import Listener, Relay
 
 def chat_line(chat, *flags, data="", **more):
     """(exit status, stdout, stderr) of `gyre chat` with these lines."""
@@ -223,30 +223,20 @@ def what_cannot_be_is_said():
         true(status == 2 and told.startswith("gyre chat: "), f"{flags}: {status} {told}")
 
 
-class Impostor:
-    """A server that answers the first connection with what a function says."""
+class Impostor(Listener):
+    """A server that answers the first connection with what a function says, and others with nothing."""
 
     def __init__(self, answer):
-        self.listener = socket.socket()
-        self.listener.bind(("127.0.0.1", free_ports(1)[0]))
-        self.listener.listen(1)
-        self.port = self.listener.getsockname()[1]
-        self.thread = threading.Thread(target=self.serve, args=(answer,), daemon=True)
-        self.thread.start()
+        self.answer = answer
+        super().__init__()
 
-    def serve(self, answer):
-        with contextlib.suppress(OSError, Ended):
-            peer, _ = self.listener.accept()
-            with peer:
-                answer(peer)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.listener.shutdown(socket.SHUT_RDWR)  # ends an accept that waits
-        self.listener.close()
-        self.thread.join(10)
+    def serve(self, connection, number):
+        if number == 1:
+            with contextlib.suppress(Ended):
+                self.answer(connection)
+            return
+        while connection.recv(65536):
+            pass
 
 
 def requests_of(peer):
@@ -344,52 +334,16 @@ def a_hostile_server_breaks_nothing():
     true(status == 1 and told and not ALARMS.search(told), told)
 
 
-class Forgetful:
-    """Passes connections on, but of the first one nothing that the server says once `word` has been said; until it is cut."""
+class Forgetful(Relay):
+    """Passes on of the first connection nothing that the server says once `word` has been said."""
 
     def __init__(self, port, word):
-        self.ports = {"port": 0}
-        self.target, self.word = port, word.encode()
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.ports["port"] = self.listener.getsockname()[1]
-        self.deaf = False
-        self.pairs = []
-        threading.Thread(target=self.accept, daemon=True).start()
+        self.word, self.deaf = word.encode(), False
+        super().__init__(port)
 
-    def accept(self):
-        with contextlib.suppress(OSError):
-            while True:
-                near, _ = self.listener.accept()
-                far = socket.create_connection(("127.0.0.1", self.target))
-                self.pairs.append((near, far))
-                first = len(self.pairs) == 1
-                threading.Thread(target=self.pump, args=(near, far, first, False), daemon=True).start()
-                threading.Thread(target=self.pump, args=(far, near, first, True), daemon=True).start()
-
-    def pump(self, source, sink, first, back):
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                self.deaf = self.deaf or (first and not back and self.word in data)
-                if not (first and back and self.deaf):
-                    sink.sendall(data)
-        for end in (source, sink):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-
-    def cut(self):
-        for end in self.pairs[0]:
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.listener.shutdown(socket.SHUT_RDWR)  # ends an accept that waits
-        self.listener.close()
-        for pair in self.pairs:
-            for end in pair:
-                end.close()
+    def passes(self, data, number, back):
+        self.deaf = self.deaf or (number == 1 and not back and self.word in data)
+        return not (number == 1 and back and self.deaf)
 
 
 @test
@@ -397,7 +351,7 @@ def what_was_stored_and_not_acknowledged_is_one_s_own_once():
     with Chat() as chat, chat.guest("anna") as anna, Forgetful(chat.ports["port"], "unheard of") as relay:
         anna.join("garden")
         bert = subprocess.Popen([PROGRAM, "chat", "--nick", "bert", "--room", "garden", "--json",
-                                 f"127.0.0.1:{relay.ports['port']}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+                                 f"127.0.0.1:{relay.port}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         heard = []
         try:
             for line in bert.stdout:

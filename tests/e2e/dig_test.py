@@ -11,9 +11,9 @@ import ssl
 import struct
 import subprocess
 import tempfile
-import threading
 
 from harness import PROGRAM, Skip, equal, free_ports, output_of, run, test, true, until
+from scripted import Scripted, ScriptedDatagrams
 
 ZONE = """$TTL 300
 @ SOA ns1 hostmaster 1 7200 900 1209600 60
@@ -274,29 +274,20 @@ def soa(serial):
 @contextlib.contextmanager
 def streaming(*messages, cut=False, secure=None):
     """A TCP server, or one of TLS, that answers each query with messages (lists of records)."""
-    with socket.create_server(("127.0.0.1", free_ports(1)[0])) as server:
-        def serve():
-            while True:
-                try:
-                    client, _ = server.accept()
-                except OSError:
-                    return
-                with contextlib.suppress(OSError, ValueError), client:
-                    with secure.wrap_socket(client, server_side=True) if secure else client as client:
-                        query = client.recv(4096)[2:]
-                        end = query.index(b"\0", 12) + 5
-                        for number, records in enumerate(messages):
-                            question = query[12:end] if number == 0 else b""
-                            data = query[:2] + struct.pack("!5H", 0x8400, number == 0, len(records), 0, 0) + question
-                            data += b"".join(records)
-                            client.sendall(struct.pack("!H", len(data)) + data)
-                        if not cut:
-                            client.recv(1)
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        yield server.getsockname()[1]
-        server.shutdown(socket.SHUT_RDWR)
-        thread.join(5)
+    def serve(connection, _number):
+        with secure.wrap_socket(connection, server_side=True) if secure else connection as client, contextlib.suppress(ValueError):
+            query = client.recv(4096)[2:]
+            end = query.index(b"\0", 12) + 5
+            for number, records in enumerate(messages):
+                question = query[12:end] if number == 0 else b""
+                data = query[:2] + struct.pack("!5H", 0x8400, number == 0, len(records), 0, 0) + question
+                data += b"".join(records)
+                client.sendall(struct.pack("!H", len(data)) + data)
+            if not cut:
+                client.recv(1)
+
+    with Scripted(serve) as server:
+        yield server.port
 
 
 @test
@@ -373,20 +364,14 @@ def keys_sign_queries_and_check_answers():
 
 @test
 def forged_answers_are_told_and_passed_over():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
-        server.bind(("127.0.0.1", free_ports(1)[0]))
+    def forge(_number, query):
+        end = query.index(b"\0", 12) + 5
+        head = struct.pack("!5H", 0x8400, 1, 1, 0, 0)
+        return [number + head + query[12:end] + record("www.example.com", 1, bytes([192, 0, 2, address]))
+                for number, address in ((b"\0\0" if query[:2] != b"\0\0" else b"\1\1", 66), (query[:2], 80))]
 
-        def serve():
-            query, client = server.recvfrom(4096)
-            end = query.index(b"\0", 12) + 5
-            head = struct.pack("!5H", 0x8400, 1, 1, 0, 0)
-            for number, address in ((b"\0\0" if query[:2] != b"\0\0" else b"\1\1", 66), (query[:2], 80)):
-                server.sendto(number + head + query[12:end] + record("www.example.com", 1, bytes([192, 0, 2, address])), client)
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        status, out = dig(server.getsockname()[1], "+noedns", "www.example.com")
-        thread.join(5)
+    with ScriptedDatagrams(forge) as server:
+        status, out = dig(server.port, "+noedns", "www.example.com")
         true(status == 0 and "Warning: ID mismatch" in out and "192.0.2.80" in out and "192.0.2.66" not in out, out)
 
 

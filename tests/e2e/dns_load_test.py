@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """gyre-load dns://, dns+tcp:// and dns+tls:// against gyre dns, and against servers that answer badly, or not."""
 
-import contextlib
-import json
 import os
 import signal
 import socket
@@ -10,23 +8,14 @@ import ssl
 import struct
 import subprocess
 import tempfile
-import threading
 import time
 
-from harness import ALARMS, PROGRAM, equal, free_ports, loaded, output_of, patiently, run, test, true, until
+from generator import LOAD, load
+from harness import PROGRAM, equal, free_ports, loaded, output_of, patiently, run, test, true, until
+from scripted import Listener, ScriptedDatagrams
 
-LOAD = os.path.abspath(os.environ.get("GYRE_LOAD", "build/debug/gyre-load"))
 ZONE = "$TTL 300\n@ SOA ns1 hostmaster 1 7200 900 1209600 60\n@ NS ns1\nns1 A 192.0.2.1\nwww A 192.0.2.80\n" \
     + "".join(f"host{i} A 192.0.2.{i}\n" for i in range(100)) + "".join(f"many A 198.51.100.{i}\n" for i in range(200))
-
-
-def load(*flags):
-    """(exit status, figures, errors)"""
-    with tempfile.NamedTemporaryFile(mode="r", suffix=".json") as file:
-        status, _, errors = output_of([LOAD, *flags, "--json", file.name], 40)
-        true(not ALARMS.search(errors), f"no sanitizer and no assertion complains: {errors}")
-        text = file.read()
-    return status, json.loads(text) if text else None, errors
 
 
 def counted(figures, *names):
@@ -80,82 +69,33 @@ def answer(query, **changes):
     return query[:2] + struct.pack("!5H", flags, 1, 1, 0, 0) + question + bytes.fromhex("c00c000100010000003c0004c0000201")
 
 
-class Scripted:
-    """Answers query number n (from 0), over UDP, with behave(n, query): a list of answers."""
-
-    def __init__(self, behave):
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
-        self.url = f"dns://127.0.0.1:{self.socket.getsockname()[1]}/www.example.com"
-        self.behave = behave
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    def serve(self):
-        number = 0
-        while True:
-            try:
-                data, peer = self.socket.recvfrom(65536)
-            except OSError:
-                return
-            if peer is None:
-                return
-            for made in self.behave(number, data):
-                self.socket.sendto(made, peer)
-            number += 1
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        with contextlib.suppress(OSError):  # it is not connected, and what waits is woken all the same
-            self.socket.shutdown(socket.SHUT_RDWR)
-        self.socket.close()
-
-
-class Stream:
+class Stream(Listener):
     """Over TCP: behave(queries) gives answers to those that came together, in the order in which they leave."""
 
     def __init__(self, behave, context=None):
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
         self.behave, self.context, self.spoken = behave, context, None
-        threading.Thread(target=self.accept, daemon=True).start()
+        super().__init__()
 
-    def accept(self):
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+    def serve(self, connection, _number):
+        if not self.context:
+            self.answer(connection)
+            return
+        with self.context.wrap_socket(connection, server_side=True) as secure:
+            self.spoken = secure.selected_alpn_protocol()
+            self.answer(secure)
 
-    def serve(self, connection):
+    def answer(self, connection):
         data = b""
-        try:
-            if self.context:
-                connection = self.context.wrap_socket(connection, server_side=True)
-                self.spoken = connection.selected_alpn_protocol()
-            while more := connection.recv(65536):
-                data += more
-                queries = []
-                while len(data) >= 2 and len(data) >= 2 + struct.unpack("!H", data[:2])[0]:
-                    length = struct.unpack("!H", data[:2])[0]
-                    queries.append(data[2:2 + length])
-                    data = data[2 + length:]
-                out = b"".join(struct.pack("!H", len(made)) + made for made in self.behave(queries))
-                for piece in (out[:1], out[1:5], out[5:]):
-                    connection.sendall(piece)
-        except OSError:
-            pass
-        finally:
-            connection.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.listener.shutdown(socket.SHUT_RDWR)  # ends an accept that waits
-        self.listener.close()
+        while more := connection.recv(65536):
+            data += more
+            queries = []
+            while len(data) >= 2 and len(data) >= 2 + struct.unpack("!H", data[:2])[0]:
+                length = struct.unpack("!H", data[:2])[0]
+                queries.append(data[2:2 + length])
+                data = data[2 + length:]
+            out = b"".join(struct.pack("!H", len(made)) + made for made in self.behave(queries))
+            for piece in (out[:1], out[1:5], out[5:]):
+                connection.sendall(piece)
 
 
 @test
@@ -165,7 +105,7 @@ def queries_of_a_file_are_asked_and_answers_counted_by_rcode():
                                ("dns", "-c", "3", "--pipeline", "2", "-t", "2"), ("dns", "-c", "4", "--udp-mode", "calls"),
                                ("dns+tcp", "-c", "4"), ("dns+tcp", "-c", "4", "--pipeline", "16"),
                                ("dns+tcp", "-c", "4", "--pipeline", "8", "--outstanding", "8", "--edns", "4096")):
-            status, figures, errors = server.load(scheme, "-n", "2040", *flags)
+            status, figures, _, errors = server.load(scheme, "-n", "2040", *flags)
             equal(status, 0, f"the exit status of {scheme} {flags} ({errors})")
             equal((figures["answered"], figures["sent_total"], figures["errors"]["total"]), (2040, 2040, 0), f"answers to {scheme} {flags}")
             equal(sum(figures["tallies"].values()), 2040, "all are counted by rcode")
@@ -176,23 +116,23 @@ def queries_of_a_file_are_asked_and_answers_counted_by_rcode():
 @test
 def trains_of_queries_are_answered_too():
     with Dns("--trains") as server:
-        status, figures, errors = server.load("dns", "-c", "2", "--pipeline", "32", "--trains", "-n", "4080", "--dnssec")
+        status, figures, _, errors = server.load("dns", "-c", "2", "--pipeline", "32", "--trains", "-n", "4080", "--dnssec")
         equal((status, counted(figures, "NOERROR", "NXDOMAIN")), (0, (4040, 40)), errors)
 
 
 @test
 def one_name_in_the_url_is_enough():
     with Dns() as server:
-        status, figures, errors = load(f"dns://127.0.0.1:{server.port}/many.example.com?type=A", "-n", "50", "--check", "-c", "2")
+        status, figures, _, errors = load(f"dns://127.0.0.1:{server.port}/many.example.com?type=A", "-n", "50", "--check", "-c", "2")
         equal((status, counted(figures, "NOERROR", "truncated")), (0, (50, 50)), errors)
-        status, figures, errors = load(f"dns+tcp://127.0.0.1:{server.port}/many.example.com", "-n", "50", "--pipeline", "10", "-c", "2")
+        status, figures, _, errors = load(f"dns+tcp://127.0.0.1:{server.port}/many.example.com", "-n", "50", "--pipeline", "10", "-c", "2")
         equal((status, counted(figures, "NOERROR", "truncated")), (0, (50, 0)), errors)
 
 
 @test
 def an_open_loop_keeps_its_rate():
     def rated(patience):
-        status, figures, errors = server.load("dns", "-c", "64", "--rate", "200", "--poisson", "-d", f"{patience}s", "--warmup", "0")
+        status, figures, _, errors = server.load("dns", "-c", "64", "--rate", "200", "--poisson", "-d", f"{patience}s", "--warmup", "0")
         equal(status, 0, f"the exit status ({errors})")
         true(140 < figures["scheduled"] / patience < 260, f"{figures['scheduled']} were due in {patience} s")
 
@@ -209,8 +149,8 @@ def wrong_answers_are_told_from_right_ones():
                 11: [], 12: [query[:2] + b"\x86\0\0\1\0\0\0\0\0\0" + query[12:]]}.get(n, [right])
 
     def told(patience):
-        with Scripted(spoil) as server:
-            status, figures, errors = load(server.url, "-c", "1", "-n", "30", "--timeout", f"{200 * patience}ms")
+        with ScriptedDatagrams(spoil) as server:
+            status, figures, _, errors = load(f"dns://127.0.0.1:{server.port}/www.example.com", "-c", "1", "-n", "30", "--timeout", f"{200 * patience}ms")
         equal(status, 1, f"the exit status ({errors})")
         found = {name: count for name, count in figures["errors"].items() if count and name != "total"}
         # 5: something behind the last record; 7: no response; 10: less than a header.
@@ -223,7 +163,7 @@ def wrong_answers_are_told_from_right_ones():
 @test
 def answers_over_tcp_may_come_in_any_order():
     with Stream(lambda queries: [answer(query) for query in reversed(queries)]) as server:
-        status, figures, errors = load(f"dns+tcp://127.0.0.1:{server.port}/www.example.com", "-c", "2", "--pipeline", "16", "-n", "400")
+        status, figures, _, errors = load(f"dns+tcp://127.0.0.1:{server.port}/www.example.com", "-c", "2", "--pipeline", "16", "-n", "400")
         equal((status, figures["answered_total"], figures["errors"]["total"]), (0, 400, 0), errors)
 
 
@@ -231,7 +171,7 @@ def answers_over_tcp_may_come_in_any_order():
 def a_stream_that_breaks_the_protocol_is_given_up():
     def given_up(patience):
         with Stream(behave) as server:
-            status, figures, errors = load(f"dns+tcp://127.0.0.1:{server.port}/www.example.com", "-c", "1", "-n", "5", "--timeout", f"{patience}s")
+            status, figures, _, errors = load(f"dns+tcp://127.0.0.1:{server.port}/www.example.com", "-c", "1", "-n", "5", "--timeout", f"{patience}s")
         equal(status, 1, f"the exit status ({errors})")
         true(figures["errors"]["protocol"] >= 1, f"it is counted: {figures['errors']}")
 
@@ -248,9 +188,9 @@ def over_tls_the_server_proves_who_it_is():
         context.set_alpn_protocols(["dot"])
         with Stream(lambda queries: list(map(answer, queries)), context) as server:
             url = f"dns+tls://127.0.0.1:{server.port}/www.example.com"
-            status, figures, errors = load(url, "-c", "2", "--pipeline", "4", "-n", "100", "--ca", os.path.join(folder, "authority.pem"))
+            status, figures, _, errors = load(url, "-c", "2", "--pipeline", "4", "-n", "100", "--ca", os.path.join(folder, "authority.pem"))
             equal((status, figures["answered_total"], server.spoken), (0, 100, "dot"), errors)
-            status, _, errors = load(url, "-c", "1", "-n", "1")
+            status, _, _, errors = load(url, "-c", "1", "-n", "1")
             equal(status, 1, "the exit status where nobody vouches for it")
             true("certificate" in errors, errors)
 
@@ -261,7 +201,7 @@ def nobody_there_is_told_at_once():
     for scheme, path in (("dns", "/a.example"), ("udp", ""), ("dns+tcp", "/a.example")):
         for flags in (("-d", "60s"), ("-n", "40"), ("--rate", "1000", "-d", "60s"), ("--find-max",))[:4 if scheme == "dns" else 2]:
             begun = time.monotonic()
-            status, figures, errors = load(f"{scheme}://127.0.0.1:{port}{path}", *flags)
+            status, figures, _, errors = load(f"{scheme}://127.0.0.1:{port}{path}", *flags)
             equal(status, 1, f"the exit status of {scheme} {flags}")
             true(errors.endswith("Connection refused; is the server running?\n"), f"{scheme} {flags}: {errors}")
             true(time.monotonic() - begun < 30, "it does not take as long as a run")

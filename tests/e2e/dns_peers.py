@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 
-from dns_wire import Malformed, Message
+from dns_wire import Malformed, Message, framed, next_message
 from harness import free_ports
 
 NSD = """server:
@@ -132,15 +132,6 @@ class Server:
                         raise RuntimeError(f"{self.name} does not serve: {log.read()[-2000:]}")
                 time.sleep(0.05)
 
-    def exactly(self, count):
-        data = b""
-        while len(data) < count:
-            more = self.tcp.recv(count - len(data))
-            if not more:
-                raise ConnectionResetError
-            data += more
-        return data
-
     def ask_tcp(self, message, seconds):
         for _ in range(2):
             if self.tcp is None:
@@ -148,8 +139,8 @@ class Server:
                 self.tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.tcp.settimeout(seconds)
             try:
-                self.tcp.sendall(struct.pack("!H", len(message)) + message)
-                return self.exactly(struct.unpack("!H", self.exactly(2))[0])
+                self.tcp.sendall(framed(message))
+                return next_message(self.tcp)
             except TimeoutError:
                 self.tcp.close()
                 self.tcp = None

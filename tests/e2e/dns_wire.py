@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""DNS messages for tests: made as they are asked for, and read so that two servers' can be compared."""
+"""DNS messages for tests: made as they are asked for, over TCP too, and read so that two servers' can be compared."""
 
 import collections
 import struct
@@ -16,6 +16,25 @@ NAMES = {2: (0, 1), 5: (0, 1), 6: (0, 2), 12: (0, 1), 15: (2, 1), 33: (6, 1), 39
 
 # All in lower case; rdata with its names whole.
 Record = collections.namedtuple("Record", "owner type ttl rdata")
+
+
+def framed(*messages):
+    """As they go over TCP."""
+    return b"".join(struct.pack("!H", len(message)) + message for message in messages)
+
+
+def exactly(connection, count):
+    data = b""
+    while len(data) < count:
+        more = connection.recv(count - len(data))
+        if not more:
+            raise ConnectionResetError(f"closed after {len(data)} of {count} bytes")
+        data += more
+    return data
+
+
+def next_message(connection):
+    return exactly(connection, struct.unpack("!H", exactly(connection, 2))[0])
 
 
 class Malformed(Exception):

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """gyre echo over UDP and TCP, and gyre-load udp:// against it and against servers that answer badly."""
 
-import contextlib
-import json
 import os
 import re
 import signal
@@ -12,9 +10,10 @@ import tempfile
 import threading
 import time
 
-from harness import ALARMS, PROGRAM, SERVES, Server, Skip, equal, free_ports, output_of, patiently, run, test, true, until
+from generator import load
+from harness import PROGRAM, SERVES, Server, Skip, equal, free_ports, output_of, patiently, run, test, true, until
+from scripted import ScriptedDatagrams
 
-LOAD = os.path.abspath(os.environ.get("GYRE_LOAD", "build/debug/gyre-load"))
 
 
 class Echo(Server):
@@ -234,19 +233,8 @@ def a_restart_after_a_crash_keeps_what_came_meanwhile():
 
 # ---- gyre-load udp:// ----
 
-def load(*flags):
-    """(exit status, figures, errors)"""
-    if not os.path.exists(LOAD):
-        raise Skip("gyre-load is not built")
-    with tempfile.NamedTemporaryFile(mode="r", suffix=".json") as file:
-        status, _, errors = output_of([LOAD, *flags, "--json", file.name], 40)
-        true(not ALARMS.search(errors), f"no sanitizer and no assertion complains: {errors}")
-        text = file.read()
-    return status, json.loads(text) if text else None, errors
-
-
 def answered(server, *flags, count=5000):
-    status, figures, errors = load(f"udp://127.0.0.1:{server.udp()}", "-n", str(count), "--timeout", "30s", *flags)
+    status, figures, _, errors = load(f"udp://127.0.0.1:{server.udp()}", "-n", str(count), "--timeout", "30s", *flags)
     equal(status, 0, f"the exit status ({errors})")
     equal((figures["answered"], figures["sent_total"], figures["errors"]["total"]), (count, count, 0), "datagrams")
     equal(figures["latency_ns"]["count"], count, "latencies")
@@ -272,8 +260,8 @@ def trains_of_datagrams_come_back_too():
 @test
 def an_open_loop_of_datagrams_keeps_its_rate():
     def rated(patience):
-        status, figures, errors = load(f"udp://127.0.0.1:{server.udp()}", "-c", "64", "--rate", "200", "--poisson", "-d", f"{patience}s",
-                                       "--warmup", "0")
+        status, figures, _, errors = load(f"udp://127.0.0.1:{server.udp()}", "-c", "64", "--rate", "200", "--poisson", "-d", f"{patience}s",
+                                          "--warmup", "0")
         equal(status, 0, f"the exit status ({errors})")
         true(140 < figures["scheduled"] / patience < 260, f"{figures['scheduled']} were due in {patience} s")
         true(figures["lateness_ns"] is not None, "lateness is told")
@@ -282,43 +270,11 @@ def an_open_loop_of_datagrams_keeps_its_rate():
         patiently(rated)
 
 
-class Scripted:
-    """Answers datagram number n (from 0) with behave(n, data): a list of answers."""
-
-    def __init__(self, behave):
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
-        self.url = f"udp://127.0.0.1:{self.socket.getsockname()[1]}"
-        self.behave = behave
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    def serve(self):
-        number = 0
-        while True:
-            try:
-                data, peer = self.socket.recvfrom(65536)
-            except OSError:
-                return
-            if peer is None:
-                return
-            for answer in self.behave(number, data):
-                self.socket.sendto(answer, peer)
-            number += 1
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        with contextlib.suppress(OSError):  # it is not connected, and what waits is woken all the same
-            self.socket.shutdown(socket.SHUT_RDWR)
-        self.socket.close()
-
-
 @test
 def lost_datagrams_are_counted_and_do_not_stop_the_others():
     def counted(patience):
-        with Scripted(lambda n, data: [] if n % 10 == 3 else [data]) as server:
-            status, figures, errors = load(server.url, "-c", "1", "--pipeline", "8", "-n", "200", "--timeout", f"{100 * patience}ms")
+        with ScriptedDatagrams(lambda n, data: [] if n % 10 == 3 else [data]) as server:
+            status, figures, _, errors = load(f"udp://127.0.0.1:{server.port}", "-c", "1", "--pipeline", "8", "-n", "200", "--timeout", f"{100 * patience}ms")
         equal(status, 1, f"the exit status ({errors})")
         equal(figures["errors"]["timeout"], 20, "timeouts")
         equal(figures["answered_total"], 180, "answers")
@@ -338,8 +294,8 @@ def answers_out_of_order_and_twice_count_once():
         held.clear()
         return answers
 
-    with Scripted(swap) as server:
-        status, figures, errors = load(server.url, "-c", "1", "--pipeline", "2", "-n", "100")
+    with ScriptedDatagrams(swap) as server:
+        status, figures, _, errors = load(f"udp://127.0.0.1:{server.port}", "-c", "1", "--pipeline", "2", "-n", "100")
         equal(status, 0, f"the exit status ({errors})")
         equal(figures["answered_total"], 100, "answers")
 
@@ -348,8 +304,8 @@ def answers_out_of_order_and_twice_count_once():
 def wrong_answers_are_told_from_right_ones():
     def spoil(n, data):
         return [data[:-1] + b"!"] if n == 5 else [data[:-1]] if n == 6 else [data[:4], data] if n == 7 else [data]
-    with Scripted(spoil) as server:
-        status, figures, errors = load(server.url, "-c", "1", "-n", "20")
+    with ScriptedDatagrams(spoil) as server:
+        status, figures, _, errors = load(f"udp://127.0.0.1:{server.port}", "-c", "1", "-n", "20")
         equal(status, 1, f"the exit status ({errors})")
         equal((figures["errors"]["wrong_body"], figures["errors"]["protocol"]), (2, 1), "errors")
 
@@ -357,12 +313,12 @@ def wrong_answers_are_told_from_right_ones():
 @test
 def nobody_there_is_told_at_once():
     port = free_ports(1)[0]
-    status, _, errors = load(f"udp://127.0.0.1:{port}", "-d", "5s")
+    status, _, _, errors = load(f"udp://127.0.0.1:{port}", "-d", "5s")
     equal(status, 1, "the exit status")
     true("Connection refused; is the server running?" in errors, errors)
-    status, _, errors = load("udp://127.0.0.1:9", "--size", "4")
+    status, _, _, errors = load("udp://127.0.0.1:9", "--size", "4")
     true("a datagram has from 8 to 65507 bytes" in errors, errors)
-    status, _, errors = load("http://127.0.0.1:9/", "--trains")
+    status, _, _, errors = load("http://127.0.0.1:9/", "--trains")
     equal(status, 2, "the exit status")
 
 

@@ -4,7 +4,6 @@
 import json
 import os
 import re
-import shlex
 import signal
 import socket
 import subprocess

@@ -8,51 +8,14 @@ import os
 import random
 import re
 import socket
-import tempfile
 import threading
 import time
 
-from harness import PROGRAM, Connection, Server, descriptors, equal, output_of, resident_bytes, run, test, true, until
+from harness import PROGRAM, Connection, descriptors, equal, output_of, resident_bytes, run, test, true, until
+from trees import serving, tree, write
 
 SANITIZED = os.environ.get("GYRE_SANITIZE", "none") not in ("", "none")
 BIG = 24 << 20
-
-
-class Files(Server):
-    """`gyre http DIR`; DIR goes when the server has gone."""
-
-    def __init__(self, root, *flags, **more):
-        super().__init__(root, *flags, **{"workers": 1, **more})
-
-    def answers(self):
-        try:
-            return self.get("/").status > 0
-        except OSError:
-            return False
-
-
-def write(path, data):
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "wb") as file:
-        file.write(data if isinstance(data, bytes) else data.encode())
-
-
-@contextlib.contextmanager
-def tree():
-    with tempfile.TemporaryDirectory(prefix="gyre-files-") as folder:
-        root = folder + "/root"
-        os.mkdir(root)
-        write(folder + "/secret", "the secret")
-        yield root
-
-
-@contextlib.contextmanager
-def serving(files, *flags, **more):
-    with tree() as root:
-        for name, data in files.items():
-            write(root + "/" + name, data)
-        with Files(root, *flags, **more) as server:
-            yield server, root
 
 
 def whole(size, seed=1):

@@ -10,6 +10,7 @@ import threading
 import time
 
 from harness import ALARMS, PROGRAM, Server, output_of, true
+from scripted import Listener
 
 
 def get(*arguments, **more):
@@ -57,34 +58,7 @@ def python_server(path):
         server.server_close()
 
 
-class Listener:
-    """Accepts connections on a port of its own until its block ends, and has each served by `serve(connection, number)`."""
-
-    def __init__(self, host="127.0.0.1", family=socket.AF_INET):
-        self.connections = 0
-        self.listener = socket.socket(family)
-        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.listener.bind((host, 0))
-        self.listener.listen(64)
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-
-    def accept(self):
-        with contextlib.suppress(OSError):
-            while True:
-                connection, _ = self.listener.accept()
-                self.connections += 1
-                threading.Thread(target=self.serve, args=(connection, self.connections), daemon=True).start()
-
-
-class Scripted(Listener):
+class ScriptedHttp(Listener):
     """Answers each request with what `answer(path, fields, connection)` returns: bytes, seconds or an event to wait for, and None to close.
     Remembers requests and counts connections."""
 
@@ -96,27 +70,26 @@ class Scripted(Listener):
 
     def serve(self, connection, number):
         data = b""
-        with connection, contextlib.suppress(OSError):
-            while True:
-                while b"\r\n\r\n" not in data:
-                    more = connection.recv(65536)
-                    if not more:
-                        return
-                    data += more
-                head, data = data.split(b"\r\n\r\n", 1)
-                lines = head.decode("latin-1").split("\r\n")
-                fields = {n.lower(): v.strip() for n, v in (line.split(":", 1) for line in lines[1:])}
-                self.requests.append((lines[0], fields))
-                answers = self.answer(lines[0].split(" ")[1], fields, number)
-                for part in answers if isinstance(answers, tuple) else (answers,):
-                    if part is None:
-                        return
-                    if isinstance(part, bytes):
-                        connection.sendall(part)
-                    elif isinstance(part, threading.Event):
-                        part.wait(60)
-                    else:
-                        time.sleep(part)
+        while True:
+            while b"\r\n\r\n" not in data:
+                more = connection.recv(65536)
+                if not more:
+                    return
+                data += more
+            head, data = data.split(b"\r\n\r\n", 1)
+            lines = head.decode("latin-1").split("\r\n")
+            fields = {n.lower(): v.strip() for n, v in (line.split(":", 1) for line in lines[1:])}
+            self.requests.append((lines[0], fields))
+            answers = self.answer(lines[0].split(" ")[1], fields, number)
+            for part in answers if isinstance(answers, tuple) else (answers,):
+                if part is None:
+                    return
+                if isinstance(part, bytes):
+                    connection.sendall(part)
+                elif isinstance(part, threading.Event):
+                    part.wait(60)
+                else:
+                    time.sleep(part)
 
 
 class FilesOf(Server):
@@ -124,8 +97,3 @@ class FilesOf(Server):
         with contextlib.suppress(OSError):
             return self.get("/").status == 200
         return False
-
-
-def answer(status, body=b"", *fields):
-    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *fields]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body

@@ -7,8 +7,9 @@ import subprocess
 import threading
 import time
 
-from get_peers import Scripted, answer, content, folder, get, written
+from get_peers import ScriptedHttp, content, folder, get, written
 from harness import PROGRAM, equal, run, test, true
+from scripted import answer
 
 
 # ---- ranges, and going on -------------------------------------------------------------------------------------------
@@ -37,12 +38,12 @@ def ranged(cut=0, tag='"v1"', ranges=True):
 
 @test
 def a_range_is_fetched():
-    with Scripted(ranged()) as server, folder() as here:
+    with ScriptedHttp(ranged()) as server, folder() as here:
         path = os.path.join(here, "part")
         for text, wanted in (("0-9", WHOLE[:10]), ("102390-", WHOLE[102390:]), ("-7", WHOLE[-7:])):
             equal(get("-r", text, "-o", path, server.address)[0], 0)
             equal(content(path), wanted, text)
-    with Scripted(ranged(ranges=False)) as server:
+    with ScriptedHttp(ranged(ranges=False)) as server:
         status, out, errors = get("-r", "0-9", server.address)
         equal((status, out), (1, ""))
         true("does not serve ranges" in errors, errors)
@@ -50,7 +51,7 @@ def a_range_is_fetched():
 
 @test
 def a_transfer_that_breaks_off_goes_on_by_itself():
-    with Scripted(ranged(cut=2)) as server, folder() as here:
+    with ScriptedHttp(ranged(cut=2)) as server, folder() as here:
         path = os.path.join(here, "file")
         equal(get("-o", path, server.address)[0], 0)
         true(content(path) == WHOLE, "the file is whole")
@@ -61,14 +62,14 @@ def a_transfer_that_breaks_off_goes_on_by_itself():
 
 @test
 def a_server_without_ranges_is_asked_for_all_of_it_again():
-    with Scripted(ranged(cut=1, ranges=False)) as server, folder() as here:
+    with ScriptedHttp(ranged(cut=1, ranges=False)) as server, folder() as here:
         path = os.path.join(here, "file")
         equal(get("-o", path, server.address)[0], 0)
         true(content(path) == WHOLE, "the file is whole, and no half of it is there twice")
         equal([fields.get("range") for _, fields in server.requests], [None, "bytes=51200-"])
         equal(get("--retry", "0", "-C", "-o", path + "2", server.address)[0], 0)
         true(content(path + "2") == WHOLE, "so is one that another run begins")
-    with Scripted(ranged(cut=1, ranges=False)) as server:
+    with ScriptedHttp(ranged(cut=1, ranges=False)) as server:
         status, out, errors = get(server.address)
         equal(status, 1, "what was printed cannot be taken back")
         true(len(out) < len(WHOLE) and "serves no ranges" in errors, errors)
@@ -76,7 +77,7 @@ def a_server_without_ranges_is_asked_for_all_of_it_again():
 
 @test
 def a_transfer_that_breaks_off_fails_without_retries_and_leaves_nothing():
-    with Scripted(ranged(cut=9)) as server, folder() as here:
+    with ScriptedHttp(ranged(cut=9)) as server, folder() as here:
         status, _, errors = get("--retry", "0", "-o", os.path.join(here, "file"), server.address)
         equal(status, 1)
         true("ended within the body" in errors, errors)
@@ -85,7 +86,7 @@ def a_transfer_that_breaks_off_fails_without_retries_and_leaves_nothing():
 
 @test
 def another_run_goes_on_where_the_last_one_stopped():
-    with Scripted(ranged(cut=1)) as server, folder() as here:
+    with ScriptedHttp(ranged(cut=1)) as server, folder() as here:
         path = os.path.join(here, "file")
         equal(get("--retry", "0", "-C", "-o", path, server.address)[0], 1)
         equal(os.listdir(here), ["file.part"])
@@ -101,19 +102,19 @@ def another_run_goes_on_where_the_last_one_stopped():
 def another_run_begins_anew_when_the_file_has_changed():
     with folder() as here:
         path = os.path.join(here, "file")
-        with Scripted(ranged(cut=1, tag='"old"')) as server:
+        with ScriptedHttp(ranged(cut=1, tag='"old"')) as server:
             equal(get("--retry", "0", "-C", "-o", path, server.address)[0], 1)
             true(os.path.getsize(path + ".part") == len(WHOLE) // 2, "a half is there")
         with open(path + ".part", "r+b") as file:
             file.write(b"not what is there now")
-        with Scripted(ranged(tag='"new"')) as server:
+        with ScriptedHttp(ranged(tag='"new"')) as server:
             equal(get("-C", "-o", path, server.address)[0], 0)
         true(content(path) == WHOLE, "nothing of the old half is left")
 
 
 @test
 def a_part_that_is_complete_gets_its_name():
-    with Scripted(ranged()) as server, folder() as here:
+    with ScriptedHttp(ranged()) as server, folder() as here:
         path = os.path.join(here, "file")
         written(path + ".part", WHOLE)
         try:
@@ -127,7 +128,7 @@ def a_part_that_is_complete_gets_its_name():
 
 @test
 def what_was_there_stays_until_the_new_one_is_whole():
-    with Scripted(ranged(cut=9)) as server, folder() as here:
+    with ScriptedHttp(ranged(cut=9)) as server, folder() as here:
         path = os.path.join(here, "file")
         written(path, b"before")
         equal(get("--retry", "0", "-o", path, server.address)[0], 1)
@@ -138,7 +139,7 @@ def what_was_there_stays_until_the_new_one_is_whole():
 @test
 def a_part_that_another_run_writes_is_left_alone():
     tried = threading.Event()
-    with folder() as here, Scripted(lambda path, *_: (answer("200 OK", bytes(10))[:-5], tried, b"12345")) as server:
+    with folder() as here, ScriptedHttp(lambda path, *_: (answer("200 OK", bytes(10))[:-5], tried, b"12345")) as server:
         path = os.path.join(here, "file")
         first = subprocess.Popen([PROGRAM, "get", "-o", path, server.address], stderr=subprocess.DEVNULL)
         while not os.path.exists(path + ".part"):
@@ -153,7 +154,7 @@ def a_part_that_another_run_writes_is_left_alone():
 
 @test
 def an_interrupt_leaves_no_part_behind():
-    with folder() as here, Scripted(lambda *_: (answer("200 OK", bytes(10))[:-5], 20)) as server:
+    with folder() as here, ScriptedHttp(lambda *_: (answer("200 OK", bytes(10))[:-5], 20)) as server:
         path = os.path.join(here, "file")
         process = subprocess.Popen([PROGRAM, "get", "-o", path, server.address], stderr=subprocess.PIPE)
         while not os.path.exists(path + ".part"):

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`gyre get` against gyre http, against Python's http.server, and against servers that say what they are told to."""
 
-import contextlib
 import os
-import pty
 import re
 import select
 import socket
@@ -11,8 +9,10 @@ import subprocess
 import threading
 import time
 
-from get_peers import FilesOf, Listener, Scripted, answer, content, folder, get, python_server, written
+from get_peers import FilesOf, ScriptedHttp, content, folder, get, python_server, written
 from harness import PROGRAM, Server, Skip, equal, free_ports, output_of, patiently, run, test, true
+from scripted import Listener, answer
+from terminal import shown_by
 
 
 # ---- fetching -------------------------------------------------------------------------------------------------------
@@ -48,19 +48,19 @@ def a_file_of_pythons_server_is_saved_under_its_name():
 def what_comes_in_chunks_is_put_together():
     def chunks(*_):
         return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n7\r\n, world\r\n0\r\nX: y\r\n\r\n"
-    with Scripted(chunks) as server:
+    with ScriptedHttp(chunks) as server:
         equal(get(server.address)[:2], (0, "hello, world"))
 
 
 @test
 def what_ends_with_the_connection_is_whole():
-    with Scripted(lambda *_: (b"HTTP/1.0 200 OK\r\n\r\nhello", None)) as server:
+    with ScriptedHttp(lambda *_: (b"HTTP/1.0 200 OK\r\n\r\nhello", None)) as server:
         equal(get(server.address)[:2], (0, "hello"))
 
 
 @test
 def several_urls_share_connections():
-    with Scripted(lambda path, *_: answer("200 OK", path.encode())) as server, folder() as here:
+    with ScriptedHttp(lambda path, *_: answer("200 OK", path.encode())) as server, folder() as here:
         urls = [f"{server.address}/{n}" for n in range(20)]
         equal(get("-O", "--parallel", "3", *urls, cwd=here)[0], 0)
         equal(sorted(os.listdir(here), key=int), [str(n) for n in range(20)])
@@ -71,7 +71,7 @@ def several_urls_share_connections():
 
 @test
 def several_urls_are_printed_in_order_over_one_connection():
-    with Scripted(lambda path, *_: answer("200 OK", path.encode())) as server:
+    with ScriptedHttp(lambda path, *_: answer("200 OK", path.encode())) as server:
         equal(get(*[f"{server.address}/{n}" for n in range(5)])[:2], (0, "/0/1/2/3/4"))
         equal(server.connections, 1)
 
@@ -80,7 +80,7 @@ def several_urls_are_printed_in_order_over_one_connection():
 def a_kept_connection_that_the_server_closed_is_replaced():
     def close_soon(path, _fields, number):
         return (answer("200 OK", b"a"), None) if number == 1 else answer("200 OK", b"b")
-    with Scripted(close_soon) as server:
+    with ScriptedHttp(close_soon) as server:
         equal(get("--retry", "0", server.address + "/1", server.address + "/2")[:2], (0, "ab"))
 
 
@@ -97,7 +97,7 @@ def heads_are_shown_when_asked_for():
 
 @test
 def headers_of_ones_own_are_sent():
-    with Scripted(lambda *_: answer("200 OK")) as server:
+    with ScriptedHttp(lambda *_: answer("200 OK")) as server:
         equal(get("-H", "X-One: 1", "--header=User-Agent: me", server.address + "/a?b#c")[0], 0)
         line, fields = server.requests[0]
         equal(line, "GET /a?b HTTP/1.1")
@@ -111,7 +111,7 @@ def headers_of_ones_own_are_sent():
 
 @test
 def what_is_no_token_in_a_url_is_encoded():
-    with Scripted(lambda *_: answer("200 OK")) as server:
+    with ScriptedHttp(lambda *_: answer("200 OK")) as server:
         equal(get(server.address + "/a b\u00e4?c d")[0], 0)
         equal(server.requests[0][0], "GET /a%20b%C3%A4?c%20d HTTP/1.1")
 
@@ -125,7 +125,7 @@ def redirects_are_followed():
         to = {"/a/b": "../c/./d?q", "/c/d?q": "//127.0.0.1:%d/e" % server.port, "/e": server.address + "/f#x",
               "/f": "?last"}.get(path)
         return answer("302 Found", b"gone", "Location: " + to) if to else answer("200 OK", path.encode())
-    with Scripted(redirect) as server:
+    with ScriptedHttp(redirect) as server:
         equal(get(server.address + "/a/b")[:2], (0, "/f?last"))
         equal(server.connections, 1)
         status, out, _ = get("--no-follow", "-i", server.address + "/a/b")
@@ -135,7 +135,7 @@ def redirects_are_followed():
 
 @test
 def redirects_are_bounded():
-    with Scripted(lambda *_: answer("301 Moved", b"", "Location: /again")) as server:
+    with ScriptedHttp(lambda *_: answer("301 Moved", b"", "Location: /again")) as server:
         status, _, errors = get("--max-redirects", "3", server.address)
         equal(status, 1)
         true("more than 3 redirects" in errors, errors)
@@ -144,8 +144,8 @@ def redirects_are_bounded():
 
 @test
 def a_redirect_to_another_server_does_not_take_secrets_along():
-    with Scripted(lambda *_: answer("200 OK", b"there")) as other:
-        with Scripted(lambda *_: answer("307 Temporary Redirect", b"", f"Location: {other.address}/")) as server:
+    with ScriptedHttp(lambda *_: answer("200 OK", b"there")) as other:
+        with ScriptedHttp(lambda *_: answer("307 Temporary Redirect", b"", f"Location: {other.address}/")) as server:
             equal(get("-H", "Authorization: secret", "-H", "X-Kept: 1", server.address)[:2], (0, "there"))
             equal(server.requests[0][1]["authorization"], "secret")
             true("authorization" not in other.requests[0][1], "the other server does not see it")
@@ -157,7 +157,7 @@ def a_redirect_to_another_server_does_not_take_secrets_along():
 
 class Piped(Listener):
     """Reads what is there before it answers, so that it sees how many requests came ahead; what it says of the n-th request
-    of a connection, of which `behind` more are there, is `answer(n, behind, connection)` as for Scripted."""
+    of a connection, of which `behind` more are there, is `answer(n, behind, connection)` as for ScriptedHttp."""
 
     def __init__(self, answer_of):
         self.answer_of, self.most, self.first_alone = answer_of, 0, True
@@ -167,27 +167,26 @@ class Piped(Listener):
 
     def serve(self, connection, number):
         data, served = b"", 0
-        with connection, contextlib.suppress(OSError):
-            while True:
-                # A moment for more to come, but not for what never will.
-                while select.select([connection], [], [], 0.1 if b"\r\n\r\n" in data else 5)[0]:
-                    more = connection.recv(65536)
-                    if not more:
-                        return
-                    data += more
-                waiting = data.count(b"\r\n\r\n")
-                self.most = max(self.most, waiting)
-                if served == 0 and waiting > 1:
-                    self.first_alone = False
-                for behind in range(waiting - 1, -1, -1):
-                    head, data = data.split(b"\r\n\r\n", 1)
-                    served += 1
-                    path = head.decode().split(" ")[1]
-                    self.asked.append(path)
-                    said = self.answer_of(served, behind, number)
-                    if said is None:
-                        return
-                    connection.sendall(answer("200 OK", path.encode()) if said is True else said)
+        while True:
+            # A moment for more to come, but not for what never will.
+            while select.select([connection], [], [], 0.1 if b"\r\n\r\n" in data else 5)[0]:
+                more = connection.recv(65536)
+                if not more:
+                    return
+                data += more
+            waiting = data.count(b"\r\n\r\n")
+            self.most = max(self.most, waiting)
+            if served == 0 and waiting > 1:
+                self.first_alone = False
+            for behind in range(waiting - 1, -1, -1):
+                head, data = data.split(b"\r\n\r\n", 1)
+                served += 1
+                path = head.decode().split(" ")[1]
+                self.asked.append(path)
+                said = self.answer_of(served, behind, number)
+                if said is None:
+                    return
+                connection.sendall(answer("200 OK", path.encode()) if said is True else said)
 
 
 def fetch_piped(server, here, count, *flags):
@@ -309,7 +308,7 @@ def a_bad_status_is_a_failure_unless_told_otherwise():
 
 @test
 def one_failure_among_several_is_a_failure_and_the_others_are_fetched():
-    with Scripted(lambda path, *_: answer("500 Oh" if path == "/2" else "200 OK", path.encode())) as server:
+    with ScriptedHttp(lambda path, *_: answer("500 Oh" if path == "/2" else "200 OK", path.encode())) as server:
         status, out, errors = get(*[f"{server.address}/{n}" for n in range(4)])
         equal((status, out), (1, "/0/1/3"))
         equal(errors, f"gyre get: {server.address}/2: HTTP 500 Oh\n")
@@ -319,7 +318,7 @@ def one_failure_among_several_is_a_failure_and_the_others_are_fetched():
 def a_server_that_breaks_the_protocol_is_named_for_it():
     for sent, said in ((b"SSH-2.0-x\r\n", "status line"), (b"HTTP/1.1 200 OK\n\n", "LF"),
                        (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "Content-Length")):
-        with Scripted(lambda *_, sent=sent: (sent, None)) as server:
+        with ScriptedHttp(lambda *_, sent=sent: (sent, None)) as server:
             status, _, errors = get("--retry", "0", server.address)
             equal(status, 1)
             true(said in errors, errors)
@@ -327,7 +326,7 @@ def a_server_that_breaks_the_protocol_is_named_for_it():
 
 @test
 def a_server_that_says_nothing_is_given_up_in_time():
-    with Scripted(lambda *_: b"") as server:
+    with ScriptedHttp(lambda *_: b"") as server:
         began = time.monotonic()
         status, _, errors = get("--timeout", "1", server.address)
         equal(status, 1)
@@ -351,7 +350,7 @@ def a_pipe_whose_reader_leaves_is_a_failure():
 
 @test
 def a_full_disk_is_named():
-    with Scripted(lambda *_: answer("200 OK", bytes(200000))) as server:
+    with ScriptedHttp(lambda *_: answer("200 OK", bytes(200000))) as server:
         status, _, errors = get("-o", "/dev/full", server.address)
         equal(status, 1)
         true("/dev/full" in errors and "No space left" in errors, errors)
@@ -385,21 +384,10 @@ def progress_is_shown_on_a_terminal_alone():
     def slowly(*_):
         whole = answer("200 OK", bytes(4000))
         return (whole[:1000], 1.6, whole[1000:2000], 0.6, whole[2000:])
-    with Scripted(slowly) as server:
+    with ScriptedHttp(slowly) as server:
         equal(get("-o", "/dev/null", server.address), (0, "", ""))
-        master, slave = pty.openpty()
-        process = subprocess.Popen([PROGRAM, "get", "-o", "/dev/null", server.address], stderr=slave,
-                                   stdout=subprocess.DEVNULL)
-        os.close(slave)
-        shown = b""
-        with contextlib.suppress(OSError):
-            while select.select([master], [], [], 20)[0]:
-                data = os.read(master, 65536)
-                if not data:
-                    break
-                shown += data
-        os.close(master)
-        equal(process.wait(20), 0)
+        status, shown = shown_by([PROGRAM, "get", "-o", "/dev/null", server.address], "stderr")
+        equal(status, 0)
         true(b" of 3.9 KiB" in shown and b" %" in shown, repr(shown))
         true(shown.endswith(b"\r\x1b[K"), "the line is wiped")
 
@@ -408,10 +396,10 @@ def progress_is_shown_on_a_terminal_alone():
 def both_families_are_tried():
     if not socket.has_ipv6:
         return
-    with Scripted(lambda *_: answer("200 OK", b"four")) as server:
+    with ScriptedHttp(lambda *_: answer("200 OK", b"four")) as server:
         equal(get(f"http://localhost:{server.port}/")[:2], (0, "four"))
     try:
-        server = Scripted(lambda *_: answer("200 OK", b"six"), "::1", socket.AF_INET6)
+        server = ScriptedHttp(lambda *_: answer("200 OK", b"six"), "::1", socket.AF_INET6)
     except OSError:
         return
     with server:

@@ -14,41 +14,10 @@ import threading
 import time
 from urllib.parse import quote
 
-from harness import PROGRAM, Connection, Server, Skip, descriptors, equal, run, test, true, until
+from harness import PROGRAM, Connection, Skip, descriptors, equal, run, test, true, until
+from trees import serving, write
 
 BIG = 12 << 20
-
-
-class Files(Server):
-    def __init__(self, root, *flags, **more):
-        super().__init__(root, *flags, **{"workers": 1, **more})
-
-    def answers(self):
-        try:
-            return self.get("/").status > 0
-        except OSError:
-            return False
-
-
-def write(path, data):
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "wb") as file:
-        file.write(data if isinstance(data, bytes) else data.encode())
-
-
-@contextlib.contextmanager
-def serving(files, *flags, **more):
-    """A server of a tree with these files; beside the tree lies what nobody may see."""
-    with tempfile.TemporaryDirectory(prefix="gyre-hostile-") as folder:
-        os.chmod(folder, 0o755)
-        root = folder + "/root"
-        os.mkdir(root)
-        write(folder + "/secret", "the secret")
-        write(folder + "/outside/secret", "the secret")
-        for name, data in files.items():
-            write(root + "/" + name, data)
-        with Files(root, *flags, **more) as server:
-            yield server, root
 
 
 @contextlib.contextmanager

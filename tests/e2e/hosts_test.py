@@ -11,12 +11,7 @@ import time
 
 from configured import Configured
 from harness import PROGRAM, Connection, equal, free_ports, output_of, run, test, true, until
-
-
-def write(path, data):
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "wb") as file:
-        file.write(data if isinstance(data, bytes) else data.encode())
+from trees import write
 
 
 class Hosts(Configured):

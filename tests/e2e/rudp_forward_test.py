@@ -14,39 +14,7 @@ import time
 
 from harness import ALARMS, PROGRAM, equal, failing, free_ports, patiently, resident_bytes, run, test, true, until
 from reliable import Certificates, Rudp
-
-
-class Target:
-    """A TCP server whose connections `serve` deals with, each in a thread."""
-
-    def __init__(self, serve):
-        self.serve, self.accepted, self.port = serve, 0, free_ports(1)[0]
-        self.listener = socket.create_server(("127.0.0.1", self.port))
-        self.thread = threading.Thread(target=self.accept, daemon=True)
-        self.thread.start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-
-    def accept(self):
-        while True:
-            try:
-                connection = self.listener.accept()[0]
-            except OSError:
-                return
-            self.accepted += 1
-            threading.Thread(target=self.one, args=(connection,), daemon=True).start()
-
-    def one(self, connection):
-        with connection:
-            try:
-                self.serve(connection)
-            except OSError:
-                pass
+from scripted import Scripted
 
 
 class Forward:
@@ -77,8 +45,8 @@ class Forward:
             equal(status, 0, log)
             true(not ALARMS.search(log), log[-3000:])
 
-    def connect(self):
-        connection = socket.create_connection(("127.0.0.1", self.port), timeout=20)
+    def connect(self, seconds=20):
+        connection = socket.create_connection(("127.0.0.1", self.port), seconds)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
 
@@ -87,7 +55,7 @@ def relay(target, *flags, mode=("--plaintext",), workers=1):
     return Rudp("--relay", f"127.0.0.1:{target.port}", *flags, mode=mode, workers=workers)
 
 
-def echo(connection):
+def echo(connection, _number=None):
     while data := connection.recv(65536):
         connection.sendall(data)
     connection.shutdown(socket.SHUT_WR)
@@ -113,23 +81,23 @@ def many_connections_at_once_get_their_own_bytes_encrypted():
                 wrong.append(seed)
             sender.join()
 
-    with Target(echo) as target, Certificates() as files, relay(target, mode=("--tls", files.server), workers=2) as server, \
+    with Scripted(echo) as target, Certificates() as files, relay(target, mode=("--tls", files.server), workers=2) as server, \
             Forward(server.port, mode=files.trust) as forward:
         threads = [threading.Thread(target=one, args=(forward, seed)) for seed in range(40)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        equal((wrong, target.accepted), ([], 40))
+        equal((wrong, target.connections), ([], 40))
 
 
 @test
 def a_half_closed_connection_still_answers():
-    def late(connection):
+    def late(connection, _number):
         digest = hashlib.sha256(read_all(connection)).digest()
         connection.sendall(digest)
 
-    with Target(late) as target, relay(target) as server, Forward(server.port) as forward, forward.connect() as connection:
+    with Scripted(late) as target, relay(target) as server, Forward(server.port) as forward, forward.connect() as connection:
         content = os.urandom(3000000)
         connection.sendall(content)
         connection.shutdown(socket.SHUT_WR)
@@ -140,14 +108,14 @@ def a_half_closed_connection_still_answers():
 def a_reader_that_does_not_read_holds_its_writer_and_nobody_else():
     written = [0]
 
-    def flood(connection):
+    def flood(connection, _number):
         if connection.recv(1) == b"e":
             echo(connection)
             return
         while True:
             written[0] += connection.send(bytes(65536))
 
-    with Target(flood) as target, relay(target) as server, Forward(server.port) as forward:
+    with Scripted(flood) as target, relay(target) as server, Forward(server.port) as forward:
         with forward.connect() as slow, forward.connect() as other:
             slow.sendall(b"f")
             until(lambda: written[0] > 0, "it writes")
@@ -170,7 +138,7 @@ def a_reader_that_does_not_read_holds_its_writer_and_nobody_else():
 def a_reset_of_one_side_is_a_reset_of_the_other():
     ended, begun = [], threading.Event()
 
-    def reset(connection):
+    def reset(connection, _number):
         first = connection.recv(1)
         begun.set()
         if first == b"r":
@@ -181,7 +149,7 @@ def a_reset_of_one_side_is_a_reset_of_the_other():
         except ConnectionResetError:
             ended.append(True)
 
-    with Target(reset) as target, relay(target) as server, Forward(server.port) as forward:
+    with Scripted(reset) as target, relay(target) as server, Forward(server.port) as forward:
         with forward.connect() as connection:
             connection.sendall(b"r")
             try:
@@ -199,7 +167,7 @@ def a_reset_of_one_side_is_a_reset_of_the_other():
 
 @test
 def without_a_target_connections_are_reset_and_it_is_said_why():
-    with Target(echo) as target:
+    with Scripted(echo, free_ports(1)[0]) as target:
         pass
     with relay(target) as server, Forward(server.port) as forward, forward.connect() as connection:
         try:
@@ -217,8 +185,8 @@ def when_the_server_is_killed_connections_are_reset_and_new_ones_work():
             equal(connection.recv(5), b"hello")
 
     def killed(patience):
-        with Target(echo) as target, relay(target) as server, Forward(server.port, "--timeout", f"{1500 * patience}") as forward:
-            with forward.connect() as connection:
+        with Scripted(echo) as target, relay(target) as server, Forward(server.port, "--timeout", f"{1500 * patience}") as forward:
+            with forward.connect(40) as connection:  # longer than the forwarder waits for a server that is silent
                 said_hello(connection)
                 os.kill(int(server.log().rsplit("process ", 1)[1].split()[0]), signal.SIGKILL)
                 try:

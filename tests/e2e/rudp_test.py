@@ -4,21 +4,19 @@
 import json
 import os
 import random
-import re
-import select
 import signal
 import socket
 import subprocess
 import tempfile
-import threading
 import time
 import urllib.request
 
+import generator
 from configured import Configured
-from harness import ALARMS, PROGRAM, SERVES, Skip, equal, free_ports, output_of, patiently, run, test, true, until
+from harness import ALARMS, PROGRAM, SERVES, equal, free_ports, output_of, patiently, run, test, true, until
 from reliable import Certificates, Rudp
+from scripted import Datagrams
 
-LOAD = os.path.abspath(os.environ.get("GYRE_LOAD", "build/debug/gyre-load"))
 
 CONFIG = """workers {workers};
 admin 127.0.0.1:{admin};
@@ -55,49 +53,34 @@ def ping(port, *flags, status=0, mode=("--plaintext",), whole=False):
     return json.loads(done.stdout) if whole else json.loads(done.stdout)["guarantees"]
 
 
-class Translator:
+class Translator(Datagrams):
     """Relays datagrams of one client; from time to time the server sees it come from another port, and what is under
     way to the old one is lost."""
 
     def __init__(self, port, every):
-        self.server = ("127.0.0.1", port)
-        self.every = every
-        self.changes = 0
-        self.inner = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.inner.bind(("127.0.0.1", 0))
-        self.port = self.inner.getsockname()[1]
-        self.ended = threading.Event()
-        self.thread = threading.Thread(target=self.relay)
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.ended.set()
-        self.thread.join()
-        self.inner.close()
+        self.server, self.every, self.changes = ("127.0.0.1", port), every, 0
+        super().__init__()
 
     def fresh(self):
         outer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         outer.connect(self.server)
         return outer
 
-    def relay(self):
-        outer, client, passed = self.fresh(), None, 0
-        while not self.ended.is_set():
-            for ready in select.select([self.inner, outer], [], [], 0.05)[0]:
-                if ready is outer:
-                    self.inner.sendto(outer.recv(65536), client)
-                    continue
-                data, client = self.inner.recvfrom(65536)
-                passed += 1
-                if passed % self.every == 0:
-                    outer.close()
-                    outer = self.fresh()
-                    self.changes += 1
-                outer.send(data)
-        outer.close()
+    def run(self):
+        outer, client, passed = [self.fresh()], None, 0
+        for ready in self.ready(outer):
+            if ready is not self.socket:
+                if ready is outer[0]:
+                    self.socket.sendto(ready.recv(65536), client)
+                continue
+            data, client = ready.recvfrom(65536)
+            passed += 1
+            if passed % self.every == 0:
+                outer[0].close()
+                outer[0] = self.fresh()
+                self.changes += 1
+            outer[0].send(data)
+        outer[0].close()
 
 
 @test
@@ -229,13 +212,9 @@ def a_full_table_takes_nobody_in_until_somebody_leaves():
 
 
 def load(port, *flags, mode=("--plaintext",)):
-    if not os.path.exists(LOAD):
-        raise Skip("gyre-load is not built here")
-    done = subprocess.run([LOAD, f"rudp://127.0.0.1:{port}", *mode, "--quiet", "--json", "-", *flags],
-                          capture_output=True, text=True, timeout=60, check=False)
-    true(not ALARMS.search(done.stderr), f"nothing complains: {done.stderr[-3000:]}")
-    equal(done.returncode, 0, done.stderr)
-    return json.loads(done.stdout)
+    status, figures, _, errors = generator.load(f"rudp://127.0.0.1:{port}", *mode, "--quiet", *flags, seconds=60)
+    equal(status, 0, errors)
+    return figures
 
 
 @test
@@ -269,13 +248,12 @@ def marks_reach_the_other_end_and_its_path_is_not_taken_for_one_without():
 
 @test
 def a_server_that_dies_is_an_error_of_the_load_generator():
-    if not os.path.exists(LOAD):
-        raise Skip("gyre-load is not built here")
+    generator.needed()
 
     def dies(patience):
         admin = free_ports(1)[0]
         with Rudp(service, "--admin", f"127.0.0.1:{admin}") as server:
-            client = subprocess.Popen([LOAD, f"rudp://127.0.0.1:{server.port}", "--plaintext", "--quiet", "--json", "-", "-c", "2",
+            client = subprocess.Popen([generator.LOAD, f"rudp://127.0.0.1:{server.port}", "--plaintext", "--quiet", "--json", "-", "-c", "2",
                                        "-d", f"{2 * patience}s", "--warmup", "0s", "--timeout", f"{300 * patience}ms", *flags],
                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
             until(lambda: are_connected(admin, 2) or client.poll() is not None, "they are connected")
@@ -304,15 +282,15 @@ def encrypted_messages_come_back_and_the_load_generator_counts_them():
 
 @test
 def an_encrypted_client_that_changes_its_port_goes_on_with_four_workers():
-    with Certificates() as files, configured(workers=4, mode=f"certificate {files.server}; early-data on") as server, \
-            Translator(server.port, 25) as translator:
-        def goes_on(patience):
+    def goes_on(patience):
+        with configured(workers=4, mode=f"certificate {files.server}; early-data on") as server, Translator(server.port, 25) as translator:
             count = 100 * patience
             found = ping(translator.port, "--count", str(count), "--interval", "1", "--guarantee", "ordered", mode=files.trust)
             equal(found["ordered"]["received"], count)
             true(translator.changes >= 2, f"it changed {translator.changes} times")
             true(server.metrics()['gyre_rudp_paths_changed_total{server="rudp"}'] >= 1, "the server follows")
 
+    with Certificates() as files:
         patiently(goes_on)
 
 

@@ -2,6 +2,7 @@
 """A terminal that a test looks at: a program in a pseudo-terminal, and what its screen shows (TERM=linux)."""
 
 import codecs
+import contextlib
 import fcntl
 import os
 import pty
@@ -14,6 +15,19 @@ import time
 
 CONTROL = re.compile(r"\x1b(?:\[([?>]?)([\d;]*)([@-~])|[()]([A-Z0-9])|([=>78MDEc])|\](?:[^\x07\x1b]*)(?:\x07|\x1b\\))")
 UNFINISHED = re.compile(r"\x1b(?:\[[?>]?[\d;]*|[()]?|\][^\x07\x1b]*)$")
+
+
+def shown_by(command, *streams):
+    """(exit status, bytes) of a program that writes to a terminal, which these of its stdin, stdout and stderr are."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(command, **{name: theirs if name in streams else subprocess.DEVNULL for name in ("stdin", "stdout", "stderr")})
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # EIO: the other end is closed
+        while select.select([ours], [], [], 60)[0] and (more := os.read(ours, 65536)):
+            shown += more
+    os.close(ours)
+    return process.wait(20), shown
 
 
 class Screen:

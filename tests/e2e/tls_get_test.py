@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`gyre get` over TLS: whom it trusts, whom it does not and why, who it says it is, and ends that were cut."""
 
-import contextlib
 import functools
 import os
 import shutil
@@ -9,8 +8,8 @@ import ssl
 import subprocess
 import tempfile
 
-from get_peers import Listener
 from harness import ALARMS, PROGRAM, Server, equal, output_of, run, test, true
+from scripted import Listener
 
 
 @functools.lru_cache
@@ -56,20 +55,19 @@ class Peer(Listener):
         self.url = f"http{'s' if certificate else ''}://localhost:{self.port}/"
 
     def serve(self, connection, _number):
-        with contextlib.suppress(OSError):
-            if self.context:
-                connection = self.context.wrap_socket(connection, server_side=True)
-                self.resumed.append(connection.session_reused)
-            data = b""
-            while b"\r\n\r\n" not in data and not data.startswith(b"\x16"):
-                more = connection.recv(65536)
-                if not more:
-                    return
-                data += more
-            self.requests.append(data.decode("latin-1"))
-            connection.sendall(self.answer)
-            if self.end == "closed" and self.context:
-                connection = connection.unwrap()
+        if self.context:
+            connection = self.context.wrap_socket(connection, server_side=True)
+            self.resumed.append(connection.session_reused)
+        data = b""
+        while b"\r\n\r\n" not in data and not data.startswith(b"\x16"):
+            more = connection.recv(65536)
+            if not more:
+                return
+            data += more
+        self.requests.append(data.decode("latin-1"))
+        connection.sendall(self.answer)
+        if self.end == "closed" and self.context:
+            connection = connection.unwrap()
         connection.close()
 
 

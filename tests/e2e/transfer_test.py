@@ -9,11 +9,12 @@ import socket
 import struct
 import subprocess
 import tempfile
-import threading
 import time
 
 from configured import Configured
+from dns_wire import framed, next_message
 from harness import PROGRAM, Skip, equal, free_ports, patiently, run, test, true, until
+from scripted import Scripted
 
 A, SOA, AXFR = 1, 6, 252
 SECRET = "bm90IGEgc2VjcmV0IGF0IGFsbA=="
@@ -71,22 +72,9 @@ def question(name, kind, number=1, flags=0):
     return struct.pack("!6H", number, flags, 1, 0, 0, 0) + labels + b"\0" + struct.pack("!HH", kind, 1)
 
 
-def framed(*messages):
-    return b"".join(struct.pack("!H", len(message)) + message for message in messages)
-
-
-def exactly(client, count):
-    data = b""
-    while len(data) < count:
-        more = client.recv(count - len(data))
-        true(more, f"closed after {len(data)} of {count} bytes")
-        data += more
-    return data
-
-
 def next_number(client):
     """Of the next answer over TCP."""
-    return struct.unpack("!H", exactly(client, struct.unpack("!H", exactly(client, 2))[0])[:2])[0]
+    return struct.unpack("!H", next_message(client)[:2])[0]
 
 
 def kdig(*arguments):
@@ -213,26 +201,23 @@ secondary a.example {folder}/kept { primary 127.0.0.1:{first} key key; allow-tra
         true("secret" not in behind.log() and SECRET not in behind.log(), "the secret in no log")
 
 
-def fake_primary(listener, whole):
+def fake_primary(whole):
     """Says that it has serial 9, and then nothing of use: of IXFR a difference to another zone; it ends where it is asked for all of it.
     `whole` counts those."""
     def soa(number):
         return b"\xc0\x0c" + struct.pack("!HHIH", SOA, 1, 60, 22) + b"\0\0" + struct.pack("!5I", number, 3600, 1, 86400, 60)
 
-    while True:
-        client, _ = listener.accept()
-        with client:
-            while True:
-                try:
-                    asked = exactly(client, struct.unpack("!H", exactly(client, 2))[0])
-                except (AssertionError, OSError):
-                    break
-                kind = struct.unpack("!H", asked[23:25])[0]  # behind a.example
-                records = {SOA: [soa(9)], 251: [soa(9), soa(1), soa(9), soa(9)]}.get(kind)
-                if records is None:
-                    whole.append(kind)
-                    break
-                client.sendall(framed(asked[:2] + struct.pack("!5H", 0x8400, 1, len(records), 0, 0) + asked[12:27] + b"".join(records)))
+    def serve(client, _number):
+        while True:
+            asked = next_message(client)
+            kind = struct.unpack("!H", asked[23:25])[0]  # behind a.example
+            records = {SOA: [soa(9)], 251: [soa(9), soa(1), soa(9), soa(9)]}.get(kind)
+            if records is None:
+                whole.append(kind)
+                return
+            client.sendall(framed(asked[:2] + struct.pack("!5H", 0x8400, 1, len(records), 0, 0) + asked[12:27] + b"".join(records)))
+
+    return serve
 
 
 @test
@@ -242,8 +227,7 @@ def a_primary_that_sends_nonsense_is_passed_over():
 secondary a.example {folder}/kept { primary 127.0.0.1:{first}; allow-transfer any; } }"""
     both = secondary.replace("primary", "primary 127.0.0.1:{spare}; primary")
     with Node("dns { listen 127.0.0.1:{first}; allow-transfer any; zone a.example {folder}/a; }", {"a": zone(1)}, **ports) as ahead, \
-            Node(secondary, **ports) as behind, socket.create_server(("127.0.0.1", behind.ports["spare"])) as listener:
-        threading.Thread(target=fake_primary, args=(listener, whole), daemon=True).start()
+            Node(secondary, **ports) as behind, Scripted(fake_primary(whole), behind.ports["spare"]):
         until(lambda: serial(ports["second"], "a.example") == 1, "it came")
         before = behind.log().count("fetched from")
         behind.write(both)

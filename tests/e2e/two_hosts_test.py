@@ -3,15 +3,13 @@
 between them. docs/measuring.md has the recipe for two real ones."""
 
 import contextlib
-import json
 import os
 import shutil
 import subprocess
-import tempfile
 
-from harness import ALARMS, PROGRAM, Server, Skip, equal, output_of, patiently, run, test, true
+import generator
+from harness import PROGRAM, Server, Skip, equal, patiently, run, test, true
 
-LOAD = os.path.abspath(os.environ.get("GYRE_LOAD", "build/debug/gyre-load"))
 # Of this run alone: other runs on this machine have their own.
 NAMES = [f"gyre-{role}-{os.getpid()}" for role in ("server", "load")]
 SERVER, GENERATOR = "192.0.2.1", "192.0.2.2"  # RFC 5737 §3
@@ -58,20 +56,15 @@ def serve(admin):
 
 
 def load(*flags):
-    """(exit status, figures or None, stderr)"""
-    with tempfile.NamedTemporaryFile(mode="r", suffix=".json") as file:
-        status, _, errors = output_of(["ip", "netns", "exec", NAMES[1], LOAD, f"http://{SERVER}:8080/", "--json", file.name,
-                                       *flags])
-        true(not ALARMS.search(errors), f"no sanitizer and no assertion complains: {errors}")
-        text = file.read()
-    return status, json.loads(text) if text else None, errors
+    """From the other host: (exit status, figures or None, stdout, stderr)"""
+    return generator.load(f"http://{SERVER}:8080/", *flags, seconds=60, before=("ip", "netns", "exec", NAMES[1]))
 
 
 @test
 def cpu_and_counters_of_the_other_host_come_from_its_admin_listener():
     with two_hosts(), serve(f"{SERVER}:9090"):
-        status, figures, errors = load("-c", "16", "-n", "4000", "--check", "--server-admin",
-                                       f"{SERVER}:9090")
+        status, figures, _, errors = load("-c", "16", "-n", "4000", "--check", "--server-admin",
+                                          f"{SERVER}:9090")
         equal((status, errors), (0, ""), "status and stderr")
         server = figures["server"]
         true(server["cpu_s"] > 0, f"the serving process took some time for it: {server}")
@@ -88,8 +81,8 @@ def cpu_and_counters_of_the_other_host_come_from_its_admin_listener():
 @test
 def an_open_loop_over_the_pair_keeps_its_rate():
     def rated(patience):
-        status, figures, errors = load("-c", "8", "--rate", "100", "-d", f"{700 * patience}ms", "--warmup", "100ms", "--server-admin",
-                                       f"{SERVER}:9090")
+        status, figures, _, errors = load("-c", "8", "--rate", "100", "-d", f"{700 * patience}ms", "--warmup", "100ms", "--server-admin",
+                                          f"{SERVER}:9090")
         equal((status, errors), (0, ""), "status and stderr")
         true(figures["rate_reached"] and figures["server"]["counters"] is not None, f"at a rate as well: {figures}")
 
@@ -100,7 +93,7 @@ def an_open_loop_over_the_pair_keeps_its_rate():
 @test
 def an_admin_listener_that_cannot_be_reached_is_one_clear_line():
     with two_hosts(), serve("127.0.0.1:9090"):
-        status, figures, errors = load("-d", "1s", "--server-admin", f"{SERVER}:9090")
+        status, figures, _, errors = load("-d", "1s", "--server-admin", f"{SERVER}:9090")
         equal((status, figures), (1, None), "status and figures")
         true(errors.startswith(f"gyre-load: --server-admin {SERVER}:9090: connecting: Connection refused; "), errors)
         equal(errors.count("\n"), 1, "lines")

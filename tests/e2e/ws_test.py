@@ -3,22 +3,21 @@
 
 import base64
 import hashlib
-import json
 import os
-import pty
 import signal
 import socket
 import struct
 import subprocess
 import tempfile
-import threading
 import time
 
 from configured import Configured
-from harness import ALARMS, PROGRAM, equal, output_of, run, test, true, until
+from generator import load
+from harness import ALARMS, PROGRAM, equal, output_of, patiently, run, test, true, until
+from scripted import Listener
+from terminal import shown_by
 from websocket_peer import CLOSE, GUID, PING, TEXT
 
-LOAD = os.path.abspath(os.environ.get("GYRE_LOAD", "build/debug/gyre-load"))
 BLOCK = """
     websocket /echo { echo; subprotocol chat.v2 chat; origin any; }
     websocket /room { broadcast; }
@@ -51,12 +50,6 @@ def ws(*arguments, data="", seconds=30):
     return status, out, errors
 
 
-def load(url, *flags):
-    status, out, errors = output_of([LOAD, url, "--json", "-", *flags], 40)
-    true(not ALARMS.search(errors), f"no sanitizer and no assertion complains: {errors}")
-    return status, json.loads(out) if out else None, errors
-
-
 def without_others(data):
     """From a client's Close on, or from what is not yet a whole frame: its others may come together with it."""
     while len(data) >= 2 and data[0] != 0x80 | CLOSE and len(data) >= 6 + (data[1] & 0x7F) and data[1] & 0x7F < 126:
@@ -64,47 +57,37 @@ def without_others(data):
     return data
 
 
-class Scripted:
-    """A WebSocket server for one connection, that says after the handshake what a test wants."""
+class ScriptedWebSocket(Listener):
+    """Says on its connection after the handshake what a test wants."""
 
     def __init__(self, behave, *fields, status="101 Switching Protocols"):
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"ws://127.0.0.1:{self.listener.getsockname()[1]}/"
         self.behave, self.fields, self.status = behave, fields, status
         self.request = b""
-        self.thread = threading.Thread(target=self.serve, daemon=True)
+        super().__init__()
+        self.url = f"ws://127.0.0.1:{self.port}/"
 
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.listener.shutdown(socket.SHUT_RDWR)  # ends an accept that waits
-        self.listener.close()
-        self.thread.join(10)
-
-    def serve(self):
-        connection, _ = self.listener.accept()
-        with connection:
-            connection.settimeout(10)
-            while b"\r\n\r\n" not in self.request:
-                self.request += connection.recv(4096)
-            key = next(line.split(b": ")[1] for line in self.request.split(b"\r\n") if line.startswith(b"Sec-WebSocket-Key"))
-            accept = base64.b64encode(hashlib.sha1(key + GUID).digest()).decode()
-            lines = [f"HTTP/1.1 {self.status}", "Upgrade: websocket", "Connection: Upgrade", *self.fields]
-            if not any("Accept" in field for field in self.fields):
-                lines.append("Sec-WebSocket-Accept: " + accept)
-            connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
-            try:
-                self.behave(connection)
-                data = b""
-                while more := connection.recv(4096):
-                    data = without_others(data + more)
-                    if data[:1] == bytes([0x80 | CLOSE]):
-                        connection.sendall(frame(CLOSE))
-                        break
-            except OSError:
-                pass
+    def serve(self, connection, _number):
+        connection.settimeout(10)
+        request = b""
+        while b"\r\n\r\n" not in request:
+            more = connection.recv(4096)
+            if not more:
+                return
+            request += more
+        self.request = request
+        key = next(line.split(b": ")[1] for line in request.split(b"\r\n") if line.startswith(b"Sec-WebSocket-Key"))
+        accept = base64.b64encode(hashlib.sha1(key + GUID).digest()).decode()
+        lines = [f"HTTP/1.1 {self.status}", "Upgrade: websocket", "Connection: Upgrade", *self.fields]
+        if not any("Accept" in field for field in self.fields):
+            lines.append("Sec-WebSocket-Accept: " + accept)
+        connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
+        self.behave(connection)
+        data = b""
+        while more := connection.recv(4096):
+            data = without_others(data + more)
+            if data[:1] == bytes([0x80 | CLOSE]):
+                connection.sendall(frame(CLOSE))
+                break
 
 
 def frame(opcode, payload=b"", fin=True):
@@ -168,14 +151,14 @@ def handshakes_ask_for_what_was_said():
         status, _, errors = ws(server.url("/nothing/here"))
         equal(status, 1)
         true("where 101 opens a WebSocket" in errors, errors)
-    with Scripted(closing(1000)) as server:
+    with ScriptedWebSocket(closing(1000)) as server:
         equal(ws("-H", "X-Token: secret", server.url)[0], 0)
         true(b"\r\nX-Token: secret\r\n" in server.request, server.request)
 
 
 @test
 def a_count_ends_it():
-    with Scripted(lambda connection: connection.sendall(frame(TEXT, b"one") + frame(TEXT, b"two") + frame(TEXT, b"three"))
+    with ScriptedWebSocket(lambda connection: connection.sendall(frame(TEXT, b"one") + frame(TEXT, b"two") + frame(TEXT, b"three"))
                   ) as server:
         equal(ws("--count", "2", server.url), (0, "one\ntwo\n", ""))
 
@@ -185,7 +168,7 @@ def after_the_input_it_can_go_on_listening():
     def late(connection):
         time.sleep(0.3)
         connection.sendall(frame(PING, b"?") + frame(TEXT, b"late") + frame(CLOSE, struct.pack(">H", 1000)))
-    with Scripted(late) as server:
+    with ScriptedWebSocket(late) as server:
         equal(ws("--wait", "forever", server.url), (0, "late\n", ""))
 
 
@@ -194,11 +177,11 @@ def how_a_server_closes_decides_the_exit_status():
     for code, reason, status, wanted in ((1000, b"bye", 0, ""), (1001, b"", 1, "closed with 1001, it is going away"),
                                          (1011, b"oops", 1, 'closed with 1011, it met an error of its own: "oops"'),
                                          (4321, b"", 1, "closed with 4321, a code of its application")):
-        with Scripted(closing(code, reason)) as server:
+        with ScriptedWebSocket(closing(code, reason)) as server:
             found = ws("--wait", "forever", server.url)
             equal(found[0], status, f"the exit status for {code} ({found})")
             true(wanted in found[2], found[2])
-    with Scripted(lambda connection: connection.shutdown(socket.SHUT_RDWR)) as server:
+    with ScriptedWebSocket(lambda connection: connection.shutdown(socket.SHUT_RDWR)) as server:
         status, _, errors = ws("--wait", "forever", server.url)
         equal(status, 1)
         true("ended without a Close (1006)" in errors, errors)
@@ -212,7 +195,7 @@ def servers_that_break_the_protocol_are_told_of():
             (closing(1000), ("Sec-WebSocket-Accept: " + "A" * 27 + "=",), "is not the one for our key"),
             (closing(1000), ("Sec-WebSocket-Protocol: unasked",), "a subprotocol that was not asked for"),
             (closing(1000), ("Sec-WebSocket-Extensions: permessage-deflate",), "an extension that was not asked for")):
-        with Scripted(behave, *fields) as server:
+        with ScriptedWebSocket(behave, *fields) as server:
             status, _, errors = ws("--wait", "forever", server.url)
             equal(status, 1)
             true(wanted in errors, f"{wanted}: {errors}")
@@ -235,18 +218,9 @@ def misuse_is_told_apart():
 @test
 def a_terminal_is_shown_what_would_command_it():
     behave = lambda connection: connection.sendall(frame(TEXT, b"a\x1b[31mb\x07\xc2\x9b") + frame(CLOSE, struct.pack(">H", 1000)))
-    with Scripted(behave) as server:
-        ours, theirs = pty.openpty()
-        process = subprocess.Popen([PROGRAM, "ws", server.url], stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL)
-        os.close(theirs)
-        out = b""
-        try:
-            while more := os.read(ours, 4096):
-                out += more
-        except OSError:
-            pass  # the terminal's other side is closed
-        equal(process.wait(10), 0)
-        os.close(ours)
+    with ScriptedWebSocket(behave) as server:
+        status, out = shown_by([PROGRAM, "ws", server.url], "stdin", "stdout")
+        equal(status, 0)
         true(b"< a^[[31mb^G<9B>" in out and b"\x1b" not in out, out)
 
 
@@ -256,7 +230,7 @@ def an_interrupt_says_goodbye():
     def listen(connection):
         connection.sendall(frame(TEXT, b"hello"))
         heard.append(connection.recv(100))
-    with Scripted(listen) as server:
+    with ScriptedWebSocket(listen) as server:
         process = subprocess.Popen([PROGRAM, "ws", server.url], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         equal(process.stdout.readline(), b"hello\n", "it is connected")
         process.send_signal(signal.SIGINT)
@@ -292,7 +266,7 @@ def every_echo_is_checked():
     with Sockets() as server:
         for flags in (["-c", "8", "--pipeline", "4", "-n", "2000"], ["-c", "4", "--size", "70000", "-n", "100"],
                       ["-c", "8", "--rate", "2000", "-d", "500ms", "--warmup", "100ms"], ["-c", "2", "-t", "2", "-n", "50"]):
-            status, figures, errors = load(server.url(), *flags)
+            status, figures, _, errors = load(server.url(), *flags)
             late = "--rate" in flags and not figures["rate_reached"]  # of a busy machine
             equal((status, figures["errors"]["total"], figures["broadcast"]), (int(late), 0, False), f"{flags}: {errors}")
             true(figures["answered_total"] >= 50, "it was answered")
@@ -302,28 +276,32 @@ def every_echo_is_checked():
 def a_broadcast_comes_to_all():
     with Sockets() as server:
         for flags in (["-c", "20", "-n", "300"], ["-c", "5", "--pipeline", "8", "-n", "300"],
-                      ["-c", "10", "--rate", "300", "-d", "500ms", "--warmup", "100ms"]):
-            status, figures, errors = load(server.url("/room"), "--broadcast", *flags)
+                      ["-c", "10", "--rate", "300", "-d", "500ms", "--warmup", "0"]):
+            status, figures, _, errors = load(server.url("/room"), "--broadcast", *flags)
             late = "--rate" in flags and not figures["rate_reached"]  # of a busy machine
             equal((status, figures["errors"]["total"], figures["broadcast"]), (int(late), 0, True), f"{flags}: {errors}")
             count = int(flags[1])
             if "-n" in flags:
                 equal(figures["deliveries"], 300 * count)
-            true(late or figures["deliveries"] >= figures["answered"] * count, "each came to all")
+            # Behind a warm-up it would not be so: a message is answered when the last has it, and the first may have had it before.
+            true(figures["deliveries"] >= figures["answered"] * count, f"each came to all: {figures['answered']}, {figures['deliveries']}")
 
 
 @test
 def a_broadcast_that_is_an_echo_is_found_out():
-    with Sockets() as server:
-        status, figures, _ = load(server.url(), "--broadcast", "-c", "3", "-n", "3", "--timeout", "300ms")
+    def found_out(patience):
+        status, figures, _, errors = load(server.url(), "--broadcast", "-c", "3", "-n", "3", "--timeout", f"{300 * patience}ms")
         equal(status, 1)
-        true(figures["errors"]["timeout"] > 0, figures["errors"])
+        true(figures and figures["errors"]["timeout"] > 0, errors or figures)
+
+    with Sockets() as server:
+        patiently(found_out)
 
 
 @test
 def a_server_without_a_websocket_is_named():
     with Sockets() as server:
-        status, _, errors = load(server.url("/nothing"), "-c", "1", "-n", "1")
+        status, _, _, errors = load(server.url("/nothing"), "-c", "1", "-n", "1")
         equal(status, 1)
         true("where 101 opens a WebSocket" in errors, errors)
 
@@ -334,8 +312,8 @@ def a_server_that_echoes_wrongly_is_found_out():
         while data := connection.recv(4096):
             payload = bytes(byte ^ data[2 + i % 4] for i, byte in enumerate(data[6:]))
             connection.sendall(frame(TEXT, payload[:-1] + b"!"))
-    with Scripted(behave) as server:
-        status, figures, _ = load(server.url, "-c", "1", "-n", "3")
+    with ScriptedWebSocket(behave) as server:
+        status, figures, _, _ = load(server.url, "-c", "1", "-n", "3")
         equal((status, figures["errors"]["wrong_body"]), (1, 3))
 
 

@@ -3,33 +3,14 @@
 /* Many seeds of the reliable UDP simulation, or one again. Not part of the tests: run by hand. */
 
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "tests/sim/rudp_tls_world.h"
 
 static struct world world;
 static struct world_totals totals;
-
-/* An assertion stops the program, and the seed is what one needs to know. In a signal's handler
- * only write(2) is allowed. */
-static void on_abort(int number)
-{
-    char text[32] = "seed ";
-    size_t at = sizeof text;
-    (void)number;
-    text[--at] = '\n';
-    for (uint64_t left = world_seed; at > 8 && (left > 0 || at == sizeof text - 1); left /= 10) {
-        text[--at] = (char)('0' + left % 10);
-    }
-    if (write(STDERR_FILENO, text, 5) < 0 ||
-        write(STDERR_FILENO, text + at, sizeof text - at) < 0) {
-        return;
-    }
-}
 
 static void print_totals(void)
 {
@@ -69,7 +50,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: rudp-seeds [--encrypted] FIRST [COUNT]\n");
         return 2;
     }
-    signal(SIGABRT, on_abort);
+    world_tell_seed();
     if (encrypted && world_tls_open() != 0) {
         return 1;
     }

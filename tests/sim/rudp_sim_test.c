@@ -2,12 +2,6 @@
 
 /* Reliable UDP over simulated networks, a few hundred seeds; more: tests/sim/rudp-seeds --help. */
 
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
 #include "tests/sim/rudp_world.h"
 #include "tests/unit/unit.h"
 
@@ -15,23 +9,6 @@
 
 static struct world world;
 static struct world_totals totals;
-
-/* An assertion stops the program, and the seed is what one needs to know. In a signal's handler
- * only write(2) is allowed. */
-static void on_abort(int number)
-{
-    char text[32] = "seed ";
-    size_t at = sizeof text;
-    (void)number;
-    text[--at] = '\n';
-    for (uint64_t left = world_seed; at > 8 && (left > 0 || at == sizeof text - 1); left /= 10) {
-        text[--at] = (char)('0' + left % 10);
-    }
-    if (write(STDERR_FILENO, text, 5) < 0 ||
-        write(STDERR_FILENO, text + at, sizeof text - at) < 0) {
-        return;
-    }
-}
 
 static void every_guarantee_holds_over_any_network(void **state)
 {
@@ -80,6 +57,6 @@ int main(void)
         cmocka_unit_test(every_kind_of_fault_was_met),
         cmocka_unit_test(the_same_seed_is_the_same_run),
     };
-    signal(SIGABRT, on_abort);
+    world_tell_seed();
     return cmocka_run_group_tests_name("rudp_sim", tests, NULL, NULL);
 }

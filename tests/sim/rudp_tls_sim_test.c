@@ -3,12 +3,6 @@
 /* Reliable UDP over simulated networks once more, encrypted: TLS's handshake, and keys that change
  * all the time. Randomness follows from the seed, so that a failure can be had again. */
 
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
 #include "core/tls.h"
 #include "servers/rudp/rudp_tls.h"
 #include "tests/sim/rudp_tls_world.h"
@@ -18,21 +12,6 @@
 
 static struct world world;
 static struct world_totals totals;
-
-static void on_abort(int number)
-{
-    char text[32] = "seed ";
-    size_t at = sizeof text;
-    (void)number;
-    text[--at] = '\n';
-    for (uint64_t left = world_seed; at > 8 && (left > 0 || at == sizeof text - 1); left /= 10) {
-        text[--at] = (char)('0' + left % 10);
-    }
-    if (write(STDERR_FILENO, text, 5) < 0 ||
-        write(STDERR_FILENO, text + at, sizeof text - at) < 0) {
-        return;
-    }
-}
 
 static void every_guarantee_holds_encrypted_over_any_network(void **state)
 {
@@ -74,7 +53,7 @@ int main(void)
         cmocka_unit_test(keys_were_changed_and_packets_lost_and_damaged),
         cmocka_unit_test(the_same_seed_is_the_same_run),
     };
-    signal(SIGABRT, on_abort);
+    world_tell_seed();
     if (world_tls_open() != 0) {
         return 1;
     }

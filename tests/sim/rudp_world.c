@@ -2,17 +2,19 @@
 
 #include "tests/sim/rudp_world_plan.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/error.h"
 
 #define STEPS_MAX 4000000u
 #define TIME_MAX  (1200 * SECOND)
 
-uint64_t world_seed;
+static uint64_t seed_of_run;
 struct world_crypto world_crypto;
 
 __attribute__((format(printf, 2, 3))) static void bad(struct world *world, const char *format, ...)
@@ -473,9 +475,30 @@ static void side_free(struct world *world, struct side *side)
     free(side->memory);
 }
 
+/* In a signal's handler only write(2) is allowed. */
+static void on_abort(int number)
+{
+    char text[32] = "seed ";
+    size_t at = sizeof text;
+    (void)number;
+    text[--at] = '\n';
+    for (uint64_t left = seed_of_run; at > 8 && (left > 0 || at == sizeof text - 1); left /= 10) {
+        text[--at] = (char)('0' + left % 10);
+    }
+    if (write(STDERR_FILENO, text, 5) < 0 ||
+        write(STDERR_FILENO, text + at, sizeof text - at) < 0) {
+        return;
+    }
+}
+
+void world_tell_seed(void)
+{
+    signal(SIGABRT, on_abort);
+}
+
 int world_run(struct world *world, uint64_t seed, struct world_totals *totals)
 {
-    world_seed = seed;
+    seed_of_run = seed;
     plan(world, seed);
     run(world);
     const struct sim_counts *counts = &world->network.counts;

@@ -82,7 +82,7 @@ struct world_totals {
  * stack. Adds to `totals`. */
 int world_run(struct world *world, uint64_t seed, struct world_totals *totals);
 
-/* The seed of the run that is on, for who stops the program. */
-extern uint64_t world_seed;
+/* From now on an assertion that stops the program says the seed of the run that is on. */
+void world_tell_seed(void);
 
 #endif
