@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "servers/systemd.h"
+#include "core/number.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -69,14 +70,8 @@ void gy_notify_stopping(void)
 /* A small number from the environment; 0 for anything else. */
 static long number_of(const char *name)
 {
-    const char *text = getenv(name);
-    char *end;
-    if (text == NULL || text[0] < '0' || text[0] > '9') {
-        return 0;
-    }
-    errno = 0;
-    long number = strtol(text, &end, 10);
-    return errno == 0 && *end == '\0' ? number : 0;
+    uint64_t number;
+    return gy_number_read(getenv(name), 0, INT64_MAX, &number) ? (long)number : 0;
 }
 
 static int type_of(int fd)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "clients/cert/make.h"
+#include "core/number.h"
 #include "core/tls.h"
 #include "core/usage.h"
 
@@ -182,14 +183,17 @@ static bool is_flag(const char *argument, const char *flag)
  * value is none and that was said. */
 static int read_days(const char *argument, const char *text, const char *flag, long min, long *days)
 {
-    char *end = NULL;
+    uint64_t number = 0;
     if (!is_flag(argument, flag)) {
         return 0;
     }
-    long value = text != NULL ? strtol(text, &end, 10) : 0;
-    if (text == NULL || end == text || *end != '\0' || value < min || value > DAYS_MAX) {
+    text = text != NULL ? text : "";
+    bool ago = min < 0 && text[0] == '-';
+    bool read = gy_number_read(text + ago, 0, DAYS_MAX, &number);
+    long value = ago ? -(long)number : (long)number;
+    if (!read || value < min) {
         fprintf(stderr, "gyre cert: %s %s: not a number from %ld to %d\nTry `gyre cert --help`.\n",
-                flag, text != NULL ? text : "", min, DAYS_MAX);
+                flag, text, min, DAYS_MAX);
         return -1;
     }
     *days = value;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/number.h"
 #include "servers/rudp/rudp_directory.h"
 #include "servers/rudp/rudp_kind.h"
 #include "servers/rudp/rudp_tls.h"
@@ -32,15 +33,11 @@ void gy_rudp_target_init(struct gy_rudp_target *target, const char *command)
 int gy_rudp_target_number(const char *flag, const char *text, uint64_t min, uint64_t max,
                           uint64_t *number, struct gy_error *error)
 {
-    char *end = NULL;
-    unsigned long long value = text != NULL ? strtoull(text, &end, 10) : 0;
-    if (text == NULL || text[0] < '0' || text[0] > '9' || *end != '\0' || value < min ||
-        value > max) {
+    if (!gy_number_read(text, min, max, number)) {
         return gy_error_set(error, GY_EINVAL, "%s %s: not a number from %llu to %llu", flag,
                             text != NULL ? text : "", (unsigned long long)min,
                             (unsigned long long)max);
     }
-    *number = value;
     return 0;
 }
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "core/datagram.h"
+#include "core/number.h"
 #include "protocols/drop/drop.h"
 #include "servers/rudp/drop_service.h"
 #include "servers/rudp/forward_service.h"
@@ -106,13 +107,13 @@ static int find_target(struct server *server, struct gy_error *error)
 {
     struct gy_error why = {0};
     const char *colon = strrchr(server->relay, ':');
-    char host[256], *end = NULL;
-    unsigned long port = colon != NULL ? strtoul(colon + 1, &end, 10) : 0;
+    char host[256];
+    uint64_t port = 0;
     if (gy_address_parse(&server->forward.target, server->relay, &why) == 0 &&
         server->relay[0] != ':') {
         return 0;
     }
-    if (colon == NULL || colon == server->relay || *end != '\0' || port < 1 || port > 65535 ||
+    if (colon == NULL || colon == server->relay || !gy_number_read(colon + 1, 1, 65535, &port) ||
         (size_t)(colon - server->relay) >= sizeof host) {
         return gy_error_set(error, GY_EINVAL, "relay %.200s: write HOST:PORT", server->relay);
     }

@@ -54,6 +54,21 @@ def misuse_exits_2_and_says_what():
 
 
 @test
+def numbers_are_digits_and_nothing_else():
+    for command in (["http", "--workers"], ["http", "--cache"], ["echo", "--size"], ["rudp", "serve", "--fec"],
+                    ["rudp", "serve", "--datagram"], ["get", "--retry"], ["get", "--timeout"], ["ws", "--count"],
+                    ["ws", "--ping"], ["chat", "--history"], ["cert", "--days"], ["rudp", "ping", "--count"],
+                    ["rudp", "sim", "--loss"]):
+        for number in ("+5", " 5", "5 ", "5x"):
+            status, _, errors = gyre(*command, number)
+            equal(status, 2, f"gyre {' '.join(command)} '{number}'")
+            true(number in errors and "number" in errors, f"gyre {' '.join(command)} '{number}': {errors}")
+    status, _, errors = gyre("dig", "+timeout=+5", "@127.0.0.1", "example")
+    equal(status, 1)
+    true("needs a number" in errors, errors)
+
+
+@test
 def a_port_in_use_is_said_and_exits_1():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
