@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "core/tls_files.h"
+#include "core/file_check.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,8 +26,9 @@ static int read_text(struct text *text, const char *path, const char *what, stru
         if (descriptor >= 0) {
             close(descriptor);
         }
-        return gy_error_set(error, gy_error_from_errno(errno_value), "reading the %s %s: %s%s",
-                            what, path, strerror(errno_value),
+        char why[GY_FILE_WHY_BYTES];
+        return gy_error_set(error, gy_error_from_errno(errno_value), "reading the %s %.200s: %s%s",
+                            what, path, gy_file_why(why, path, R_OK, errno_value),
                             errno_value == ENOENT && what[0] != 'O'
                                 ? "; `gyre cert` makes one for development"
                                 : "");

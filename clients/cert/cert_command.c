@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "clients/cert/make.h"
+#include "core/file_check.h"
 #include "core/number.h"
 #include "core/tls.h"
 #include "core/usage.h"
@@ -62,14 +63,15 @@ static int write_file(const char *path, const char *text, mode_t mode, struct gy
     size_t length = strlen(text);
     bool written = descriptor >= 0 && write(descriptor, text, length) == (ssize_t)length;
     int errno_value = errno;
+    char why[GY_FILE_WHY_BYTES];
     if (descriptor >= 0) {
         close(descriptor);
     }
     if (!written || rename(aside, path) != 0) {
         errno_value = written ? errno : errno_value;
         unlink(aside);
-        return gy_error_set(error, gy_error_from_errno(errno_value), "writing %s: %s", path,
-                            strerror(errno_value));
+        return gy_error_set(error, gy_error_from_errno(errno_value), "writing %.200s: %s", path,
+                            gy_file_why(why, path, W_OK, errno_value));
     }
     return 0;
 }
@@ -83,8 +85,10 @@ static int read_file(const char *path, char *text, size_t bytes, struct gy_error
         close(descriptor);
     }
     if (got < 0) {
-        return gy_error_set(error, gy_error_from_errno(errno_value), "reading %s: %s", path,
-                            strerror(errno_value));
+        char why[GY_FILE_WHY_BYTES];
+        return gy_error_set(error, gy_error_from_errno(errno_value),
+                            "reading the authority %.200s: %s", path,
+                            gy_file_why(why, path, R_OK, errno_value));
     }
     text[got] = '\0';
     return 0;
@@ -151,9 +155,11 @@ static int make_all(const struct cert_options *options, struct gy_error *error)
     file_name(name, sizeof name, options->request.names[0]);
     if (mkdir(options->directory, 0777) != 0 && errno != EEXIST) {
         int errno_value = errno;
+        char why[GY_FILE_WHY_BYTES];
         free(authority);
-        return gy_error_set(error, gy_error_from_errno(errno_value), "making %s: %s",
-                            options->directory, strerror(errno_value));
+        return gy_error_set(error, gy_error_from_errno(errno_value), "making the folder %.200s: %s",
+                            options->directory,
+                            gy_file_why(why, options->directory, W_OK, errno_value));
     }
     int code = gy_tls_init(error);
     code = code != 0 ? code : get_authority(options, authority, error);

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/file_check.h"
 #include "core/number.h"
-#include "servers/rudp/rudp_directory.h"
 #include "servers/rudp/rudp_kind.h"
 #include "servers/rudp/rudp_tls.h"
 
@@ -55,7 +55,7 @@ static int read_text(struct gy_rudp_target *target, const char *flag, const char
     }
     if (strcmp(flag, "--qlog") == 0) {
         target->qlog = value;
-        return gy_rudp_directory_check("--qlog", value, true, error);
+        return gy_file_check_directory("--qlog", value, W_OK | X_OK, error);
     }
     if (strcmp(value, "bbr") != 0 && strcmp(value, "cubic") != 0) {
         return gy_error_set(error, GY_EINVAL, "--congestion %.64s: not bbr or cubic", value);

@@ -5,12 +5,14 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "core/file_check.h"
 #include "protocols/dns/zonefile.h"
 #include "servers/dns/dns_zone_internal.h"
 
@@ -85,9 +87,14 @@ static void stop_reading(struct reading *reading)
     }
 }
 
-static const char *cause_text(int cause)
+static const char *cause_text(char why[GY_FILE_WHY_BYTES], const char *folder, const char *name,
+                              int cause)
 {
-    return cause == NOT_REGULAR ? "it is no regular file" : strerror(cause);
+    char path[PATH_BYTES];
+    if (cause == NOT_REGULAR || snprintf(path, sizeof path, "%s%s", folder, name) >= PATH_BYTES) {
+        return cause == NOT_REGULAR ? "it is no regular file" : strerror(cause);
+    }
+    return gy_file_why(why, path, R_OK, cause);
 }
 
 static int cause_code(int cause)
@@ -178,8 +185,9 @@ static int take_include(void *context, struct gy_dns_zonefile *file, const char 
                                      path);
     }
     if (reading.cause != 0) {
+        char why[GY_FILE_WHY_BYTES];
         return gy_dns_zonefile_error(file, error, cause_code(reading.cause), "$INCLUDE %.200s: %s",
-                                     path, cause_text(reading.cause));
+                                     path, cause_text(why, load->folder_path, path, reading.cause));
     }
     return code;
 }
@@ -191,13 +199,15 @@ static int read_zone(struct load *load, const struct gy_dns_zonefile_settings *s
 {
     struct gy_dns_zonefile file;
     struct reading reading;
+    char why[GY_FILE_WHY_BYTES];
     gy_dns_zonefile_init(&file, settings, path, origin);
     int code = feed(load, &reading, open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), "",
                     path, &file, error);
     return reading.cause == 0
                ? code
-               : gy_error_set(error, cause_code(reading.cause), "reading the zone %s from %s: %s",
-                              load->maker.name, path, cause_text(reading.cause));
+               : gy_error_set(error, cause_code(reading.cause),
+                              "reading the zone %s from %.200s: %s", load->maker.name, path,
+                              cause_text(why, "", path, reading.cause));
 }
 
 /* What is wrong with a zone as a whole shows when all of it was read, and records do not keep their
@@ -290,9 +300,11 @@ int gy_dns_zone_load(const struct gy_dns_zone **zone, const uint8_t *origin, con
     gy_dns_name_to_text(origin, name);
     load.folder = open_folder(&load, path);
     if (load.folder < 0) {
-        return gy_error_set(error, gy_error_from_errno(errno),
-                            "reading the zone %s from %s: its folder: %s", name, path,
-                            strerror(errno));
+        char why[GY_FILE_WHY_BYTES];
+        int cause = errno;
+        return gy_error_set(error, gy_error_from_errno(cause),
+                            "reading the zone %s from %.200s: %s", name, path,
+                            gy_file_why(why, path, R_OK, cause));
     }
     int code = dns_zone_maker_begin(&load.maker, origin, seed, 0);
     if (code != 0) {

@@ -12,11 +12,11 @@
 #include <unistd.h>
 
 #include "core/datagram.h"
+#include "core/file_check.h"
 #include "core/number.h"
 #include "protocols/drop/drop.h"
 #include "servers/rudp/drop_service.h"
 #include "servers/rudp/forward_service.h"
-#include "servers/rudp/rudp_directory.h"
 #include "servers/rudp/rudp_server.h"
 #include "servers/rudp/rudp_tls.h"
 #include "servers/tls_keys.h"
@@ -348,9 +348,10 @@ static int rudp_settle(void *context, const struct gy_server_setup *setup,
 /* Before anybody is told that it serves. */
 static int check_directories(const struct server *server, struct gy_error *error)
 {
-    int code = gy_rudp_directory_check("drop", server->drop, true, error);
-    code = code == 0 ? gy_rudp_directory_check("share", server->share, false, error) : code;
-    return code == 0 ? gy_rudp_directory_check("qlog", server->rudp.host.qlog, true, error) : code;
+    int code = gy_file_check_directory("drop", server->drop, R_OK | W_OK | X_OK, error);
+    code = code == 0 ? gy_file_check_directory("share", server->share, R_OK | X_OK, error) : code;
+    return code == 0 ? gy_file_check_directory("qlog", server->rudp.host.qlog, W_OK | X_OK, error)
+                     : code;
 }
 
 static int rudp_open(void *context, const struct gy_server_setup *setup, struct gy_error *error)
