@@ -24,6 +24,7 @@ struct load {
     struct gy_dns_zone_maker maker;
     struct dns_zone_file *files;
     const struct gy_dns_zonefile *file; /* being read; NULL: none */
+    const char *file_path;              /* its own, as long as `files` */
     uint64_t file_bytes;
     int folder; /* of its file */
     char folder_path[PATH_BYTES];
@@ -114,8 +115,10 @@ static int feed(struct load *load, struct reading *reading, int descriptor, cons
         reading->cause = ENOMEM;
     }
     const struct gy_dns_zonefile *outer = load->file;
+    const char *outer_path = load->file_path;
     uint64_t outer_bytes = load->file_bytes;
     load->file = file;
+    load->file_path = load->files != NULL ? load->files->path : NULL;
     load->file_bytes = (uint64_t)status.st_size;
     while (reading->cause == 0 && code == 0 && !reading->ended) {
         size_t used = 0;
@@ -128,6 +131,7 @@ static int feed(struct load *load, struct reading *reading, int descriptor, cons
         }
     }
     load->file = outer;
+    load->file_path = outer_path;
     load->file_bytes = outer_bytes;
     int cause = reading->cause;
     stop_reading(reading);
@@ -150,6 +154,7 @@ static int take_record(void *context, struct gy_dns_zonefile *file,
 {
     struct load *load = context;
     struct gy_error why;
+    gy_dns_zone_at(load->maker.builder, load->file_path, file->error_line);
     why.message[0] = '\0'; /* alone: it is for each record */
     int code = gy_dns_zone_add(load->maker.builder, record, &why);
     return code == 0
