@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "core/tls_files.h"
-#include "core/file_check.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,6 +8,9 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "core/descriptor.h"
+#include "core/file_check.h"
 
 #define FILE_BYTES_MAX (4u << 20)
 
@@ -23,9 +25,7 @@ static int read_text(struct text *text, const char *path, const char *what, stru
     int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (descriptor < 0 || fstat(descriptor, &status) != 0) {
         int errno_value = errno;
-        if (descriptor >= 0) {
-            close(descriptor);
-        }
+        gy_descriptor_close(descriptor);
         char why[GY_FILE_WHY_BYTES];
         return gy_error_set(error, gy_error_from_errno(errno_value), "reading the %s %.200s: %s%s",
                             what, path, gy_file_why(why, path, R_OK, errno_value),

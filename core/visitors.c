@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "core/visitors.h"
-#include "core/number.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+
+#include "core/number.h"
 
 /* `held` of an entry that is being given to another address. */
 #define CLAIMED UINT32_MAX

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "servers/privilege.h"
-#include "core/number.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -9,6 +8,8 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
+
+#include "core/number.h"
 
 static bool is_number(const char *text, unsigned *number)
 {

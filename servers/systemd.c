@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "servers/systemd.h"
-#include "core/number.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +11,8 @@
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "core/number.h"
 
 #define FIRST_FD 3 /* SD_LISTEN_FDS_START */
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "clients/cert/make.h"
+#include "core/descriptor.h"
 #include "core/file_check.h"
 #include "core/number.h"
 #include "core/tls.h"
@@ -64,9 +65,7 @@ static int write_file(const char *path, const char *text, mode_t mode, struct gy
     bool written = descriptor >= 0 && write(descriptor, text, length) == (ssize_t)length;
     int errno_value = errno;
     char why[GY_FILE_WHY_BYTES];
-    if (descriptor >= 0) {
-        close(descriptor);
-    }
+    gy_descriptor_close(descriptor);
     if (!written || rename(aside, path) != 0) {
         errno_value = written ? errno : errno_value;
         unlink(aside);
@@ -81,9 +80,7 @@ static int read_file(const char *path, char *text, size_t bytes, struct gy_error
     int descriptor = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t got = descriptor < 0 ? -1 : read(descriptor, text, bytes - 1);
     int errno_value = errno;
-    if (descriptor >= 0) {
-        close(descriptor);
-    }
+    gy_descriptor_close(descriptor);
     if (got < 0) {
         char why[GY_FILE_WHY_BYTES];
         return gy_error_set(error, gy_error_from_errno(errno_value),

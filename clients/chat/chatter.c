@@ -13,6 +13,7 @@
 
 #include "clients/chat/chatter_internal.h"
 #include "clients/dns/resolver.h"
+#include "core/descriptor.h"
 #include "core/number.h"
 
 #define NANOSECONDS_PER_MS UINT64_C(1000000)
@@ -230,9 +231,7 @@ static void stop_watching(struct gy_chatter *chatter)
     if (chatter->helper != NULL) {
         gy_helper_close(chatter->helper);
     }
-    if (chatter->stop >= 0) {
-        close(chatter->stop);
-    }
+    gy_descriptor_close(chatter->stop);
 }
 
 /* ---- what the program waits for ---- */

@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/descriptor.h"
 #include "core/log.h"
 #include "servers/chat/accounts.h"
 #include "servers/chat/holder.h"
@@ -128,9 +129,7 @@ static void write_operator(const struct gy_chat_store *store)
     unlink(next);
     int file = open(next, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR);
     bool written = file >= 0 && write(file, token, sizeof token) == (ssize_t)sizeof token;
-    if (file >= 0) {
-        close(file);
-    }
+    gy_descriptor_close(file);
     if (!written || rename(next, path) != 0) {
         gy_log(GY_LOG_WARN, "chat",
                "%s cannot be written (%s): only operators with an account can administer the chat",
@@ -577,9 +576,7 @@ void gy_chat_store_free(struct gy_chat_store *store)
     gy_chat_memory_free(store->memory);
     gy_chat_bans_free(store->bans);
     gy_chat_db_close(store->db);
-    if (store->wake >= 0) {
-        close(store->wake);
-    }
+    gy_descriptor_close(store->wake);
     pthread_mutex_destroy(&store->lock);
     free(store->desks);
     free(store);

@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "core/descriptor.h"
 #include "core/file_check.h"
 #include "protocols/dns/zonefile.h"
 #include "servers/dns/dns_zone_internal.h"
@@ -83,9 +84,7 @@ static int read_piece(struct reading *reading)
 static void stop_reading(struct reading *reading)
 {
     free(reading->text);
-    if (reading->descriptor >= 0) {
-        close(reading->descriptor);
-    }
+    gy_descriptor_close(reading->descriptor);
 }
 
 static const char *cause_text(char why[GY_FILE_WHY_BYTES], const char *folder, const char *name,

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "core/datagram.h"
+#include "core/descriptor.h"
 #include "core/file_check.h"
 #include "core/number.h"
 #include "protocols/drop/drop.h"
@@ -421,12 +422,8 @@ static void rudp_close(void *context)
 {
     struct server *server = context;
     gy_tls_keys_close(&server->tls);
-    if (server->files.drop >= 0) {
-        close(server->files.drop);
-    }
-    if (server->files.share >= 0) {
-        close(server->files.share);
-    }
+    gy_descriptor_close(server->files.drop);
+    gy_descriptor_close(server->files.share);
     free(server->drop);
     free(server->share);
     free(server->relay);
