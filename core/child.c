@@ -11,13 +11,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
-
-static void close_if_open(int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-    *fd = -1;
-}
+#include "core/descriptor.h"
 
 void gy_child_signals(sigset_t *set)
 {
@@ -37,8 +31,8 @@ int gy_child_open(struct gy_child *child)
     if (child->signal_fd >= 0 && child->wake_fd >= 0)
         return 0;
     int cause = errno;
-    close_if_open(&child->signal_fd);
-    close_if_open(&child->wake_fd);
+    gy_descriptor_drop(&child->signal_fd);
+    gy_descriptor_drop(&child->wake_fd);
     sigprocmask(SIG_SETMASK, &child->former_mask, NULL);
     return -cause;
 }
@@ -59,8 +53,8 @@ int gy_child_init_alone(struct gy_child *child, uint32_t drain_timeout_ms, struc
 void gy_child_close(struct gy_child *child)
 {
     gy_assert(!child->supervised);
-    close_if_open(&child->signal_fd);
-    close_if_open(&child->wake_fd);
+    gy_descriptor_drop(&child->signal_fd);
+    gy_descriptor_drop(&child->wake_fd);
     sigprocmask(SIG_SETMASK, &child->former_mask, NULL);
 }
 
@@ -111,7 +105,7 @@ static enum gy_child_event read_control(struct gy_child *child)
         if (got < 0 && errno == EAGAIN)
             break;
         if (got <= 0) {
-            close_if_open(&child->control_fd);
+            gy_descriptor_drop(&child->control_fd);
             set_last_alarm(child);
             heard = GY_CHILD_PARENT_GONE;
         } else if (message == GY_CHILD_MESSAGE_REPLACED) {

@@ -15,6 +15,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "core/descriptor.h"
+
 /* Texts and directives lie in blocks that are freed together. */
 struct memory {
     struct memory *next;
@@ -273,9 +275,7 @@ static int match(struct source *source, const struct gy_config_directive *direct
     DIR *listing = fd >= 0 ? fdopendir(fd) : NULL;
     if (listing == NULL) {
         int cause = errno;
-        if (fd >= 0) {
-            close(fd);
-        }
+        gy_descriptor_close(fd);
         return include_failed(directive, source->error, pattern, cause);
     }
     int code = 0;
@@ -498,10 +498,7 @@ int gy_config_read(struct gy_config **read, const char *path, struct gy_error *e
     }
     config->folder = open_folder(path);
     int code = read_first(config, path, error);
-    if (config->folder >= 0) {
-        close(config->folder);
-        config->folder = -1;
-    }
+    gy_descriptor_drop(&config->folder);
     if (code != 0) {
         gy_config_free(config);
         return code;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/config.h"
+#include "core/number.h"
 
 int gy_config_error(const struct gy_config_directive *directive, struct gy_error *error,
                     const char *format, ...)
@@ -168,9 +169,7 @@ int gy_config_number(const struct gy_config_directive *directive, uint32_t index
                      uint64_t max, uint64_t *number, struct gy_error *error)
 {
     gy_assert(index < directive->value_count);
-    const char *end;
-    if (read_digits(directive->values[index], number, &end) && *end == '\0' && *number >= min &&
-        *number <= max) {
+    if (gy_number_read(directive->values[index], min, max, number)) {
         return 0;
     }
     return gy_config_error(directive, error, "%.64s is not a number from %llu to %llu",

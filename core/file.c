@@ -8,6 +8,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "core/file_check.h"
 #include "core/file_range.h"
 #include "core/ring.h"
 #include "core/worker.h"
@@ -347,24 +348,9 @@ int gy_file_open_directory(const char *path, struct gy_error *error)
     if (descriptor >= 0) {
         return descriptor;
     }
-    switch (errno) {
-    case ENOENT:
-        return gy_error_set(error, GY_EINVAL,
-                            "serving files from `%s`: there is no such directory; create it, or "
-                            "name another",
-                            path);
-    case ENOTDIR:
-        return gy_error_set(error, GY_EINVAL,
-                            "serving files from `%s`: it is not a directory; name the directory "
-                            "that the files are in",
-                            path);
-    case EACCES:
-        return gy_error_set(error, GY_EREFUSED,
-                            "serving files from `%s`: it may not be read by this user (uid %u); "
-                            "chmod it, or run as another user",
-                            path, (unsigned)geteuid());
-    default:
-        return gy_error_set(error, gy_error_from_errno(errno), "serving files from `%s`: %s", path,
-                            strerror(errno));
-    }
+    int cause = errno;
+    int code = gy_file_check_directory("serving files from", path, R_OK, error);
+    return code != 0 ? code
+                     : gy_error_set(error, gy_error_from_errno(cause),
+                                    "serving files from %.512s: %s", path, strerror(cause));
 }

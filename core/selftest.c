@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/descriptor.h"
 #include "core/log.h"
 #include "core/pool.h"
 #include "core/slab.h"
@@ -89,27 +90,19 @@ static int connect_pair(int ends[2])
             ends[0] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
         }
     }
-    if (listener >= 0) {
-        close(listener);
-    }
+    gy_descriptor_close(listener);
     if (ends[0] >= 0) {
         return 0;
     }
-    if (ends[1] >= 0) {
-        close(ends[1]);
-    }
+    gy_descriptor_close(ends[1]);
     return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends);
 }
 
 static void connection_close(struct connection *connection)
 {
     gy_chain_clear(&connection->in);
-    if (connection->receiver >= 0) {
-        close(connection->receiver);
-    }
-    if (connection->sender >= 0) {
-        close(connection->sender);
-    }
+    gy_descriptor_close(connection->receiver);
+    gy_descriptor_close(connection->sender);
     connection->receiver = connection->sender = -1;
 }
 

@@ -2,8 +2,8 @@
 #ifndef GY_CORE_STREAM_INTERNAL_H
 #define GY_CORE_STREAM_INTERNAL_H
 
-/* What stream.c (a stream's life and its session), stream_io.c (its operations on the ring) and
- * stream_file.c (files in its output) share. */
+/* What stream.c (a stream's life and its session), stream_deadlines.c (its timer), stream_io.c (its
+ * operations on the ring) and stream_file.c (files in its output) share. */
 
 #include <sys/socket.h>
 
@@ -54,6 +54,9 @@ static inline bool gy_stream_in_handshake(const struct gy_stream *stream)
 
 /* Puts the stream into the queue of those who wait for `reason`. */
 void gy_stream_wait(struct gy_stream *stream, enum gy_stream_waiting reason);
+
+/* What a stream's timer calls: whichever deadline has passed is seen to. */
+void gy_stream_timer_fired(struct gy_timer *timer, uint64_t now_ms);
 
 /* Sees that the timer fires by the nearer of the two deadlines. */
 void gy_stream_arm_timer(struct gy_stream *stream);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "core/datagram_internal.h"
+#include "core/descriptor.h"
 #include "core/worker.h"
 
 /* Descriptors that are not connections: rings, eventfds, listeners, log, what libraries open. */
@@ -193,9 +194,7 @@ int gy_tables_note(struct gy_table *table, const struct gy_worker *worker)
 static void close_sockets(const struct gy_table *table)
 {
     for (uint32_t i = 0; i < table->socket_count; i++) {
-        if (table->sockets[i] >= 0) {
-            close(table->sockets[i]);
-        }
+        gy_descriptor_close(table->sockets[i]);
     }
 }
 
@@ -224,9 +223,7 @@ void gy_tables_left(struct gy_table *tables, uint32_t count)
         close_sockets(table);
         table->socket_count = 0;
         close(table->ring);
-        if (table->reserve >= 0) {
-            close(table->reserve);
-        }
+        gy_descriptor_close(table->reserve);
         table->ring = table->reserve = -1;
     }
 }

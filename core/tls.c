@@ -6,6 +6,7 @@
 
 #include <ctype.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/log.h"
 #include "core/tls_internal.h"
 
 #include <wolfssl/error-ssl.h>
@@ -203,6 +205,31 @@ const char *gy_tls_common_name(WOLFSSL_X509 *certificate, char name[GY_TLS_NAME_
     return name;
 }
 
+/* A server that shows its authority's certificate is no use: whoever checks what a key may do (RFC
+ * 5280 §4.2.1.3) refuses it. Those that people sign themselves are often both, and pass with many
+ * clients. */
+static int check_purpose(const struct gy_tls_identity *identity, WOLFSSL_X509 *certificate,
+                         struct gy_error *error)
+{
+    if (wolfSSL_X509_get_isCA(certificate) == 0) {
+        return 0;
+    }
+    unsigned usage = wolfSSL_X509_get_keyUsage(certificate);
+    bool said = usage != 0 && usage != UINT_MAX;
+    if (said && (usage & KEYUSE_KEY_CERT_SIGN) != 0 && (usage & KEYUSE_DIGITAL_SIG) == 0) {
+        return gy_error_set(error, GY_EINVAL,
+                            "certificate %.200s is an authority's: it is there to sign others, and "
+                            "clients refuse a server that shows it; name the server's own "
+                            "(`gyre cert` writes localhost.pem beside authority.pem)",
+                            identity->label);
+    }
+    gy_log(GY_LOG_WARN, "tls",
+           "certificate %s is an authority's as well (CA:TRUE), and some clients refuse a server "
+           "that shows one; `gyre cert` makes one for the server alone",
+           identity->label);
+    return 0;
+}
+
 /* The names that the certificate is for (RFC 9525 §6.3: of its alternative names, not its common
  * name, unless it has none of the former). */
 static int read_names(struct gy_tls_config *config, uint32_t identity, struct gy_error *error)
@@ -214,6 +241,7 @@ static int read_names(struct gy_tls_config *config, uint32_t identity, struct gy
         return gy_error_set(error, GY_EINVAL, "reading certificate %s: not a certificate in PEM",
                             from->label);
     }
+    int code = config->server ? check_purpose(from, certificate, error) : 0;
     uint32_t before = config->name_count;
     for (const char *name; (name = wolfSSL_X509_get_next_altname(certificate)) != NULL;) {
         add_name(config, identity, name);
@@ -223,7 +251,7 @@ static int read_names(struct gy_tls_config *config, uint32_t identity, struct gy
         add_name(config, identity, gy_tls_common_name(certificate, common));
     }
     wolfSSL_X509_free(certificate);
-    return 0;
+    return code;
 }
 
 static bool same_host(const char *name, const char *host, size_t length)

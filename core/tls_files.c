@@ -9,6 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/descriptor.h"
+#include "core/file_check.h"
+
 #define FILE_BYTES_MAX (4u << 20)
 
 struct text {
@@ -22,11 +25,10 @@ static int read_text(struct text *text, const char *path, const char *what, stru
     int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (descriptor < 0 || fstat(descriptor, &status) != 0) {
         int errno_value = errno;
-        if (descriptor >= 0) {
-            close(descriptor);
-        }
-        return gy_error_set(error, gy_error_from_errno(errno_value), "reading the %s %s: %s%s",
-                            what, path, strerror(errno_value),
+        gy_descriptor_close(descriptor);
+        char why[GY_FILE_WHY_BYTES];
+        return gy_error_set(error, gy_error_from_errno(errno_value), "reading the %s %.200s: %s%s",
+                            what, path, gy_file_why(why, path, R_OK, errno_value),
                             errno_value == ENOENT && what[0] != 'O'
                                 ? "; `gyre cert` makes one for development"
                                 : "");

@@ -3,9 +3,10 @@
 
 #include <arpa/inet.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+
+#include "core/number.h"
 
 /* `held` of an entry that is being given to another address. */
 #define CLAIMED UINT32_MAX
@@ -56,12 +57,11 @@ int gy_visitors_range_parse(struct gy_visitors_range *range, const char *text,
                             text);
     }
     if (slash != NULL) {
-        char *end;
-        unsigned long most = v4 ? 32 : 128;
-        unsigned long bits = strtoul(slash + 1, &end, 10);
-        if (slash[1] < '0' || slash[1] > '9' || *end != '\0' || bits > most) {
+        uint64_t bits;
+        unsigned most = v4 ? 32 : 128;
+        if (!gy_number_read(slash + 1, 0, most, &bits)) {
             return gy_error_set(error, GY_EINVAL,
-                                "%.64s: what is behind / is a number from 0 to %lu", text, most);
+                                "%.64s: what is behind / is a number from 0 to %u", text, most);
         }
         made.bits = (uint8_t)(bits + (v4 ? 96 : 0));
     }

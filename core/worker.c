@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "core/asan.h"
+#include "core/descriptor.h"
 #include "core/evict.h"
 #include "core/log.h"
 #include "core/share.h"
@@ -577,12 +578,8 @@ void gy_worker_close(struct gy_worker *worker)
         gy_pool_close(worker->pool);
     }
     gy_ring_close(worker->ring);
-    if (worker->wake_descriptor >= 0) {
-        close(worker->wake_descriptor);
-    }
-    if (worker->reserve_descriptor >= 0) {
-        close(worker->reserve_descriptor);
-    }
+    gy_descriptor_close(worker->wake_descriptor);
+    gy_descriptor_close(worker->reserve_descriptor);
     free(worker->inboxes);
     free(worker->inbox_messages);
     free(worker->vectors);

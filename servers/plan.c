@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/number.h"
 #include "servers/plan_internal.h"
 #include "servers/privilege.h"
 #include "servers/serve_flags.h"
@@ -70,17 +71,15 @@ int gy_plan_flag(struct gy_plan_flags *flags, int argc, char **argv, int *index,
 
 int gy_plan_read_cache(const char *text, uint64_t *bytes, struct gy_error *error)
 {
-    char *end = NULL;
+    uint64_t mebibytes;
     if (text == NULL) {
         return gy_error_set(error, GY_EINVAL, "--cache needs a value: mebibytes, per worker");
     }
-    unsigned long mebibytes = strtoul(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || *end != '\0' || mebibytes < 1 ||
-        mebibytes > GY_PLAN_CACHE_MIB_MAX) {
+    if (!gy_number_read(text, 1, GY_PLAN_CACHE_MIB_MAX, &mebibytes)) {
         return gy_error_set(error, GY_EINVAL, "--cache %s: not a number from 1 to %u", text,
                             GY_PLAN_CACHE_MIB_MAX);
     }
-    *bytes = (uint64_t)mebibytes << 20;
+    *bytes = mebibytes << 20;
     return 0;
 }
 

@@ -5,18 +5,18 @@
 #include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "core/number.h"
+
 static bool is_number(const char *text, unsigned *number)
 {
-    char *end;
-    errno = 0;
-    unsigned long parsed = strtoul(text, &end, 10);
+    uint64_t parsed = 0;
+    bool read = gy_number_read(text, 0, UINT32_MAX - 1, &parsed);
     *number = (unsigned)parsed;
-    return text[0] >= '0' && text[0] <= '9' && *end == '\0' && errno == 0 && parsed < UINT32_MAX;
+    return read;
 }
 
 int gy_identity_find(struct gy_identity *identity, const char *text, struct gy_error *error)

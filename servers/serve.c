@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "servers/serve.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/address.h"
 #include "core/config.h"
 #include "core/log.h"
+#include "core/number.h"
 #include "servers/http/access_log.h"
 #include "servers/serve_flags.h"
 
@@ -46,10 +45,8 @@ struct gy_serve_options gy_serve_defaults(void)
 static int read_number(const char *name, const char *value, uint32_t max, uint32_t *number,
                        struct gy_error *error)
 {
-    char *end = NULL;
-    errno = 0;
-    unsigned long parsed = strtoul(value, &end, 10);
-    if (errno != 0 || end == value || *end != '\0' || value[0] == '-' || parsed > max) {
+    uint64_t parsed;
+    if (!gy_number_read(value, 0, max, &parsed)) {
         return gy_error_set(error, GY_EINVAL, "--%s %s: not a number from 0 to %u", name, value,
                             max);
     }

@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/number.h"
+
 #define FIRST_FD 3 /* SD_LISTEN_FDS_START */
 
 /* ---- telling ---- */
@@ -69,14 +71,8 @@ void gy_notify_stopping(void)
 /* A small number from the environment; 0 for anything else. */
 static long number_of(const char *name)
 {
-    const char *text = getenv(name);
-    char *end;
-    if (text == NULL || text[0] < '0' || text[0] > '9') {
-        return 0;
-    }
-    errno = 0;
-    long number = strtol(text, &end, 10);
-    return errno == 0 && *end == '\0' ? number : 0;
+    uint64_t number;
+    return gy_number_read(getenv(name), 0, INT64_MAX, &number) ? (long)number : 0;
 }
 
 static int type_of(int fd)

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "bench/load/dial.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -97,35 +95,16 @@ void gy_load_dial_worked(struct gy_load_engine *engine)
 
 /* ---- failures ---- */
 
-/* Ports for one peer: net.ipv4.ip_local_port_range. 0: not known. */
-static uint32_t local_ports(void)
-{
-    unsigned from, to;
-    FILE *file = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
-    bool read = file != NULL && fscanf(file, "%u %u", &from, &to) == 2 && to >= from;
-    if (file != NULL) {
-        fclose(file);
-    }
-    return read ? to - from + 1 : 0;
-}
-
-static bool is_loopback(const struct gy_address *address)
-{
-    return address->any.sa_family == AF_INET &&
-           ntohl(address->v4.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
-}
-
 /* Every port of every address that connections come from is taken: trying again is of no use. */
 static void out_of_ports(struct gy_load_engine *engine)
 {
     const struct gy_load_options *options = engine->options;
-    gy_load_give_up(
-        engine, GY_ELIMIT,
-        "no port of %s is left for another: an address has %u for one server "
-        "(net.ipv4.ip_local_port_range); come from more of them with --source, "
-        "repeated%s",
-        options->source_count > 1 ? "these addresses" : "this address", local_ports(),
-        is_loopback(&options->address) ? ", such as --source 127.0.0.2 --source 127.0.0.3" : "");
+    gy_load_give_up(engine, GY_ELIMIT,
+                    "no port of %s is left for another: an address has %u for one server "
+                    "(net.ipv4.ip_local_port_range); come from more of them with --source, "
+                    "repeated%s",
+                    options->source_count > 1 ? "these addresses" : "this address",
+                    gy_load_local_ports(), gy_load_source_example(options));
 }
 
 static enum gy_load_dial_error kind_of(int errno_value)

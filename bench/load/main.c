@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "bench/load/load.h"
+#include "bench/load/place.h"
 #include "bench/load/process.h"
 
 enum { DONE, FAILED, MISUSED };
@@ -162,6 +163,7 @@ static int get_ready(struct gy_load_options *options, struct gy_error *error)
     struct gy_load_counters counters;
     int code = check_places(options, error);
     code = code != 0 ? code : gy_load_resolve(options, error);
+    code = code != 0 ? code : gy_load_check_ports(options, error);
     if (code == 0 && options->server_admin_given) {
         code = gy_load_admin_read(&options->server_admin, &counters, error);
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "bench/load/place.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>
@@ -47,6 +48,41 @@ const struct gy_address *gy_load_source(const struct gy_load_options *options, u
     return options->source_count == 0
                ? NULL
                : &options->sources[(thread + number) % options->source_count];
+}
+
+uint32_t gy_load_local_ports(void)
+{
+    unsigned from, to;
+    FILE *file = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
+    bool read = file != NULL && fscanf(file, "%u %u", &from, &to) == 2 && to >= from;
+    if (file != NULL) {
+        fclose(file);
+    }
+    return read ? to - from + 1 : 0;
+}
+
+const char *gy_load_source_example(const struct gy_load_options *options)
+{
+    const struct gy_address *address = &options->address;
+    bool loopback = address->any.sa_family == AF_INET &&
+                    ntohl(address->v4.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+    return loopback ? ", such as --source 127.0.0.2 --source 127.0.0.3" : "";
+}
+
+int gy_load_check_ports(const struct gy_load_options *options, struct gy_error *error)
+{
+    uint64_t ports = gy_load_local_ports();
+    uint32_t sources = options->source_count > 0 ? options->source_count : 1;
+    if (options->protocol->datagrams || ports == 0 || options->connections <= ports * sources) {
+        return 0;
+    }
+    return gy_error_set(error, GY_ELIMIT,
+                        "making %u connections: an address has %llu ports for one server "
+                        "(net.ipv4.ip_local_port_range), and %u would be needed; come from more of "
+                        "them with --source, repeated%s",
+                        options->connections, (unsigned long long)ports,
+                        (unsigned)((options->connections + ports - 1) / ports),
+                        gy_load_source_example(options));
 }
 
 int gy_load_make_room(const struct gy_load_options *options, uint32_t connections,

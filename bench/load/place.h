@@ -21,6 +21,16 @@ int gy_load_source_check(const struct gy_load_options *options, struct gy_error 
 const struct gy_address *gy_load_source(const struct gy_load_options *options, uint32_t thread,
                                         uint64_t number);
 
+/* Ports of one address for one server; 0: not known. */
+uint32_t gy_load_local_ports(void);
+
+/* What to write for more of them, where that can be known: ", such as …", or "". */
+const char *gy_load_source_example(const struct gy_load_options *options);
+
+/* Once the server's address is known: whether its addresses have ports for so many connections.
+ * GY_ELIMIT, with a sentence. */
+int gy_load_check_ports(const struct gy_load_options *options, struct gy_error *error);
+
 /*
  * On a thread that is to make `connections`, before it opens anything: sees that it may. A table of
  * its own is taken where all threads' connections do not fit into one. GY_ENOFILE, with a sentence.

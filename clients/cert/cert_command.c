@@ -10,6 +10,9 @@
 #include <unistd.h>
 
 #include "clients/cert/make.h"
+#include "core/descriptor.h"
+#include "core/file_check.h"
+#include "core/number.h"
 #include "core/tls.h"
 #include "core/usage.h"
 
@@ -61,14 +64,13 @@ static int write_file(const char *path, const char *text, mode_t mode, struct gy
     size_t length = strlen(text);
     bool written = descriptor >= 0 && write(descriptor, text, length) == (ssize_t)length;
     int errno_value = errno;
-    if (descriptor >= 0) {
-        close(descriptor);
-    }
+    char why[GY_FILE_WHY_BYTES];
+    gy_descriptor_close(descriptor);
     if (!written || rename(aside, path) != 0) {
         errno_value = written ? errno : errno_value;
         unlink(aside);
-        return gy_error_set(error, gy_error_from_errno(errno_value), "writing %s: %s", path,
-                            strerror(errno_value));
+        return gy_error_set(error, gy_error_from_errno(errno_value), "writing %.200s: %s", path,
+                            gy_file_why(why, path, W_OK, errno_value));
     }
     return 0;
 }
@@ -78,12 +80,12 @@ static int read_file(const char *path, char *text, size_t bytes, struct gy_error
     int descriptor = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t got = descriptor < 0 ? -1 : read(descriptor, text, bytes - 1);
     int errno_value = errno;
-    if (descriptor >= 0) {
-        close(descriptor);
-    }
+    gy_descriptor_close(descriptor);
     if (got < 0) {
-        return gy_error_set(error, gy_error_from_errno(errno_value), "reading %s: %s", path,
-                            strerror(errno_value));
+        char why[GY_FILE_WHY_BYTES];
+        return gy_error_set(error, gy_error_from_errno(errno_value),
+                            "reading the authority %.200s: %s", path,
+                            gy_file_why(why, path, R_OK, errno_value));
     }
     text[got] = '\0';
     return 0;
@@ -150,9 +152,11 @@ static int make_all(const struct cert_options *options, struct gy_error *error)
     file_name(name, sizeof name, options->request.names[0]);
     if (mkdir(options->directory, 0777) != 0 && errno != EEXIST) {
         int errno_value = errno;
+        char why[GY_FILE_WHY_BYTES];
         free(authority);
-        return gy_error_set(error, gy_error_from_errno(errno_value), "making %s: %s",
-                            options->directory, strerror(errno_value));
+        return gy_error_set(error, gy_error_from_errno(errno_value), "making the folder %.200s: %s",
+                            options->directory,
+                            gy_file_why(why, options->directory, W_OK, errno_value));
     }
     int code = gy_tls_init(error);
     code = code != 0 ? code : get_authority(options, authority, error);
@@ -182,14 +186,17 @@ static bool is_flag(const char *argument, const char *flag)
  * value is none and that was said. */
 static int read_days(const char *argument, const char *text, const char *flag, long min, long *days)
 {
-    char *end = NULL;
+    uint64_t number = 0;
     if (!is_flag(argument, flag)) {
         return 0;
     }
-    long value = text != NULL ? strtol(text, &end, 10) : 0;
-    if (text == NULL || end == text || *end != '\0' || value < min || value > DAYS_MAX) {
+    text = text != NULL ? text : "";
+    bool ago = min < 0 && text[0] == '-';
+    bool read = gy_number_read(text + ago, 0, DAYS_MAX, &number);
+    long value = ago ? -(long)number : (long)number;
+    if (!read || value < min) {
         fprintf(stderr, "gyre cert: %s %s: not a number from %ld to %d\nTry `gyre cert --help`.\n",
-                flag, text != NULL ? text : "", min, DAYS_MAX);
+                flag, text, min, DAYS_MAX);
         return -1;
     }
     *days = value;

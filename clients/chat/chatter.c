@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "clients/chat/chatter.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdarg.h>
@@ -14,6 +13,8 @@
 
 #include "clients/chat/chatter_internal.h"
 #include "clients/dns/resolver.h"
+#include "core/descriptor.h"
+#include "core/number.h"
 
 #define NANOSECONDS_PER_MS UINT64_C(1000000)
 #define FIRST_PAUSE_MS     500
@@ -230,9 +231,7 @@ static void stop_watching(struct gy_chatter *chatter)
     if (chatter->helper != NULL) {
         gy_helper_close(chatter->helper);
     }
-    if (chatter->stop >= 0) {
-        close(chatter->stop);
-    }
+    gy_descriptor_close(chatter->stop);
 }
 
 /* ---- what the program waits for ---- */
@@ -312,9 +311,8 @@ static int read_server(struct gy_chatter *chatter, const char *server, struct gy
     }
     uint16_t number = chatter->options.layer != NULL ? GY_CHAT_TLS_PORT : GY_CHAT_PORT;
     if (colon != NULL) {
-        char *stop;
-        unsigned long port = strtoul(colon + 1, &stop, 10);
-        if (!isdigit((unsigned char)colon[1]) || *stop != '\0' || port == 0 || port > UINT16_MAX) {
+        uint64_t port;
+        if (!gy_number_read(colon + 1, 1, UINT16_MAX, &port)) {
             return gy_error_set(error, GY_EINVAL, "%s: the port must be a number from 1 to 65535",
                                 server);
         }

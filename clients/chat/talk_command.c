@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include <ctype.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -9,11 +8,12 @@
 #include <unistd.h>
 
 #include "clients/chat/talk.h"
+#include "clients/flags.h"
 #include "core/tls_files.h"
 #include "core/usage.h"
 #include "protocols/chat/hub.h"
 
-#define SECONDS_MAX    1000000
+#define NAME           "chat" /* of the command */
 #define PASSWORD_BYTES 512
 #define INTERRUPTED    130
 
@@ -89,31 +89,6 @@ struct command {
     bool wait_given;
 };
 
-static int misuse(const char *format, const char *what)
-{
-    fprintf(stderr, "gyre chat: ");
-    fprintf(stderr, format, what);
-    fprintf(stderr, "\nTry `gyre chat --help`.\n");
-    return 2;
-}
-
-/* -1: read; else the exit status. */
-static int read_number(const char *name, const char *value, uint64_t min, uint64_t max,
-                       uint64_t *number)
-{
-    char *end = NULL;
-    errno = 0;
-    unsigned long long parsed = strtoull(value, &end, 10);
-    if (errno != 0 || !isdigit((unsigned char)value[0]) || *end != '\0' || parsed < min ||
-        parsed > max) {
-        fprintf(stderr, "gyre chat: --%s %s: not a number from %llu to %llu\n", name, value,
-                (unsigned long long)min, (unsigned long long)max);
-        return 2;
-    }
-    *number = parsed;
-    return -1;
-}
-
 /* ---- the password: never an argument, which everybody on the host can read ---- */
 
 static int keep_line(char *password, FILE *in, const char *where)
@@ -123,7 +98,7 @@ static int keep_line(char *password, FILE *in, const char *where)
         return 2;
     }
     password[strcspn(password, "\r\n")] = '\0';
-    return password[0] != '\0' ? -1 : misuse("%s: the password is empty", where);
+    return password[0] != '\0' ? -1 : gy_flags_misuse(NAME, "%s: the password is empty", where);
 }
 
 static int read_password_file(char *password, const char *flag, const char *path)
@@ -147,7 +122,8 @@ static int ask_password(char *password, const char *what, const char *nick, cons
         if (terminal != NULL) {
             fclose(terminal);
         }
-        return misuse("there is no terminal to ask for a password at; use %s", instead);
+        return gy_flags_misuse(NAME, "there is no terminal to ask for a password at; use %s",
+                               instead);
     }
     silent = before;
     silent.c_lflag &= ~(tcflag_t)ECHO;
@@ -171,18 +147,6 @@ static int read_new_password(struct command *command)
 
 /* ---- flags ---- */
 
-static int take_tls(struct gy_tls_files *files, bool certificate, const char *value)
-{
-    if (certificate) {
-        return gy_tls_files_add_flag(files, value, NULL) == 0
-                   ? -1
-                   : misuse("--cert %s: one certificate can be shown", value);
-    }
-    free(files->authorities);
-    files->authorities = strdup(value);
-    return files->authorities != NULL ? -1 : misuse("--ca %s: out of memory", value);
-}
-
 static int take_valued(struct command *command, const char *name, const char *value)
 {
     struct gy_chat_talk_options *options = &command->options;
@@ -190,7 +154,7 @@ static int take_valued(struct command *command, const char *name, const char *va
     int status;
     if (strcmp(name, "room") == 0) {
         if (options->room_count == GY_CHAT_TALK_ROOMS_MAX) {
-            return misuse("--room %s: too many rooms", value);
+            return gy_flags_misuse(NAME, "--room %s: too many rooms", value);
         }
         options->rooms[options->room_count++] = value + (value[0] == '#');
         return -1;
@@ -217,32 +181,33 @@ static int take_valued(struct command *command, const char *name, const char *va
         return -1;
     }
     if (strcmp(name, "for") == 0) {
-        status = read_number(name, value, 1, UINT32_MAX, &number);
+        status = gy_flags_number(NAME, name, value, 1, UINT32_MAX, &number);
         command->once.seconds = (uint32_t)number;
         return status;
     }
     if (strcmp(name, "history") == 0) {
-        status = read_number(name, value, 0, 500, &number);
+        status = gy_flags_number(NAME, name, value, 0, 500, &number);
         options->client.history = (uint32_t)number;
         command->history_given = true;
         return status;
     }
     if (strcmp(name, "count") == 0) {
-        return read_number(name, value, 1, UINT64_MAX / 2, &options->count);
+        return gy_flags_number(NAME, name, value, 1, UINT64_MAX / 2, &options->count);
     }
     if (strcmp(name, "wait") == 0) {
         bool forever = strcmp(value, "forever") == 0;
-        status = forever ? -1 : read_number(name, value, 0, SECONDS_MAX, &number);
+        status =
+            forever ? -1 : gy_flags_number(NAME, name, value, 0, GY_FLAGS_SECONDS_MAX, &number);
         options->wait_ms = forever ? GY_CHAT_TALK_FOREVER : (uint32_t)number * 1000;
         command->wait_given = true;
         return status;
     }
     if (strcmp(name, "connect-timeout") == 0) {
-        status = read_number(name, value, 1, SECONDS_MAX, &number);
+        status = gy_flags_number(NAME, name, value, 1, GY_FLAGS_SECONDS_MAX, &number);
         options->client.timeout_ms = (uint32_t)number * 1000;
         return status;
     }
-    return take_tls(&command->files, strcmp(name, "cert") == 0, value);
+    return gy_flags_tls(NAME, name, value, &command->files);
 }
 
 static void take_switch(struct command *command, const char *name)
@@ -313,10 +278,10 @@ static int take_flag(struct command *command, int argc, char **argv, int *at)
     const char *value = name[length] == '=' ? name + length + 1 : NULL;
     if (!flag->valued) {
         take_switch(command, flag->name);
-        return value == NULL ? -1 : misuse("%s: takes no value", argument);
+        return value == NULL ? -1 : gy_flags_misuse(NAME, "%s: takes no value", argument);
     }
     if (value == NULL && *at + 1 == argc) {
-        return misuse("%s: needs a value", argument);
+        return gy_flags_misuse(NAME, "%s: needs a value", argument);
     }
     return take_valued(command, flag->name, value != NULL ? value : argv[++*at]);
 }
@@ -348,11 +313,11 @@ static int read_arguments(struct command *command, int argc, char **argv)
         if (argv[i][0] == '-' && argv[i][1] != '\0' && once->word_count == 0) {
             status = take_flag(command, argc, argv, &i);
         } else if (command->admin && once->word_count == GY_CHAT_ADMIN_WORDS_MAX) {
-            status = misuse("%s: too many words", argv[i]);
+            status = gy_flags_misuse(NAME, "%s: too many words", argv[i]);
         } else if (command->admin) {
             once->words[once->word_count++] = argv[i];
         } else if (client->server != NULL) {
-            status = misuse("%s: one server at a time", argv[i]);
+            status = gy_flags_misuse(NAME, "%s: one server at a time", argv[i]);
         } else {
             client->server = argv[i];
         }
@@ -363,12 +328,12 @@ static int read_arguments(struct command *command, int argc, char **argv)
     if (command->admin) {
         status = settle_admin(command);
     } else if (client->server == NULL) {
-        return misuse("%s", "no server; for example gyre chat localhost");
+        return gy_flags_misuse(NAME, "%s", "no server; for example gyre chat localhost");
     }
     client->certificate = command->files.pair_count > 0 && client->password == NULL;
     if (!command->tls && (command->insecure || command->files.pair_count > 0 ||
                           command->files.authorities != NULL)) {
-        return misuse("%s", "--ca, --cert and --insecure are for --tls");
+        return gy_flags_misuse(NAME, "%s", "--ca, --cert and --insecure are for --tls");
     }
     if (status < 0 && command->asks_password && client->password == NULL) {
         client->password = command->password;
@@ -378,7 +343,7 @@ static int read_arguments(struct command *command, int argc, char **argv)
         status = read_new_password(command);
     }
     if (status < 0 && client->registers && client->password == NULL) {
-        return misuse("%s", "--register needs --password or --password-file");
+        return gy_flags_misuse(NAME, "%s", "--register needs --password or --password-file");
     }
     return status;
 }
@@ -425,7 +390,8 @@ static int run(struct command *command)
     for (uint32_t i = 0; i < options->room_count && !once; i++) {
         if (gy_chatter_join(chat, options->rooms[i]) != 0) {
             gy_chatter_close(chat);
-            return misuse("--room %s: a room's name has 1 to 64 bytes", options->rooms[i]);
+            return gy_flags_misuse(NAME, "--room %s: a room's name has 1 to 64 bytes",
+                                   options->rooms[i]);
         }
     }
     if (panes && !once) {

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/number.h"
+
 #define WORD_MAX 32
 
 /* A line in parts: "/name first rest". */
@@ -127,9 +129,8 @@ static enum gy_chat_words take_back(struct gy_chatter *chat, const char *room,
                                     const struct gy_chat_own *own, const char *which,
                                     struct gy_chat_said *said)
 {
-    char *end = NULL;
-    unsigned long long id = strtoull(which, &end, 10);
-    if (which[0] != '\0' && (which[0] < '0' || which[0] > '9' || *end != '\0' || id == 0)) {
+    uint64_t id = 0;
+    if (which[0] != '\0' && !gy_number_read(which, 1, UINT64_MAX, &id)) {
         return wrong(said, "/delete, or /delete ID (--json shows the ids of messages)");
     }
     if (which[0] == '\0' && !is_here(own, room)) {
@@ -148,14 +149,18 @@ static const struct {
 static enum gy_chat_words moderate(struct gy_chatter *chat, const char *room, uint8_t action,
                                    const struct words *words, struct gy_chat_said *said)
 {
-    char *end;
     bool slow = action == 8;
-    if (words->first[0] == '\0' || room == NULL) {
+    uint64_t seconds = 0;
+    if (words->first[0] == '\0' || room == NULL ||
+        (slow && !gy_number_read(words->first, 0, UINT32_MAX, &seconds))) {
         return wrong(said, slow ? "/slow SECONDS (0: off)" : "it needs a nick, and a room");
     }
-    const char *number = slow ? words->first : words->rest;
-    unsigned long seconds = strtoul(number, &end, 10);
-    const char *reason = slow ? "" : end + strspn(end, " ");
+    const char *reason = slow ? "" : words->rest;
+    if (reason[0] >= '0' && reason[0] <= '9') {
+        char *end;
+        seconds = strtoul(reason, &end, 10);
+        reason = end + strspn(end, " ");
+    }
     return outcome(gy_chatter_moderate(chat, room, action, slow ? "" : words->first,
                                        (uint32_t)seconds, reason),
                    room, said);

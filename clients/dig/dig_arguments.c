@@ -2,12 +2,12 @@
 
 /* The command line, and the lines of a batch: names, types and classes in any order. */
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "clients/dig/dig.h"
+#include "core/number.h"
 
 #define TIME_MS   5000u
 #define TRIES     3u
@@ -147,11 +147,8 @@ static const struct plus_name *find_plus(const char *text, size_t bytes)
 static int number_of(const char *word, const char *value, uint32_t min, uint32_t max,
                      uint32_t *number)
 {
-    char *end = NULL;
-    errno = 0;
-    unsigned long parsed = value != NULL ? strtoul(value, &end, 10) : 0;
-    if (value == NULL || errno != 0 || end == value || *end != '\0' || value[0] == '-' ||
-        parsed < min || parsed > max) {
+    uint64_t parsed;
+    if (!gy_number_read(value, min, max, &parsed)) {
         return dig_misuse("%s: needs a number from %u to %u", word, min, max);
     }
     *number = (uint32_t)parsed;
@@ -318,14 +315,11 @@ static int set_name(struct gy_dig_command *command, const char *text)
 /* The type of a word; IXFR=SERIAL too. */
 static int type_of(const char *text, uint32_t *serial)
 {
-    char *end = NULL;
+    uint64_t value = 0;
     if (strncasecmp(text, "ixfr=", 5) == 0) {
-        errno = 0;
-        unsigned long value = strtoul(text + 5, &end, 10);
+        bool good = gy_number_read(text + 5, 0, UINT32_MAX, &value);
         *serial = (uint32_t)value;
-        return errno == 0 && end != text + 5 && *end == '\0' && value <= UINT32_MAX
-                   ? GY_DNS_TYPE_IXFR
-                   : GY_EINVAL;
+        return good ? GY_DNS_TYPE_IXFR : GY_EINVAL;
     }
     return gy_dns_type_from_text(text, strlen(text));
 }

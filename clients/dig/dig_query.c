@@ -2,12 +2,12 @@
 
 /* A query's message: header bits, question, and what EDNS carries. */
 
-#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
 
 #include "clients/dig/dig.h"
+#include "core/number.h"
 #include "servers/dns/dns_hmac.h"
 
 static int hex_of(char c)
@@ -51,14 +51,14 @@ static int add_subnet(struct gy_dns_opt *opt, const char *text)
 {
     struct gy_dns_address address;
     size_t host = strcspn(text, "/");
-    char *end = NULL;
-    unsigned long bits = text[host] == '/' ? strtoul(text + host + 1, &end, 10) : 0;
+    bool given = text[host] == '/';
+    uint64_t bits = 0;
     if (strcmp(text, "0") == 0) {
         address = (struct gy_dns_address){.length = 4};
     } else if (gy_dns_address_parse(&address, text, host) != 0 || address.scope[0] != '\0' ||
-               (end != NULL && (*end != '\0' || end == text + host + 1))) {
+               (given && !gy_number_read(text + host + 1, 0, UINT8_MAX, &bits))) {
         return dig_misuse("+subnet=%s: not ADDRESS or ADDRESS/BITS", text);
-    } else if (end == NULL) {
+    } else if (!given) {
         bits = address.length * 8u;
     }
     if (bits > address.length * 8u) {

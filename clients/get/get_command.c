@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "clients/get/get_command.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "clients/flags.h"
 #include "clients/get/get_internal.h"
 #include "core/usage.h"
 
@@ -82,35 +82,7 @@ static const struct flag {
 
 #define FLAGS (sizeof flags / sizeof flags[0])
 
-static int misuse(const char *format, const char *what)
-{
-    fprintf(stderr, "gyre get: ");
-    fprintf(stderr, format, what);
-    fprintf(stderr, "\nTry `gyre get --help`.\n");
-    return 2;
-}
-
-static int read_number(const char *name, const char *value, uint32_t min, uint32_t max,
-                       uint32_t *number)
-{
-    char *end = NULL;
-    errno = 0;
-    unsigned long parsed = strtoul(value, &end, 10);
-    if (errno != 0 || end == value || *end != '\0' || value[0] == '-' || parsed < min ||
-        parsed > max) {
-        fprintf(stderr, "gyre get: --%s %s: not a number from %u to %u\n", name, value, min, max);
-        return 2;
-    }
-    *number = (uint32_t)parsed;
-    return -1;
-}
-
-static int read_seconds(const char *name, const char *value, uint32_t *number_ms)
-{
-    int status = read_number(name, value, 1, 1000000, number_ms);
-    *number_ms *= 1000;
-    return status;
-}
+#define NAME "get" /* of the command */
 
 /* FIRST-LAST, FIRST- or -COUNT, as RFC 9110 §14.1.2 has them; one of them. */
 static bool range_valid(const char *text)
@@ -123,35 +95,6 @@ static bool range_valid(const char *text)
     return text[first + 1 + last] == '\0' && first + last > 0 && first < 19 && last < 19;
 }
 
-static int read_header(struct gy_get_options *options, const char *value)
-{
-    const char *colon = strchr(value, ':');
-    if (colon == NULL || colon == value || options->header_count == GY_GET_HEADERS_MAX) {
-        return misuse(colon == NULL || colon == value ? "--header '%s': not NAME: VALUE"
-                                                      : "--header '%s': too many headers",
-                      value);
-    }
-    const char *content = colon + 1 + strspn(colon + 1, " \t");
-    options->headers[options->header_count++] =
-        (struct gy_http_header){{value, (size_t)(colon - value)}, gy_http_text_of(content)};
-    return -1;
-}
-
-static int take_tls(struct gy_tls_files *files, const struct flag *flag, const char *value)
-{
-    if (strcmp(flag->name, "cert") == 0) {
-        if (files->pair_count > 0) {
-            return misuse("--cert %s: one certificate can be shown", value);
-        }
-        return gy_tls_files_add_flag(files, value, NULL) == 0
-                   ? -1
-                   : misuse("--cert %s: out of memory", value);
-    }
-    free(files->authorities);
-    files->authorities = strdup(value);
-    return files->authorities != NULL ? -1 : misuse("--ca %s: out of memory", value);
-}
-
 static int take_valued(struct command *command, const struct flag *flag, const char *value)
 {
     struct gy_get_options *options = &command->options;
@@ -159,23 +102,24 @@ static int take_valued(struct command *command, const struct flag *flag, const c
         command->output = value;
     } else if (strcmp(flag->name, "range") == 0) {
         options->range = value;
-        return range_valid(value) ? -1 : misuse("--range %s: not FIRST-LAST", value);
+        return range_valid(value) ? -1 : gy_flags_misuse(NAME, "--range %s: not FIRST-LAST", value);
     } else if (strcmp(flag->name, "header") == 0) {
-        return read_header(options, value);
+        return gy_flags_header(NAME, value, options->headers, GY_GET_HEADERS_MAX,
+                               &options->header_count);
     } else if (strcmp(flag->name, "max-redirects") == 0) {
-        return read_number(flag->name, value, 0, 1000, &options->redirects);
+        return gy_flags_number32(NAME, flag->name, value, 0, 1000, &options->redirects);
     } else if (strcmp(flag->name, "retry") == 0) {
-        return read_number(flag->name, value, 0, 1000, &options->retries);
+        return gy_flags_number32(NAME, flag->name, value, 0, 1000, &options->retries);
     } else if (strcmp(flag->name, "parallel") == 0) {
-        return read_number(flag->name, value, 1, 64, &options->parallel);
+        return gy_flags_number32(NAME, flag->name, value, 1, 64, &options->parallel);
     } else if (strcmp(flag->name, "pipeline") == 0) {
-        return read_number(flag->name, value, 1, 64, &options->pipeline);
+        return gy_flags_number32(NAME, flag->name, value, 1, 64, &options->pipeline);
     } else if (strcmp(flag->name, "connect-timeout") == 0) {
-        return read_seconds(flag->name, value, &options->connect_timeout_ms);
+        return gy_flags_seconds(NAME, flag->name, value, 1, &options->connect_timeout_ms);
     } else if (strcmp(flag->name, "timeout") == 0) {
-        return read_seconds(flag->name, value, &options->timeout_ms);
+        return gy_flags_seconds(NAME, flag->name, value, 1, &options->timeout_ms);
     } else {
-        return take_tls(&options->tls, flag, value);
+        return gy_flags_tls(NAME, flag->name, value, &options->tls);
     }
     return -1;
 }
@@ -217,12 +161,12 @@ static int take_long(struct command *command, const char *text, const char *next
             continue;
         }
         if (!flags[i].valued) {
-            return text[length] == '=' ? misuse("--%s: takes no value", text)
+            return text[length] == '=' ? gy_flags_misuse(NAME, "--%s: takes no value", text)
                                        : take_plain(command, &flags[i]);
         }
         const char *value = text[length] == '=' ? text + length + 1 : next;
         *used = text[length] != '=';
-        return value == NULL ? misuse("--%s needs a value", text)
+        return value == NULL ? gy_flags_misuse(NAME, "--%s needs a value", text)
                              : take_valued(command, &flags[i], value);
     }
     char hint[GY_USAGE_HINT_BYTES];
@@ -240,12 +184,12 @@ static int take_short(struct command *command, const char *letters, const char *
             i++;
         }
         if (i == FLAGS) {
-            return misuse("unknown flag -%s", at);
+            return gy_flags_misuse(NAME, "unknown flag -%s", at);
         }
         if (flags[i].valued) {
             const char *value = at[1] != '\0' ? at + 1 : next;
             *used = at[1] == '\0';
-            return value == NULL ? misuse("-%s needs a value", at)
+            return value == NULL ? gy_flags_misuse(NAME, "-%s needs a value", at)
                                  : take_valued(command, &flags[i], value);
         }
         int status = take_plain(command, &flags[i]);
@@ -286,15 +230,17 @@ static int check(const struct command *command)
     bool saves =
         command->remote_name || (command->output != NULL && strcmp(command->output, "-") != 0);
     if (command->count == 0) {
-        return misuse("%s", "no URL was given");
+        return gy_flags_misuse(NAME, "%s", "no URL was given");
     }
     if (command->output != NULL && (command->count > 1 || command->remote_name)) {
-        return misuse("--output %s: is for one URL; use --remote-name", command->output);
+        return gy_flags_misuse(NAME, "--output %s: is for one URL; use --remote-name",
+                               command->output);
     }
     if (options->resume &&
         (!saves || options->range != NULL || options->include || options->head)) {
-        return misuse("%s", "--continue is for whole files: give -o FILE or -O, and neither "
-                            "--range, --include nor --head");
+        return gy_flags_misuse(NAME, "%s",
+                               "--continue is for whole files: give -o FILE or -O, and neither "
+                               "--range, --include nor --head");
     }
     return -1;
 }
@@ -320,7 +266,8 @@ static int name_files(struct command *command)
         fetch->file = fetch->own_file = strdup(name);
         for (uint32_t other = 0; other < i; other++) {
             if (fetch->file == NULL || strcmp(fetch->file, command->fetches[other].file) == 0) {
-                return misuse("%s: another URL has the same file name", fetch->given);
+                return gy_flags_misuse(NAME, "%s: another URL has the same file name",
+                                       fetch->given);
             }
         }
     }

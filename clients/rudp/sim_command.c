@@ -61,8 +61,9 @@ static bool read_number(struct sim *sim, const char *flag, const char *value)
         if (strcmp(flag, numbers[i].name) == 0) {
             char *end = NULL;
             double number = value != NULL ? strtod(value, &end) : 0;
-            if (value == NULL || end == value || *end != '\0' || !(number >= numbers[i].least) ||
-                number > numbers[i].most || (i == 8 && number == 1)) {
+            if (value == NULL || strchr("0123456789.", value[0]) == NULL || end == value ||
+                *end != '\0' || !(number >= numbers[i].least) || number > numbers[i].most ||
+                (i == 8 && number == 1)) {
                 fprintf(stderr, "gyre rudp sim: %s %s: not a number from %g to %g%s\n", flag,
                         value != NULL ? value : "", numbers[i].least, numbers[i].most,
                         i == 8 ? " other than 1" : "");

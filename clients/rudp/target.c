@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "servers/rudp/rudp_directory.h"
+#include "core/file_check.h"
+#include "core/number.h"
 #include "servers/rudp/rudp_kind.h"
 #include "servers/rudp/rudp_tls.h"
 
@@ -32,15 +33,11 @@ void gy_rudp_target_init(struct gy_rudp_target *target, const char *command)
 int gy_rudp_target_number(const char *flag, const char *text, uint64_t min, uint64_t max,
                           uint64_t *number, struct gy_error *error)
 {
-    char *end = NULL;
-    unsigned long long value = text != NULL ? strtoull(text, &end, 10) : 0;
-    if (text == NULL || text[0] < '0' || text[0] > '9' || *end != '\0' || value < min ||
-        value > max) {
+    if (!gy_number_read(text, min, max, number)) {
         return gy_error_set(error, GY_EINVAL, "%s %s: not a number from %llu to %llu", flag,
                             text != NULL ? text : "", (unsigned long long)min,
                             (unsigned long long)max);
     }
-    *number = value;
     return 0;
 }
 
@@ -58,7 +55,7 @@ static int read_text(struct gy_rudp_target *target, const char *flag, const char
     }
     if (strcmp(flag, "--qlog") == 0) {
         target->qlog = value;
-        return gy_rudp_directory_check("--qlog", value, true, error);
+        return gy_file_check_directory("--qlog", value, W_OK | X_OK, error);
     }
     if (strcmp(value, "bbr") != 0 && strcmp(value, "cubic") != 0) {
         return gy_error_set(error, GY_EINVAL, "--congestion %.64s: not bbr or cubic", value);

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/descriptor.h"
+
 #define MS           1000000ull
 #define NAP_NS       (50 * MS) /* how soon `stop` is seen */
 #define BACKOFF_MIN  (100 * MS)
@@ -250,9 +252,7 @@ static void close_all(struct transfers *transfers)
     gy_rudp_client_close(&transfers->client);
     for (uint32_t i = 0; i < transfers->options->count; i++) {
         struct job *job = &transfers->jobs[i];
-        if (job->directory >= 0) {
-            close(job->directory);
-        }
+        gy_descriptor_close(job->directory);
         if (job->output > STDOUT_FILENO) {
             close(job->output);
         }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "clients/ws/talk.h"
+#include "core/descriptor.h"
 #include "core/utf8.h"
 
 /* What comes back in the Pong: nobody else sends Pings with it. */
@@ -191,8 +192,6 @@ void gy_talk_input_close(struct gy_talk *talk)
     if (talk->helper != NULL) {
         gy_helper_close(talk->helper);
     }
-    if (talk->input.stop >= 0) {
-        close(talk->input.stop);
-    }
+    gy_descriptor_close(talk->input.stop);
     free(talk->line);
 }

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "clients/ws/ws_command.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "clients/flags.h"
 #include "clients/ws/talk.h"
 #include "core/usage.h"
 
 #define TURN_MS     200
-#define SECONDS_MAX 1000000
+#define NAME        "ws" /* of the command */
 #define INTERRUPTED 130
 
 static volatile sig_atomic_t interrupted;
@@ -57,109 +57,49 @@ struct command {
     bool insecure;
 };
 
-static int misuse(const char *format, const char *what)
-{
-    fprintf(stderr, "gyre ws: ");
-    fprintf(stderr, format, what);
-    fprintf(stderr, "\nTry `gyre ws --help`.\n");
-    return 2;
-}
-
-static int read_number(const char *name, const char *value, uint64_t min, uint64_t max,
-                       uint64_t *number)
-{
-    char *end = NULL;
-    errno = 0;
-    unsigned long long parsed = strtoull(value, &end, 10);
-    if (errno != 0 || end == value || *end != '\0' || value[0] == '-' || parsed < min ||
-        parsed > max) {
-        fprintf(stderr, "gyre ws: --%s %s: not a number from %llu to %llu\n", name, value,
-                (unsigned long long)min, (unsigned long long)max);
-        return 2;
-    }
-    *number = parsed;
-    return -1;
-}
-
-static int read_seconds(const char *name, const char *value, uint64_t min, uint32_t *time_ms)
-{
-    uint64_t seconds = 0;
-    int status = read_number(name, value, min, SECONDS_MAX, &seconds);
-    *time_ms = (uint32_t)(seconds * 1000);
-    return status;
-}
-
-static int take_header(struct gy_talk_options *options, const char *value)
-{
-    const char *colon = strchr(value, ':');
-    if (colon == NULL || colon == value) {
-        return misuse("--header '%s': not NAME: VALUE", value);
-    }
-    if (options->header_count == GY_TALK_HEADERS_MAX) {
-        return misuse("--header '%s': too many headers", value);
-    }
-    const char *content = colon + 1 + strspn(colon + 1, " \t");
-    options->headers[options->header_count++] =
-        (struct gy_http_header){{value, (size_t)(colon - value)}, gy_http_text_of(content)};
-    return -1;
-}
-
 static int take_subprotocol(struct gy_talk_options *options, const char *value)
 {
     if (value[0] == '\0' || strpbrk(value, " \t,;\"()<>@:\\/[]?={}") != NULL) {
-        return misuse("--subprotocol '%s': its name is a token, like chat.v1", value);
+        return gy_flags_misuse(NAME, "--subprotocol '%s': its name is a token, like chat.v1",
+                               value);
     }
     if (options->subprotocol_count == GY_TALK_SUBPROTOCOLS_MAX) {
-        return misuse("--subprotocol '%s': too many", value);
+        return gy_flags_misuse(NAME, "--subprotocol '%s': too many", value);
     }
     options->subprotocols[options->subprotocol_count++] = value;
     return -1;
 }
 
-static int take_tls(struct gy_tls_files *files, bool certificate, const char *value)
-{
-    if (certificate) {
-        if (files->pair_count > 0) {
-            return misuse("--cert %s: one certificate can be shown", value);
-        }
-        return gy_tls_files_add_flag(files, value, NULL) == 0
-                   ? -1
-                   : misuse("--cert %s: out of memory", value);
-    }
-    free(files->authorities);
-    files->authorities = strdup(value);
-    return files->authorities != NULL ? -1 : misuse("--ca %s: out of memory", value);
-}
-
 static int take_valued(struct gy_talk_options *options, const char *name, const char *value)
 {
     if (strcmp(name, "count") == 0) {
-        return read_number(name, value, 1, UINT64_MAX / 2, &options->count);
+        return gy_flags_number(NAME, name, value, 1, UINT64_MAX / 2, &options->count);
     }
     if (strcmp(name, "wait") == 0 && strcmp(value, "forever") == 0) {
         options->wait_ms = GY_TALK_FOREVER;
         return -1;
     }
     if (strcmp(name, "wait") == 0) {
-        return read_seconds(name, value, 0, &options->wait_ms);
+        return gy_flags_seconds(NAME, name, value, 0, &options->wait_ms);
     }
     if (strcmp(name, "ping") == 0) {
-        return read_seconds(name, value, 0, &options->ping_ms);
+        return gy_flags_seconds(NAME, name, value, 0, &options->ping_ms);
     }
     if (strcmp(name, "connect-timeout") == 0) {
-        return read_seconds(name, value, 1, &options->connect_timeout_ms);
+        return gy_flags_seconds(NAME, name, value, 1, &options->connect_timeout_ms);
     }
     if (strcmp(name, "subprotocol") == 0) {
         return take_subprotocol(options, value);
     }
     if (strcmp(name, "header") == 0) {
-        return take_header(options, value);
+        return gy_flags_header(NAME, value, options->headers, GY_TALK_HEADERS_MAX,
+                               &options->header_count);
     }
     if (strcmp(name, "origin") == 0) {
         options->origin = value;
         return -1;
     }
-    return take_tls(&options->tls, strcmp(name, "cert") == 0, value);
+    return gy_flags_tls(NAME, name, value, &options->tls);
 }
 
 static const struct flag {
@@ -214,7 +154,8 @@ static int read_arguments(struct command *command, int argc, char **argv)
     for (int i = 1; i < argc && status < 0; i++) {
         const char *value;
         if (argv[i][0] != '-') {
-            status = command->url == NULL ? -1 : misuse("%s: one URL at a time", argv[i]);
+            status =
+                command->url == NULL ? -1 : gy_flags_misuse(NAME, "%s: one URL at a time", argv[i]);
             command->url = argv[i];
             continue;
         }
@@ -226,17 +167,17 @@ static int read_arguments(struct command *command, int argc, char **argv)
             return 2;
         }
         if (!flag->valued) {
-            status = value != NULL ? misuse("%s: takes no value", argv[i])
+            status = value != NULL ? gy_flags_misuse(NAME, "%s: takes no value", argv[i])
                                    : take_plain(command, flag->name);
         } else if (value == NULL && i + 1 == argc) {
-            return misuse("%s: needs a value", argv[i]);
+            return gy_flags_misuse(NAME, "%s: needs a value", argv[i]);
         } else {
             value = value != NULL ? value : argv[++i];
             status = take_valued(&command->options, flag->name, value);
         }
     }
     return status < 0 && command->url == NULL
-               ? misuse("%s", "no URL; for example gyre ws ws://localhost:8080/echo")
+               ? gy_flags_misuse(NAME, "%s", "no URL; for example gyre ws ws://localhost:8080/echo")
                : status;
 }
 
@@ -248,14 +189,15 @@ static int read_url(struct command *command)
     bool plain = strncasecmp(command->url, "ws://", 5) == 0;
     bool secure = strncasecmp(command->url, "wss://", 6) == 0;
     if (!plain && !secure && strstr(command->url, "://") != NULL) {
-        return misuse("%s: a WebSocket's URL begins with ws:// or wss://", command->url);
+        return gy_flags_misuse(NAME, "%s: a WebSocket's URL begins with ws:// or wss://",
+                               command->url);
     }
     const char *rest = command->url + (plain ? 5 : secure ? 6 : 0);
     if (strchr(rest, '#') != NULL) {
-        return misuse("%s: a WebSocket's URL has no fragment", command->url);
+        return gy_flags_misuse(NAME, "%s: a WebSocket's URL has no fragment", command->url);
     }
     if (asprintf(&text, "http%s://%s", secure ? "s" : "", rest) < 0) {
-        return misuse("%s: out of memory", command->url);
+        return gy_flags_misuse(NAME, "%s: out of memory", command->url);
     }
     int code = gy_url_parse(&command->options.url, text, &error);
     free(text);
@@ -310,7 +252,8 @@ int gy_ws_main(int argc, char **argv)
     bool secure = options->url.secure;
     if (status < 0 && !secure &&
         (command.insecure || options->tls.authorities != NULL || options->tls.pair_count > 0)) {
-        status = misuse("%s: --ca, --cert and --insecure are for wss://", command.url);
+        status =
+            gy_flags_misuse(NAME, "%s: --ca, --cert and --insecure are for wss://", command.url);
     }
     if (status < 0 && command.insecure) {
         options->tls.verify = GY_TLS_VERIFY_NONE;

@@ -66,6 +66,10 @@ struct gy_dns_zone_builder;
 struct gy_dns_zone_builder *gy_dns_zone_begin(const struct gy_dns_zone_settings *settings,
                                               const uint8_t *origin);
 
+/* The records added from now on stand in this line of this file: reports about single ones begin
+ * with that. The name outlives the adding; NULL: they stand nowhere, as at the beginning. */
+void gy_dns_zone_at(struct gy_dns_zone_builder *builder, const char *file, uint32_t line);
+
 /*
  * Adds a record; `rdata` uncompressed and well-formed (gy_dns_rdata_check), as a zone file or a
  * transfer yields it. Everything is copied. Records out of the zone and duplicates are reported and

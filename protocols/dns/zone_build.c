@@ -33,14 +33,19 @@ void build_report(struct gy_dns_zone_builder *builder, enum gy_dns_severity seve
                   const uint8_t *owner, uint16_t type, const char *sentence)
 {
     char name[GY_DNS_NAME_TEXT_BYTES] = "", word[GY_DNS_MNEMONIC_BYTES] = "";
-    char text[GY_ERROR_MESSAGE_BYTES];
+    char place[256] = "";
+    char text[sizeof place + GY_ERROR_MESSAGE_BYTES];
     uint32_t most = builder->settings->reports_max;
     gy_assert(owner != NULL);
     gy_dns_name_to_text(owner, name);
     if (type != 0) {
         gy_dns_type_text(type, word);
     }
-    snprintf(text, sizeof text, "%.300s%s%s: %s", name, type != 0 ? " " : "", word, sentence);
+    if (builder->told_file != NULL) {
+        snprintf(place, sizeof place, "%.200s:%u: ", builder->told_file, builder->told_line);
+    }
+    snprintf(text, sizeof text, "%s%.300s%s%s: %s", place, name, type != 0 ? " " : "", word,
+             sentence);
     if (severity == GY_DNS_ERROR && builder->errors++ == 0) {
         gy_error_set(&builder->first_error, GY_EINVAL, "%s", text);
         builder->first_error_type = type;
@@ -259,6 +264,16 @@ static void append_record(struct build_record **last, struct build_record *recor
     *last = record;
 }
 
+/* About a record that stands there. */
+static void warn_at(struct gy_dns_zone_builder *builder, const char *file, uint32_t line,
+                    const uint8_t *owner, uint16_t type, const char *sentence)
+{
+    builder->told_file = file;
+    builder->told_line = line;
+    build_report(builder, GY_DNS_WARNING, owner, type, sentence);
+    builder->told_file = NULL;
+}
+
 static int add_to_set(struct gy_dns_zone_builder *builder, struct build_node *node,
                       struct build_set *set, const struct build_waiting *waiting,
                       struct gy_error *error)
@@ -267,13 +282,13 @@ static int add_to_set(struct gy_dns_zone_builder *builder, struct build_node *no
     bool signature = waiting->type == GY_DNS_TYPE_RRSIG;
     uint16_t *count = signature ? &set->signature_count : &set->record_count;
     if (has_record(signature ? set->signatures : set->records, record)) {
-        build_report(builder, GY_DNS_WARNING, node->name, waiting->type,
-                     "a record stands there twice; the second one is left out");
+        warn_at(builder, waiting->file, waiting->line, node->name, waiting->type,
+                "a record stands there twice; the second one is left out");
         return 0;
     }
     if (!signature && set->record_count > 0 && set->ttl != waiting->ttl) {
-        build_report(builder, GY_DNS_WARNING, node->name, waiting->type,
-                     "the records of an rrset have different TTLs; the first one's is taken");
+        warn_at(builder, waiting->file, waiting->line, node->name, waiting->type,
+                "the records of an rrset have different TTLs; the first one's is taken");
     }
     if (*count == GY_DNS_RRSET_MAX) {
         return gy_error_set(error, GY_ELIMIT, "an rrset has more than %d records",
@@ -391,6 +406,13 @@ static void lower_name(struct build_waiting *waiting, const struct gy_dns_record
 }
 
 /* Its data is copied, and its place in the table is fetched until others have come. */
+void gy_dns_zone_at(struct gy_dns_zone_builder *builder, const char *file, uint32_t line)
+{
+    gy_assert(file == NULL || line > 0);
+    builder->file = file;
+    builder->line = line;
+}
+
 int gy_dns_zone_add(struct gy_dns_zone_builder *builder, const struct gy_dns_record *record,
                     struct gy_error *error)
 {
@@ -416,8 +438,8 @@ int gy_dns_zone_add(struct gy_dns_zone_builder *builder, const struct gy_dns_rec
     if (!waiting->again && !hash_waiting(builder, waiting)) {
         waiting->name_bytes = 0;
         int code = take_all_waiting(builder, error); /* what is to be said of those comes first */
-        build_report(builder, GY_DNS_WARNING, record->owner, record->type,
-                     "the name is not in the zone; the record is left out");
+        warn_at(builder, builder->file, builder->line, record->owner, record->type,
+                "the name is not in the zone; the record is left out");
         return code;
     }
     __builtin_prefetch(&builder->table[waiting->hash & builder->table_mask]);
@@ -427,6 +449,8 @@ int gy_dns_zone_add(struct gy_dns_zone_builder *builder, const struct gy_dns_rec
     }
     waiting->record->bytes = (uint16_t)record->rdata_bytes;
     memcpy(waiting->record->rdata, record->rdata, record->rdata_bytes);
+    waiting->file = builder->file;
+    waiting->line = builder->line;
     waiting->ttl = record->ttl;
     waiting->type = record->type;
     builder->waiting_count++;

@@ -43,6 +43,8 @@ struct build_node {
 struct build_waiting {
     struct build_record *record;
     uint64_t hash, above_hash; /* of its name; of the name above it, if that is in the zone */
+    const char *file;          /* where it stands; NULL: nowhere */
+    uint32_t line;
     uint32_t ttl;
     uint16_t type;
     uint8_t name_bytes;
@@ -65,6 +67,10 @@ struct gy_dns_zone_builder {
     uint64_t table_mask;
     uint64_t names, records, rrsets;
     uint64_t hashed_sets, ordered_sets; /* NSEC3, NSEC */
+    const char *file;                   /* where the record that is added stands; NULL: nowhere */
+    uint32_t line;
+    uint32_t told_line; /* the same of what is being reported */
+    const char *told_file;
     uint32_t reports;
     uint32_t errors;
     struct gy_error first_error;

@@ -240,26 +240,6 @@ static void answer_text(struct gy_admin *admin, struct gy_http_exchange *exchang
     gy_http_respond(exchange, &response);
 }
 
-static void answer_page(struct gy_http_exchange *exchange)
-{
-    const struct gy_http_header headers[] = {
-        GY_HTTP_HEADER("Content-Type", "text/html; charset=utf-8"),
-        GY_HTTP_HEADER("Cache-Control", "no-cache"),
-        {GY_HTTP_TEXT("Content-Security-Policy"), gy_http_text_of(gy_admin_page_policy)},
-        GY_HTTP_HEADER("X-Content-Type-Options", "nosniff"),
-        GY_HTTP_HEADER("Referrer-Policy", "no-referrer"),
-        GY_HTTP_HEADER("Cross-Origin-Resource-Policy", "same-origin"),
-    };
-    struct gy_http_response response = {
-        .status = 200,
-        .kind = GY_HTTP_BODY_TEXT,
-        .headers = headers,
-        .header_count = sizeof headers / sizeof headers[0],
-        .body.text = {(const char *)gy_admin_page, gy_admin_page_bytes},
-    };
-    gy_http_respond(exchange, &response);
-}
-
 static void answer_health(struct gy_http_exchange *exchange)
 {
     if (gy_http_stream(exchange)->worker->phase == GY_WORKER_SERVING) {
@@ -279,23 +259,20 @@ static void answer_method(struct gy_http_exchange *exchange)
 static void admin_request(struct gy_http_exchange *exchange)
 {
     struct gy_admin *admin = gy_http_context(exchange);
-    struct gy_http_text path = gy_http_target(exchange);
-    const char *query = memchr(path.data, '?', path.length);
-    if (query != NULL) {
-        path.length = (size_t)(query - path.data);
-    }
-    bool page = gy_http_text_equal(path, GY_HTTP_TEXT("/"));
+    struct gy_http_text path = gy_embedded_path(exchange);
+    const struct gy_embedded_file *page = gy_embedded_find(&gy_admin_page, path);
     bool metrics = gy_http_text_equal(path, GY_HTTP_TEXT("/metrics"));
     bool status = gy_http_text_equal(path, GY_HTTP_TEXT("/status.json"));
-    if (!page && !metrics && !status && !gy_http_text_equal(path, GY_HTTP_TEXT("/healthz"))) {
+    if (page == NULL && !metrics && !status &&
+        !gy_http_text_equal(path, GY_HTTP_TEXT("/healthz"))) {
         gy_site_handler.request(exchange);
         return;
     }
     enum gy_http_method method = gy_http_method(exchange);
     if (method != GY_HTTP_GET && method != GY_HTTP_HEAD) {
         answer_method(exchange);
-    } else if (page) {
-        answer_page(exchange);
+    } else if (page != NULL) {
+        gy_embedded_answer(&admin->page, &gy_admin_page, page, exchange);
     } else if (metrics) {
         answer_text(admin, exchange, "text/plain; version=0.0.4; charset=utf-8", write_metrics);
     } else if (status) {

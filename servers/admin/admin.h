@@ -25,6 +25,7 @@
 struct gy_admin {
     struct gy_site site; /* first: the site's handler answers what is not ours */
     struct gy_http_server http;
+    struct gy_embedded_buffers page;
     const struct gy_serve_plan *plan; /* whose servers it shows */
     uint32_t host_count;
     struct gy_metric_set *hosts; /* labelled by server and host */

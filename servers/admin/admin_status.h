@@ -2,7 +2,7 @@
 #ifndef GY_SERVERS_ADMIN_ADMIN_STATUS_H
 #define GY_SERVERS_ADMIN_ADMIN_STATUS_H
 
-/* /status.json of the admin listener, whose schema is in docs/configuration.md, and its page. */
+/* /status.json of the admin listener, whose schema is in docs/configuration.md. */
 
 #include "../../core/cursor.h"
 #include "admin.h"
@@ -17,11 +17,5 @@ uint64_t gy_admin_requests(const struct gy_site *site, uint32_t worker);
 
 /* Connections that are open to a server, on all workers. */
 uint64_t gy_admin_connections(const struct gy_serve_server *server, const struct gy_worker *worker);
-
-/* The page, with its style and script in it, and what it may load: nothing but /status.json and its
- * icon. Made by page/embed.py. */
-extern const uint8_t gy_admin_page[];
-extern const uint32_t gy_admin_page_bytes;
-extern const char gy_admin_page_policy[];
 
 #endif

@@ -9,12 +9,11 @@
  *     GET /chat  a WebSocket of the subprotocol gyre-chat-1, for pages of the same host, or of the
  *                origins that are allowed
  *
- * The page may load what comes from here, and nothing else; nobody may frame it. Nothing is
- * allocated per request.
+ * Nothing is allocated per request.
  */
 
+#include "../http/embedded.h"
 #include "chat_server.h"
-#include "page/files.h"
 
 #define GY_CHAT_ORIGINS_MAX 16
 
@@ -23,11 +22,7 @@ struct gy_chat_web {
     struct gy_http_server http;
     struct gy_websocket socket;
     struct gy_chat_server *server;
-
-    /* The files as buffers. Their counts are not atomic, so each worker has its own. */
-    struct gy_chat_web_buffers {
-        struct gy_buffer files[GY_CHAT_PAGE_FILES_MAX];
-    } __attribute__((aligned(64))) buffers[GY_CHAT_WORKERS_MAX];
+    struct gy_embedded_buffers buffers;
 };
 
 /* `origins` (see struct gy_ws_rules) outlive it. */

@@ -9,6 +9,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "core/clock.h"
 #include "core/log.h"
 
 /* Where SQLite's locks are: the page at 1 GiB, which no database uses for anything else. */
@@ -60,7 +61,7 @@ bool gy_chat_holder_find(struct gy_chat_holder *holder, const char *path)
 {
     struct stat status;
     char line[256];
-    *holder = (struct gy_chat_holder){0};
+    *holder = (struct gy_chat_holder){.began_ms = holder->began_ms};
     FILE *file = stat(path, &status) == 0 ? fopen("/proc/locks", "re") : NULL;
     if (file == NULL) {
         return false;
@@ -105,4 +106,21 @@ int gy_chat_holder_judge(struct gy_chat_holder *holder, const char *path, uint64
                (int)holder->pid, holder->name, path, GY_CHAT_HOLDER_WAIT_MS / 1000);
     }
     return 0;
+}
+
+int gy_chat_holder_await(struct gy_chat_holder *holder, const char *path,
+                         int (*open)(void *context, struct gy_error *error), void *context,
+                         struct gy_error *error)
+{
+    holder->began_ms = holder->began_ms == 0 ? gy_clock_ms() : holder->began_ms;
+    int code = open(context, error);
+    while (code == GY_EAGAIN) {
+        code = gy_chat_holder_judge(holder, path, gy_clock_ms() - holder->began_ms, error);
+        if (code != 0) {
+            return code;
+        }
+        usleep(GY_CHAT_HOLDER_LOOK_MS * 1000);
+        code = open(context, error);
+    }
+    return code;
 }

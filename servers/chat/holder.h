@@ -3,9 +3,9 @@
 #define GY_SERVERS_CHAT_HOLDER_H
 
 /*
- * Which process has a store open. The kernel's list of locks says so (/proc/locks): nothing is
- * opened to find out, as closing a file again would let go of all locks that this process has on
- * it.
+ * Which process has a store open, and waiting for it to end. The kernel's list of locks says so
+ * (/proc/locks): nothing is opened to find out, as closing a file again would let go of all locks
+ * that this process has on it.
  */
 
 #include <stdbool.h>
@@ -16,12 +16,15 @@
 
 /* How long a process that is none of the supervisor's may take to end. */
 #define GY_CHAT_HOLDER_WAIT_MS 10000
+/* Between two looks at a file that another process has. */
+#define GY_CHAT_HOLDER_LOOK_MS 20
 
 struct gy_chat_holder {
     pid_t pid;
-    bool own;      /* this very process */
-    bool sibling;  /* of this process: one of the same supervisor */
-    char name[32]; /* of its program; "" where that may not be known */
+    bool own;          /* this very process */
+    bool sibling;      /* of this process: one of the same supervisor */
+    char name[32];     /* of its program; "" where that may not be known */
+    uint64_t began_ms; /* since when gy_chat_holder_await waits; 0: it has not */
 };
 
 /* False: nobody has it, or one who cannot be seen (in another container, on another host). */
@@ -39,6 +42,16 @@ bool gy_chat_holder_find(struct gy_chat_holder *holder, const char *path);
  * has it already.
  */
 int gy_chat_holder_judge(struct gy_chat_holder *holder, const char *path, uint64_t waited_ms,
+                         struct gy_error *error);
+
+/*
+ * Opens the store by `open`, as often as that says GY_EAGAIN (another process has it) and
+ * gy_chat_holder_judge that it will not be long. The time a stranger has counts from the first call
+ * on: who calls again after it was in vain does not begin anew. Returns what `open` did, or the
+ * judgement.
+ */
+int gy_chat_holder_await(struct gy_chat_holder *holder, const char *path,
+                         int (*open)(void *context, struct gy_error *error), void *context,
                          struct gy_error *error);
 
 #endif

@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/descriptor.h"
 #include "core/log.h"
 #include "servers/chat/accounts.h"
 #include "servers/chat/holder.h"
@@ -27,7 +28,7 @@
 
 #define BATCH_MAX     4096                     /* jobs of one transaction */
 #define ANSWERS       (GY_CHAT_STORE_JOBS * 2) /* a power of two that is more than these */
-#define WAIT_MS       20 /* between two looks at a file that another process has */
+#define WAIT_MS       GY_CHAT_HOLDER_LOOK_MS
 #define WAIT_LOG_MS   10000
 #define PRUNE_MS      1000 /* between two rounds */
 #define PRUNE_STEP_MS 10   /* between two steps of one */
@@ -68,8 +69,7 @@ struct gy_chat_store {
     _Atomic bool ready;
     uint64_t prune_ms; /* when the next step is due */
     struct desk *desks;
-    struct gy_chat_holder holder; /* another process, */
-    uint64_t began_ms;            /* and since when it is waited for */
+    struct gy_chat_holder holder; /* another process that has the file */
 };
 
 static uint64_t now_ms(clockid_t clock)
@@ -129,9 +129,7 @@ static void write_operator(const struct gy_chat_store *store)
     unlink(next);
     int file = open(next, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR);
     bool written = file >= 0 && write(file, token, sizeof token) == (ssize_t)sizeof token;
-    if (file >= 0) {
-        close(file);
-    }
+    gy_descriptor_close(file);
     if (!written || rename(next, path) != 0) {
         gy_log(GY_LOG_WARN, "chat",
                "%s cannot be written (%s): only operators with an account can administer the chat",
@@ -142,8 +140,9 @@ static void write_operator(const struct gy_chat_store *store)
 }
 
 /* Opens the file, unless another process has it still. 0, GY_EAGAIN or another error. */
-static int open_file(struct gy_chat_store *store, struct gy_error *error)
+static int open_file(void *context, struct gy_error *error)
 {
+    struct gy_chat_store *store = context;
     struct gy_chat_db_options options = {.path = store->options.path,
                                          .retention = store->options.retention};
     int code = gy_chat_db_open(&store->db, &options, error);
@@ -346,25 +345,6 @@ static int start_thread(struct gy_chat_store *store, struct gy_error *error)
     return 0;
 }
 
-/* From another process, if that one ends. Where the first worker waited in vain, the others do not
- * begin anew. */
-static int open_from_others(struct gy_chat_store *store, struct gy_error *error)
-{
-    uint64_t now = now_ms(CLOCK_MONOTONIC);
-    store->began_ms = store->began_ms == 0 ? now : store->began_ms;
-    int code = open_file(store, error);
-    while (code == GY_EAGAIN) {
-        uint64_t waited_ms = now_ms(CLOCK_MONOTONIC) - store->began_ms;
-        code = gy_chat_holder_judge(&store->holder, store->options.path, waited_ms, error);
-        if (code != 0) {
-            return code;
-        }
-        usleep(WAIT_MS * 1000);
-        code = open_file(store, error);
-    }
-    return code;
-}
-
 /* Under the lock, by the first: what is wrong with the file is told before anybody is served. */
 static int start(struct gy_chat_store *store, struct gy_error *error)
 {
@@ -372,7 +352,7 @@ static int start(struct gy_chat_store *store, struct gy_error *error)
         atomic_store(&store->ready, true);
         return 0;
     }
-    int code = open_from_others(store, error);
+    int code = gy_chat_holder_await(&store->holder, store->options.path, open_file, store, error);
     if (code != 0 && code != GY_EAGAIN) {
         return code;
     }
@@ -596,9 +576,7 @@ void gy_chat_store_free(struct gy_chat_store *store)
     gy_chat_memory_free(store->memory);
     gy_chat_bans_free(store->bans);
     gy_chat_db_close(store->db);
-    if (store->wake >= 0) {
-        close(store->wake);
-    }
+    gy_descriptor_close(store->wake);
     pthread_mutex_destroy(&store->lock);
     free(store->desks);
     free(store);

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/descriptor.h"
 #include "servers/chat/store_db_internal.h"
 
 #define TEXT_OF(name, text) text,
@@ -227,9 +228,7 @@ static void make_private(const struct gy_chat_db_options *options)
     int made = options->vfs == NULL
                    ? open(options->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR)
                    : -1;
-    if (made >= 0) {
-        close(made);
-    }
+    gy_descriptor_close(made);
 }
 
 int gy_chat_db_open(struct gy_chat_db **opened, const struct gy_chat_db_options *options,

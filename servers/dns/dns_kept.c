@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/descriptor.h"
 #include "core/log.h"
 #include "servers/dns/dns_zone_internal.h"
 
@@ -70,9 +71,7 @@ int gy_dns_kept_append(const struct gy_dns_changes *changes, const char *path, u
         descriptor = open(beside, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0644);
         cause = descriptor < 0 ? errno : append(descriptor, text, length, path, bytes);
     }
-    if (descriptor >= 0) {
-        close(descriptor);
-    }
+    gy_descriptor_close(descriptor);
     free(text);
     if (cause == 0 && utimensat(AT_FDCWD, path, NULL, 0) != 0) {
         cause = errno;

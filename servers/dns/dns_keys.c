@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/descriptor.h"
 #include "protocols/dns/rdata.h"
 
 #define SECRET_TEXT_BYTES 1024
@@ -36,9 +37,7 @@ static int read_secret(struct gy_dns_key *key, const char *path, const char **wh
     if (bytes < 0) {
         *why = strerror(errno);
     }
-    if (descriptor >= 0) {
-        close(descriptor);
-    }
+    gy_descriptor_close(descriptor);
     if (bytes < 0) {
         return GY_EINVAL;
     }

@@ -5,12 +5,15 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "core/descriptor.h"
+#include "core/file_check.h"
 #include "protocols/dns/zonefile.h"
 #include "servers/dns/dns_zone_internal.h"
 
@@ -22,6 +25,7 @@ struct load {
     struct gy_dns_zone_maker maker;
     struct dns_zone_file *files;
     const struct gy_dns_zonefile *file; /* being read; NULL: none */
+    const char *file_path;              /* its own, as long as `files` */
     uint64_t file_bytes;
     int folder; /* of its file */
     char folder_path[PATH_BYTES];
@@ -80,14 +84,17 @@ static int read_piece(struct reading *reading)
 static void stop_reading(struct reading *reading)
 {
     free(reading->text);
-    if (reading->descriptor >= 0) {
-        close(reading->descriptor);
-    }
+    gy_descriptor_close(reading->descriptor);
 }
 
-static const char *cause_text(int cause)
+static const char *cause_text(char why[GY_FILE_WHY_BYTES], const char *folder, const char *name,
+                              int cause)
 {
-    return cause == NOT_REGULAR ? "it is no regular file" : strerror(cause);
+    char path[PATH_BYTES];
+    if (cause == NOT_REGULAR || snprintf(path, sizeof path, "%s%s", folder, name) >= PATH_BYTES) {
+        return cause == NOT_REGULAR ? "it is no regular file" : strerror(cause);
+    }
+    return gy_file_why(why, path, R_OK, cause);
 }
 
 static int cause_code(int cause)
@@ -107,8 +114,10 @@ static int feed(struct load *load, struct reading *reading, int descriptor, cons
         reading->cause = ENOMEM;
     }
     const struct gy_dns_zonefile *outer = load->file;
+    const char *outer_path = load->file_path;
     uint64_t outer_bytes = load->file_bytes;
     load->file = file;
+    load->file_path = load->files != NULL ? load->files->path : NULL;
     load->file_bytes = (uint64_t)status.st_size;
     while (reading->cause == 0 && code == 0 && !reading->ended) {
         size_t used = 0;
@@ -121,6 +130,7 @@ static int feed(struct load *load, struct reading *reading, int descriptor, cons
         }
     }
     load->file = outer;
+    load->file_path = outer_path;
     load->file_bytes = outer_bytes;
     int cause = reading->cause;
     stop_reading(reading);
@@ -143,6 +153,7 @@ static int take_record(void *context, struct gy_dns_zonefile *file,
 {
     struct load *load = context;
     struct gy_error why;
+    gy_dns_zone_at(load->maker.builder, load->file_path, file->error_line);
     why.message[0] = '\0'; /* alone: it is for each record */
     int code = gy_dns_zone_add(load->maker.builder, record, &why);
     return code == 0
@@ -178,8 +189,9 @@ static int take_include(void *context, struct gy_dns_zonefile *file, const char 
                                      path);
     }
     if (reading.cause != 0) {
+        char why[GY_FILE_WHY_BYTES];
         return gy_dns_zonefile_error(file, error, cause_code(reading.cause), "$INCLUDE %.200s: %s",
-                                     path, cause_text(reading.cause));
+                                     path, cause_text(why, load->folder_path, path, reading.cause));
     }
     return code;
 }
@@ -191,13 +203,15 @@ static int read_zone(struct load *load, const struct gy_dns_zonefile_settings *s
 {
     struct gy_dns_zonefile file;
     struct reading reading;
+    char why[GY_FILE_WHY_BYTES];
     gy_dns_zonefile_init(&file, settings, path, origin);
     int code = feed(load, &reading, open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), "",
                     path, &file, error);
     return reading.cause == 0
                ? code
-               : gy_error_set(error, cause_code(reading.cause), "reading the zone %s from %s: %s",
-                              load->maker.name, path, cause_text(reading.cause));
+               : gy_error_set(error, cause_code(reading.cause),
+                              "reading the zone %s from %.200s: %s", load->maker.name, path,
+                              cause_text(why, "", path, reading.cause));
 }
 
 /* What is wrong with a zone as a whole shows when all of it was read, and records do not keep their
@@ -290,9 +304,11 @@ int gy_dns_zone_load(const struct gy_dns_zone **zone, const uint8_t *origin, con
     gy_dns_name_to_text(origin, name);
     load.folder = open_folder(&load, path);
     if (load.folder < 0) {
-        return gy_error_set(error, gy_error_from_errno(errno),
-                            "reading the zone %s from %s: its folder: %s", name, path,
-                            strerror(errno));
+        char why[GY_FILE_WHY_BYTES];
+        int cause = errno;
+        return gy_error_set(error, gy_error_from_errno(cause),
+                            "reading the zone %s from %.200s: %s", name, path,
+                            gy_file_why(why, path, R_OK, cause));
     }
     int code = dns_zone_maker_begin(&load.maker, origin, seed, 0);
     if (code != 0) {

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/descriptor.h"
 #include "protocols/dns/rdata.h"
 #include "servers/dns/dns_zone_internal.h"
 
@@ -65,9 +66,7 @@ int dns_zone_sync_folder(const char *path)
              slash != NULL ? path : ".");
     int descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int cause = descriptor < 0 || fsync(descriptor) != 0 ? errno : 0;
-    if (descriptor >= 0) {
-        close(descriptor);
-    }
+    gy_descriptor_close(descriptor);
     return cause;
 }
 
@@ -85,9 +84,7 @@ int gy_dns_zone_save(const struct gy_dns_zone *zone, const char *path, struct gy
     saving->descriptor = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
     int cause = saving->descriptor < 0 ? errno : write_records(saving, zone);
     cause = cause == 0 && fsync(saving->descriptor) != 0 ? errno : cause;
-    if (saving->descriptor >= 0) {
-        close(saving->descriptor);
-    }
+    gy_descriptor_close(saving->descriptor);
     cause = cause == 0 && rename(beside, path) != 0 ? errno : cause;
     if (cause != 0 && saving->descriptor >= 0) {
         unlink(beside);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/number.h"
 #include "core/usage.h"
 #include "servers/echo/echo_server.h"
 #include "servers/serve.h"
@@ -75,10 +76,8 @@ static int read_mode(const char *flag, const char *value, enum gy_datagram_mode 
 
 static int read_size(const char *value, uint32_t *bytes, struct gy_error *error)
 {
-    char *end = NULL;
-    unsigned long size = value != NULL ? strtoul(value, &end, 10) : 0;
-    if (value == NULL || value[0] < '0' || value[0] > '9' || *end != '\0' || size < 1 ||
-        size > GY_DATAGRAM_BYTES_MAX) {
+    uint64_t size;
+    if (!gy_number_read(value, 1, GY_DATAGRAM_BYTES_MAX, &size)) {
         return gy_error_set(error, GY_EINVAL, "--size %s: not a number from 1 to %d", value,
                             GY_DATAGRAM_BYTES_MAX);
     }

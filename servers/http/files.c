@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/asan.h"
+#include "core/descriptor.h"
 #include "core/helper.h"
 #include "core/log.h"
 #include "servers/http/files_internal.h"
@@ -47,10 +48,7 @@ int gy_files_open(struct gy_files *files, const struct gy_files_options *options
 
 void gy_files_close(struct gy_files *files)
 {
-    if (files->root >= 0) {
-        close(files->root);
-        files->root = -1;
-    }
+    gy_descriptor_drop(&files->root);
 }
 
 static void worker_free(struct gy_files_worker *own)

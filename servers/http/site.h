@@ -10,14 +10,14 @@
  *                       is its schema
  *
  * and what the page needs (/site.css, /site.js, /icon.svg). The files lie in servers/http/site/ and
- * are put into the program when it is built. They have entity tags and are sent without being
- * copied; a status is written straight into output memory. Nothing is allocated per request.
+ * are put into the program when it is built (embedded.h); a status is written straight into output
+ * memory. Nothing is allocated per request.
  */
 
 #include "../../core/slice.h"
 #include "../../protocols/http/http.h"
+#include "embedded.h"
 #include "http_server.h"
-#include "site/files.h"
 
 /* The handler's context: one for all workers. Zero it, set `http` before serving, and keep it until
  * the end. The rest is the site's own. */
@@ -29,10 +29,7 @@ struct gy_site {
 
     _Atomic uint64_t started_ms; /* of this process, since boot; 0: not looked up yet */
 
-    /* The files as buffers. Their counts are not atomic, so each worker has its own. */
-    struct gy_site_buffers {
-        struct gy_buffer files[GY_SITE_FILES];
-    } __attribute__((aligned(64))) buffers[GY_HTTP_WORKERS_MAX];
+    struct gy_embedded_buffers buffers;
 };
 
 extern const struct gy_http_handler gy_site_handler;

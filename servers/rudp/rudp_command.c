@@ -9,6 +9,7 @@
 #include "clients/rudp/ping_command.h"
 #include "clients/rudp/sim_command.h"
 #include "clients/rudp/transfer_command.h"
+#include "core/number.h"
 #include "core/usage.h"
 #include "protocols/drop/drop.h"
 #include "protocols/rudp/rudp.h"
@@ -63,10 +64,8 @@ static void serve_help(FILE *out)
 
 static int read_datagram(struct gy_rudp_flags *rudp, const char *text, struct gy_error *error)
 {
-    char *end = NULL;
-    unsigned long bytes = text != NULL ? strtoul(text, &end, 10) : 0;
-    if (text == NULL || text[0] < '0' || text[0] > '9' || *end != '\0' ||
-        bytes < GY_RUDP_DATAGRAM_MIN || bytes > GY_RUDP_DATAGRAM_MAX) {
+    uint64_t bytes;
+    if (!gy_number_read(text, GY_RUDP_DATAGRAM_MIN, GY_RUDP_DATAGRAM_MAX, &bytes)) {
         return gy_error_set(error, GY_EINVAL, "--datagram %s: not a number from %d to %d",
                             text != NULL ? text : "", GY_RUDP_DATAGRAM_MIN, GY_RUDP_DATAGRAM_MAX);
     }
@@ -94,10 +93,8 @@ static int path_flag(struct gy_rudp_flags *rudp, int argc, char **argv, int *ind
         }
         rudp->congestion = value;
     } else {
-        char *end = NULL;
-        unsigned long packets = strtoul(value, &end, 10);
-        if (value[0] < '0' || value[0] > '9' || *end != '\0' || packets < 2 ||
-            packets > GY_RUDP_FEC_PACKETS_MAX) {
+        uint64_t packets;
+        if (!gy_number_read(value, 2, GY_RUDP_FEC_PACKETS_MAX, &packets)) {
             return gy_error_set(error, GY_EINVAL, "--fec %.64s: not a number from 2 to %d", value,
                                 GY_RUDP_FEC_PACKETS_MAX);
         }

@@ -12,10 +12,12 @@
 #include <unistd.h>
 
 #include "core/datagram.h"
+#include "core/descriptor.h"
+#include "core/file_check.h"
+#include "core/number.h"
 #include "protocols/drop/drop.h"
 #include "servers/rudp/drop_service.h"
 #include "servers/rudp/forward_service.h"
-#include "servers/rudp/rudp_directory.h"
 #include "servers/rudp/rudp_server.h"
 #include "servers/rudp/rudp_tls.h"
 #include "servers/tls_keys.h"
@@ -106,13 +108,13 @@ static int find_target(struct server *server, struct gy_error *error)
 {
     struct gy_error why = {0};
     const char *colon = strrchr(server->relay, ':');
-    char host[256], *end = NULL;
-    unsigned long port = colon != NULL ? strtoul(colon + 1, &end, 10) : 0;
+    char host[256];
+    uint64_t port = 0;
     if (gy_address_parse(&server->forward.target, server->relay, &why) == 0 &&
         server->relay[0] != ':') {
         return 0;
     }
-    if (colon == NULL || colon == server->relay || *end != '\0' || port < 1 || port > 65535 ||
+    if (colon == NULL || colon == server->relay || !gy_number_read(colon + 1, 1, 65535, &port) ||
         (size_t)(colon - server->relay) >= sizeof host) {
         return gy_error_set(error, GY_EINVAL, "relay %.200s: write HOST:PORT", server->relay);
     }
@@ -347,9 +349,10 @@ static int rudp_settle(void *context, const struct gy_server_setup *setup,
 /* Before anybody is told that it serves. */
 static int check_directories(const struct server *server, struct gy_error *error)
 {
-    int code = gy_rudp_directory_check("drop", server->drop, true, error);
-    code = code == 0 ? gy_rudp_directory_check("share", server->share, false, error) : code;
-    return code == 0 ? gy_rudp_directory_check("qlog", server->rudp.host.qlog, true, error) : code;
+    int code = gy_file_check_directory("drop", server->drop, R_OK | W_OK | X_OK, error);
+    code = code == 0 ? gy_file_check_directory("share", server->share, R_OK | X_OK, error) : code;
+    return code == 0 ? gy_file_check_directory("qlog", server->rudp.host.qlog, W_OK | X_OK, error)
+                     : code;
 }
 
 static int rudp_open(void *context, const struct gy_server_setup *setup, struct gy_error *error)
@@ -419,12 +422,8 @@ static void rudp_close(void *context)
 {
     struct server *server = context;
     gy_tls_keys_close(&server->tls);
-    if (server->files.drop >= 0) {
-        close(server->files.drop);
-    }
-    if (server->files.share >= 0) {
-        close(server->files.share);
-    }
+    gy_descriptor_close(server->files.drop);
+    gy_descriptor_close(server->files.share);
     free(server->drop);
     free(server->share);
     free(server->relay);

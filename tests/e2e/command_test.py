@@ -54,6 +54,21 @@ def misuse_exits_2_and_says_what():
 
 
 @test
+def numbers_are_digits_and_nothing_else():
+    for command in (["http", "--workers"], ["http", "--cache"], ["echo", "--size"], ["rudp", "serve", "--fec"],
+                    ["rudp", "serve", "--datagram"], ["get", "--retry"], ["get", "--timeout"], ["ws", "--count"],
+                    ["ws", "--ping"], ["chat", "--history"], ["cert", "--days"], ["rudp", "ping", "--count"],
+                    ["rudp", "sim", "--loss"]):
+        for number in ("+5", " 5", "5 ", "5x"):
+            status, _, errors = gyre(*command, number)
+            equal(status, 2, f"gyre {' '.join(command)} '{number}'")
+            true(number in errors and "number" in errors, f"gyre {' '.join(command)} '{number}': {errors}")
+    status, _, errors = gyre("dig", "+timeout=+5", "@127.0.0.1", "example")
+    equal(status, 1)
+    true("needs a number" in errors, errors)
+
+
+@test
 def a_port_in_use_is_said_and_exits_1():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -188,6 +203,44 @@ def an_unprivileged_user_can_serve():
         os.chmod(program, 0o755)
         with Server(program=program, user=nobody.pw_uid, group=nobody.pw_gid, extra_groups=[], cwd="/") as server:
             equal(os.stat(f"/proc/{server.serving()}").st_uid, nobody.pw_uid, "who serves")
+
+
+@test
+def what_may_not_be_read_is_explained():
+    """By a user who is not root, in folders of root's: what, why, as whom, and what to try."""
+    if os.getuid() != 0:
+        raise Skip("only root can become another user")
+    nobody = pwd.getpwnam("nobody").pw_uid
+    become = ["setpriv", f"--reuid={nobody}", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all"]
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        program = shutil.copy(PROGRAM, folder)
+        os.chmod(program, 0o755)
+        equal(gyre("cert", "--dir", f"{folder}/made")[0], 0)
+        os.mkdir(f"{folder}/shut", 0o700)
+        os.mkdir(f"{folder}/open", 0o755)
+        for path in (f"{folder}/zone", f"{folder}/shut/zone"):
+            with open(path, "w", encoding="utf-8") as file:
+                file.write("@ 3600 SOA a b 1 2 3 4 5\n@ NS a\na A 192.0.2.1\n")
+            os.chmod(path, 0o600)
+        for arguments, what, words in (
+                (["cert", "--dir", f"{folder}/made"], f"{folder}/made/authority.key", "it may not be read"),
+                (["cert", "--dir", f"{folder}/open"], f"{folder}/open/authority.key",
+                 f"its folder {folder}/open may not be written in"),
+                (["cert", "--dir", f"{folder}/shut/new"], f"{folder}/shut/new",
+                 f"its folder {folder}/shut may not be entered"),
+                (["http", "--tls", f"{folder}/made/localhost.pem"], f"{folder}/made/localhost.key", "it may not be read"),
+                (["dns", "--zone", f"example={folder}/zone"], f"{folder}/zone", "it may not be read"),
+                (["dns", "--zone", f"example={folder}/shut/zone"], f"{folder}/shut/zone",
+                 f"its folder {folder}/shut may not be entered"),
+                (["rudp", "serve", "--plaintext", "--drop", f"{folder}/open"], f"{folder}/open", "it may not be written in"),
+                (["rudp", "serve", "--plaintext", "--share", f"{folder}/shut"], f"{folder}/shut", "it may not be read"),
+                (["http", f"{folder}/shut"], f"{folder}/shut", "it may not be read")):
+            listen = [] if arguments[0] == "cert" else ["--listen", "127.0.0.1:0"]
+            status, _, errors = output_of([*become, program, *arguments, *listen])
+            equal(status, 1, f"gyre {' '.join(arguments)}: {errors}")
+            for word in (what + ":", words, f"(uid {nobody};", "mode 0", "chmod it, or run as another user"):
+                true(word in errors, f"gyre {' '.join(arguments)} says {word}: {errors}")
 
 
 @test

@@ -466,6 +466,24 @@ def misuse_is_told():
 
 
 @test
+def warnings_about_a_record_name_its_file_and_line():
+    with tempfile.TemporaryDirectory() as folder:
+        zone, more = os.path.join(folder, "zone"), os.path.join(folder, "more")
+        with open(zone, "w", encoding="ascii") as file:
+            file.write("$TTL 3600\n@ SOA ns hostmaster (\n 1 2 3 4 5 )\n@ NS ns\nns A 192.0.2.1\nns A 192.0.2.1\n"
+                       "www.example.net. A 192.0.2.2\n$INCLUDE more\nb A 192.0.2.4\nb A (\n 192.0.2.4 )\n")
+        with open(more, "w", encoding="ascii") as file:
+            file.write("; a comment\na 60 A 192.0.2.3\na 61 A 192.0.2.5\n")
+        status, _, errors = output_of([PROGRAM, "dns", "--check", "--zone", f"example.com={zone}"])
+        equal(status, 0, errors)
+        for line in (f"{zone}:6: ns.example.com. A: a record stands there twice; the second one is left out",
+                     f"{zone}:7: www.example.net. A: the name is not in the zone; the record is left out",
+                     f"{more}:3: a.example.com. A: the records of an rrset have different TTLs; the first one's is taken",
+                     f"{zone}:10: b.example.com. A: a record stands there twice; the second one is left out"):
+            true(f"zone example.com. {line}" in errors, f"{line}: {errors}")
+
+
+@test
 def kdig_agrees():
     if shutil.which("kdig") is None:
         raise Skip("kdig is not installed")

@@ -40,6 +40,7 @@ def what_the_client_has_is_not_sent_again():
             equal(answer.fields["etag"], tag)
             equal(answer.body, b"")
         equal(connection.get("/", 'If-None-Match: "other"').status, 200, "another tag")
+        equal(connection.get("/", 'If-Match: "other"').status, 412, "only as it was (RFC 9110 §13.1.1)")
         true(connection.get("/site.js").fields["etag"] != tag, "another file has another tag")
 
 

@@ -96,6 +96,9 @@ def health_and_status_are_on_the_admin_listener():
         equal(json.loads(server.fetch("admin", "/status.json").body)["workers"]["count"], 2)
         equal(server.fetch("admin", "/").status, 200)
         with Connection(server.ports["admin"]) as connection:
+            page = connection.get("/")
+            true("sha256-" in page.fields["content-security-policy"], "the page's own script, and no other")
+            equal(connection.get("/", "If-None-Match: " + page.fields["etag"]).status, 304, "what the client has")
             connection.request("POST", "/metrics")
             equal(connection.answer().status, 405)
             connection.request("HEAD", "/metrics")

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import threading
 
-from harness import PROGRAM, equal, output_of, run, test, true, until
+from harness import PROGRAM, equal, output_of, run, test, tool, true, until
 from secure import Https, Secure, SecureFiles, SecureServer, context, folder, path_of
 
 
@@ -246,6 +246,24 @@ def what_cannot_be_served_is_said_with_its_file():
             equal(status, 1, inside)
             for word in words:
                 true(word in said, f"{inside}: `{word}` in: {said}")
+
+
+@test
+def an_authority_is_not_served_with():
+    """What `gyre cert` makes to sign with is refused; what people sign themselves, by openssl's defaults, is served."""
+    status, _, errors = output_of([PROGRAM, "http", "--tls", path_of("authority.pem"), "--listen", "127.0.0.1:0"])
+    equal(status, 1, errors)
+    for word in (path_of("authority.pem"), "an authority's", "localhost.pem"):
+        true(word in errors, f"{word} in: {errors}")
+    with tempfile.TemporaryDirectory() as folder:
+        own = os.path.join(folder, "own.pem")
+        output_of([tool("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                   "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", own + ".key", "-out", own])
+        with SecureServer("--tls", f"{own},{own}.key", "--fixed", listen="127.0.0.1:0") as server:
+            using = ssl.create_default_context(cafile=own)
+            with Secure(server.port, using=using) as connection:
+                equal(connection.get("/").status, 200)
+            true("CA:TRUE" in server.log(), f"it is said that some clients refuse it: {server.log()}")
 
 
 @test
