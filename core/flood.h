@@ -31,10 +31,11 @@ struct gy_stream;
 struct gy_worker;
 
 /* So many turns in a row make a flood, in each of which an endpoint received so often (or has so
- * many sessions still to run), if it has so many streams: fewer keep nobody waiting for long. */
+ * many sessions still to run, as a slice is short), if it has so many streams: fewer keep nobody
+ * waiting for long. */
 #define GY_FLOOD_TURNS    8
 #define GY_FLOOD_RECEIVES 12
-#define GY_FLOOD_READY    64
+#define GY_FLOOD_READY    16
 #define GY_FLOOD_STREAMS  100
 
 /* What a turn lets through: so many streams, each for GY_SHARE_RECEIVE_BYTES. */
