@@ -293,37 +293,6 @@ def several_publishers_say_what_all_others_hear_in_order():
 
 
 @test
-<<<<<<< HEAD
-=======
-def a_message_that_is_refused_ends_a_broadcast_and_says_why():
-    with Chat(rates="requests 5 8;") as chat:
-        status, figures, _, errors = load(f"chat://127.0.0.1:{chat.port}/hall", "--broadcast", "-c", "2", "-n", "90")
-        equal(status, 1)
-        true("a message was refused: the server says: " in errors and "requests off" in errors, errors)
-        true(figures["errors"]["status"] >= 1, str(figures["errors"]))
-
-
-@test
-def a_lack_of_ports_is_named():
-    if not shutil.which("unshare") or not shutil.which("ip"):
-        raise Skip("unshare or iproute2 is not installed")
-    script = ("ip link set lo up && echo 50000 50031 > /proc/sys/net/ipv4/ip_local_port_range || exit 99; "
-              '"$0" http --fixed --listen 127.0.0.1:8080 --workers 1 & sleep 0.1; while ! "$1" http://127.0.0.1:8080/ -c 1 -n 1 --quiet'
-              ' > /dev/null 2>&1; do sleep 0.1; done; "$1" http://127.0.0.1:8080/ -c 64 -n 64; echo status $?; '
-              '"$1" http://127.0.0.1:8080/ -c 64 -n 64 --source 127.0.0.2 --source 127.0.0.3 --source 127.0.0.4; echo status $?; '
-              '"$1" http://127.0.0.1:8080/ -c 24 -d 4 --quiet > /dev/null & sleep 1.5; "$1" http://127.0.0.1:8080/ -c 24 -n 24; '
-              'echo status $?; kill %1; wait')
-    status, out, errors = output_of(["unshare", "--net", "--map-root-user", "bash", "-c", script, PROGRAM, LOAD])
-    if status in (1, 99) and "status" not in out:
-        raise Skip(f"a network namespace is not to be had here: {errors}")
-    true("making 64 connections: an address has 32 ports for one server" in errors and "--source 127.0.0.2" in errors, errors)
-    # Another has most of them: that shows as they are made.
-    true("of 24 connections are made, then: no port of this address is left" in errors and "has 32 for one server" in errors, errors)
-    equal(re.findall(r"status (\d)", out), ["1", "0", "1"], errors)
-
-
-@test
->>>>>>> tidy-code
 def the_log_is_an_hdr_log():
     with Server("--fixed") as server, tempfile.NamedTemporaryFile(mode="r") as file:
         clean(server.address + "/", "-c", "2", "-n", "200", "--hdr", file.name)
