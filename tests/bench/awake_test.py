@@ -65,6 +65,26 @@ def of_an_interval_with_both_only_the_hosts_part_is_taken():
 
 
 @test
+def beside_a_server_that_never_pauses_another_look_sees_what_the_host_takes():
+    processor = Processor([(21 * MS, "host", 4 * MS)], 60 * MS)
+
+    def sleep(seconds):  # the server has all of it
+        processor.now += int(seconds * 1e9)
+        processor.used["server"] += int(seconds * 1e9)
+    watch = awake.Watch(processor.clock, lambda: processor.used["watcher"], lambda: processor.used["server"])
+    try:
+        watch.run_often(sleep)
+    except awake.Ended:
+        pass
+    equal([taken for *_, taken in watch.stalls], [4 * MS])
+    began, ended, _ = watch.stalls[0]
+    true(began <= 21 * MS and 25 * MS <= ended <= began + 7 * MS, f"where it was: {began} {ended}")
+    slow, quick = (began + MS, 4 * MS, 0), (ended + MS, MS, 0)
+    true(awake.taken_from(slow, watch.stalls, [ended]) > slow[1] // 2, "of a request in it most was taken")
+    equal(awake.taken_from(quick, watch.stalls, [ended]), 0, "of one behind it nothing")
+
+
+@test
 def a_request_is_left_out_for_what_was_taken_of_its_time_alone():
     host = {"stalls": [[1000, 2000, 1000], [10_000, 20_000, 100], [30_000, 40_000, 2500]]}
     kept = [[100, 900, 0],  # answered as the stall began
