@@ -130,12 +130,8 @@ void gy_tables_grow(const struct gy_tables_limit *limit)
     int most = (int)(wish < GY_TABLES_GROWN ? wish : GY_TABLES_GROWN);
     int any = eventfd(0, EFD_CLOEXEC);
     int last = any < 0 ? -1 : fcntl(any, F_DUPFD_CLOEXEC, most - 1);
-    if (last >= 0) {
-        close(last);
-    }
-    if (any >= 0) {
-        close(any);
-    }
+    gy_descriptor_close(last);
+    gy_descriptor_close(any);
 }
 
 int gy_tables_parse(const char *name, enum gy_tables *tables)
