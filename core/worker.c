@@ -372,6 +372,15 @@ static __attribute__((noinline)) void give_handshakes(struct gy_worker *worker)
 
 /* Sessions that are woken while others run wait for the next turn: one that wakes itself cannot
  * hold the worker up. */
+struct gy_stream *gy_worker_next_ready(const struct gy_stream *running)
+{
+    const struct gy_endpoint *endpoint = running->endpoint;
+    if (!running->worker->options.shares) {
+        return running->worker->ready_next;
+    }
+    return endpoint->ready_count > 0 ? endpoint->ready_head : NULL;
+}
+
 static void run_ready(struct gy_worker *worker)
 {
     struct gy_stream *stream = worker->ready_head;
@@ -381,6 +390,7 @@ static void run_ready(struct gy_worker *worker)
     }
     while (stream != NULL) {
         struct gy_stream *next = stream->next_ready;
+        worker->ready_next = next;
         stream->ready = false;
         gy_stream_run(stream);
         stream = next;

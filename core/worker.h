@@ -136,6 +136,7 @@ struct gy_worker {
     size_t memory_bytes;
 
     struct gy_stream *ready_head, *ready_tail;
+    struct gy_stream *ready_next;  /* behind the one whose session runs */
     struct gy_endpoint_queue busy; /* where listeners share it, in place of that list (share.h) */
     struct gy_endpoint_queue closing; /* with streams that are to be closed in later turns */
     uint32_t expired;                 /* connections' deadlines that passed in this turn */
@@ -247,6 +248,12 @@ void gy_worker_dispatch(struct gy_worker *worker, const struct gy_completion *co
 
 /* Puts a stream on the list of sessions to run. */
 void gy_worker_ready(struct gy_worker *worker, struct gy_stream *stream);
+
+/* While a session runs: the first stream whose session comes after it, behind which the others are
+ * linked by next_ready, in their order, of other endpoints too; NULL: there is none. What `in` has
+ * of them is what they will find, but what a layer has yet to decipher. For sessions that can
+ * prepare something for several at once. */
+struct gy_stream *gy_worker_next_ready(const struct gy_stream *running);
 
 /* Puts a stream behind those whose handshake waits for a step. */
 void gy_worker_shake_later(struct gy_worker *worker, struct gy_stream *stream);

@@ -46,7 +46,7 @@ static void fan_out(void)
 
 int main(int argc, char **argv)
 {
-    int listener = echo_listen(argc, argv);
+    int listener = echo_listen(argc, argv, NULL);
     int epoll = epoll_open(listener);
 
     for (;;) {

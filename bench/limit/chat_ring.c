@@ -96,7 +96,7 @@ static void fan_out(void)
 
 int main(int argc, char **argv)
 {
-    int listener = echo_listen(argc, argv);
+    int listener = echo_listen(argc, argv, NULL);
 
     ring_open(&ring);
     ring_arm_accept(&ring, listener);

@@ -3,9 +3,7 @@
  * What the two UDP limit programs share. They echo datagrams on 127.0.0.1 and understand nothing:
  * every datagram goes back to where it came from, with nothing checked or counted.
  *
- * --dns: every datagram is taken for a query that ends with its question, and goes back as an
- * answer with one address, always the same: what a name server costs that need not look anything
- * up.
+ * --dns: answers in place of echoes, as dns_limit.h has them.
  *
  * --trains: many datagrams of one peer are taken at once (UDP_GRO) and sent back at once
  * (UDP_SEGMENT), as they came.
@@ -26,6 +24,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "bench/limit/dns_limit.h"
+
 #ifndef UDP_SEGMENT
 #define UDP_SEGMENT 103
 #define UDP_GRO     104
@@ -36,7 +36,6 @@ enum {
     LIMIT_BYTES = 2048, /* of one datagram, with what goes before it */
     LIMIT_TRAIN_BYTES = 65536 + 256,
     LIMIT_CONTROL = CMSG_SPACE(sizeof(int)),
-    LIMIT_DNS_MORE = 16, /* bytes by which an answer is longer than its query */
 };
 
 struct limit_options {
@@ -83,19 +82,11 @@ static inline size_t limit_segment(const void *control, size_t received, size_t 
  * be `in` where there is one. Returns their bytes. */
 static inline size_t limit_dns_answers(const char *in, size_t bytes, size_t segment, char *out)
 {
-    static const char address[LIMIT_DNS_MORE] = "\xc0\x0c\0\1\0\1\0\0\x0e\x10\0\4\xc0\0\2\1";
     char *at = out;
 
     while (bytes > 0) {
         size_t now = segment < bytes ? segment : bytes;
-        if (at != in)
-            memcpy(at, in, now);
-        if (now >= 12) {
-            at[2] |= (char)0x84; /* QR, AA */
-            at[7] = 1;           /* one answer */
-        }
-        memcpy(at + now, address, sizeof address);
-        at += now + sizeof address;
+        at = limit_dns_answer(in, now, at);
         in += now;
         bytes -= now;
     }

@@ -20,7 +20,7 @@ static char ws_welcome[] = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websock
 static int ws_listen(int argc, char **argv, int *broadcast)
 {
     *broadcast = argc == 4 && strcmp(argv[3], "--broadcast") == 0;
-    return echo_listen(*broadcast ? 3 : argc, argv);
+    return echo_listen(*broadcast ? 3 : argc, argv, NULL);
 }
 
 static int ws_is_greeting(const char *bytes, size_t len)

@@ -319,8 +319,8 @@ static void decide(struct work *work)
     }
 }
 
-static void answer_batch(struct gy_dns_answerer *answerer, struct gy_dns_query *queries,
-                         uint32_t count)
+/* The first two stages. */
+static void look_up(struct gy_dns_answerer *answerer, struct gy_dns_query *queries, uint32_t count)
 {
     struct work *work = answerer->work;
     for (uint32_t i = 0; i < count; i++) {
@@ -336,6 +336,13 @@ static void answer_batch(struct gy_dns_answerer *answerer, struct gy_dns_query *
             probe(&work[i]);
         }
     }
+}
+
+static void answer_batch(struct gy_dns_answerer *answerer, struct gy_dns_query *queries,
+                         uint32_t count)
+{
+    struct work *work = answerer->work;
+    look_up(answerer, queries, count);
     for (uint32_t i = 0; i < count; i++) {
         if (work[i].resolve) {
             decide(&work[i]);
@@ -346,6 +353,12 @@ static void answer_batch(struct gy_dns_answerer *answerer, struct gy_dns_query *
             work_write(&work[i]);
         }
     }
+}
+
+void gy_dns_prefetch(struct gy_dns_answerer *answerer, struct gy_dns_query *queries, uint32_t count)
+{
+    gy_assert(count <= GY_DNS_BATCH);
+    look_up(answerer, queries, count);
 }
 
 void gy_dns_answer(struct gy_dns_answerer *answerer, struct gy_dns_query *queries, uint32_t count)

@@ -24,9 +24,10 @@
 #include "edns.h"
 #include "zone.h"
 
-#define GY_DNS_BATCH     16   /* queries that are in a stage together; more are taken in turns */
-#define GY_DNS_CHAIN_MAX 12   /* CNAMEs and DNAMEs followed; the asker goes on from there */
-#define GY_DNS_UDP_USUAL 1232 /* bytes of a datagram that arrives whole nearly everywhere */
+#define GY_DNS_BATCH          16 /* queries that are in a stage together; more are taken in turns */
+#define GY_DNS_PREFETCH_BYTES (1u << 20) /* what stays in a cache near enough is not waited for */
+#define GY_DNS_CHAIN_MAX      12   /* CNAMEs and DNAMEs followed; the asker goes on from there */
+#define GY_DNS_UDP_USUAL      1232 /* bytes of a datagram that arrives whole nearly everywhere */
 
 enum gy_dns_transport {
     GY_DNS_UDP,
@@ -99,6 +100,15 @@ struct gy_dns_answerer *gy_dns_answerer_init(void *memory,
                                              const struct gy_dns_answer_settings *settings);
 
 void gy_dns_answer(struct gy_dns_answerer *answerer, struct gy_dns_query *queries, uint32_t count);
+
+/*
+ * For queries that will be answered one at a time: fetches what the first of them would wait for,
+ * and what the others would, all at once. At most GY_DNS_BATCH, of which `message`, `bytes` and
+ * `transport` are filled in, and address_bytes is 0. It reads them as gy_dns_answer does, and
+ * answers nothing: that is worth it from about GY_DNS_PREFETCH_BYTES of zones on.
+ */
+void gy_dns_prefetch(struct gy_dns_answerer *answerer, struct gy_dns_query *queries,
+                     uint32_t count);
 
 /* Instead of the answer that was made: one with this code (0 to 15), the question, and no record.
  * AA where `authoritative`. For servers that know more than this does (NOTIFY, transfers, TSIG). */

@@ -263,6 +263,7 @@ int gy_dns_zones_add(struct gy_dns_zones *zones, const struct gy_dns_zone *zone)
     }
     zones->slots[i] = zone;
     zones->count++;
+    zones->bytes += zone->bytes + (zone->base != NULL ? zone->base->bytes : 0);
     zones->label_counts[zone->apex_labels / 64] |= (uint64_t)1 << (zone->apex_labels & 63);
     return 0;
 }

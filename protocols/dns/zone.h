@@ -158,6 +158,7 @@ bool gy_dns_zone_walk_next(struct gy_dns_zone_walk *walk, struct gy_dns_record *
 struct gy_dns_zones {
     uint64_t seed;
     uint64_t label_counts[2]; /* bit n: a zone with n labels is there */
+    uint64_t bytes;           /* of all of them, and of those that they are made from */
     uint32_t mask;
     uint32_t count;
     const struct gy_dns_zone **slots;

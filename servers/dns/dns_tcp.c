@@ -175,6 +175,46 @@ static uint32_t finish_batch(struct gy_stream *stream, struct gy_dns_worker *wor
     return count;
 }
 
+/* The first query of a stream, where it lies. False: it is not there, or in pieces. */
+static bool look_at(const struct gy_stream *stream, struct gy_dns_query *query)
+{
+    uint32_t front_bytes;
+    if (stream->state != GY_STREAM_OPEN || stream->in.length < 2 + GY_DNS_HEADER_BYTES) {
+        return false;
+    }
+    const uint8_t *front = gy_chain_front(&stream->in, &front_bytes);
+    if (front_bytes < 2 + GY_DNS_HEADER_BYTES) {
+        return false;
+    }
+    query->message = front + 2;
+    query->bytes = (uint32_t)front[0] << 8 | front[1];
+    query->transport = GY_DNS_TCP;
+    query->address_bytes = 0;
+    return query->bytes <= front_bytes - 2;
+}
+
+/* Most connections have one query at a time, and answering it waits for memory at three places. So
+ * those whose turns come next wait at the same time: none of their queries is answered here. */
+static void look_ahead(const struct gy_stream *stream, struct gy_dns_worker *worker)
+{
+    const struct gy_stream *next = gy_worker_next_ready(stream);
+    if (worker->ahead > 0) {
+        worker->ahead--;
+        return;
+    }
+    if (next == NULL || worker->settings.zones->bytes < GY_DNS_PREFETCH_BYTES) {
+        return;
+    }
+    uint32_t count = look_at(stream, &worker->queries[0]);
+    for (; next != NULL && count < GY_DNS_BATCH; next = next->next_ready) {
+        if (next->endpoint == stream->endpoint) {
+            worker->ahead++;
+            count += look_at(next, &worker->queries[count]);
+        }
+    }
+    gy_dns_prefetch(worker->answerer, worker->queries, count);
+}
+
 /* Queries, until there are no more, the answers are many, or a transfer begins. */
 static int answer_queries(struct gy_stream *stream, struct gy_dns_worker *worker)
 {
@@ -239,6 +279,7 @@ static uint32_t dns_turn(struct gy_stream *stream)
     struct session *session = stream->session;
     uint32_t high = stream->endpoint->limits.send_high_bytes;
     session->answered = false;
+    look_ahead(stream, worker);
     int code = go_on(stream, worker);
     if (code == 0) {
         code = answer_queries(stream, worker);

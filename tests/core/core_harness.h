@@ -70,8 +70,9 @@ struct act {
     bool wake_itself;
     uint32_t burn_ms; /* a turn takes so long */
     bool saw_eof;
-    uint32_t saw_bytes; /* of `in`, in its last turn */
-    uint32_t saw_least; /* the fewest of any turn */
+    uint32_t saw_bytes;               /* of `in`, in its last turn */
+    uint32_t saw_least;               /* the fewest of any turn */
+    const struct gy_stream *saw_next; /* who was to run after it, in its last turn */
     uint32_t turns;
     uint32_t expired;
     uint32_t drained;

@@ -305,7 +305,9 @@ static void sessions_run_in_the_order_in_which_their_bytes_came(void **state)
     }
     stage_turn(stage);
     for (int i = 0; i < 8; i++) {
+        const struct gy_stream *next = i < 7 ? streams[((i + 1) * 5) % 8] : NULL;
         assert_int_equal(stage->turn_order[i], streams[(i * 5) % 8]->slot);
+        assert_ptr_equal(act_of(streams[(i * 5) % 8])->saw_next, next);
         close(clients[(i * 5) % 8]);
     }
 }

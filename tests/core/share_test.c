@@ -291,6 +291,32 @@ static void servers_take_turns_in_going_first(void **state)
     stage_turns(stage, 2);
 }
 
+/* Of its own server: what it wakes itself for comes after those that wait, and is not known yet. */
+static void a_session_knows_who_runs_after_it(void **state)
+{
+    struct stage *stage = *state;
+    struct gy_stream *streams[4];
+    int clients[4];
+    for (uint32_t i = 0; i < 4; i++) {
+        streams[i] = stage_connect(stage, i == 1, &clients[i]);
+    }
+    stage_turn(stage);
+    act_of(streams[0])->wake_itself = true;
+    for (uint32_t i = 0; i < 4; i++) {
+        gy_stream_wake(streams[i]);
+    }
+    stage_turn(stage);
+    assert_ptr_equal(act_of(streams[0])->saw_next, streams[2]);
+    assert_null(act_of(streams[1])->saw_next);
+    assert_ptr_equal(act_of(streams[2])->saw_next, streams[3]);
+    assert_ptr_equal(act_of(streams[3])->saw_next, streams[0]);
+    act_of(streams[0])->wake_itself = false;
+    stage_turns(stage, 2);
+    for (int i = 0; i < 4; i++) {
+        close(clients[i]);
+    }
+}
+
 #define HALF (GY_SHARE_SEND_BYTES / 2)
 
 /* Half of what a turn sends, for each of the streams; and the turn. */
@@ -425,6 +451,7 @@ int main(void)
 #define STAGED(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         STAGED(sessions_past_the_slice_wait_and_those_of_other_servers_run),
+        STAGED(a_session_knows_who_runs_after_it),
         STAGED(one_that_is_put_off_may_end_meanwhile),
         STAGED(servers_take_turns_in_going_first),
         STAGED(a_listener_of_several_accepts_so_many_at_a_time),

@@ -52,6 +52,7 @@ static uint32_t act_turn(struct gy_stream *stream)
     act->saw_eof = stream->eof;
     act->saw_bytes = stream->in.length;
     act->saw_least = act->saw_bytes < act->saw_least ? act->saw_bytes : act->saw_least;
+    act->saw_next = gy_worker_next_ready(stream);
     fake_clock_advance(act->burn_ms);
     stage->turn_order[stage->turn_count++ % 256] = stream->slot;
     eat(stage, stream, act);

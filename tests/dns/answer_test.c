@@ -478,6 +478,33 @@ static void batches_answer_as_one_by_one(void **state)
     }
 }
 
+/* Whatever was foreseen, also of what is no query, the same is answered. */
+static void prefetching_answers_nothing(void **state)
+{
+    struct gy_dns_query soon[GY_DNS_BATCH];
+    uint8_t untouched = 0xa5, before[GY_DNS_UDP_MIN];
+    (void)state;
+    serve("example.", aliases);
+    rig_ask(&rig, "web.example.", GY_DNS_TYPE_A, RIG_EDNS);
+    uint32_t bytes = rig.query.answer_bytes;
+    assert_true(bytes > 0 && bytes <= sizeof before);
+    memcpy(before, rig.answer, bytes);
+    for (uint32_t i = 0; i < GY_DNS_BATCH; i++) {
+        soon[i] = (struct gy_dns_query){.message = rig.query.message,
+                                        .bytes = i * rig.query.bytes / (GY_DNS_BATCH - 1),
+                                        .answer = &untouched,
+                                        .transport = GY_DNS_TCP};
+    }
+    gy_dns_prefetch(rig.answerer, soon, GY_DNS_BATCH);
+    assert_int_equal(untouched, 0xa5);
+    for (uint32_t i = 0; i < GY_DNS_BATCH; i++) {
+        assert_int_equal(soon[i].answer_bytes, 0);
+    }
+    gy_dns_answer(rig.answerer, &rig.query, 1);
+    assert_int_equal(rig.query.answer_bytes, bytes);
+    assert_memory_equal(rig.answer, before, bytes);
+}
+
 static void slip_is_truncated_and_small(void **state)
 {
     (void)state;
@@ -513,6 +540,7 @@ int main(void)
         cmocka_unit_test_teardown(ixfr_over_udp_is_told_the_soa, shut),
         cmocka_unit_test_teardown(cookies_are_answered_and_known_again, shut),
         cmocka_unit_test_teardown(batches_answer_as_one_by_one, shut),
+        cmocka_unit_test_teardown(prefetching_answers_nothing, shut),
         cmocka_unit_test_teardown(slip_is_truncated_and_small, shut),
     };
     return cmocka_run_group_tests_name("dns answers", tests, NULL, NULL);

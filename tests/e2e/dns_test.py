@@ -196,6 +196,34 @@ def pipelined_queries_are_all_answered_however_they_are_cut():
 
 
 @test
+def connections_of_a_large_zone_get_their_own_answers():
+    """One query on each at a time, which are looked at together; cut ones, short ones, and reloads, in between."""
+    hosts, clients = 20000, 48
+    names = "".join(f"host{i} A 10.{i >> 16}.{i >> 8 & 255}.{i & 255}\n" for i in range(hosts))
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(Dns("--workers", "1", text=ZONE.format(serial=1) + names))
+        connections = [stack.enter_context(server.tcp()) for _ in range(clients)]
+        for turn in range(40):
+            asked = [(turn * clients + i) * 7919 % (hosts + 100) for i in range(clients)]
+            whole = [framed(query(f"host{host}.example.com", number=i + 1)) for i, host in enumerate(asked)]
+            cuts = [(turn + i) % 40 if i % 3 == 0 else len(whole[i]) for i in range(clients)]
+            if turn % 10 == 5:
+                server.write(ZONE.format(serial=turn) + names)
+                server.signal(signal.SIGHUP)
+            with server.tcp() as broken:
+                broken.sendall(b"\0\13" + b"x" * 11)
+                for i, connection in enumerate(connections):
+                    connection.sendall(whole[i][:cuts[i]])
+            for i, connection in enumerate(connections):
+                connection.sendall(whole[i][cuts[i]:])
+                reply = next_reply(connection)
+                found = reply.number, reply.rcode, reply.data[-4:] if reply.answers else b""
+                address = bytes([10, asked[i] >> 16, asked[i] >> 8 & 255, asked[i] & 255])
+                wanted = (i + 1, NOERROR, address) if asked[i] < hosts else (i + 1, NXDOMAIN, b"")
+                equal(found, wanted, f"number, code and address of host{asked[i]}")
+
+
+@test
 def connections_without_queries_are_closed():
     with Dns() as server, server.tcp() as client:
         client.sendall(b"\0\5hello")

@@ -76,6 +76,10 @@ static void ask_all(const uint8_t *data, size_t bytes)
     uint32_t count = cut_queries(queries, data, bytes);
     gy_dns_answer(rig.answerer, queries, count);
     for (uint32_t i = 0; i < count; i++) {
+        struct gy_dns_query soon = {.message = queries[i].message,
+                                    .bytes = queries[i].bytes,
+                                    .transport = queries[i].transport};
+        gy_dns_prefetch(rig.answerer, &soon, 1);
         check(&queries[i], limit_of(&queries[i]));
         struct gy_dns_query one = queries[i];
         one.answer = rig.answer;
