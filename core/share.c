@@ -203,6 +203,9 @@ uint32_t gy_share_send(struct gy_endpoint *endpoint, uint32_t bytes)
 enum gy_share_receive gy_share_receive(struct gy_stream *stream)
 {
     struct gy_worker *worker = stream->worker;
+    if (stream->passed) {
+        return GY_SHARE_RECEIVE_A_PART;
+    }
     if (stream->was_empty || !gy_share_is_crowded(stream->endpoint)) {
         return GY_SHARE_RECEIVE_ALL;
     }

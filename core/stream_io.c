@@ -326,7 +326,7 @@ static int arm_receive(struct gy_stream *stream, uint32_t bytes)
 static void stream_receive(struct gy_stream *stream)
 {
     struct gy_worker *worker = stream->worker;
-    uint32_t bytes = stream->passed ? GY_SHARE_RECEIVE_BYTES : 0;
+    uint32_t bytes = 0;
     if (worker->options.shares && gy_flood_awaits(stream)) {
         return;
     }
@@ -334,7 +334,7 @@ static void stream_receive(struct gy_stream *stream)
         gy_stream_wait(stream, GY_STREAM_WAITS_FOR_BUFFERS);
         return;
     }
-    if (worker->options.shares && !stream->passed) {
+    if (worker->options.shares) {
         enum gy_share_receive how = gy_share_receive(stream);
         if (how == GY_SHARE_RECEIVE_LATER) {
             return;

@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from measure import HERE, Failed, fetch, fetch_secure, query_dns
+from measure import HERE, Failed, fetch, fetch_secure, query_dns, query_dns_tcp
 
 OURS, LIMIT, PEER = "gyre", "limit", "peer"
 FILE_SIZES = {"file-1k": 1024, "file-64k": 65536, "file-1m": 1 << 20}
@@ -164,7 +164,8 @@ def dns_scenarios(build, folder):
                    [*servers, *other_limits(build, "udp", "--dns")], scheme="dns", flags=queries,
                    closed_flags=["--outstanding", "100"], probe=query_dns, connections=1000)
     yield Scenario("dns-tcp", f"DNS over TCP, a zone of {NAMES:,} names", "a query for one of the names, and its answer", "",
-                   servers, scheme="dns+tcp", flags=queries, probe=query_dns, quick=False)
+                   [*servers, *other_limits(build, "echo", "--dns")], scheme="dns+tcp", flags=queries, probe=query_dns_tcp,
+                   quick=False)
 
 
 def chat_scenario(build):

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-/* What a session is shown of its input where servers share a worker's turns (core/share.h). */
+/* What a stream receives, and what its session is shown of it, where servers share a worker's turns
+ * (core/share.h). */
 
 #include <sys/socket.h>
 
@@ -164,6 +165,67 @@ static void a_session_that_ends_in_the_middle_of_its_input_drops_the_rest(void *
     close(client);
 }
 
+/* ---- what is received ---- */
+
+/* Bytes arrive, and the receive that brought them has ended. */
+static void end_receive(struct stage *stage, struct gy_stream *stream, uint32_t flags)
+{
+    fake_receive(stage->worker.ring, stage_receive_of(stage, stream), input, 100, flags);
+}
+
+/* One of each turn, in a crowd. */
+static void streams_whose_socket_was_not_emptied_receive_a_part_in_turns(void **state)
+{
+    struct stage *stage = *state;
+    struct gy_stream *streams[3];
+    int clients[3];
+    for (uint32_t i = 0; i < 3; i++) {
+        streams[i] = stage_connect(stage, i == 2, &clients[i]);
+    }
+    stage_turn(stage);
+    end_receive(stage, streams[0], GY_COMPLETION_NONEMPTY);
+    end_receive(stage, streams[1], GY_COMPLETION_NONEMPTY);
+    end_receive(stage, streams[2], 0);
+    uint64_t put_off = stage_counter(stage, put_off);
+    stage_turn(stage);
+    struct fake_operation *receive = stage_receive_of(stage, streams[0]);
+    assert_non_null(receive);
+    assert_int_equal(receive->mode, GY_RECEIVE_ONE_SHOT);
+    assert_int_equal(receive->bytes, GY_SHARE_RECEIVE_BYTES);
+    assert_null(stage_receive_of(stage, streams[1]));
+    assert_int_equal(stage_counter(stage, put_off), put_off + 1);
+    receive = stage_receive_of(stage, streams[2]); /* whose socket was */
+    assert_int_equal(receive->mode, GY_RECEIVE_MULTISHOT);
+    assert_int_equal(receive->bytes, 0);
+    stage_turn(stage);
+    assert_int_equal(fake_last_wait_ns(stage->worker.ring), 0); /* one was waiting */
+    assert_int_equal(stage_receive_of(stage, streams[1])->bytes, GY_SHARE_RECEIVE_BYTES);
+    stage_turns(stage, 2);
+    assert_true(fake_last_wait_ns(stage->worker.ring) > 0);
+    for (int i = 0; i < 3; i++) {
+        close(clients[i]);
+    }
+}
+
+static void a_server_that_is_alone_at_work_receives_all(void **state)
+{
+    struct stage *stage = *state;
+    struct gy_stream *streams[2];
+    int clients[2];
+    for (uint32_t i = 0; i < 2; i++) {
+        streams[i] = stage_connect(stage, i, &clients[i]);
+    }
+    stage_turn(stage);
+    fake_clock_advance(2 * GY_SHARE_CROWD_MS);
+    end_receive(stage, streams[0], GY_COMPLETION_NONEMPTY);
+    stage_turn(stage);
+    assert_int_equal(stage_receive_of(stage, streams[0])->mode, GY_RECEIVE_MULTISHOT);
+    assert_int_equal(stage_receive_of(stage, streams[0])->bytes, 0);
+    for (int i = 0; i < 2; i++) {
+        close(clients[i]);
+    }
+}
+
 int main(void)
 {
 #define STAGED(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -176,6 +238,8 @@ int main(void)
         STAGED(what_a_session_has_seen_is_shown_again_with_what_follows),
         STAGED(the_end_of_the_input_is_shown_with_its_last_piece),
         STAGED(a_session_that_ends_in_the_middle_of_its_input_drops_the_rest),
+        STAGED(streams_whose_socket_was_not_emptied_receive_a_part_in_turns),
+        STAGED(a_server_that_is_alone_at_work_receives_all),
     };
     return cmocka_run_group_tests_name("share_pieces", tests, NULL, NULL);
 }
