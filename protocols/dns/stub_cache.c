@@ -19,19 +19,21 @@ static struct gy_dns_cached *set_of(struct gy_dns_stub *stub, const uint8_t *nam
     return &stub->cache[(gy_dns_name_hash(name, stub->seed) & (SETS - 1)) * WAYS];
 }
 
+/* What is known of the type itself comes before a denial of the name, which some servers answer for
+ * types that a name does not have. */
 const struct gy_dns_cached *stub_cache_find(struct gy_dns_stub *stub, const uint8_t *name,
                                             uint16_t type, uint64_t now_ms)
 {
-    const struct gy_dns_cached *set = set_of(stub, name);
+    const struct gy_dns_cached *set = set_of(stub, name), *found = NULL;
     for (uint32_t i = 0; i < WAYS; i++) {
-        if (set[i].until_ms > now_ms && (set[i].type == type || set[i].type == 0) &&
+        if (set[i].until_ms > now_ms && (set[i].type == type || (set[i].type == 0 && !found)) &&
             gy_dns_name_equal(set[i].name, name)) {
-            stub->counts.hits++;
-            return &set[i];
+            found = &set[i];
         }
     }
-    stub->counts.misses++;
-    return NULL;
+    stub->counts.hits += found != NULL;
+    stub->counts.misses += found == NULL;
+    return found;
 }
 
 /* The entry of a name and type, or the one that is worth least. */

@@ -207,15 +207,10 @@ static int open_in(struct gy_ws_deflate *deflate)
 }
 
 /* A block may say that it is the last (§7.2.3.4): more may follow all the same, and refer to what
- * came before. */
+ * came before. The window stays where it is: such a block may be two bytes long. */
 static int go_on(z_stream *in)
 {
-    uint8_t window[1 << GY_WS_BITS_MAX];
-    uInt bytes = 0;
-    if (inflateGetDictionary(in, window, &bytes) != Z_OK || inflateReset(in) != Z_OK) {
-        return GY_EPROTO;
-    }
-    return bytes == 0 || inflateSetDictionary(in, window, bytes) == Z_OK ? 0 : GY_EPROTO;
+    return inflateResetKeep(in) == Z_OK ? 0 : GY_EPROTO;
 }
 
 /* Some of `data`; how much of it is left is in in->avail_in. */

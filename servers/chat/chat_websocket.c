@@ -11,6 +11,7 @@
 #define MESSAGE_MAX        (128u << 10)
 #define IN_MAX             (256u << 10) /* of messages that wait */
 #define OUTPUT_MAX         (4u << 20)   /* far above where members are slow */
+#define PIECES_MAX         64           /* that those lie in: put together they are 17 at most */
 
 struct gy_ws_limits gy_chat_websocket_limits(const struct gy_chat_server *server)
 {
@@ -60,12 +61,16 @@ static void follow_deadline(struct chat_connection *connection)
     }
 }
 
-/* What is left beyond the turn must not pin the buffers that the worker receives into. */
+/* Each piece of what is left beyond the turn may be all that its block of output is held for. Where
+ * they are many, they are put together: not for each message, which may be small. */
 static void keep_in(struct chat_connection *connection)
 {
     struct gy_chain *in = &socket_of(connection)->in;
     struct gy_bump *bump = &connection->worker->worker->bump;
     struct gy_chain copy;
+    if (in->count <= PIECES_MAX) {
+        return;
+    }
     gy_chain_init(&copy, in->links);
     for (const struct gy_link *link = in->head; link != NULL; link = link->next) {
         if (gy_bump_copy(bump, &copy, gy_slice_data(link->slice), link->slice.length) != 0) {
@@ -98,9 +103,7 @@ static void run(struct chat_connection *connection, bool whole)
         end(connection, GY_WS_TRY_LATER, "too much at once");
         return;
     }
-    if (!gy_chain_empty(&own->in)) {
-        keep_in(connection);
-    }
+    keep_in(connection);
     bool lags = connection->attached && connection->member.lagging > 0;
     bool full = connection->socket->out.length > connection->worker->server->limits.output_high;
     if (lags || full || code == GY_ENOBUFS) {

@@ -278,11 +278,13 @@ static uint32_t dns_turn(struct gy_stream *stream)
     struct gy_dns_worker *worker = dns_worker(server, stream->worker);
     struct session *session = stream->session;
     uint32_t high = stream->endpoint->limits.send_high_bytes;
+    bool transfers = false; /* one began in this turn */
     session->answered = false;
     look_ahead(stream, worker);
     int code = go_on(stream, worker);
     if (code == 0) {
         code = answer_queries(stream, worker);
+        transfers = session->transfer != NULL;
         code = code == 0 ? go_on(stream, worker) : code;
     }
     if (code < 0) {
@@ -298,7 +300,7 @@ static uint32_t dns_turn(struct gy_stream *stream)
         gy_count(&worker->counts->malformed, 1);
         return GY_WANT_CLOSE | GY_WANT_LINGER;
     }
-    if (stream->in.length >= 2 && stream->out.length < high) {
+    if (transfers && stream->in.length >= 2 && stream->out.length < high) {
         gy_stream_wake(stream); /* what came behind a transfer that was short */
     }
     if (stream->out.length >= high) {

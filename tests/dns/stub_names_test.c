@@ -150,6 +150,25 @@ static void absence_is_kept_as_long_as_the_soa_says(void **state)
     assert_int_equal(ask("no.example"), 2);
 }
 
+/* Balancers are seen to say NXDOMAIN for AAAA of names that have an A. */
+static void an_address_stays_known_beside_a_denial_for_the_other_type(void **state)
+{
+    (void)state;
+    for (int four_first = 0; four_first < 2; four_first++) {
+        begin("");
+        ask("www.example");
+        stub_rig_reply(rig, four_first ? A : AAAA, four_first ? 0 : NXDOMAIN,
+                       four_first ? "192.0.2.80" : NULL);
+        stub_rig_reply(rig, four_first ? AAAA : A, four_first ? NXDOMAIN : 0,
+                       four_first ? NULL : "192.0.2.80");
+        assert_told(GY_DNS_STUB_FOUND, 1, false);
+        assert_int_equal(ask("www.example"), 0);
+        assert_told(GY_DNS_STUB_FOUND, 1, false);
+        assert_int_equal(lookup.addresses[0].bytes[3], 80);
+        tear_down(state);
+    }
+}
+
 static void the_least_ttl_of_a_chain_counts(void **state)
 {
     (void)state;
@@ -258,6 +277,7 @@ int main(void)
         CASE(aliases_in_a_circle_end),
         CASE(answers_are_kept_as_long_as_they_say),
         CASE(absence_is_kept_as_long_as_the_soa_says),
+        CASE(an_address_stays_known_beside_a_denial_for_the_other_type),
         CASE(the_least_ttl_of_a_chain_counts),
         CASE(an_absence_without_soa_and_a_ttl_of_zero_are_not_kept),
         CASE(a_soa_of_another_zone_says_nothing),

@@ -8,6 +8,7 @@ import chat_crash
 import secure
 from chat_wire import Browser, Ended, encode, ended
 from harness import equal, failing, patiently, run, test, true, until
+from websocket_peer import BINARY
 
 
 class Chat(secure.Ready, chat_crash.Chat):
@@ -91,6 +92,20 @@ def the_oldest_one_goes_for_a_new_one_and_nobody_is_kept_out():
         equal(anna.join("hall")[0].kind, "JOINED")
         for client in [oldest, other, *silent, *people, *more]:
             client.close()
+
+
+@test
+def what_a_browser_says_while_its_password_is_looked_at_is_not_copied_for_each_word():
+    dear = chat_crash.CONFIG.replace("password-cost 10;", "password-cost 16;")
+    with Chat(workers=1, config=dear, rates="") as chat, chat.client(Browser, "other") as client:
+        client.hello()
+        account = client.peer.frame(BINARY, encode("REGISTER", 5, nick="anna", password="secret"))
+        with failing(ConnectionError, Ended):
+            client.peer.send(account + client.peer.frame(BINARY, encode("PING", 1, any="x")) * 28500)
+            ended(client)
+        true(client.closed in (1000, 1013), f"too fast, or too much at once: {client.closed}")
+        copied = chat.metrics()["gyre_copied_bytes_total"]
+        true(copied < 20e6, f"{copied:.0f} bytes copied of 256 KiB that waited")
 
 
 @test

@@ -15,7 +15,7 @@ import time
 
 from configured import Configured
 from dns_wire import framed, next_message
-from harness import PROGRAM, Server, Skip, equal, failing, free_ports, output_of, patiently, run, test, true, until
+from harness import PROGRAM, Server, Skip, busy_s, equal, failing, free_ports, output_of, patiently, run, test, true, until
 
 A, NS, SOA, TXT, AAAA, OPT, IXFR, AXFR, ANY = 1, 2, 6, 16, 28, 41, 251, 252, 255
 NOERROR, FORMERR, NXDOMAIN, NOTIMP, REFUSED = 0, 1, 3, 4, 5
@@ -193,6 +193,22 @@ def pipelined_queries_are_all_answered_however_they_are_cut():
         client.shutdown(socket.SHUT_WR)
         equal(next_reply(client).number, 11, "an answer behind the end of the client's side")
         equal(client.recv(1), b"", "then the server ends its own")
+
+
+@test
+def the_begin_of_a_query_is_waited_for_and_not_looked_at_all_the_time():
+    with Dns("--workers", "1") as server, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(server.tcp()) for _ in range(3)]
+        whole = framed(query("www.example.com", number=7))
+        for client, begin in zip(clients, (2, 3, len(whole) - 1)):
+            client.sendall(whole[:begin])
+        time.sleep(0.3)
+        before = busy_s(server.pid)
+        time.sleep(1.5)
+        true(busy_s(server.pid) - before < 0.2, f"{busy_s(server.pid) - before:.2f} s of work in 1.5 s, for nothing")
+        for client, begin in zip(clients, (2, 3, len(whole) - 1)):
+            client.sendall(whole[begin:])
+            equal(next_reply(client).number, 7, "and then it is answered")
 
 
 @test

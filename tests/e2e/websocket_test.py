@@ -10,7 +10,7 @@ import zlib
 
 from browser import Browser, program
 from configured import Configured
-from harness import PROGRAM, Connection, Skip, equal, failing, output_of, patiently, run, test, true, until
+from harness import PROGRAM, Connection, Skip, busy_s, equal, failing, output_of, patiently, run, test, true, until
 from websocket_peer import BINARY, CLOSE, PING, PONG, TEXT, Peer
 
 BLOCK = """
@@ -244,6 +244,19 @@ def compressed_messages_come_back():
                     true(payload == data, f"the echo of {length} bytes, {path}")
                     if not keeps:
                         out, inflater = zlib.compressobj(6, zlib.DEFLATED, -bits), zlib.decompressobj(-bits)
+
+
+@test
+def blocks_that_say_they_are_the_last_cost_no_more_than_others():
+    """RFC 7692 7.2.3.4 allows them, and such a block may be two bytes long."""
+    with Sockets(PACKED) as server, Peer(server.port, "/packed", "Sec-WebSocket-Extensions: permessage-deflate") as peer:
+        noise = random.Random(7692).randbytes(40000)  # which fills the window
+        inflater = zlib.decompressobj(-15)
+        for blocks in (b"", b"\3\0" * 450000):
+            before = busy_s(server.pid)
+            peer.send_packed(BINARY, zlib.compress(noise, 6, wbits=-15) + blocks + b"\0")
+            true(inflater.decompress(peer.hear_any()[1] + b"\0\0\xff\xff") == noise, "the echo")
+            true(busy_s(server.pid) - before < 0.4, f"{busy_s(server.pid) - before:.2f} s for {len(blocks)} bytes")
 
 
 @test
