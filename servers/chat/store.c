@@ -537,6 +537,7 @@ int gy_chat_store_make(struct gy_chat_store **made, const struct gy_chat_store_o
         return gy_error_set(error, GY_ENOMEM, "making the chat's store: out of memory");
     }
     store->options = *options;
+    store->holder.supervised = options->supervised;
     store->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     gy_bell_init(&store->bell);
     pthread_mutex_init(&store->lock, NULL);
