@@ -8,7 +8,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
+#include <limits.h>
 #include <linux/openat2.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -16,6 +18,7 @@
 #include <unistd.h>
 
 #include "core/descriptor.h"
+#include "core/file_check.h"
 
 /* Texts and directives lie in blocks that are freed together. */
 struct memory {
@@ -26,7 +29,8 @@ struct memory {
 struct gy_config {
     struct memory *memory;
     struct gy_config_directive *first;
-    int folder; /* of the first file while reading; -1: nothing can be included */
+    int folder;              /* of the first file while reading; -1: nothing can be included */
+    const char *folder_path; /* "", or it ends with a slash */
     uint32_t files;
     uint32_t directives;
     uint64_t bytes;
@@ -215,16 +219,20 @@ static int open_beneath(int folder, const char *path, int flags)
 }
 
 /* An error of the directive that includes. */
-static int include_failed(const struct gy_config_directive *directive, struct gy_error *error,
+static int include_failed(const struct source *source, const struct gy_config_directive *directive,
                           const char *path, int cause)
 {
+    struct gy_error *error = source->error;
+    char full[PATH_MAX], why[GY_FILE_WHY_BYTES];
     if (cause == EXDEV || path[0] == '/') {
         return gy_config_error(directive, error,
                                "%s lies outside of the configuration's folder; only what is below "
                                "it can be included",
                                path);
     }
-    return gy_config_error(directive, error, "%s: %s", path, strerror(cause));
+    snprintf(full, sizeof full, "%s%s", source->config->folder_path, path);
+    return gy_config_error(directive, error, "%.200s: %s", path,
+                           gy_file_why(why, full, R_OK, cause));
 }
 
 static int include_file(struct source *source, const struct gy_config_directive *directive,
@@ -233,7 +241,7 @@ static int include_file(struct source *source, const struct gy_config_directive 
     struct gy_config *config = source->config;
     int fd = open_beneath(config->folder, path, 0);
     if (fd < 0) {
-        return include_failed(directive, source->error, path, errno);
+        return include_failed(source, directive, path, errno);
     }
     struct source inner = {.config = config, .line = 1, .depth = source->depth + 1};
     char *text = NULL;
@@ -276,7 +284,7 @@ static int match(struct source *source, const struct gy_config_directive *direct
     if (listing == NULL) {
         int cause = errno;
         gy_descriptor_close(fd);
-        return include_failed(directive, source->error, pattern, cause);
+        return include_failed(source, directive, folder, cause);
     }
     int code = 0;
     for (const struct dirent *entry; code == 0 && (entry = readdir(listing)) != NULL;) {
@@ -432,6 +440,7 @@ int gy_config_parse(struct gy_config **parsed, const char *name, const char *tex
         return gy_error_set(error, GY_ENOMEM, "%s: out of memory", name);
     }
     config->folder = -1;
+    config->folder_path = "";
     char *kept = keep(config, name);
     struct source source = {.config = config, .name = kept, .line = 1, .error = error};
     source.at = text;
@@ -451,17 +460,19 @@ int gy_config_parse(struct gy_config **parsed, const char *name, const char *tex
     return 0;
 }
 
-/* The folder that a file lies in, opened. */
-static int open_folder(const char *path)
+/* The folder that the first file lies in; it need not be there. 0 or GY_ENOMEM. */
+static int open_folder(struct gy_config *config, const char *path)
 {
     const char *slash = strrchr(path, '/');
-    if (slash == NULL) {
-        return open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    size_t length = slash != NULL ? (size_t)(slash - path) + 1 : 0;
+    char *folder = allocate(config, length + 1);
+    if (folder == NULL) {
+        return GY_ENOMEM;
     }
-    char *folder = strndup(path, (size_t)(slash - path) + 1);
-    int fd = folder != NULL ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    free(folder);
-    return fd;
+    memcpy(folder, path, length);
+    config->folder_path = folder;
+    config->folder = open(length > 0 ? folder : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return 0;
 }
 
 static int read_first(struct gy_config *config, const char *path, struct gy_error *error)
@@ -472,11 +483,12 @@ static int read_first(struct gy_config *config, const char *path, struct gy_erro
     size_t bytes = 0;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
-        return gy_error_set(
-            error, gy_error_from_errno(errno),
-            "reading the configuration %s: %s; name a file that is there and may be "
-            "read",
-            path, strerror(errno));
+        int cause = errno;
+        char why[GY_FILE_WHY_BYTES];
+        return gy_error_set(error, gy_error_from_errno(cause),
+                            "reading the configuration %.200s: %s%s", path,
+                            gy_file_why(why, path, R_OK, cause),
+                            cause == ENOENT ? "; name a file that is there" : "");
     }
     int code = read_bytes(config, fd, path, &text, &bytes, error);
     close(fd);
@@ -496,8 +508,10 @@ int gy_config_read(struct gy_config **read, const char *path, struct gy_error *e
     if (config == NULL) {
         return gy_error_set(error, GY_ENOMEM, "%s: out of memory", path);
     }
-    config->folder = open_folder(path);
-    int code = read_first(config, path, error);
+    config->folder = -1;
+    int code = open_folder(config, path) == 0
+                   ? read_first(config, path, error)
+                   : gy_error_set(error, GY_ENOMEM, "%s: out of memory", path);
     gy_descriptor_drop(&config->folder);
     if (code != 0) {
         gy_config_free(config);

@@ -32,9 +32,10 @@ static bool is_wanted(const struct gy_datagram_socket *socket)
            !socket->starved && socket->cancelling == 0;
 }
 
+/* One that ends waits for no buffer: nobody would take it out of the list again. */
 static void starve(struct gy_datagram_socket *socket)
 {
-    if (!socket->starved) {
+    if (!socket->starved && socket->state == GY_DATAGRAM_OPEN) {
         socket->starved = true;
         TAILQ_INSERT_TAIL(&socket->endpoint->starved, socket, starved_entry);
     }

@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/file_check.h"
+
 #define SYMBOL       "gy_plugin"
 #define TEXT_MAX     128 /* bytes of a name that is not ours to bound */
 #define LATENCY_TAIL "_seconds"
@@ -32,10 +34,11 @@ static int look(const char *path, struct gy_error *error)
     int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (descriptor < 0) {
         int errno_value = errno;
-        return gy_error_set(error, gy_error_from_errno(errno_value), "loading %s: %s; %s", path,
-                            strerror(errno_value),
-                            errno_value == ENOENT ? "build it, or write the path where it lies"
-                                                  : "see who may read it, and its folders");
+        char why[GY_FILE_WHY_BYTES];
+        return gy_error_set(error, gy_error_from_errno(errno_value), "loading %.200s: %s%s", path,
+                            gy_file_why(why, path, R_OK, errno_value),
+                            errno_value == ENOENT ? "; build it, or write the path where it lies"
+                                                  : "");
     }
     bool regular = fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
     ssize_t got = regular ? read(descriptor, &header, sizeof header) : 0;

@@ -158,9 +158,23 @@ def take_server(name, source, folder):
         return [f"{name} is measured in one function order only, so that a difference may be one of layout: {why}"]
 
 
-def prepare(base, head, work, told=lambda text: None):
-    """Both sides, built."""
+def commits_of(base, head, same=False):
+    """Of both sides; None: a folder. Unless `same`, what is compared with itself is a mistake: nothing can have grown."""
     commits = [None if is_folder(name) else revisions.resolve(name) for name in (base, head)]
+    what, way_out = "the same folder", "name two folders"
+    if commits[0]:
+        what = f"the same commit, {commits[0][:12]}"
+        way_out = "commit what is new, as what is not committed does not count, or name what was before it (HEAD~1)"
+    alike = commits[0] == commits[1] if any(commits) else Path(base).resolve() == Path(head).resolve()
+    if alike and not same:
+        raise NoVerdict(f"{base} and {head} are {what}: there is nothing to compare; {way_out}. To see how noisy this "
+                        "machine is: --same")
+    return commits
+
+
+def prepare(base, head, work, told=lambda text: None, same=False):
+    """Both sides, built."""
+    commits = commits_of(base, head, same)
     bench_of = commits[1] or commits[0]
     sides = []
     for name, commit in reversed(list(zip((base, head), commits))):  # what is new is what fails to build

@@ -68,6 +68,7 @@ def add_measuring(parser, minutes):
 
 def add_building(parser):
     parser.add_argument("--work", metavar="FOLDER", help="keep builds there (~/.cache/gyre/gate)")
+    parser.add_argument("--same", action="store_true", help="BASE and HEAD may be the same: what is found is noise")
     parser.add_argument("--fresh", action="store_true", help="build anew, and keep nothing")
     parser.add_argument("--waivers", metavar="FILE", help="all lines of it count, instead of those that HEAD adds")
 

@@ -71,7 +71,7 @@ def run_gate(options):
     began = time.monotonic()
     check(options)
     with work_folder(options) as work:
-        base, head = builds.prepare(options.base, options.head, work, progress)
+        base, head = builds.prepare(options.base, options.head, work, progress, options.same)
         progress("")
         waived = new_waivers(base, head, options.waivers)
         built = time.monotonic()
@@ -104,7 +104,7 @@ def run_pairs(options):
         result = layer2.compare_commands(options.a, options.b, options)
     else:
         with work_folder(options) as work:
-            base, head = builds.prepare(options.base, options.head, work, progress)
+            base, head = builds.prepare(options.base, options.head, work, progress, options.same)
             progress("")
             result = layer2.compare(base, head, options, new_waivers(base, head, options.waivers), work)
     if options.json != "-":

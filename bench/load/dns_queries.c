@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "bench/load/load.h"
+#include "core/file_check.h"
 #include "protocols/dns/edns.h"
 
 #define BLANKS     " \t\r\n"
@@ -163,9 +164,11 @@ static int read_file(struct gy_load_queries *queries, const struct gy_load_optio
     bool standard = strcmp(options->queries_file, "-") == 0;
     struct origin origin = {.file = standard ? "standard input" : options->queries_file};
     FILE *file = standard ? stdin : fopen(options->queries_file, "re");
+    char why[GY_FILE_WHY_BYTES];
     if (file == NULL) {
-        return gy_error_set(error, GY_EIO, "--queries %s: cannot be read: %s",
-                            options->queries_file, strerror(errno));
+        return gy_error_set(error, GY_EIO, "--queries %.200s: cannot be read: %s",
+                            options->queries_file,
+                            gy_file_why(why, options->queries_file, R_OK, errno));
     }
     char *line = NULL;
     size_t room = 0;
@@ -176,8 +179,9 @@ static int read_file(struct gy_load_queries *queries, const struct gy_load_optio
         code = take_line(queries, options, &origin, line, (size_t)bytes, error);
     }
     if (code == 0 && ferror(file)) {
-        code = gy_error_set(error, GY_EIO, "--queries %s: cannot be read: %s",
-                            options->queries_file, strerror(errno));
+        code = gy_error_set(error, GY_EIO, "--queries %.200s: cannot be read: %s",
+                            options->queries_file,
+                            gy_file_why(why, options->queries_file, R_OK, errno));
     } else if (code == 0 && queries->count == 0) {
         code = gy_error_set(error, GY_EIO,
                             "--queries %s: there is no query in it; a line is a name and a type",

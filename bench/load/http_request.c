@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "bench/load/http_request.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+
+#include "core/file_check.h"
 
 /* Of what is encoded, for the whole pipeline. */
 #define REQUESTS_MAX (UINT64_C(256) << 20)
@@ -66,7 +69,14 @@ struct body {
 static int body_failed(const struct gy_load_options *options, const char *why,
                        struct gy_error *error)
 {
-    return gy_error_set(error, GY_EIO, "--body %s: %s", options->body_file, why);
+    return gy_error_set(error, GY_EIO, "--body %.200s: %s", options->body_file, why);
+}
+
+static int body_unread(const struct gy_load_options *options, struct gy_error *error)
+{
+    char why[GY_FILE_WHY_BYTES];
+    return gy_error_set(error, GY_EIO, "--body %.200s: cannot be read: %s", options->body_file,
+                        gy_file_why(why, options->body_file, R_OK, errno));
 }
 
 static int read_all(const struct gy_load_options *options, FILE *file, struct body *body,
@@ -89,9 +99,7 @@ static int read_all(const struct gy_load_options *options, FILE *file, struct bo
             return body_failed(options, "longer than 64 MiB", error);
         }
         if (got == 0) {
-            return ferror(file) ? gy_error_set(error, GY_EIO, "--body %s: cannot be read: %m",
-                                               options->body_file)
-                                : 0;
+            return ferror(file) ? body_unread(options, error) : 0;
         }
     }
 }
@@ -105,7 +113,7 @@ static int read_body(const struct gy_load_options *options, struct body *body,
     bool standard = strcmp(options->body_file, "-") == 0;
     FILE *file = standard ? stdin : fopen(options->body_file, "re");
     if (file == NULL) {
-        return gy_error_set(error, GY_EIO, "--body %s: cannot be read: %m", options->body_file);
+        return body_unread(options, error);
     }
     int code = read_all(options, file, body, error);
     if (!standard) {

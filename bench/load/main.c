@@ -9,6 +9,7 @@
 #include "bench/load/load.h"
 #include "bench/load/place.h"
 #include "bench/load/process.h"
+#include "core/file_check.h"
 
 enum { DONE, FAILED, MISUSED };
 
@@ -135,7 +136,9 @@ static int check_writable(const char *flag, const char *path, struct gy_error *e
             return 0;
         }
     }
-    return gy_error_set(error, GY_EIO, "%s %s: cannot be written: %m", flag, path);
+    char why[GY_FILE_WHY_BYTES];
+    return gy_error_set(error, GY_EIO, "%s %.200s: cannot be written: %s", flag, path,
+                        gy_file_why(why, path, W_OK, errno));
 }
 
 static int check_places(const struct gy_load_options *options, struct gy_error *error)

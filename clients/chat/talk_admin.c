@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "clients/chat/talk.h"
+#include "core/file_check.h"
 #include "servers/chat/place.h"
 
 #define WAIT_MS    30000
@@ -78,7 +79,7 @@ void gy_chat_admin_help(FILE *out)
 
 int gy_chat_admin_token(const char *store, char *token, size_t bytes)
 {
-    char place[PATH_MAX], path[PATH_MAX];
+    char place[PATH_MAX], path[PATH_MAX], why[GY_FILE_WHY_BYTES];
     if (store == NULL && gy_chat_store_place(place, sizeof place) == 0) {
         store = place;
     }
@@ -93,7 +94,7 @@ int gy_chat_admin_token(const char *store, char *token, size_t bytes)
                 "gyre chat admin: reading the server's token %s: %s; say --store FILE (as the "
                 "server's user), or log in to an account that operates it with --nick and "
                 "--password\n",
-                path, in == NULL ? strerror(errno) : "it is empty");
+                path, in == NULL ? gy_file_why(why, path, R_OK, errno) : "it is empty");
         if (in != NULL) {
             fclose(in);
         }

@@ -9,6 +9,7 @@
 
 #include "clients/chat/talk.h"
 #include "clients/flags.h"
+#include "core/file_check.h"
 #include "core/tls_files.h"
 #include "core/usage.h"
 #include "protocols/chat/hub.h"
@@ -105,7 +106,8 @@ static int read_password_file(char *password, const char *flag, const char *path
 {
     FILE *in = fopen(path, "re");
     if (in == NULL) {
-        fprintf(stderr, "gyre chat: %s %s: %s\n", flag, path, strerror(errno));
+        char why[GY_FILE_WHY_BYTES];
+        fprintf(stderr, "gyre chat: %s %s: %s\n", flag, path, gy_file_why(why, path, R_OK, errno));
         return 2;
     }
     int status = keep_line(password, in, path);

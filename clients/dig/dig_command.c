@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "clients/dig/dig.h"
+#include "core/file_check.h"
 
 #define LINE_BYTES  4096
 #define LINE_WORDS  128
@@ -63,6 +64,14 @@ static int run_all(struct gy_dig *dig, const struct gy_dig_command *command)
     return worst;
 }
 
+static int no_batch(const char *path, int cause)
+{
+    char why[GY_FILE_WHY_BYTES];
+    fprintf(stderr, "gyre dig: couldn't open batch file '%s': %s\n", path,
+            gy_file_why(why, path, R_OK, cause));
+    return DIG_NO_FILE;
+}
+
 /* A query a line, in the words of the command line, behind what that says. */
 static int run_batch(struct gy_dig *dig, struct gy_dig_command *command)
 {
@@ -72,9 +81,7 @@ static int run_batch(struct gy_dig *dig, struct gy_dig_command *command)
     uint32_t locals = command->local_count; /* of the command line */
     int worst = DIG_ANSWERED;
     if (file == NULL) {
-        fprintf(stderr, "gyre dig: couldn't open batch file '%s': %s\n", command->batch,
-                strerror(errno));
-        return DIG_NO_FILE;
+        return no_batch(command->batch, errno);
     }
     while (fgets(line, sizeof line, file) != NULL) {
         char *words[LINE_WORDS];
@@ -94,6 +101,9 @@ static int run_batch(struct gy_dig *dig, struct gy_dig_command *command)
             status = run_all(dig, command);
         }
         worst = status > worst ? status : worst;
+    }
+    if (ferror(file)) {
+        worst = no_batch(command->batch, errno);
     }
     if (!input) {
         fclose(file);

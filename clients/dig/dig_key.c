@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "clients/dig/dig.h"
+#include "core/file_check.h"
 
 #define FILE_BYTES_MAX 4096
 
@@ -81,14 +82,20 @@ static char *next_word(char **rest)
 
 int dig_read_key_file(struct gy_dig_command *command, const char *path)
 {
-    char text[FILE_BYTES_MAX];
+    char text[FILE_BYTES_MAX], why[GY_FILE_WHY_BYTES];
     char *rest = text, *word;
     const char *name = NULL, *algorithm = "hmac-sha256", *secret = NULL;
     FILE *file = fopen(path, "re");
-    if (file == NULL) {
-        return dig_misuse("-k %s: %s", path, strerror(errno));
+    if (file != NULL) {
+        text[fread(text, 1, sizeof text - 1, file)] = '\0';
     }
-    text[fread(text, 1, sizeof text - 1, file)] = '\0';
+    if (file == NULL || ferror(file)) {
+        int cause = errno;
+        if (file != NULL) {
+            fclose(file);
+        }
+        return dig_misuse("-k %s: %s", path, gy_file_why(why, path, R_OK, cause));
+    }
     fclose(file);
     while ((word = next_word(&rest)) != NULL) {
         const char **value = strcmp(word, "key") == 0         ? &name

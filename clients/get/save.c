@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/file_check.h"
 #include "protocols/http/http.h"
 
 #define VALIDATOR_ATTRIBUTE "user.gyre.validator"
@@ -21,8 +22,10 @@ static int failed(const struct gy_save *save, const char *doing, struct gy_error
     const char *file = save->part != NULL   ? save->part
                        : save->name != NULL ? save->name
                                             : "standard output";
-    return gy_error_set(error, gy_error_from_errno(errno), "%s %s: %s", doing, file,
-                        strerror(errno));
+    char why[GY_FILE_WHY_BYTES];
+    int cause = errno;
+    return gy_error_set(error, gy_error_from_errno(cause), "%s %.200s: %s", doing, file,
+                        gy_file_why(why, file, W_OK, cause));
 }
 
 static int open_part(struct gy_save *save, struct gy_error *error)

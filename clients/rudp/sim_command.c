@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "clients/rudp/sim_plot.h"
+#include "core/file_check.h"
 #include "core/usage.h"
 
 #define MS 1000000ull
@@ -198,10 +199,11 @@ static void report_json(const struct sim *sim, const struct path_result *result)
 
 static int plot(const struct sim *sim, const struct path_result *result)
 {
-    char title[160];
+    char title[160], why[GY_FILE_WHY_BYTES];
     FILE *out = fopen(sim->svg, "w");
     if (out == NULL) {
-        fprintf(stderr, "gyre rudp sim: writing %s: %s\n", sim->svg, strerror(errno));
+        fprintf(stderr, "gyre rudp sim: writing %s: %s\n", sim->svg,
+                gy_file_why(why, sim->svg, W_OK, errno));
         return 1;
     }
     snprintf(title, sizeof title, "%s, %g ms, %g %% loss, %g bytes/s, seed %g",

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "clients/rudp/transfer.h"
+#include "core/file_check.h"
 #include "core/usage.h"
 #include "protocols/drop/drop.h"
 
@@ -241,8 +242,9 @@ static bool nothing_to_send(const struct command *command)
     }
     for (uint32_t i = 0; i < command->options.count; i++) {
         if (access(command->files[i].path, R_OK) != 0) {
+            char why[GY_FILE_WHY_BYTES];
             fprintf(stderr, "%s: reading %s: %s\n", command->target.command, command->files[i].path,
-                    strerror(errno));
+                    gy_file_why(why, command->files[i].path, R_OK, errno));
         }
     }
     return true;

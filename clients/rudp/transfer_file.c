@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "clients/rudp/transfer_internal.h"
+#include "core/file_check.h"
 
 #define MS       1000000ull
 #define AGAIN_NS (500 * MS) /* somebody else is sending that file */
@@ -109,11 +110,12 @@ static void given(struct gy_drop_give *give, unsigned result, const char *text)
 static int open_source(struct job *job, bool *stream)
 {
     struct stat found;
-    char why[256];
+    char why[GY_FILE_WHY_BYTES + 16], cause[GY_FILE_WHY_BYTES];
     int descriptor =
         is_standard(job) ? STDIN_FILENO : open(job->file->path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (descriptor < 0 || fstat(descriptor, &found) != 0) {
-        snprintf(why, sizeof why, "opening it: %s", strerror(errno));
+        snprintf(why, sizeof why, "opening it: %s",
+                 gy_file_why(cause, job->file->path, R_OK, errno));
         gy_rudp_job_fail(job, why);
         return -1;
     }
@@ -183,7 +185,7 @@ static void known(struct gy_drop_take *take)
 static int open_output(struct job *job)
 {
     struct stat found;
-    char why[256];
+    char why[GY_FILE_WHY_BYTES + 160], cause[GY_FILE_WHY_BYTES];
     if (is_standard(job)) {
         return STDOUT_FILENO;
     }
@@ -196,7 +198,8 @@ static int open_output(struct job *job)
     }
     int descriptor = open(job->file->path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
     if (descriptor < 0) {
-        snprintf(why, sizeof why, "opening %.128s: %s", job->file->path, strerror(errno));
+        snprintf(why, sizeof why, "opening %.128s: %s", job->file->path,
+                 gy_file_why(cause, job->file->path, W_OK, errno));
         gy_rudp_job_fail(job, why);
         return -2;
     }
@@ -207,7 +210,7 @@ static int open_output(struct job *job)
 static bool open_directory(struct job *job, const char **name)
 {
     const char *slash = strrchr(job->file->path, '/');
-    char folder[4096], why[512];
+    char folder[4096], why[GY_FILE_WHY_BYTES + 160], cause[GY_FILE_WHY_BYTES];
     *name = slash != NULL ? slash + 1 : job->file->path;
     int length = slash == NULL ? 0 : slash == job->file->path ? 1 : (int)(slash - job->file->path);
     size_t name_bytes = strlen(*name);
@@ -221,7 +224,8 @@ static bool open_directory(struct job *job, const char **name)
         job->directory = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     }
     if (job->directory < 0) {
-        snprintf(why, sizeof why, "opening the directory %.128s: %s", folder, strerror(errno));
+        snprintf(why, sizeof why, "opening the directory %.128s: %s", folder,
+                 gy_file_why(cause, folder, R_OK | W_OK | X_OK, errno));
         gy_rudp_job_fail(job, why);
         return false;
     }

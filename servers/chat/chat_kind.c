@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/child.h"
 #include "core/tls.h"
 #include "servers/chat/chat_internal.h"
 #include "servers/chat/chat_kind_internal.h"
@@ -187,6 +188,7 @@ static int chat_prepare(void *context, struct gy_error *error)
     if (code != 0) {
         return code;
     }
+    server->chat.store.supervised = server->plan->child != NULL && server->plan->child->supervised;
     code = gy_chat_server_open(&server->chat, server->workers, server->counts, error);
     for (int i = 0; i < 2 && code == 0 && server->chat.pending_memory != NULL; i++) {
         if (server->webs[i] != NULL) {

@@ -34,7 +34,7 @@ static void describe(struct gy_chat_holder *holder)
     if (end != NULL && sscanf(end + 1, " %*c %d", &parent) == 1) {
         *end = '\0';
         snprintf(holder->name, sizeof holder->name, "%s", begin + 1);
-        holder->sibling = parent == (int)getppid();
+        holder->sibling = holder->supervised && parent == (int)getppid();
     }
 }
 
@@ -61,7 +61,8 @@ bool gy_chat_holder_find(struct gy_chat_holder *holder, const char *path)
 {
     struct stat status;
     char line[256];
-    *holder = (struct gy_chat_holder){.began_ms = holder->began_ms};
+    *holder =
+        (struct gy_chat_holder){.began_ms = holder->began_ms, .supervised = holder->supervised};
     FILE *file = stat(path, &status) == 0 ? fopen("/proc/locks", "re") : NULL;
     if (file == NULL) {
         return false;

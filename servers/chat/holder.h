@@ -22,7 +22,8 @@
 struct gy_chat_holder {
     pid_t pid;
     bool own;          /* this very process */
-    bool sibling;      /* of this process: one of the same supervisor */
+    bool supervised;   /* to be set: this process has a supervisor */
+    bool sibling;      /* one of that supervisor; who shares a shell or service manager is none */
     char name[32];     /* of its program; "" where that may not be known */
     uint64_t began_ms; /* since when gy_chat_holder_await waits; 0: it has not */
 };
@@ -32,10 +33,10 @@ bool gy_chat_holder_find(struct gy_chat_holder *holder, const char *path);
 
 /*
  * What to do about a store that another process has, after so long. `holder` is zeroed before the
- * first call, and becomes who has it; a change of it is logged. Of the processes of one supervisor
- * the old one gives the file up by itself. Another one may be about to end, as a server that is
- * being restarted is; but it may as well serve for years, and then nobody is to be told that there
- * is a chat here.
+ * first call, but for `supervised`, and becomes who has it; a change of it is logged. Of the
+ * processes of one supervisor the old one gives the file up by itself. Another one may be about to
+ * end, as a server that is being restarted is; but it may as well serve for years, and then nobody
+ * is to be told that there is a chat here.
  *
  * 0: try again in a moment. GY_EAGAIN: wait, however long, it is one's own, or cannot be known.
  * With the sentence: GY_EREFUSED, a stranger has it, and has had his time; GY_EINVAL, this process

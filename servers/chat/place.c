@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/error.h"
+#include "core/file_check.h"
 
 int gy_chat_store_place(char *path, size_t bytes)
 {
@@ -46,7 +47,7 @@ static int make_folder(const char *folder, const struct gy_identity *owner)
 
 int gy_chat_store_folders(const char *path, const struct gy_identity *owner, struct gy_error *error)
 {
-    char folder[PATH_MAX];
+    char folder[PATH_MAX], text[GY_FILE_WHY_BYTES];
     size_t length = strlen(path);
     if (!is_usual(path) || length >= sizeof folder) {
         return 0;
@@ -57,8 +58,8 @@ int gy_chat_store_folders(const char *path, const struct gy_identity *owner, str
         int why = make_folder(folder, owner);
         if (why != 0) {
             return gy_error_set(error, gy_error_from_errno(why),
-                                "opening the store %s: making its folder %s: %s; name another file",
-                                path, folder, strerror(why));
+                                "opening the store %.200s: making its folder %.200s: %s", path,
+                                folder, gy_file_why(text, folder, W_OK, why));
         }
         *at = '/';
     }
@@ -91,15 +92,16 @@ static int check_folder(const char *path, struct gy_error *error)
     if (access(folder, W_OK | X_OK) == 0) {
         return 0;
     }
-    int why = errno;
-    return made ? gy_error_set(error, gy_error_from_errno(why),
-                               "opening the store %s: its folder is not there, and cannot be made "
-                               "in %s: %s; name another file, or keep nothing: memory",
-                               path, folder, strerror(why))
-                : gy_error_set(error, gy_error_from_errno(why),
-                               "opening the store %s: its folder %s: %s; make the folder, for the "
-                               "server's user to write",
-                               path, folder, strerror(why));
+    int cause = errno;
+    char why[GY_FILE_WHY_BYTES];
+    gy_file_why(why, folder, W_OK | X_OK, cause);
+    return made
+               ? gy_error_set(error, gy_error_from_errno(cause),
+                              "opening the store %.200s: its folder is not there, and cannot be "
+                              "made in %.200s: %s; or keep nothing: memory",
+                              path, folder, why)
+               : gy_error_set(error, gy_error_from_errno(cause),
+                              "opening the store %.200s: its folder %.200s: %s", path, folder, why);
 }
 
 int gy_chat_store_check(const char *path, struct gy_error *error)
@@ -109,12 +111,12 @@ int gy_chat_store_check(const char *path, struct gy_error *error)
     struct stat status;
     int fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0) {
-        int why = errno;
-        return why == ENOENT ? check_folder(path, error)
-                             : gy_error_set(error, gy_error_from_errno(why),
-                                            "opening the store %s: %s; is it a file that the "
-                                            "server's user may read and write?",
-                                            path, strerror(why));
+        int cause = errno;
+        char why[GY_FILE_WHY_BYTES];
+        return cause == ENOENT
+                   ? check_folder(path, error)
+                   : gy_error_set(error, gy_error_from_errno(cause), "opening the store %.200s: %s",
+                                  path, gy_file_why(why, path, R_OK | W_OK, cause));
     }
     bool regular = fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
     ssize_t got = regular ? pread(fd, head, sizeof head, 0) : -1;

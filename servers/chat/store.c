@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "core/descriptor.h"
+#include "core/file_check.h"
 #include "core/log.h"
 #include "servers/chat/accounts.h"
 #include "servers/chat/holder.h"
@@ -131,9 +132,10 @@ static void write_operator(const struct gy_chat_store *store)
     bool written = file >= 0 && write(file, token, sizeof token) == (ssize_t)sizeof token;
     gy_descriptor_close(file);
     if (!written || rename(next, path) != 0) {
+        char why[GY_FILE_WHY_BYTES];
         gy_log(GY_LOG_WARN, "chat",
                "%s cannot be written (%s): only operators with an account can administer the chat",
-               path, strerror(errno));
+               path, gy_file_why(why, next, W_OK, errno));
         unlink(next);
     }
     explicit_bzero(token, sizeof token);
@@ -537,6 +539,7 @@ int gy_chat_store_make(struct gy_chat_store **made, const struct gy_chat_store_o
         return gy_error_set(error, GY_ENOMEM, "making the chat's store: out of memory");
     }
     store->options = *options;
+    store->holder.supervised = options->supervised;
     store->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     gy_bell_init(&store->bell);
     pthread_mutex_init(&store->lock, NULL);

@@ -35,6 +35,7 @@ struct gy_chat_store;
 
 struct gy_chat_store_options {
     const char *path; /* NULL: memory alone */
+    bool supervised;  /* of this process: see holder.h */
     struct gy_chat_retention retention;
     uint32_t workers;
 };

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/descriptor.h"
+#include "core/file_check.h"
 #include "core/log.h"
 #include "servers/dns/dns_zone_internal.h"
 
@@ -23,7 +24,7 @@ static int changes_path(const char *path, char *room)
 
 int gy_dns_kept_save(const struct gy_dns_zone *zone, const char *path, struct gy_error *error)
 {
-    char beside[PATH_BYTES];
+    char beside[PATH_BYTES], why[GY_FILE_WHY_BYTES];
     int cause = changes_path(path, beside);
     /* They go first: what would be left of them must not follow another zone. */
     if (cause == 0 && unlink(beside) != 0 && errno != ENOENT) {
@@ -31,8 +32,8 @@ int gy_dns_kept_save(const struct gy_dns_zone *zone, const char *path, struct gy
     }
     return cause == 0 ? gy_dns_zone_save(zone, path, error)
                       : gy_error_set(error, gy_error_from_errno(cause),
-                                     "removing the differences of the zone in %s%s: %s", path,
-                                     GY_DNS_KEPT_SUFFIX, strerror(cause));
+                                     "removing the differences of the zone in %.200s%s: %s", path,
+                                     GY_DNS_KEPT_SUFFIX, gy_file_why(why, path, W_OK, cause));
 }
 
 /* ---- appending ---- */
@@ -59,7 +60,7 @@ static int append(int descriptor, const char *text, size_t bytes, const char *fo
 int gy_dns_kept_append(const struct gy_dns_changes *changes, const char *path, uint64_t *bytes,
                        struct gy_error *error)
 {
-    char beside[PATH_BYTES];
+    char beside[PATH_BYTES], why[GY_FILE_WHY_BYTES];
     char *text = NULL;
     size_t length = 0;
     int cause = changes_path(path, beside);
@@ -78,9 +79,8 @@ int gy_dns_kept_append(const struct gy_dns_changes *changes, const char *path, u
     }
     return cause == 0 ? 0
                       : gy_error_set(error, gy_error_from_errno(cause),
-                                     "keeping the differences of the zone in %s: %s; may the user "
-                                     "who serves write there?",
-                                     beside, strerror(cause));
+                                     "keeping the differences of the zone in %.200s: %s", beside,
+                                     gy_file_why(why, beside, W_OK, cause));
 }
 
 /* ---- loading ---- */
@@ -158,8 +158,9 @@ int gy_dns_kept_load(const struct gy_dns_zone **zone, const uint8_t *origin, con
     int cause = 0;
     char *text = read_all(beside, &bytes, &status, &cause);
     if (cause != 0) {
+        char why[GY_FILE_WHY_BYTES];
         gy_log(GY_LOG_WARN, "dns", "reading %s: %s; what is missing is fetched", beside,
-               strerror(cause));
+               gy_file_why(why, beside, R_OK, cause));
     } else if (text != NULL) {
         follow(zone, beside, text, bytes, journal_bytes);
         dns_zone_add_file(*zone, beside, &status);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "core/descriptor.h"
+#include "core/file_check.h"
 #include "protocols/dns/rdata.h"
 
 #define SECRET_TEXT_BYTES 1024
@@ -28,14 +29,14 @@ const struct gy_dns_key *gy_dns_keys_find(const void *context, const uint8_t *na
 }
 
 /* The secret of a file of base64, white space around it. */
-static int read_secret(struct gy_dns_key *key, const char *path, const char **why)
+static int read_secret(struct gy_dns_key *key, const char *path, char why[GY_FILE_WHY_BYTES])
 {
     char text[SECRET_TEXT_BYTES];
     struct gy_error error;
     int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     ssize_t bytes = descriptor >= 0 ? read(descriptor, text, sizeof text) : -1;
     if (bytes < 0) {
-        *why = strerror(errno);
+        gy_file_why(why, path, R_OK, errno);
     }
     gy_descriptor_close(descriptor);
     if (bytes < 0) {
@@ -51,7 +52,8 @@ static int read_secret(struct gy_dns_key *key, const char *path, const char **wh
                                               key->secret, sizeof key->secret, &error);
     explicit_bzero(text, sizeof text);
     if (length <= 0) {
-        *why = "it has to hold the secret alone, 1 to 256 bytes, in base64";
+        snprintf(why, GY_FILE_WHY_BYTES,
+                 "it has to hold the secret alone, 1 to 256 bytes, in base64");
         return GY_EINVAL;
     }
     key->secret_bytes = (uint16_t)length;
@@ -88,10 +90,11 @@ int gy_dns_keys_take(struct gy_dns_keys *keys, const struct gy_config_directive 
         return gy_config_error(directive, error, "there is a key of the name %.100s already", text);
     }
     keys->list[keys->count++] = key;
-    return read_secret(key, directive->values[2], &why) == 0
+    char cause[GY_FILE_WHY_BYTES];
+    return read_secret(key, directive->values[2], cause) == 0
                ? 0
                : gy_config_error(directive, error, "reading the secret from %.200s: %s",
-                                 directive->values[2], why);
+                                 directive->values[2], cause);
 }
 
 void gy_dns_keys_free(struct gy_dns_keys *keys)

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/file_check.h"
 #include "core/log.h"
 #include "servers/dns/dns_kept.h"
 
@@ -145,8 +146,10 @@ static int take_folder(struct gy_dns_list *list, const struct gy_config_directiv
     uint32_t first = list->count;
     int count = scandir(directive->values[0], &files, is_zone_file, alphasort);
     if (count < 0) {
-        return gy_config_error(directive, error, "reading the folder %.300s: %s",
-                               directive->values[0], strerror(errno));
+        char why[GY_FILE_WHY_BYTES];
+        return gy_config_error(directive, error, "reading the folder %.200s: %s",
+                               directive->values[0],
+                               gy_file_why(why, directive->values[0], R_OK, errno));
     }
     int code = take_block(&policy, directive, error);
     for (int i = 0; i < count; i++) {

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/descriptor.h"
+#include "core/file_check.h"
 #include "protocols/dns/rdata.h"
 #include "servers/dns/dns_zone_internal.h"
 
@@ -72,7 +73,7 @@ int dns_zone_sync_folder(const char *path)
 
 int gy_dns_zone_save(const struct gy_dns_zone *zone, const char *path, struct gy_error *error)
 {
-    char beside[PATH_BYTES];
+    char beside[PATH_BYTES], why[GY_FILE_WHY_BYTES];
     int length = snprintf(beside, sizeof beside, "%s.%ld.new", path, (long)getpid());
     struct saving *saving = malloc(sizeof *saving);
     if (saving == NULL || length < 0 || (size_t)length >= sizeof beside) {
@@ -91,9 +92,8 @@ int gy_dns_zone_save(const struct gy_dns_zone *zone, const char *path, struct gy
     }
     free(saving);
     cause = cause == 0 ? dns_zone_sync_folder(path) : cause;
-    return cause == 0 ? 0
-                      : gy_error_set(error, gy_error_from_errno(cause),
-                                     "keeping the zone in %s: %s; may the user who serves write "
-                                     "there?",
-                                     path, strerror(cause));
+    return cause == 0
+               ? 0
+               : gy_error_set(error, gy_error_from_errno(cause), "keeping the zone in %.200s: %s",
+                              path, gy_file_why(why, beside, W_OK, cause));
 }

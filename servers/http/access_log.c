@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/file_check.h"
 #include "core/log.h"
 #include "core/mailbox.h"
 
@@ -76,10 +77,10 @@ static int open_file(struct gy_access_log *log, const char *path, struct gy_erro
     }
     log->fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
     if (log->fd < 0) {
-        return gy_error_set(error, gy_error_from_errno(errno),
-                            "opening the access log %s: %s; name a file in a folder that exists "
-                            "and that may be written to",
-                            path, strerror(errno));
+        char why[GY_FILE_WHY_BYTES];
+        int cause = errno;
+        return gy_error_set(error, gy_error_from_errno(cause), "opening the access log %.200s: %s",
+                            path, gy_file_why(why, path, W_OK, cause));
     }
     log->owned = true;
     return 0;

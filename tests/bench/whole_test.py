@@ -85,6 +85,24 @@ def what_is_misused_is_told_before_anything_is_built():
             true(why in ended.stderr, ended.stderr)
 
 
+@test
+def what_is_compared_with_itself_is_told_at_once():
+    with folder() as at:
+        for name in ("one", "two"):
+            (at / name).mkdir()
+            (at / name / "gyre").touch()
+        (at / "link").symlink_to(at / "one")
+        for base, head, why in (("HEAD", "HEAD", "HEAD and HEAD are the same commit, "), ("HEAD", "HEAD^{commit}", "are the same commit, "),
+                                (f"{at}/one", f"{at}/link", "are the same folder")):
+            for command in ("gate", "pairs"):
+                ended = gyre_bench(command, base, head, "--work", at / "work")
+                equal((ended.returncode, ended.stdout), (2, ""), f"{base} {head}")
+                true(why in ended.stderr and "--same" in ended.stderr, ended.stderr)
+                true(not any((at / "work").iterdir()), "nothing is built")
+            builds.commits_of(base, head, same=True)
+        equal(builds.commits_of(f"{at}/one", f"{at}/two"), [None, None])
+
+
 def gate_of_toys(at, base, head, *more):
     ended = gyre_bench("gate", toy_build(at / "a", *base), toy_build(at / "b", *head), "--layer", "counts", "--work",
                        at / "work", "--json", at / "result", *more)
@@ -140,7 +158,7 @@ def layer_2_needs_a_server():
 def a_folder_without_scenarios_says_what_to_do():
     with folder() as at:
         (at / "gyre").write_text("")
-        ended = gyre_bench("gate", f"{at}/", f"{at}/", "--layer", "counts", "--work", at / "work")
+        ended = gyre_bench("gate", f"{at}/", f"{at}/", "--same", "--layer", "counts", "--work", at / "work")
     equal(ended.returncode, 2)
     true("gate-scenarios" in ended.stderr and "pairs" in ended.stderr, ended.stderr)
 

@@ -266,6 +266,45 @@ static void who_has_a_file_open_is_told(void **state)
     unlink(name);
 }
 
+/* How a process of this one's sees who has the file, which one of this one's has, too. */
+static int judge_elsewhere(const char *name, bool supervised)
+{
+    int status = 0;
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct gy_error error = {0};
+        struct gy_chat_holder holder = {.supervised = supervised};
+        _exit(-gy_chat_holder_judge(&holder, name, GY_CHAT_HOLDER_WAIT_MS, &error));
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    return -WEXITSTATUS(status);
+}
+
+static void who_was_started_by_the_same_shell_is_a_stranger(void **state)
+{
+    (void)state;
+    struct gy_chat_holder holder = {0};
+    char name[] = "/tmp/gyre-chat-XXXXXX";
+    int until, descriptor = mkstemp(name);
+    assert_true(descriptor >= 0);
+    close(descriptor);
+    pid_t pid = open_elsewhere(name, &until);
+    bool found = gy_chat_holder_find(&holder, name);
+    int alone = found ? judge_elsewhere(name, false) : 0;
+    int supervised = found ? judge_elsewhere(name, true) : 0;
+    close(until);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    unlink(name);
+    if (!found) {
+        print_message("skipped: this file system's locks cannot be found in /proc/locks\n");
+        skip();
+    }
+    assert_int_equal(alone, GY_EREFUSED);
+    assert_int_equal(supervised, GY_EAGAIN);
+}
+
 static void folders_are_made_for_the_usual_place_alone(void **state)
 {
     (void)state;
@@ -372,6 +411,7 @@ int main(void)
         TEST(a_database_of_a_newer_version_is_left_alone),
         TEST(two_processes_cannot_have_the_same_file),
         TEST(who_has_a_file_open_is_told),
+        TEST(who_was_started_by_the_same_shell_is_a_stranger),
         TEST(folders_are_made_for_the_usual_place_alone),
         TEST(what_it_makes_is_for_its_owner_alone),
         TEST(a_file_that_is_no_database_is_refused),

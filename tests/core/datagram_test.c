@@ -179,13 +179,18 @@ static void a_control_message_shorter_than_its_kind_is_passed_over(void **state)
 
 /* ---- buffers ---- */
 
-static void starve(struct dstage *stage)
+static void keep_all(struct dstage *stage)
 {
     stage->keep = true;
     for (int i = 0; i < 4; i++) {
         dstage_datagram(stage, 4001, "x", 1, MORE);
         dstage_turn(stage);
     }
+}
+
+static void starve(struct dstage *stage)
+{
+    keep_all(stage);
     fake_complete(ring_of(stage), dstage_receive(stage), -ENOBUFS, 0);
     dstage_turns(stage, 2);
 }
@@ -232,6 +237,21 @@ static void a_socket_that_starves_can_end(void **state)
     struct dstage *stage = *state;
     starve(stage);
     gy_datagrams_abort(&stage->worker);
+    dstage_turns(stage, 2);
+    assert_int_equal(stage->closed, 1);
+    assert_int_equal(gy_datagrams_open(&stage->worker), 0);
+}
+
+/* Its receive was under way still, and found no buffer. */
+static void a_socket_that_starves_as_it_ends_has_ended(void **state)
+{
+    struct dstage *stage = *state;
+    keep_all(stage);
+    gy_datagram_close(dstage_server(stage));
+    dstage_turns(stage, 2);
+    fake_complete(ring_of(stage), dstage_receive(stage), -ENOBUFS, 0);
+    dstage_turns(stage, 2);
+    fake_complete(ring_of(stage), fake_first(ring_of(stage), FAKE_CANCEL_TOKEN), -ENOENT, 0);
     dstage_turns(stage, 2);
     assert_int_equal(stage->closed, 1);
     assert_int_equal(gy_datagrams_open(&stage->worker), 0);
@@ -547,6 +567,7 @@ int main(void)
         TEST(a_control_message_shorter_than_its_kind_is_passed_over),
         WITH(few, without_a_buffer_it_neither_arms_nor_spins),
         WITH(few, it_receives_again_when_a_buffer_comes_back),
+        WITH(few, a_socket_that_starves_as_it_ends_has_ended),
         WITH(few, a_flood_on_one_endpoint_leaves_the_buffers_of_others),
         WITH(few, a_socket_that_starves_can_end),
         TEST(a_receive_that_ends_is_armed_again),

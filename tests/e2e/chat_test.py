@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import struct
+import subprocess
 import tempfile
 
 import secure
@@ -516,6 +517,30 @@ def the_page_and_its_websocket_are_strict():
             peer.say(TEXT, b"hello")
             kind, payload = peer.hear()
             equal((kind, payload[:2]), (CLOSE, struct.pack(">H", 1003)))
+
+
+@test
+def servers_without_supervisors_are_strangers_though_one_shell_started_them():
+    """Not one the successor of the other, for which it would wait without end, and with it its clients."""
+    with tempfile.TemporaryDirectory() as folder:
+        store, servers = os.path.join(folder, "chat.db"), []
+        try:
+            for number in range(2):
+                servers.append(subprocess.Popen([PROGRAM, "chat", "serve", "--no-supervisor", "--workers", "1", "--listen", "127.0.0.1:0",
+                                                 "--store", store], stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+                if number == 0:
+                    true(b"listening" in servers[0].stdout.readline(), "the first one serves")
+            said = servers[1].stderr.readline().decode()
+            true(f"process {servers[0].pid} (gyre) has the store {store} open: waiting 10 s" in said, said)
+            servers[0].terminate()
+            equal(servers[0].wait(20), 0)
+            true(b"listening" in servers[1].stdout.readline(), "the second one serves when the file is free")
+            servers[1].terminate()
+            equal(servers[1].wait(20), 0)
+        finally:
+            for server in servers:
+                server.kill()
+                server.communicate()
 
 
 @test

@@ -212,17 +212,26 @@ def what_may_not_be_read_is_explained():
         raise Skip("only root can become another user")
     nobody = pwd.getpwnam("nobody").pw_uid
     become = ["setpriv", f"--reuid={nobody}", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all"]
-    with tempfile.TemporaryDirectory() as folder:
+    with Server("--fixed") as server, tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
         program = shutil.copy(PROGRAM, folder)
         os.chmod(program, 0o755)
         equal(gyre("cert", "--dir", f"{folder}/made")[0], 0)
         os.mkdir(f"{folder}/shut", 0o700)
         os.mkdir(f"{folder}/open", 0o755)
+        os.mkdir(f"{folder}/closed", 0o711)
         for path in (f"{folder}/zone", f"{folder}/shut/zone"):
             with open(path, "w", encoding="utf-8") as file:
                 file.write("@ 3600 SOA a b 1 2 3 4 5\n@ NS a\na A 192.0.2.1\n")
             os.chmod(path, 0o600)
+        for name, text in (("key", f"dns {{ listen 127.0.0.1:0; key k hmac-sha256 {folder}/zone; zone example {folder}/made/x; }}"),
+                           ("zones", f"dns {{ listen 127.0.0.1:0; zones {folder}/shut; }}"), ("outer", "include shut/more.conf;"),
+                           ("many", "include shut/*.conf;"), ("closed/main", "include more.conf;"),
+                           ("closed/all", "include *.conf;"), ("closed/more", "http { listen 127.0.0.1:0; }"),
+                           ("log", f"access-log {folder}/open/log; http {{ listen 127.0.0.1:0; }}")):
+            with open(f"{folder}/{name}.conf", "w", encoding="utf-8") as file:
+                file.write(text + "\n")
+        others = {"--password-file": 2, "-f": 8}  # what a flag names; as dig has it
         for arguments, what, words in (
                 (["cert", "--dir", f"{folder}/made"], f"{folder}/made/authority.key", "it may not be read"),
                 (["cert", "--dir", f"{folder}/open"], f"{folder}/open/authority.key",
@@ -235,12 +244,33 @@ def what_may_not_be_read_is_explained():
                  f"its folder {folder}/shut may not be entered"),
                 (["rudp", "serve", "--plaintext", "--drop", f"{folder}/open"], f"{folder}/open", "it may not be written in"),
                 (["rudp", "serve", "--plaintext", "--share", f"{folder}/shut"], f"{folder}/shut", "it may not be read"),
-                (["http", f"{folder}/shut"], f"{folder}/shut", "it may not be read")):
-            listen = [] if arguments[0] == "cert" else ["--listen", "127.0.0.1:0"]
-            status, _, errors = output_of([*become, program, *arguments, *listen])
-            equal(status, 1, f"gyre {' '.join(arguments)}: {errors}")
+                (["http", f"{folder}/shut"], f"{folder}/shut", "it may not be read"),
+                (["serve", "--config", f"{folder}/key.conf"], f"the secret from {folder}/zone", "it may not be read"),
+                (["serve", "--config", f"{folder}/zones.conf"], f"{folder}/shut", "it may not be read"),
+                (["serve", "--config", f"{folder}/log.conf"], f"{folder}/open/log", f"its folder {folder}/open may not be written in"),
+                (["serve", "--config", f"{folder}/zone"], f"{folder}/zone", "it may not be read"),
+                (["serve", "--config", f"{folder}/shut/conf"], f"{folder}/shut/conf", f"its folder {folder}/shut may not be entered"),
+                (["serve", "--config", f"{folder}/outer.conf"], "outer.conf:1: include: shut/more.conf",
+                 f"its folder {folder}/shut may not be entered"),
+                (["serve", "--config", f"{folder}/many.conf"], "many.conf:1: include: shut/",
+                 f"its folder {folder}/shut may not be entered"),
+                (["serve", "--config", f"{folder}/closed/all.conf"], "all.conf:1: include: .", "it may not be read"),
+                (["chat", "serve", "--store", f"{folder}/zone"], f"{folder}/zone", "it may not be read"),
+                (["chat", "serve", "--store", f"{folder}/open/db"], f"its folder {folder}/open", "it may not be written in"),
+                (["chat", "serve", "--store", f"{folder}/shut/db"], f"{folder}/shut/db", f"its folder {folder}/shut may not be entered"),
+                (["chat", "--nick", "ann", "--password-file", f"{folder}/zone"], f"{folder}/zone", "it may not be read"),
+                (["chat", "admin", "--store", f"{folder}/shut/db", "connections"], f"{folder}/shut/db.operator", f"its folder {folder}/shut may not be entered"),
+                (["dig", "@127.0.0.1", "-k", f"{folder}/zone", "a"], f"{folder}/zone", "it may not be read"),
+                (["dig", "@127.0.0.1", "-f", f"{folder}/zone"], f"batch file '{folder}/zone'", "it may not be read"),
+                (["get", "-o", f"{folder}/open/it", f"http://127.0.0.1:{server.port}/"], f"{folder}/open/it.part", f"its folder {folder}/open may not be written in"),
+                (["rudp", "send", f"{folder}/zone", "127.0.0.1:9"], f"{folder}/zone", "it may not be read")):
+            listens = arguments[0] in ("http", "dns") or arguments[1] == "serve"
+            status, _, errors = output_of([*become, program, *arguments, *(["--listen", "127.0.0.1:0"] if listens else [])])
+            equal(status, next((others[flag] for flag in arguments if flag in others), 1), f"gyre {' '.join(arguments)}: {errors}")
             for word in (what + ":", words, f"(uid {nobody};", "mode 0", "chmod it, or run as another user"):
                 true(word in errors, f"gyre {' '.join(arguments)} says {word}: {errors}")
+        status, _, errors = output_of([*become, program, "serve", "--check", "--config", f"{folder}/closed/main.conf"])
+        equal(status, 0, f"a folder that cannot be listed has files that can be read: {errors}")
 
 
 @test
