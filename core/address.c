@@ -223,6 +223,22 @@ bool gy_address_equal(const struct gy_address *a, const struct gy_address *b)
            a->v6.sin6_scope_id == b->v6.sin6_scope_id;
 }
 
+/* Every address of its family. */
+static bool is_any(const struct gy_address *address)
+{
+    return is_v6(address) ? IN6_IS_ADDR_UNSPECIFIED(&address->v6.sin6_addr)
+                          : address->v4.sin_addr.s_addr == htonl(INADDR_ANY);
+}
+
+bool gy_address_overlap(const struct gy_address *a, const struct gy_address *b)
+{
+    if (gy_address_port(a) == 0 || gy_address_port(a) != gy_address_port(b))
+        return false;
+    if (a->every || b->every || gy_address_equal(a, b))
+        return true;
+    return is_v6(a) == is_v6(b) && (is_any(a) || is_any(b));
+}
+
 char *gy_address_format(const struct gy_address *address, char *out, size_t capacity)
 {
     gy_assert(capacity >= GY_ADDRESS_TEXT_BYTES);

@@ -73,6 +73,11 @@ void gy_address_set_port(struct gy_address *address, uint16_t port);
 /* Same family, host, scope and port. */
 bool gy_address_equal(const struct gy_address *a, const struct gy_address *b);
 
+/* Whether both cannot be listened on at a time: they are equal, or one stands for many addresses
+ * of this host (":PORT", "0.0.0.0:PORT", "[::]:PORT") and the other is among them. False where a
+ * port is 0. */
+bool gy_address_overlap(const struct gy_address *a, const struct gy_address *b);
+
 /*
  * Writes the text that gy_address_parse would read, zero-terminated: "192.0.2.1:8080",
  * "[2001:db8::1]:8080", ":8080" for every address. An IPv4 peer that came to an IPv6 socket

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/address.h"
 #include "servers/plugin_load.h"
 
 #define MEMORY_ALIGN 64
@@ -234,6 +233,15 @@ static int open_counts(struct gy_kinds_server *made)
     return 0;
 }
 
+/* Whether a sentence begins with a place in the configuration: that of a key is better than that of
+ * the block. */
+static bool says_where(const struct gy_kinds_server *made, const char *sentence)
+{
+    size_t length = strlen(made->at->file);
+    return is_own(made) && strncmp(sentence, made->at->file, length) == 0 &&
+           sentence[length] == ':';
+}
+
 /* All its keys are read. */
 static int open_server(struct gy_kinds_server *made, struct gy_error *error)
 {
@@ -266,13 +274,10 @@ static int open_server(struct gy_kinds_server *made, struct gy_error *error)
         made->server->secure = core.layer != NULL;
         return 0;
     }
-    if (is_own(made)) { /* the program's own kinds say where */
-        return gy_error_set(error, code, "%s",
-                            why.message[0] != '\0' ? why.message : gy_error_text(code));
-    }
     const char *sentence = why.message[0] != '\0' ? why.message : gy_error_text(code);
-    return made->at != NULL ? gy_config_error(made->at, error, "%s", sentence)
-                            : gy_error_set(error, code, "%s", sentence);
+    return made->at != NULL && !says_where(made, sentence)
+               ? gy_config_error(made->at, error, "%s", sentence)
+               : gy_error_set(error, code, "%s", sentence);
 }
 
 int gy_kinds_open(struct gy_kinds *kinds, struct gy_error *error)
@@ -308,72 +313,13 @@ void gy_kinds_close(struct gy_kinds *kinds)
 
 /* ---- blocks ---- */
 
-int gy_kinds_listen_tls(struct gy_kinds_server *made, const char *address, struct gy_error *error)
-{
-    gy_assert(made->kind != NULL && made->kind->fill_tls != NULL);
-    struct gy_serve_plan *plan = made->kinds->plan;
-    if (made->secure == NULL && plan->server_count + 2 <= GY_SERVE_SERVERS_MAX) {
-        made->secure = gy_serve_plan_add(plan, made->name, NULL, made);
-        gy_assert(made->secure != NULL);
-        made->secure->kind = made->kind->name;
-        made->secure->secure = made->secure->twin = true;
-    }
-    if (made->secure == NULL) {
-        return gy_error_set(error, GY_ELIMIT, "there can be %d servers", GY_SERVE_SERVERS_MAX - 1);
-    }
-    if (made->secure->address_count == GY_SERVE_ADDRESSES_MAX) {
-        return gy_error_set(error, GY_ELIMIT, "a server listens on at most %d addresses",
-                            GY_SERVE_ADDRESSES_MAX);
-    }
-    made->secure->addresses[made->secure->address_count++] = address;
-    return 0;
-}
-
-/* `listen`, and `listen-tls`. */
-static int take_listen(struct gy_kinds_server *made, const struct gy_config_directive *directive,
-                       struct gy_error *error)
-{
-    struct gy_serve_server *server = made->server;
-    bool secure = strcmp(directive->key, "listen-tls") == 0;
-    const struct gy_serve_plan *plan = made->kinds->plan;
-    struct gy_address address;
-    struct gy_error why = {0};
-    if (directive->value_count != 1 || directive->has_block) {
-        return gy_config_error(directive, error, "it takes one address; write %s ADDRESS:PORT;",
-                               directive->key);
-    }
-    if (gy_address_parse(&address, directive->values[0], &why) != 0) {
-        return gy_config_error(directive, error, "%s", why.message);
-    }
-    if (server->address_count == GY_SERVE_ADDRESSES_MAX) {
-        return gy_config_error(directive, error, "a server listens on at most %d addresses",
-                               GY_SERVE_ADDRESSES_MAX);
-    }
-    for (uint32_t s = 0; s < plan->server_count && gy_address_port(&address) != 0; s++) {
-        for (uint32_t a = 0; a < plan->servers[s].address_count; a++) {
-            if (strcmp(plan->servers[s].addresses[a], directive->values[0]) == 0) {
-                return gy_config_error(directive, error,
-                                       "%s is listened on already, by the server %s; one address "
-                                       "is for one server",
-                                       directive->values[0], plan->servers[s].name);
-            }
-        }
-    }
-    if (secure) {
-        int code = gy_kinds_listen_tls(made, directive->values[0], &why);
-        return code == 0 ? 0 : gy_config_error(directive, error, "%s", why.message);
-    }
-    server->addresses[server->address_count++] = directive->values[0];
-    return 0;
-}
-
 /* A key of the block: the host's or the kind's. */
 static int take_key(void *context, const struct gy_config_directive *directive,
                     struct gy_error *error)
 {
     struct gy_kinds_server *made = context;
     if (strcmp(directive->key, "listen") == 0 || strcmp(directive->key, "listen-tls") == 0) {
-        return made->listens ? 0 : take_listen(made, directive, error);
+        return made->listens ? 0 : gy_kinds_listen(made, directive, error);
     }
     uint32_t i = 0;
     while (i < made->kind->key_count && strcmp(made->kind->keys[i].name, directive->key) != 0) {
@@ -415,7 +361,7 @@ static int apply_listen(struct gy_kinds_server *made, struct gy_error *error)
     for (const struct gy_config_directive *at = made->at->block; at != NULL && code == 0;
          at = at->next) {
         if (strcmp(at->key, "listen") == 0) {
-            code = take_listen(made, at, error);
+            code = gy_kinds_listen(made, at, error);
         }
     }
     return code;

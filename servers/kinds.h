@@ -82,6 +82,11 @@ struct gy_kinds_server *gy_kinds_add(struct gy_kinds *kinds, const struct gy_ser
  * The address is known to be one. */
 int gy_kinds_listen_tls(struct gy_kinds_server *made, const char *address, struct gy_error *error);
 
+/* Takes `listen ADDRESS:PORT;` or `listen-tls` of its block in. 0, or GY_EINVAL: it is no address,
+ * or one of the plan's servers listens on it, or on a part of it, by the same transport. */
+int gy_kinds_listen(struct gy_kinds_server *made, const struct gy_config_directive *directive,
+                    struct gy_error *error);
+
 /* Opens the servers of the program's own kinds. The plan's `workers` is settled by then. */
 int gy_kinds_open(struct gy_kinds *kinds, struct gy_error *error);
 

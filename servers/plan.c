@@ -158,6 +158,10 @@ static int take_drain_timeout(void *context, const struct gy_config_directive *d
     struct gy_plan_making *making = context;
     uint64_t ms;
     int code = gy_config_time(directive, 0, 86400000, &ms, error);
+    if (code == 0 && ms == 0) {
+        return gy_config_error(directive, error,
+                               "there must be some; a second signal stops at once");
+    }
     if (code == 0) {
         making->plan->options.drain_timeout_ms = (uint32_t)ms;
     }
@@ -305,7 +309,8 @@ static int serve_flags(struct gy_plan_making *making, const struct gy_plan_flags
     memcpy(server->addresses, options->addresses, sizeof server->addresses);
     server->address_count = options->address_count;
     if (server->address_count == 0) {
-        server->address_count = gy_serve_inherited(server->addresses, GY_SERVE_ADDRESSES_MAX);
+        server->address_count =
+            gy_serve_inherited(options->admin, server->addresses, GY_SERVE_ADDRESSES_MAX);
     }
     if (server->address_count == 0) {
         server->addresses[server->address_count++] = flags->dns != NULL    ? "127.0.0.1:5300"

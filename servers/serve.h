@@ -144,7 +144,8 @@ int gy_serve_http_with(const struct gy_serve_options *options, struct gy_http_se
                        const struct gy_serve_hooks *hooks);
 
 /* Addresses that the service manager has TCP sockets for, as text; for commands that were given no
- * other. Valid once gy_serve has begun. Returns how many were written to `addresses`. */
-uint32_t gy_serve_inherited(const char *addresses[], uint32_t max);
+ * other. That of the admin listener, `admin`, is not among them; NULL: there is none. Valid once
+ * gy_serve has begun. Returns how many were written to `addresses`. */
+uint32_t gy_serve_inherited(const char *admin, const char *addresses[], uint32_t max);
 
 #endif

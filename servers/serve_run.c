@@ -479,14 +479,16 @@ int gy_serve(const struct gy_serve_hooks *hooks)
     return status;
 }
 
-uint32_t gy_serve_inherited(const char *addresses[], uint32_t max)
+uint32_t gy_serve_inherited(const char *admin, const char *addresses[], uint32_t max)
 {
     static char texts[GY_INHERITED_MAX][GY_ADDRESS_TEXT_BYTES];
+    struct gy_address taken;
+    bool has_admin = admin != NULL && gy_address_parse(&taken, admin, NULL) == 0;
     uint32_t count = 0;
     for (uint32_t i = 0; i < inherited.count && count < max; i++) {
-        if (!inherited.sockets[i].datagrams) {
-            addresses[count++] =
-                gy_address_format(&inherited.sockets[i].address, texts[i], sizeof texts[i]);
+        const struct gy_address *address = &inherited.sockets[i].address;
+        if (!inherited.sockets[i].datagrams && (!has_admin || !gy_address_equal(address, &taken))) {
+            addresses[count++] = gy_address_format(address, texts[i], sizeof texts[i]);
         }
     }
     return count;

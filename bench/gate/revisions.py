@@ -46,6 +46,11 @@ def resolve(name):
     try:
         return git("rev-parse", "--verify", "--quiet", "--end-of-options", name + "^{commit}").decode().strip()
     except NoVerdict:
+        try:
+            git("rev-parse", "--git-dir")
+        except NoVerdict:
+            raise NoVerdict(f"`{name}` is no folder with a built gyre in it, and {ROOT} is in no git repository, where a revision "
+                            "could be") from None
         raise NoVerdict(f"there is no revision `{name}` in {ROOT}, nor a folder with a built gyre in it; is the clone a "
                         "shallow one? `git fetch --unshallow` gets the rest") from None
 

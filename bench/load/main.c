@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "bench/load/load.h"
@@ -48,6 +49,8 @@ static void find_failure(const struct gy_load_options *options, const struct gy_
                  (unsigned long long)result->sent_total);
     } else if (result->interrupted && result->answered_total == 0) {
         snprintf(text, bytes, "interrupted before anything was answered");
+    } else if (result->interrupted && result->seconds == 0) {
+        snprintf(text, bytes, "interrupted in the warm-up, before anything was measured");
     } else if (!result->interrupted && options->find_max && rate == 0) {
         snprintf(text, bytes,
                  "no rate keeps p%g under %.3f ms; the slowest that was tried is shown",
@@ -124,7 +127,14 @@ static int run(struct gy_load_options *options, const void *plan)
 /* Before the run rather than after it. Nothing is made: a run that fails leaves no empty file. */
 static int check_writable(const char *flag, const char *path, struct gy_error *error)
 {
-    if (path == NULL || strcmp(path, "-") == 0 || access(path, W_OK) == 0) {
+    struct stat status;
+    if (path == NULL || strcmp(path, "-") == 0) {
+        return 0;
+    }
+    if (stat(path, &status) == 0 && S_ISDIR(status.st_mode)) {
+        return gy_error_set(error, GY_EIO, "%s %s: it is a directory; name a file", flag, path);
+    }
+    if (access(path, W_OK) == 0) {
         return 0;
     }
     const char *slash = strrchr(path, '/');

@@ -44,7 +44,7 @@ static void help(FILE *out)
         "      --source ADDR       TCP: where connections come from; in turns, if repeated\n"
         "      --timeout TIME      of a request, and of connecting (5s)\n"
         "      --check             http, dns: answers must equal the first one\n"
-        "      --header \"N: V\"     http, ws: one more header; may be repeated\n"
+        "  -H, --header \"N: V\"     http, ws: one more header; may be repeated\n"
         "      --method NAME       http: HEAD, PUT, … (GET; with --body POST)\n"
         "      --body FILE         http: what every request carries (-: standard input)\n"
         "      --size BYTES        of one message, where there are messages (64)\n"
@@ -67,7 +67,7 @@ static void help(FILE *out)
         "      --json FILE         figures as JSON (-: standard output)\n"
         "      --hdr FILE          latencies as an HdrHistogram log\n"
         "      --receive-mode MODE one-shot, multishot, incremental or bundle (the best there is)\n"
-        "      --quiet             no progress\n\n"
+        "  -q, --quiet             no progress\n\n"
         "Exit status: 0 all answered as asked; 1 errors, a rate not reached, a server that is not\n"
         "there or went away; 2 misuse. Ctrl-C ends it and prints what was measured.\n");
 }
@@ -220,7 +220,7 @@ static const struct {
     [FLAG_REQUESTS] = {"requests", 'n'},
     [FLAG_THREADS] = {"threads", 't'},
     [FLAG_TIMEOUT] = {"timeout", 0},
-    [FLAG_HEADER] = {"header", 0},
+    [FLAG_HEADER] = {"header", 'H'},
     [FLAG_METHOD] = {"method", 0},
     [FLAG_BODY] = {"body", 0},
     [FLAG_SIZE] = {"size", 0},
@@ -404,7 +404,11 @@ static int read_switch(struct gy_load_options *options, const char *argument)
         help(stdout);
         return GY_EAGAIN;
     }
-    if (strcmp(argument, "--version") == 0) {
+    if (strcmp(argument, "-q") == 0) {
+        options->quiet = true;
+        return 1;
+    }
+    if (strcmp(argument, "--version") == 0 || strcmp(argument, "-V") == 0) {
         printf("gyre-load " GY_VERSION "\n");
         return GY_EAGAIN;
     }

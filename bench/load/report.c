@@ -207,9 +207,12 @@ static void print_tallies(FILE *out, const struct gy_load_options *options,
 static void print_cpu(FILE *out, const struct gy_load_options *options,
                       const struct gy_load_result *result)
 {
-    double answered = (double)(result->answered > 0 ? result->answered : 1);
-    fprintf(out, "\n  generator %6.2f us of CPU a request, busiest thread %.0f %% busy\n",
-            result->generator_cpu_s * 1e6 / answered, result->busy_max * 100);
+    double answered = (double)result->answered;
+    fprintf(out, "\n  generator ");
+    if (result->answered > 0) {
+        fprintf(out, "%6.2f us of CPU a request, ", result->generator_cpu_s * 1e6 / answered);
+    }
+    fprintf(out, "busiest thread %.0f %% busy\n", result->busy_max * 100);
     if (result->server_cpu_s >= 0) {
         fprintf(out, "  server    %6.2f us of CPU a request, %.0f %% of a core\n",
                 gy_load_server_us(result), result->server_cpu_s / result->seconds * 100);

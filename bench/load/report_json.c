@@ -149,9 +149,10 @@ static void write_counters(FILE *out, const struct gy_load_counters *counters)
 
 static void write_cpu(FILE *out, const struct gy_load_result *result)
 {
-    double answered = (double)(result->answered > 0 ? result->answered : 1);
+    double each =
+        result->answered > 0 ? result->generator_cpu_s * 1e6 / (double)result->answered : 0;
     fprintf(out, "  \"generator\": {\"cpu_s\": %.6f, \"cpu_us_per_request\": %.4f, \"busy\": %.4f",
-            result->generator_cpu_s, result->generator_cpu_s * 1e6 / answered, result->busy_max);
+            result->generator_cpu_s, each, result->busy_max);
     if (result->server_cpu_s >= 0) {
         fprintf(out,
                 "},\n  \"server\": {\"cpu_s\": %.9f, \"answered\": %llu, "

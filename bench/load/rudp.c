@@ -262,13 +262,15 @@ static void closed(struct gy_rudp_session *session)
         gy_load_count_loss(engine, settle(engine, connection), GY_LOAD_ERROR_CLOSED);
     }
     gy_address_format(&engine->options->address, peer, sizeof peer);
-    gy_load_give_up(
-        engine, connection->opened ? GY_ECLOSED : GY_EREFUSED, "%s %s by reliable UDP: %s%s",
-        connection->opened ? "talking to" : "reaching for", peer, session->conn.close_reason,
-        session->conn.close_code == GY_RUDP_CLOSE_HANDSHAKE ? "; is the server running?"
-        : session->conn.close_code == GY_RUDP_CLOSE_MODE
-            ? "; --plaintext is for servers that serve so"
-            : "");
+    gy_load_give_up(engine, connection->opened ? GY_ECLOSED : GY_EREFUSED,
+                    "%s %s by reliable UDP: %s%s%s",
+                    connection->opened ? "talking to" : "reaching for", peer,
+                    session->conn.closed_by_peer ? "the server closed the connection: " : "",
+                    session->conn.close_reason,
+                    session->conn.close_code == GY_RUDP_CLOSE_HANDSHAKE ? "; is the server running?"
+                    : session->conn.close_code == GY_RUDP_CLOSE_MODE
+                        ? "; --plaintext is for servers that serve so"
+                        : "");
 }
 
 static const struct gy_rudp_host_ops host_ops = {

@@ -64,10 +64,11 @@ def check(options):
         raise Failed("server and generator on one core would measure each other: give them two")
     if options.rounds < 2 or not options.seconds > 0:
         raise Failed("--rounds must be 2 or more, --seconds more than 0")
+    chosen_scenarios(options, options.build or RELEASE, Path("."))  # minutes before they are made
 
 
-def chosen_scenarios(options, folder):
-    found = scenarios.all_scenarios(options.build, folder)
+def chosen_scenarios(options, build, folder):
+    found = scenarios.all_scenarios(build, folder)
     if not options.scenarios:
         return [scenario for scenario in found if scenario.quick or options.kind == "full"]
     by_name = {scenario.name: scenario for scenario in found}
@@ -83,21 +84,41 @@ def write(folder, data):
     (folder / "report.md").write_text(markdown.text(data, summary), encoding="utf-8")
 
 
+def make_folder(options):
+    """Where the report goes: a place that cannot be written is told before the measuring."""
+    folder = Path(options.output or ROOT / "build" / "report" / f"{time.strftime('%Y%m%d-%H%M%S')}-{options.kind}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as why:
+        raise Failed(f"{folder}: no report can be written there: {why.strerror}; --output names another folder") from None
+    return folder
+
+
 def measure(options):
+    folder = None
     try:
         check(options)
-        build(options)
-        with tempfile.TemporaryDirectory(prefix="gyre-report-") as temporary:
-            os.chmod(temporary, 0o755)
-            scenarios.make_files(options.build, Path(temporary))
-            chosen = chosen_scenarios(options, Path(temporary))
-            began = time.time()
-            facts = machine.describe(options.build, sorted({contender.name for scenario in chosen for contender in
-                                                            scenario.contenders if contender.role == scenarios.PEER}))
-            data = run.measure(options, chosen)
+        folder = make_folder(options)
+        return measure_into(folder, options)
     except Failed as failure:
         print(f"gyre-bench: {failure}", file=sys.stderr)
         return 2
+    finally:
+        if folder and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def measure_into(folder, options):
+    build(options)
+    with tempfile.TemporaryDirectory(prefix="gyre-report-") as temporary:
+        os.chmod(temporary, 0o755)
+        scenarios.make_files(options.build, Path(temporary))
+        chosen = chosen_scenarios(options, options.build, Path(temporary))
+        began = time.time()
+        facts = machine.describe(options.build, sorted({contender.name for scenario in chosen for contender in
+                                                        scenario.contenders if contender.role == scenarios.PEER}))
+        data = run.measure(options, chosen)
     kept = ("kind", "rounds", "seconds", "warmup", "connections", "server_core", "client_core")
     data.update(schema="gyre-report-1", began=began, machine=facts, options={key: getattr(options, key) for key in kept},
                 peers=sorted({name for s in data["scenarios"].values() for name, server in s["servers"].items()
@@ -107,8 +128,6 @@ def measure(options):
     if not data["scenarios"]:
         print("gyre-bench: nothing was measured", file=sys.stderr)
         return 2
-    folder = Path(options.output or ROOT / "build" / "report" / f"{time.strftime('%Y%m%d-%H%M%S')}-{options.kind}")
-    folder.mkdir(parents=True, exist_ok=True)
     (folder / "data.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     write(folder, data)
     for name, reason in sorted({(name, server["missing"]) for s in data["scenarios"].values()

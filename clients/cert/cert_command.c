@@ -253,9 +253,11 @@ static bool read_options(struct cert_options *options, int argc, char **argv)
 int gy_cert_main(int argc, char **argv)
 {
     struct cert_options options = {.directory = "."};
-    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-        fputs(help_text, stdout);
-        return 0;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            fputs(help_text, stdout);
+            return 0;
+        }
     }
     if (!read_options(&options, argc, argv)) {
         return 2;

@@ -131,7 +131,9 @@ int gy_rudp_client_explain(const struct gy_rudp_client *client,
 {
     char peer[GY_ADDRESS_TEXT_BYTES];
     gy_address_format(&client->target->address, peer, sizeof peer);
-    return gy_error_set(error, was_open ? GY_ECLOSED : GY_ETIMEOUT, "%s %s by reliable UDP: %s%s",
-                        was_open ? "talking to" : "reaching for", peer, session->conn.close_reason,
+    return gy_error_set(error, was_open ? GY_ECLOSED : GY_ETIMEOUT, "%s %s by reliable UDP: %s%s%s",
+                        was_open ? "talking to" : "reaching for", peer,
+                        session->conn.closed_by_peer ? "the server closed the connection: " : "",
+                        session->conn.close_reason,
                         gy_rudp_target_remedy(client->target, session->conn.close_code));
 }

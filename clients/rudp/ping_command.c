@@ -176,6 +176,18 @@ static void report_json(const struct command *command, const struct gy_rudp_ping
     printf("}\n");
 }
 
+/* Of what was sent, anything. */
+static bool any_came(const struct command *command, const struct gy_rudp_ping_result *results)
+{
+    uint32_t sent = 0;
+    uint32_t received = 0;
+    for (int i = 0; i < GY_RUDP_GUARANTEES; i++) {
+        sent += command->ping.guarantees[i] ? results[i].sent : 0;
+        received += results[i].received;
+    }
+    return sent == 0 || received > 0;
+}
+
 static void report(const struct command *command, const struct gy_rudp_ping_result *results)
 {
     printf("%u bytes to %s and back, in microseconds\n\n", command->ping.bytes,
@@ -193,6 +205,9 @@ static void report(const struct command *command, const struct gy_rudp_ping_resu
                    us(result, 1));
         }
         printf("\n");
+    }
+    if (!any_came(command, results)) {
+        printf("\nNothing came back: is that server an echo (`gyre rudp serve --echo`)?\n");
     }
     if (command->ping.early) {
         printf("\nThe first messages were %staken with the first packet.\n",

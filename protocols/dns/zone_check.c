@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <stdio.h>
+
 #include "protocols/dns/zone_builder.h"
 
 int build_target(uint16_t type)
@@ -78,6 +80,20 @@ static void check_node(struct gy_dns_zone_builder *builder, const struct build_n
     }
 }
 
+/* A dot that was forgotten at the end of a name shows in the name. */
+static void report_lost_server(struct gy_dns_zone_builder *builder, const struct build_node *node,
+                               const uint8_t *server)
+{
+    char name[GY_DNS_NAME_TEXT_BYTES];
+    char text[GY_DNS_NAME_TEXT_BYTES + 160];
+    gy_dns_name_to_text(server, name);
+    snprintf(text, sizeof text,
+             "the name server is in the zone, but has no address there: %s; add glue, or the dot "
+             "that ends a whole name",
+             name);
+    build_report(builder, GY_DNS_WARNING, node->name, GY_DNS_TYPE_NS, text);
+}
+
 /* Names that other records lead to. */
 static void check_targets(struct gy_dns_zone_builder *builder, const struct build_node *node,
                           const struct build_set *set)
@@ -103,8 +119,7 @@ static void check_targets(struct gy_dns_zone_builder *builder, const struct buil
                    ((node->flags & NODE_APEX) != 0
                         ? found == NULL && (builder->first->flags & NODE_WILDCARD) == 0
                         : gy_dns_name_suffix(target, node->name) != NULL)) {
-            build_report(builder, GY_DNS_WARNING, node->name, set->type,
-                         "the name server is in the zone, but has no address there; add glue");
+            report_lost_server(builder, node, target);
         }
     }
 }

@@ -4,6 +4,7 @@
 
 #include "servers/rudp/rudp_kind.h"
 
+#include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -429,11 +430,32 @@ static void rudp_close(void *context)
     free(server->relay);
 }
 
+/* Rights of who serves: `open` was by the user who started the program. */
+static int check_rights(const char *what, const char *path, int directory, int rights,
+                        struct gy_error *error)
+{
+    char why[GY_FILE_WHY_BYTES];
+    if (directory < 0 || faccessat(directory, ".", rights, 0) == 0) {
+        return 0;
+    }
+    return gy_error_set(error, GY_EREFUSED, "%s %s: %s", what, path,
+                        gy_file_why(why, path, rights, errno));
+}
+
+static int check_service(const struct gy_server *core, struct gy_error *error)
+{
+    const struct server *server = core->context;
+    int code = check_rights("drop", server->drop, server->files.drop, R_OK | W_OK | X_OK, error);
+    return code == 0 ? check_rights("share", server->share, server->files.share, R_OK | X_OK, error)
+                     : code;
+}
+
 static int rudp_worker_open(struct gy_worker *worker, const struct gy_server *core, void **state,
                             struct gy_error *error)
 {
     const struct gy_rudp_server *rudp = core->context;
-    int code = gy_rudp_server_worker_open(worker, core, state, error);
+    int code = check_service(core, error);
+    code = code == 0 ? gy_rudp_server_worker_open(worker, core, state, error) : code;
     if (code == 0 && rudp->ops == &gy_drop_service_ops) {
         code = gy_drop_service_open(rudp->context, worker, error);
     } else if (code == 0 && rudp->ops == &gy_forward_service_ops) {

@@ -2,8 +2,11 @@
 """Layer 1 of the gate: reading callgrind's files, waivers, and the verdict. Nothing is built or measured here."""
 
 import math
+import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from fractions import Fraction
 from pathlib import Path
 
@@ -238,6 +241,16 @@ def the_result_becomes_plain_json():
 
 def gyre_bench(*arguments):
     return subprocess.run([sys.executable, "-B", GYRE_BENCH, *arguments], capture_output=True, text=True)
+
+
+@test
+def a_folder_without_a_repository_is_told_from_an_unknown_revision():
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(GYRE_BENCH.parent, f"{folder}/bench", ignore=shutil.ignore_patterns("__pycache__", "wrk", "work"))
+        ended = subprocess.run([f"{folder}/bench/gyre-bench", "gate", "HEAD", "HEAD"], cwd=folder, capture_output=True, text=True,
+                               env=dict(os.environ, GIT_CEILING_DIRECTORIES=os.path.dirname(folder)), check=False)
+        equal((ended.returncode, ended.stdout), (2, ""), ended.stderr)
+        true("is in no git repository" in ended.stderr and "shallow" not in ended.stderr, ended.stderr)
 
 
 @test

@@ -373,7 +373,9 @@ def a_report_is_measured_and_written():
 @test
 def misuse_is_one_clear_line():
     for words, told in ((["--server-core", "0", "--client-core", "0"], "two"), (["--rounds", "1"], "--rounds"),
-                        (["--server-core", "9999"], "core 9999"), (["--build", "/nowhere"], "/nowhere: has no gyre"),):
+                        (["--server-core", "9999"], "core 9999"), (["--build", "/nowhere"], "/nowhere: has no gyre"),
+                        (["--scenarios", "nothing"], "no scenario nothing; there are keepalive"),
+                        (["--output", "/dev/null/x"], "/dev/null/x: no report can be written there: ")):
         status, out, errors = output_of([f"{ROOT}/bench/gyre-bench", "quick", *words])
         equal((status, out), (2, ""), f"status and stdout of {words}")
         true(errors.startswith("gyre-bench: ") and told in errors and errors.count("\n") == 1, f"one line: {errors}")

@@ -53,6 +53,9 @@ static void what_is_wrong_with_a_zone_is_reported(void **state)
     reports(TOP "x A 1.2.3.4\nx 5 A 1.2.3.5\n", "W x.example. A: the records of an rrset");
     reports(TOP "x NS ns.x\n", "W x.example. NS: the name server is in the zone, but");
     reports(TOP "@ NS ns2\n", "W example. NS: the name server is in the zone, but");
+    reports(TOP "@ NS ns2.example\n",
+            "W example. NS: the name server is in the zone, but has no address there: "
+            "ns2.example.example.; add glue, or the dot");
     reports(TOP "x MX 1 y\ny CNAME ns\n", "W x.example. MX: it leads to a name that is an alias");
     reports(TOP "x DS 1 8 2 AB\n", "W x.example. DS: there is a DS record, but no delegation");
     reports(TOP "x RRSIG A 5 3 1 20200101000000 20200101000000 1 a. AQID\n",

@@ -217,6 +217,8 @@ def what_may_not_be_read_is_explained():
         program = shutil.copy(PROGRAM, folder)
         os.chmod(program, 0o755)
         equal(gyre("cert", "--dir", f"{folder}/made")[0], 0)
+        status, out, errors = gyre("cert", "--dir", f"{folder}/not-made", "--help")
+        true((status, errors, os.path.exists(f"{folder}/not-made")) == (0, "", False) and out.startswith("Usage: gyre cert"), "help, wherever")
         os.mkdir(f"{folder}/shut", 0o700)
         os.mkdir(f"{folder}/open", 0o755)
         os.mkdir(f"{folder}/closed", 0o711)

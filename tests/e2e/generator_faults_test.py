@@ -59,6 +59,7 @@ def misuse_is_told_from_failure():
         true(errors.startswith("gyre-load: ") and "--help" in errors, f"one line, and where help is: {errors}")
     for words, said in ((["--server-pid", "2147483647"], "there is no such process"),
                         (["--json", "/nonexistent/figures"], "cannot be written: No such file"),
+                        (["--json", "/"], "it is a directory; name a file"), (["--hdr", "/tmp"], "it is a directory; name a file"),
                         (["--body", "/nonexistent/body"], "cannot be read: No such file"), (["--hdr", "/nonexistent/log"], "cannot be written: No such file")):
         status, _, errors = output_of([LOAD, "http://127.0.0.1:1/", *words])
         equal(status, 1, f"the exit status of {words}, before anything is asked")
@@ -131,6 +132,34 @@ def an_interrupt_before_the_first_answer_is_no_success():
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=20)
         equal((process.returncode, errors), (1, "gyre-load: interrupted before anything was answered\n"), "status, stderr")
+
+
+@test
+def an_interrupt_in_the_warm_up_is_no_success():
+    def asked(connection, _number):
+        while connection.recv(65536):
+            connection.sendall(answer("200 OK", b"ok"))
+            answered.set()
+    answered = threading.Event()
+    with Scripted(asked) as server:
+        process = subprocess.Popen([LOAD, server.url, "-c", "1", "--warmup", "60s"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True)
+        true(answered.wait(30), "it asks")
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+        equal((process.returncode, errors), (1, "gyre-load: interrupted in the warm-up, before anything was measured\n"), "status, stderr")
+
+
+@test
+def nothing_answered_costs_nothing_a_request():
+    def silent(connection, _number):
+        while connection.recv(65536):
+            pass
+    with Scripted(silent) as server:
+        status, figures, out, _ = load(server.url, "-c", "1", "-d", "500ms", "--warmup", "0", "--timeout", "200ms")
+        equal((status, figures["answered"], figures["generator"]["cpu_us_per_request"]), (1, 0, 0), "status, answers, CPU a request")
+        true("of CPU a request" not in out and "busiest thread" in out, f"nor in the report:\n{out}")
 
 
 @test

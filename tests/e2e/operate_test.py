@@ -201,6 +201,8 @@ def check_says_whether_a_file_could_be_served():
         status, out, errors = check("http a { listen 127.0.0.1:8080; }\nadmin 127.0.0.1:9;")
         equal((status, errors), (0, ""))
         equal(out, "a would listen on 127.0.0.1:8080\nadmin would listen on 127.0.0.1:9\n")
+        text = "http { listen 127.0.0.1:1; listen 127.0.0.2:1; listen [::1]:1; }\nrudp { listen :1; service sink; plaintext on; }"
+        equal(check(text)[0], 0, "other addresses, and another transport")
         for text, message in (
                 ("wrokers 2;", f"{file}:1: wrokers: there is no such key here; did you mean workers?"),
                 ("\nhttp {\n listen nowhere;\n}", f"{file}:3: listen: 'nowhere' has no port"),
@@ -209,6 +211,12 @@ def check_says_whether_a_file_could_be_served():
                 ("workers many;", f"{file}:1: workers: many: not a number"),
                 ("user no-such-user-here;", f"{file}:1: user: user no-such-user-here: there is no such user"),
                 ("http { listen :1; }\nhttp b { listen :1; }", f"{file}:2: listen: :1 is listened on already"),
+                ("http { listen :1; }\nhttp b { listen 127.0.0.1:1; }", f"{file}:2: listen: 127.0.0.1:1 and :1, where the server http"),
+                ("http { listen :1;\nlisten [::]:1; }", f"{file}:2: listen: [::]:1 and :1, where the server http listens, overlap"),
+                ("rudp { listen :1; service sink; plaintext on; }\ndns { listen :1; }", f"{file}:2: listen: :1 is listened on already"),
+                ("drain-timeout 0;\nhttp { listen :1; }", f"{file}:1: drain-timeout: there must be some"),
+                ("http { listen :1; }\nrudp { listen :1; service sink; }", f"{file}:2: rudp: the server rudp has no certificate"),
+                ("\ndns { listen :1; }", f"{file}:2: dns: the server dns has no zone to answer for"),
                 ("http a { listen :1; }\nhttp a { listen :2; }", f"{file}:2: http: there is a server of the name a"),
                 ("access-log /nonexistent/x; http { listen :1; }", "/nonexistent/x: No such file or directory"),
                 ("workers 1;", f"{file}: there is no server in it; write http {{"),
@@ -429,9 +437,11 @@ def a_process_alone_tells_the_service_manager():
 
 
 ACTIVATE = ('import os, sys\n'
-            'os.dup2(int(sys.argv[1]), 3)\n'
-            'os.set_inheritable(3, True)\n'
-            'os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))\n'
+            'given = [os.dup(int(fd)) for fd in sys.argv[1].split(",")]\n'
+            'for number, fd in enumerate(given, 3):\n'
+            '    os.dup2(fd, number)\n'
+            '    os.set_inheritable(number, True)\n'
+            'os.environ.update(LISTEN_FDS=str(len(given)), LISTEN_PID=str(os.getpid()))\n'
             'os.execv(sys.argv[2], sys.argv[2:])\n')
 
 
@@ -467,6 +477,29 @@ def sockets_of_a_service_manager_are_served():
                     process.wait()
             waiting = Connection(port)  # the manager keeps the socket, so clients wait
         waiting.close()
+
+
+@test
+def the_admin_s_socket_of_a_service_manager_is_no_web_server_s():
+    with socket.create_server(("127.0.0.1", 0)) as web, socket.create_server(("127.0.0.1", 0)) as admin:
+        port, other = (each.getsockname()[1] for each in (web, admin))
+        process = subprocess.Popen(["/usr/bin/python3", "-c", ACTIVATE, f"{web.fileno()},{admin.fileno()}", PROGRAM, "http",
+                                    "--workers", "2", "--admin", f"127.0.0.1:{other}"], pass_fds=[web.fileno(), admin.fileno()],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, text=True)
+        try:
+            lines = [process.stdout.readline() for _ in range(2)]
+            equal(lines, [f"gyre http: listening on 127.0.0.1:{port} with 2 workers\n",
+                          f"gyre admin: listening on 127.0.0.1:{other} with 2 workers\n"])
+            for _ in range(8):
+                with Connection(other) as connection:
+                    equal(connection.get("/healthz").status, 200)
+            process.send_signal(signal.SIGTERM)
+            errors = process.communicate(timeout=20)[1]
+            equal(process.returncode, 0, errors)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
 
 run()

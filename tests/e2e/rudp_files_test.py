@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 
-from harness import ALARMS, PROGRAM, equal, free_ports, patiently, run, test, true, until
+from harness import ALARMS, PROGRAM, Skip, equal, free_ports, output_of, patiently, run, test, true, until
 from reliable import Certificates, Rudp
 from scripted import Datagrams
 
@@ -55,6 +55,20 @@ def command(verb, *arguments, mode=PLAIN, port=None, status=0, seconds=60, **mor
     true(not ALARMS.search(said), f"nothing complains: {said[-3000:]}")
     equal(done.returncode, status, f"the exit status of {verb} {words}; {said}")
     return done.stdout, said
+
+
+@test
+def who_serves_must_have_the_rights_to_the_directories():
+    if os.geteuid() != 0:
+        raise Skip("only root becomes another user")
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)  # not nobody's to write
+        for flag, mode in (("--drop", 0o755), ("--share", 0o700)):
+            os.chmod(folder, mode)
+            status, _, errors = output_of([PROGRAM, "rudp", "serve", "--plaintext", "--user", "nobody", "--workers", "2", "--listen",
+                                           "127.0.0.1:0", flag, folder], 30)
+            equal(status, 1, errors)
+            true(f"gyre: {flag[2:]} {folder}: it may not be " in errors and "uid 65534" in errors, errors)
 
 
 def noise(count, seed=1):

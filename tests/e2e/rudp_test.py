@@ -180,8 +180,17 @@ def who_stops_says_so():
         until(lambda: are_connected(admin, 1), "it is connected")
         equal(server.stop(), 0)
         text = client.communicate(timeout=20)[1]
-        true("goes away" in text, text)
+        true("the server closed the connection: this end goes away" in text, text)
         equal(client.returncode, 1)
+
+
+@test
+def a_ping_to_a_server_that_echoes_nothing_says_so():
+    with Rudp("--sink") as server:
+        done = subprocess.run([PROGRAM, "rudp", "ping", f"127.0.0.1:{server.port}", "--plaintext", "--count", "1"], capture_output=True,
+                              timeout=60, text=True, check=False)
+        equal(done.returncode, 1, done.stderr)
+        true("Nothing came back: is that server an echo" in done.stdout, done.stdout)
 
 
 @test

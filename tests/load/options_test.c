@@ -361,7 +361,7 @@ static void a_size_that_no_message_can_have_is_misuse(void **state)
 static void headers_are_added_and_a_host_replaces_ours(void **state)
 {
     (void)state;
-    struct gy_load_options options = taken("http://a/ --header Accept:x --header HOST:other");
+    struct gy_load_options options = taken("http://a/ -H Accept:x --header HOST:other -q");
     char *text = requests_of(&options);
     assert_string_equal(text, "GET / HTTP/1.1\r\nAccept:x\r\nHOST:other\r\n\r\n");
     free(text);

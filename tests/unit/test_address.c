@@ -139,9 +139,35 @@ static void takes_only_whole_internet_addresses_from_the_kernel(void **state)
     assert_int_equal(gy_address_from_sockaddr(&address, any, sizeof(from)), GY_ENOTSUP);
 }
 
+static bool overlap(const char *a, const char *b)
+{
+    struct gy_address one = parsed(a);
+    struct gy_address other = parsed(b);
+    bool found = gy_address_overlap(&one, &other);
+    assert_int_equal(gy_address_overlap(&other, &one), found);
+    return found;
+}
+
+static void an_address_overlaps_those_that_it_stands_for(void **state)
+{
+    (void)state;
+    assert_true(overlap("127.0.0.1:80", "127.0.0.1:80"));
+    assert_true(overlap(":80", "127.0.0.1:80"));
+    assert_true(overlap(":80", "[::1]:80"));
+    assert_true(overlap(":80", "[::]:80"));
+    assert_true(overlap("0.0.0.0:80", "127.0.0.1:80"));
+    assert_true(overlap("[::]:80", "[::1]:80"));
+    assert_false(overlap("[::]:80", "0.0.0.0:80"));
+    assert_false(overlap("[::]:80", "127.0.0.1:80"));
+    assert_false(overlap("127.0.0.1:80", "127.0.0.2:80"));
+    assert_false(overlap(":80", ":81"));
+    assert_false(overlap(":0", ":0"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_address_overlaps_those_that_it_stands_for),
         cmocka_unit_test(reads_ipv4),
         cmocka_unit_test(reads_ipv6),
         cmocka_unit_test(reads_scopes_by_name_and_number),
