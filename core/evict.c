@@ -50,3 +50,65 @@ uint32_t gy_evict_stalled(struct gy_worker *worker)
                    worker->options.number, evicted);
     return evicted;
 }
+
+/* ---- input ---- */
+
+void gy_evict_add(struct gy_worker *worker, struct gy_holder *holder)
+{
+    holder->next = worker->holders;
+    worker->holders = holder;
+}
+
+void gy_evict_remove(struct gy_worker *worker, struct gy_holder *holder)
+{
+    struct gy_holder **at = &worker->holders;
+    while (*at != holder) {
+        gy_assert(*at != NULL);
+        at = &(*at)->next;
+    }
+    *at = holder->next;
+}
+
+static bool is_short(const struct gy_slab *slab)
+{
+    return slab->capacity - slab->used < slab->capacity / GY_EVICT_HELD_SHARE;
+}
+
+/* Ends the one that holds the most. False: nobody holds enough. */
+static bool end_largest(const struct gy_worker *worker, uint64_t until_ns)
+{
+    struct gy_holder *whose = NULL;
+    uint32_t most = GY_EVICT_HELD_LEAST - 1;
+    for (struct gy_holder *holder = worker->holders; holder != NULL; holder = holder->next) {
+        uint32_t pieces = holder->largest(holder, until_ns, false);
+        if (pieces > most) {
+            most = pieces;
+            whose = holder;
+        }
+    }
+    return whose != NULL && whose->largest(whose, until_ns, true) > 0;
+}
+
+uint32_t gy_evict_held(struct gy_worker *worker)
+{
+    if (worker->holders == NULL || worker->now_ms < worker->evict_held_due_ms) {
+        return 0;
+    }
+    worker->evict_held_due_ms = worker->now_ms + GY_EVICT_INTERVAL_MS;
+    uint64_t stalled_ns = GY_EVICT_STALLED_MS * UINT64_C(1000000);
+    uint64_t until_ns = worker->now_ns > stalled_ns ? worker->now_ns - stalled_ns : 0;
+    uint32_t evicted = 0;
+    /* Many may have pieces in one block, which is free when all of them are gone. */
+    while (evicted < GY_EVICT_BATCH && (is_short(&worker->blocks) || is_short(&worker->links)) &&
+           end_largest(worker, until_ns)) {
+        evicted++;
+    }
+    if (evicted > 0) {
+        gy_count(&worker->counters.streams_evicted, evicted);
+        gy_log_limited(GY_LOG_WARN, "worker",
+                       "worker %u: memory is used up; %u connections whose messages were long and "
+                       "not whole were ended",
+                       worker->options.number, evicted);
+    }
+    return evicted;
+}

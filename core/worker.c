@@ -430,7 +430,9 @@ static void resume_retrying(struct gy_worker *worker)
 {
     if (!TAILQ_EMPTY(&worker->retrying) &&
         (is_used_up(&worker->blocks, 1) || is_used_up(&worker->links, LINKS_SPARE))) {
-        gy_evict_stalled(worker);
+        if (gy_evict_stalled(worker) == 0) {
+            gy_evict_held(worker);
+        }
     }
     for (struct gy_stream *stream; (stream = TAILQ_FIRST(&worker->retrying)) != NULL;) {
         gy_stream_stop_waiting(stream);

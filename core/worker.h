@@ -184,7 +184,9 @@ struct gy_worker {
     clockid_t cpu_clock; /* of its thread: any thread of the process may read it while it lives */
     uint64_t streams_open;
     uint64_t drain_deadline_ms;
-    uint64_t evict_due_ms; /* when stalled writers may be looked for again */
+    uint64_t evict_due_ms;      /* when stalled writers may be looked for again */
+    uint64_t evict_held_due_ms; /* and unfinished input */
+    struct gy_holder *holders;  /* see evict.h */
     enum gy_worker_phase phase;
     bool finished;          /* gy_worker_finish was called */
     bool pipe_blocked;      /* SIGPIPE, on its thread, since files are sent (file_range.h) */

@@ -23,7 +23,11 @@ static int ask(struct gy_h1_exchange *exchange, struct gy_chain *piece, uint32_t
     /* Cleared by gy_http_wake(), which may be called from within: then it is asked again, in
      * another turn, lest a handler that always has nothing keeps this one going. */
     exchange->flags |= GY_H1_X_WAITING;
+    uint64_t credit = exchange->credit;
     int said = handler->pull(&exchange->base, piece, budget);
+    if (exchange->credit > credit) { /* the input that waited for it may be all that comes */
+        exchange->connection->env->wake(exchange->connection);
+    }
     if (said != GY_HTTP_WAIT && !(said == GY_HTTP_MORE && piece->length == 0)) {
         exchange->flags &= (uint16_t)~GY_H1_X_WAITING;
     } else if ((exchange->flags & GY_H1_X_WAITING) == 0 && piece->length == 0) {

@@ -61,6 +61,12 @@ bool gy_ws_is_open(const struct gy_ws *ws)
     return ws->state != WS_OVER && (ws->flags & (WS_CLOSE_SENT | WS_GONE)) == 0;
 }
 
+uint32_t gy_ws_held(const struct gy_ws *ws, uint64_t until_ns)
+{
+    bool begun = ws->kind != 0 && (ws->flags & WS_TAKEN) == 0;
+    return begun && ws->message_ns <= until_ns ? ws->message.count : 0;
+}
+
 /* The server ends the stream first, so that the client's port is free at once (§7.1.1). */
 uint32_t gy_ws_wants(const struct gy_ws *ws)
 {
@@ -98,14 +104,14 @@ int gy_ws_close(struct gy_ws *ws, uint16_t code, const char *reason, uint64_t no
         }
         bytes = 2 + (uint32_t)length;
     }
+    if ((ws->flags & WS_TAKEN) == 0) {
+        gy_chain_clear(&ws->message); /* nobody wants the rest; and it may be all the memory */
+    }
     if (gy_ws_send_control(ws, WS_OPCODE_CLOSE, payload, bytes) != 0) {
         ws->flags |= WS_GONE;
     }
     ws->flags |= WS_CLOSE_SENT;
     ws->since_ns = now_ns;
-    if ((ws->flags & WS_TAKEN) == 0) {
-        gy_chain_clear(&ws->message); /* nobody wants the rest */
-    }
     return 0;
 }
 

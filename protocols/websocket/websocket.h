@@ -193,6 +193,10 @@ uint32_t gy_ws_wants(const struct gy_ws *ws);
 /* Whether messages can be sent. */
 bool gy_ws_is_open(const struct gy_ws *ws);
 
+/* Pieces of output memory that a message which is not whole holds, if it began until `until_ns`; 0:
+ * there is none. gy_ws_close() gives them back. */
+uint32_t gy_ws_held(const struct gy_ws *ws, uint64_t until_ns);
+
 /* When gy_ws_expire() is to be called (ns), or GY_WS_NO_DEADLINE. Changes with every call. */
 uint64_t gy_ws_deadline(const struct gy_ws *ws);
 

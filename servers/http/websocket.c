@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include "core/asan.h"
+#include "core/evict.h"
 #include "core/worker.h"
 
 #define DEFAULT_CONNECTIONS 65536
@@ -22,6 +23,7 @@ enum flag {
 };
 
 struct gy_websocket_worker {
+    struct gy_holder holder; /* of messages that are not whole; first: found by it */
     struct gy_ws_env env;
     struct gy_worker *worker;
     struct gy_relay *relay;
@@ -103,6 +105,26 @@ static void give_memory(void *context, void *piece)
 
 static const struct gy_ws_memory compress_memory = {take_memory, give_memory, NULL};
 
+/* ---- memory for messages, of which others may have need ---- */
+
+static uint32_t largest(struct gy_holder *holder, uint64_t until_ns, bool end)
+{
+    const struct gy_websocket_worker *own = (struct gy_websocket_worker *)holder;
+    struct gy_websocket_connection *whose = NULL;
+    uint32_t most = 0;
+    for (struct gy_websocket_connection *at = own->first; at != NULL; at = at->next) {
+        uint32_t pieces = gy_ws_held(&at->ws, until_ns);
+        if (pieces > most) {
+            most = pieces;
+            whose = at;
+        }
+    }
+    if (end && whose != NULL) {
+        gy_websocket_close(whose, GY_WS_TRY_LATER, "no memory for long messages now");
+    }
+    return most;
+}
+
 /* ---- workers ---- */
 
 static int deliver(void *context, struct gy_worker *worker, const struct gy_relay_message *message);
@@ -145,6 +167,8 @@ int gy_websocket_worker_open(struct gy_websocket *socket, struct gy_worker *work
     own->env.memory = compress_memory;
     own->env.limits =
         socket->limits.message_max != 0 ? socket->limits : gy_websocket_limits_default();
+    own->holder.largest = largest;
+    gy_evict_add(worker, &own->holder);
     socket->workers[number] = own;
     return 0;
 }
@@ -155,6 +179,7 @@ void gy_websocket_worker_close(struct gy_websocket *socket, struct gy_worker *wo
     gy_assert(own != NULL && own->users > 0);
     if (--own->users == 0) {
         gy_assert(own->connections.used == 0);
+        gy_evict_remove(worker, &own->holder);
         gy_relay_close(&socket->relay, worker);
         size_t bytes = own->mapped_bytes;
         socket->workers[worker->options.number] = NULL;

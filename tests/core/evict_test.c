@@ -88,6 +88,108 @@ static void the_longest_stalled_reader_is_ended_when_output_memory_is_used_up(vo
     }
 }
 
+/* A server whose connections hold so many pieces. */
+struct held {
+    struct gy_holder holder;
+    uint32_t pieces[4];
+    uint64_t began_ns;
+    uint32_t ended;
+    uint32_t shared; /* so many have their pieces in others' blocks, which they do not free */
+    struct gy_worker *worker;
+    void **blocks; /* all there are */
+};
+
+static uint32_t largest(struct gy_holder *holder, uint64_t until_ns, bool end)
+{
+    struct held *held = (struct held *)holder;
+    uint32_t *most = &held->pieces[0];
+    for (int i = 1; i < 4; i++) {
+        most = held->pieces[i] > *most ? &held->pieces[i] : most;
+    }
+    uint32_t pieces = held->began_ns <= until_ns ? *most : 0;
+    for (uint32_t i = 0; end && held->ended >= held->shared && i < pieces; i++) {
+        void *block = *held->blocks;
+        memcpy(held->blocks, block, sizeof *held->blocks);
+        gy_slab_give(&held->worker->blocks, block);
+    }
+    *most = end ? 0 : *most;
+    held->ended += end;
+    return pieces;
+}
+
+static void who_holds_the_most_input_is_ended_when_output_memory_is_used_up(void **state)
+{
+    struct stage *stage = *state;
+    struct gy_worker *worker = &stage->worker;
+    void *blocks;
+    struct held few = {.holder.largest = largest,
+                       .pieces = {GY_EVICT_HELD_LEAST - 1, 2},
+                       .worker = worker,
+                       .blocks = &blocks};
+    struct held many = {.holder.largest = largest,
+                        .pieces = {GY_EVICT_HELD_LEAST, 20, 30, 0},
+                        .shared = 1,
+                        .worker = worker,
+                        .blocks = &blocks};
+    int client;
+    struct gy_stream *waiting = stage_connect(stage, 0, &client);
+    few.began_ns = many.began_ns = worker->now_ns;
+    gy_evict_add(worker, &many.holder);
+    gy_evict_add(worker, &few.holder);
+    fake_clock_advance(GY_EVICT_STALLED_MS * 2);
+    stage_turns(stage, 2);
+    assert_int_equal(many.ended, 0); /* nobody waits for it */
+    use_up_output_memory(worker, &blocks);
+    act_of(waiting)->wants = GY_WANT_READ | GY_WANT_RETRY;
+    gy_stream_wake(waiting);
+    many.began_ns = worker->now_ns;
+    stage_turns(stage, 3);
+    assert_int_equal(many.ended, 0); /* which is on its way still, perhaps */
+    fake_clock_advance(GY_EVICT_STALLED_MS);
+    stage_turns(stage, 3);
+    assert_int_equal(many.ended, 2); /* as many as it takes */
+    assert_int_equal(many.pieces[0], GY_EVICT_HELD_LEAST);
+    fake_clock_advance(GY_EVICT_INTERVAL_MS);
+    stage_turns(stage, 3);
+    assert_int_equal(many.ended + few.ended, 2); /* there is memory */
+    assert_int_equal(stage_counter(stage, streams_evicted), 2);
+    gy_evict_remove(worker, &many.holder);
+    gy_evict_remove(worker, &few.holder);
+    act_of(waiting)->wants = GY_WANT_READ;
+    give_output_memory_back(worker, blocks);
+    close(client);
+}
+
+static void who_holds_the_most_input_is_ended_when_links_are_all_but_used_up(void **state)
+{
+    struct stage *stage = *state;
+    struct gy_worker *worker = &stage->worker;
+    struct held held = {.holder.largest = largest, .pieces = {9, 8}, .shared = 4};
+    void *links = NULL;
+    int client;
+    struct gy_stream *waiting = stage_connect(stage, 0, &client);
+    held.began_ns = worker->now_ns;
+    gy_evict_add(worker, &held.holder);
+    while (worker->links.used + 1 < worker->links.capacity) {
+        void *link = gy_slab_take(&worker->links);
+        memcpy(link, &links, sizeof links);
+        links = link;
+    }
+    act_of(waiting)->wants = GY_WANT_READ | GY_WANT_RETRY;
+    gy_stream_wake(waiting);
+    fake_clock_advance(GY_EVICT_STALLED_MS);
+    stage_turns(stage, 3);
+    assert_int_equal(held.ended, 2);
+    while (links != NULL) {
+        void *link = links;
+        memcpy(&links, link, sizeof links);
+        gy_slab_give(&worker->links, link);
+    }
+    gy_evict_remove(worker, &held.holder);
+    act_of(waiting)->wants = GY_WANT_READ;
+    close(client);
+}
+
 static void nobody_is_ended_while_there_is_output_memory(void **state)
 {
     struct stage *stage = *state;
@@ -199,6 +301,10 @@ int main(void)
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_stalled_reader_is_ended_when_receive_buffers_are_used_up,
                                         set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            who_holds_the_most_input_is_ended_when_output_memory_is_used_up, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            who_holds_the_most_input_is_ended_when_links_are_all_but_used_up, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nobody_is_ended_while_there_is_output_memory, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_reader_that_has_stalled_only_for_a_moment_is_left_alone,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """WebSockets of `gyre http`, as browsers, other programs and abusers meet them."""
 
+import contextlib
 import os
 import random
 import shutil
@@ -179,6 +180,26 @@ def a_server_that_leaves_says_so():
             peer.say(CLOSE, struct.pack(">H", 1001))
             true(peer.closed(), "the server closes when it was answered")
         equal(server.process.wait(18), 0, f"the exit status of {before}, long before its drain would be over")
+
+
+@test
+def messages_that_never_become_whole_do_not_keep_memory_from_others():
+    """A worker has 64 MiB for what it writes, and messages lie there until they are whole."""
+    begin = b"\x82\xff" + struct.pack(">Q", 1 << 20) + b"\1\2\3\4" + bytes((1 << 20) - 10)
+    with Sockets() as server, contextlib.ExitStack() as stack:
+        for _ in range(72):
+            peer = stack.enter_context(Peer(server.port))
+            peer.socket.settimeout(1)
+            with contextlib.suppress(OSError):  # nothing more of it is read once all is used up
+                peer.send(begin)
+        def some_ended():
+            with contextlib.suppress(ConnectionError):  # without memory an answer may be cut short
+                return server.metrics()["gyre_streams_evicted_total"] > 0
+        until(some_ended, "some are ended, for those who wait")
+        until(server.answers, "who asks is answered")
+        with Peer(server.port) as other:
+            other.say(BINARY, b"x" * 300000)
+            equal(other.hear(), (BINARY, b"x" * 300000))
 
 
 # ---- permessage-deflate ----------------------------------------------------------------------------------------------

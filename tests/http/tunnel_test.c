@@ -277,6 +277,30 @@ static void a_tunnel_stops_reading_without_credit(void **state)
     assert_int_equal(rig.in.length, 2);
 }
 
+/* As a WebSocket does that had no memory for what came. */
+static int take_late(struct gy_http_exchange *exchange, struct probe *p, struct gy_chain *out,
+                     uint32_t budget)
+{
+    (void)p, (void)out, (void)budget;
+    gy_http_consume(exchange, echo.length);
+    gy_chain_clear(&echo);
+    return GY_HTTP_WAIT;
+}
+
+static void what_is_taken_while_pulled_makes_room_for_what_waits(void **state)
+{
+    (void)state;
+    rig.env.limits.body_window = 4;
+    probe.body = keep_bytes;
+    probe.pull = take_late;
+    rig_say(&rig, UPGRADE "0123456789");
+    assert_int_equal(rig.in.length, 2);
+    gy_http_wake(probe.exchange);
+    rig_turn(&rig);
+    assert_int_equal(rig.in.length, 0);
+    assert_string_equal(rig.sent, SWITCHED);
+}
+
 static void a_cancelled_tunnel_closes(void **state)
 {
     (void)state;
@@ -375,6 +399,7 @@ int main(void)
         CASE(our_side_closes_first),
         CASE(a_tunnel_has_a_window),
         CASE(a_tunnel_stops_reading_without_credit),
+        CASE(what_is_taken_while_pulled_makes_room_for_what_waits),
         CASE(a_cancelled_tunnel_closes),
         CASE(a_lost_connection_ends_the_tunnel),
         CASE(not_asked_for),
