@@ -65,13 +65,18 @@ static void on_closed(struct gy_stream *stream, enum gy_close_reason reason)
         struct gy_attempt *attempt = &dial->attempts[connection->attempt];
         gy_assert(attempt->stream == stream);
         attempt->stream = NULL;
-        attempt->error = stream->error != 0            ? stream->error
+        /* Who closes with something of ours unread resets: that is no reason for what failed. */
+        bool strange = stream->layer != NULL && stream->layer->failed;
+        attempt->error = strange                       ? EPROTO
+                         : stream->error != 0          ? stream->error
                          : reason == GY_CLOSE_TIMEOUT  ? ETIMEDOUT
                          : reason == GY_CLOSE_PEER     ? ECONNRESET
                          : reason == GY_CLOSE_RESET    ? ECONNRESET
                          : reason == GY_CLOSE_PROTOCOL ? EPROTO
                                                        : ECANCELED;
-        if (attempt->error == EPROTO) {
+        if (attempt->error == EPROTO && stream->layer == NULL) {
+            snprintf(dial->insecure, sizeof dial->insecure, "%s", strerror(EPROTO));
+        } else if (attempt->error == EPROTO) {
             stream->layer->ops->explain(stream, dial->insecure, sizeof dial->insecure);
         }
         dial->over++;
@@ -155,6 +160,7 @@ static void fail_by_attempts(struct gy_dial *dial, bool late)
     size_t fill = 0;
     int code = late ? GY_ETIMEOUT : 0;
     bool refused = dial->begun > 0;
+    bool layered = dial->connector->endpoint.layer != NULL, cut = false;
     for (uint32_t i = 0; i < dial->begun && fill + 1 < sizeof text; i++) {
         char address[GY_ADDRESS_TEXT_BYTES];
         const struct gy_attempt *attempt = &dial->attempts[i];
@@ -166,6 +172,7 @@ static void fail_by_attempts(struct gy_dial *dial, bool late)
         if (code == 0 && attempt->error != 0) {
             code = attempt->error == EPROTO ? GY_EPROTO : gy_error_from_errno(attempt->error);
         }
+        cut = cut || (layered && attempt->error == ECONNRESET);
         refused = refused && attempt->stream == NULL && attempt->error == ECONNREFUSED;
         int written =
             snprintf(text + fill, sizeof text - fill, "%s%s: %s", i == 0 ? "" : "; ",
@@ -176,7 +183,10 @@ static void fail_by_attempts(struct gy_dial *dial, bool late)
                  dial->query.name, dial->port,
                  late ? (dial->begun == 0 ? "the name was not resolved in time" : "out of time; ")
                       : "",
-                 text, refused ? "; is the server running, and is that its port?" : "");
+                 text,
+                 refused ? "; is the server running, and is that its port?"
+                 : cut   ? "; does it speak TLS at that port?"
+                         : "");
     fail(dial);
 }
 

@@ -202,6 +202,7 @@ struct gy_tls {
     uint8_t alert; /* received, with alert_received; else sent, if any */
     bool alert_received;
     bool hello_seen;
+    bool heard;        /* something came */
     uint8_t breach;    /* of the hello: the alert for it; nothing else is sent */
     uint8_t resumed;   /* how many times in a row its session was, up to GY_TLS_RESUMED_MAX */
     bool enciphers;    /* what is sent is enciphered */
@@ -215,6 +216,7 @@ struct gy_tls {
     char *host;        /* that a client expects; NULL: none */
     char *doubtful;    /* the certificate that did not hold, in words; NULL: none */
     char *subject;     /* the common name in the peer's certificate; NULL: none was shown */
+    char *plain;       /* what a server said that speaks no TLS; NULL: it does, or said nothing */
 };
 
 /* Whose it is: between opening and closing it has the stream as its context, or, without records,

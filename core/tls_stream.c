@@ -18,6 +18,7 @@
 #include <wolfssl/wolfcrypt/error-crypt.h>
 
 #define RECORD_HEAD_BYTES 5
+#define PLAIN_BYTES       60 /* of what is no TLS, at most */
 
 /* Types of records (RFC 8446 §5.1). */
 enum { GY_TLS_CHANGE = 20, GY_TLS_ALERT = 21, GY_TLS_DATA = 23 };
@@ -39,6 +40,23 @@ struct gy_tls *gy_tls_of(const WOLFSSL *ssl)
 
 /* ---- wolfSSL's I/O ---- */
 
+/* The first of what a server said, unless it is a record: text as it is, up to the end of its line;
+ * anything else as "". */
+static void note_plain(struct gy_tls *tls, struct gy_chain *in)
+{
+    char text[PLAIN_BYTES + 1] = "";
+    uint32_t bytes = in->length < PLAIN_BYTES ? in->length : PLAIN_BYTES, length = 0;
+    gy_chain_copy(in, 0, bytes, text);
+    if (bytes > 0 && text[0] >= GY_TLS_CHANGE && text[0] <= GY_TLS_DATA) {
+        return;
+    }
+    while (length < bytes && text[length] >= ' ' && text[length] < 0x7f) {
+        length++;
+    }
+    bool whole = length == bytes || text[length] == '\r' || text[length] == '\n';
+    tls->plain = strndup(text, whole ? length : 0); /* without memory it is not told */
+}
+
 int gy_tls_receive_callback(WOLFSSL *ssl, char *target, int bytes, void *context)
 {
     (void)ssl;
@@ -47,6 +65,12 @@ int gy_tls_receive_callback(WOLFSSL *ssl, char *target, int bytes, void *context
     uint32_t take = layer->in.length < (uint32_t)bytes ? layer->in.length : (uint32_t)bytes;
     if (take == 0) {
         return layer->eof ? WOLFSSL_CBIO_ERR_CONN_CLOSE : WOLFSSL_CBIO_ERR_WANT_READ;
+    }
+    if (!tls_of(stream)->heard) {
+        tls_of(stream)->heard = true;
+        if (!tls_of(stream)->worker->config->server) {
+            note_plain(tls_of(stream), &layer->in);
+        }
     }
     gy_chain_copy(&layer->in, 0, take, target);
     gy_chain_consume(&layer->in, take);
@@ -178,6 +202,7 @@ static void tls_close(struct gy_stream *stream)
     gy_tls_hello_end(tls);
     free(tls->host);
     free(tls->doubtful);
+    free(tls->plain);
     free(tls->subject);
     gy_slab_give(&tls->worker->connections, tls);
     stream->layer = NULL;
@@ -299,7 +324,9 @@ static int tls_shake_hands(struct gy_stream *stream)
     if (error == WOLFSSL_ERROR_WANT_WRITE) {
         return GY_ENOBUFS;
     }
-    if (error != WOLFSSL_ERROR_WANT_READ && !tls->layer.eof) {
+    /* A handshake that the peer's end cuts is none that failed, but who spoke no TLS is told. */
+    bool strange = tls->plain != NULL || error == SIDE_ERROR;
+    if (error != WOLFSSL_ERROR_WANT_READ && (!tls->layer.eof || strange)) {
         note_failure(stream, error);
     }
     return 0;

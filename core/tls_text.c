@@ -229,7 +229,20 @@ const char *gy_tls_explain(const struct gy_tls *tls, char *text, size_t text_byt
     switch (strange && !tls->layer.established ? VERSION_ERROR : tls->error) {
     case VERSION_ERROR:
     case UNSUPPORTED_PROTO_VERSION:
-        snprintf(text, text_bytes, "the %s speaks no TLS from 1.2 on, or none at all", whose(tls));
+        if (tls->plain == NULL) {
+            snprintf(text, text_bytes, "the %s speaks no TLS from 1.2 on, or none at all",
+                     whose(tls));
+        } else {
+            snprintf(text, text_bytes,
+                     "the server speaks no TLS at this port%s%s%s; go there without TLS, or find "
+                     "the port that has it",
+                     tls->plain[0] != '\0' ? ": it said \"" : "", tls->plain,
+                     tls->plain[0] != '\0' ? "\"" : "");
+        }
+        break;
+    case SIDE_ERROR:
+        snprintf(text, text_bytes, "the %s sent what only a %s sends: is it one that echoes?",
+                 whose(tls), tls->worker->config->server ? "server" : "client");
         break;
     case MATCH_SUITE_ERROR:
         snprintf(text, text_bytes, "the %s has no cipher or group in common with us", whose(tls));

@@ -170,7 +170,10 @@ void gy_load_dial_failed(struct gy_load_engine *engine, struct gy_stream *stream
         reason = engine->refusal;
     } else if (reason[0] == '\0') {
         reason = stream->error != 0 ? strerror(stream->error)
-                                    : "the server closed the connection in the handshake";
+                 : engine->protocol->secure
+                     ? "the server closed the connection in the handshake; does it speak TLS at "
+                       "this port?"
+                     : "the server closed the connection in the handshake";
     }
     snprintf(engine->failure, sizeof engine->failure, "%s", reason);
     engine->errors[GY_LOAD_ERROR_CONNECT]++;
@@ -201,6 +204,16 @@ static void stalled(struct gy_load_engine *engine, uint64_t stall_ns)
     if (failed > 0) {
         snprintf(what, sizeof what, "%llu dial%s failed, the last one with",
                  (unsigned long long)failed, failed == 1 ? "" : "s");
+    }
+    if (engine->connects == 0 && failed == 0) {
+        char peer[GY_ADDRESS_TEXT_BYTES];
+        gy_address_format(&engine->options->address, peer, sizeof peer);
+        gy_load_give_up(
+            engine, GY_ETIMEOUT,
+            "connecting to %s: nothing answered in %.1f s; does a server speak %s there? A "
+            "slow one needs a longer --timeout",
+            peer, (double)stall_ns / 1e9, engine->protocol->scheme);
+        return;
     }
     gy_load_give_up(engine, GY_ETIMEOUT,
                     "no more were made in %.1f s: %s%s%s; does the server allow so many "

@@ -402,6 +402,10 @@ static void close_state(struct gy_load_engine *engine)
             engine->tallies[i] = tallies[i];
         }
     }
+    if (protocol->stranger != NULL) {
+        snprintf(engine->stranger, sizeof engine->stranger, "%s",
+                 protocol->stranger(engine->state));
+    }
     if (protocol->broken != NULL) {
         snprintf(engine->broken, sizeof engine->broken, "%s", protocol->broken(engine->state));
     }

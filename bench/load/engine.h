@@ -99,6 +99,7 @@ struct gy_load_engine {
     uint64_t dial_errors[GY_LOAD_DIAL_ERROR_COUNT];
     uint64_t tallies[GY_LOAD_TALLIES_MAX];
     char broken[GY_LOAD_WHAT_BYTES];
+    char stranger[GY_LOAD_STRANGER_BYTES];
     uint64_t last_answer_ns;
     uint64_t began_ns; /* the window, as it was */
     uint64_t ended_ns;

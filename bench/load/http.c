@@ -64,6 +64,11 @@ static const char *http_broken(const void *state)
     return ((const struct gy_load_expected *)state)->broken;
 }
 
+static const char *http_stranger(const void *state)
+{
+    return ((const struct gy_load_expected *)state)->stranger;
+}
+
 #define TEN(digits)                                                                                \
     digits "0", digits "1", digits "2", digits "3", digits "4", digits "5", digits "6",            \
         digits "7", digits "8", digits "9"
@@ -76,6 +81,32 @@ static const char *http_tally_name(uint32_t number)
     static const char names[GY_LOAD_STATUSES][4] = {HUNDRED("2"), HUNDRED("3"), HUNDRED("4"),
                                                     HUNDRED("5")};
     return number < GY_LOAD_STATUSES ? names[number] : NULL;
+}
+
+static const char *http_remedy(uint32_t number)
+{
+    uint32_t status = GY_LOAD_STATUS_FIRST + number;
+    switch (status) {
+    case 401:
+    case 403:
+    case 407:
+        return "does it ask for somebody's name (-H 'Authorization: …')?";
+    case 404:
+    case 410:
+        return "nothing lies there: is the path of the URL right?";
+    case 405:
+        return "is the method right for this path?";
+    case 429:
+    case 503:
+        return "the server takes no more: a lower --rate, or fewer connections, may be answered";
+    case 502:
+    case 504:
+        return "the server it fetches them from does not answer";
+    default:
+        return status < 400   ? NULL
+               : status < 500 ? "does the server want other headers (-H)?"
+                              : "its log may say why";
+    }
 }
 
 static const uint64_t *http_tallies(void *state)
@@ -132,7 +163,9 @@ const struct gy_load_protocol gy_load_http = {
     .tally_name = http_tally_name,
     .tallies_many = true,
     .tallies = http_tallies,
+    .remedy = http_remedy,
     .broken = http_broken,
+    .stranger = http_stranger,
     .state_bytes = sizeof(struct gy_load_expected),
     .state_open = http_state_open,
     .state_close = http_state_close,
@@ -155,7 +188,9 @@ const struct gy_load_protocol gy_load_https = {
     .tally_name = http_tally_name,
     .tallies_many = true,
     .tallies = http_tallies,
+    .remedy = http_remedy,
     .broken = http_broken,
+    .stranger = http_stranger,
     .state_bytes = sizeof(struct gy_load_expected),
     .state_open = http_state_open,
     .state_close = http_state_close,

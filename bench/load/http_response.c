@@ -141,6 +141,15 @@ static enum gy_load_verdict broken(struct gy_load_expected *expected, const char
     return GY_LOAD_VERDICT_BROKEN;
 }
 
+/* Nothing of HTTP has come from there: what did come says what it is. */
+static void note_stranger(const struct gy_load_response *response,
+                          struct gy_load_expected *expected)
+{
+    if (expected->stranger[0] == '\0' && !expected->answered) {
+        gy_http_stranger(expected->stranger, response->line, response->line_bytes);
+    }
+}
+
 static bool is_digit(uint8_t byte)
 {
     return byte >= '0' && byte <= '9';
@@ -239,6 +248,7 @@ static enum gy_load_verdict whole_response(struct gy_load_response *response,
     enum gy_load_verdict verdict = GY_LOAD_VERDICT_RIGHT;
     gy_assert(response->status >= GY_LOAD_STATUS_FIRST &&
               response->status - GY_LOAD_STATUS_FIRST < GY_LOAD_STATUSES);
+    expected->answered = true;
     expected->status = response->status - GY_LOAD_STATUS_FIRST;
     expected->statuses[expected->status]++;
     if (response->status >= 400) {
@@ -375,6 +385,9 @@ static enum gy_load_verdict take_line(struct gy_load_response *response,
     }
     if (response->head_bytes > HEAD_BYTES_MAX) {
         return broken(expected, "a head of more than 64 KiB", response->line, response->line_bytes);
+    }
+    if (response->state == GY_LOAD_RESPONSE_STATUS) {
+        note_stranger(response, expected);
     }
     if (end == NULL) {
         return GY_LOAD_VERDICT_MORE;

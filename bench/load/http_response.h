@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "../../core/error.h"
+#include "../../protocols/http/stranger.h"
 
 /* A body that is compared, and a whole response that is kept, at most. */
 #define GY_LOAD_BODY_MAX  (64u << 20)
@@ -45,9 +46,11 @@ struct gy_load_expected {
     uint64_t body_bytes;
     uint64_t body_room;
     bool body_known;
-    bool check;                        /* bodies are compared */
-    bool head;                         /* no response has a body: all answer HEAD */
-    char broken[GY_LOAD_BROKEN_BYTES]; /* of the first BROKEN one, what and where; printable */
+    bool answered;                         /* there was a whole response */
+    bool check;                            /* bodies are compared */
+    bool head;                             /* no response has a body: all answer HEAD */
+    char broken[GY_LOAD_BROKEN_BYTES];     /* of the first BROKEN one, what and where; printable */
+    char stranger[GY_HTTP_STRANGER_BYTES]; /* the first answer was none of HTTP/1.1: what it was */
 };
 
 enum gy_load_response_state {

@@ -190,6 +190,8 @@ enum gy_load_progress {
 
 /* Of what protocol->broken says, its end included. */
 #define GY_LOAD_WHAT_BYTES 128
+/* Likewise of protocol->stranger. */
+#define GY_LOAD_STRANGER_BYTES 256
 
 struct gy_load_protocol {
     const char *scheme; /* "http" */
@@ -254,10 +256,15 @@ struct gy_load_protocol {
     const char *(*tally_name)(uint32_t number);
     bool tallies_many;
     const uint64_t *(*tallies)(void *state);
+    /* What may help against answers of a kind; NULL: they are as they should be. May be NULL. */
+    const char *(*remedy)(uint32_t number);
 
     /* What was wrong with the first answer that broke the protocol, in printable words; "" when
      * none did. May be NULL: it is not told. */
     const char *(*broken)(const void *state);
+    /* May be NULL. A sentence about a server that speaks another protocol, as far as its first
+     * answer shows it; "" where it does not. */
+    const char *(*stranger)(const void *state);
 
     /* Of one worker: what the first answer was, for instance. */
     size_t state_bytes;
@@ -324,6 +331,7 @@ struct gy_load_result {
     uint64_t dial_errors[GY_LOAD_DIAL_ERROR_COUNT]; /* likewise: errors[CONNECT] by their reasons */
     uint64_t tallies[GY_LOAD_TALLIES_MAX];
     char broken[GY_LOAD_WHAT_BYTES]; /* of one answer that broke the protocol; "": not known */
+    char stranger[GY_LOAD_STRANGER_BYTES]; /* what speaks there, if it is another protocol */
     uint64_t connects;
     double connect_s; /* until all connections were made, before the schedule */
 

@@ -36,6 +36,43 @@ static void raise_open_files(void)
     }
 }
 
+/* The kind of answer that most requests got, if that is one of errors; GY_LOAD_TALLIES_MAX: none.
+ */
+static uint32_t most_are(const struct gy_load_options *options, const struct gy_load_result *result)
+{
+    const struct gy_load_protocol *protocol = options->protocol;
+    for (uint32_t i = 0; protocol->remedy != NULL && protocol->tally_name(i) != NULL; i++) {
+        if (result->tallies[i] * 2 > result->sent_total && protocol->remedy(i) != NULL) {
+            return i;
+        }
+    }
+    return GY_LOAD_TALLIES_MAX;
+}
+
+/* How many errors there were, and what they have in common. */
+static void sum_errors(const struct gy_load_options *options, const struct gy_load_result *result,
+                       char *text, size_t bytes)
+{
+    const struct gy_load_protocol *protocol = options->protocol;
+    uint32_t most = most_are(options, result);
+    int length = snprintf(text, bytes, "%llu errors among %llu requests",
+                          (unsigned long long)gy_load_errors(result),
+                          (unsigned long long)result->sent_total);
+    gy_assert(length > 0 && (size_t)length < bytes);
+    text += length;
+    bytes -= (size_t)length;
+    if (most < GY_LOAD_TALLIES_MAX) {
+        snprintf(text, bytes, ", %s with status %s; %s",
+                 result->tallies[most] == result->sent_total ? "all" : "most",
+                 protocol->tally_name(most), protocol->remedy(most));
+    } else if (result->answered_total == 0 && result->stranger[0] != '\0') {
+        snprintf(text, bytes, ": %s", result->stranger);
+    } else if (result->answered_total == 0 && result->errors[GY_LOAD_ERROR_STATUS] == 0) {
+        snprintf(text, bytes, ", and no answer; does the server speak %s at this port?",
+                 protocol->scheme);
+    }
+}
+
 /* Why a finished run is no success, in one line; empty when it is one. */
 static void find_failure(const struct gy_load_options *options, const struct gy_load_result *result,
                          double rate, char *text, size_t bytes)
@@ -44,9 +81,7 @@ static void find_failure(const struct gy_load_options *options, const struct gy_
     if (result->gave_up) {
         snprintf(text, bytes, "%s", result->error.message);
     } else if (gy_load_errors(result) > 0) {
-        snprintf(text, bytes, "%llu errors among %llu requests",
-                 (unsigned long long)gy_load_errors(result),
-                 (unsigned long long)result->sent_total);
+        sum_errors(options, result, text, bytes);
     } else if (result->interrupted && result->answered_total == 0) {
         snprintf(text, bytes, "interrupted before anything was answered");
     } else if (result->interrupted && result->seconds == 0) {

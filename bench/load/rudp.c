@@ -11,6 +11,7 @@
 
 #include "bench/load/dial.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -246,6 +247,25 @@ static void finished(struct gy_rudp_session *session, struct gy_rudp_message *me
     fill(engine, connection);
 }
 
+/* Behind why it ended. */
+static const char *remedy(const struct gy_load_engine *engine, uint64_t close_code)
+{
+    switch (close_code) {
+    case GY_RUDP_CLOSE_HANDSHAKE:
+        return engine->rudp->host.unreachable == ECONNREFUSED
+                   ? ", and nothing has that UDP port, says its host; is the server running, and "
+                     "is "
+                     "that its port?"
+                   : "; does a server of reliable UDP have that port, and do datagrams come "
+                     "through?";
+    case GY_RUDP_CLOSE_MODE:
+        return engine->options->tls_config != NULL ? "; --plaintext is for servers that serve so"
+                                                   : "; leave --plaintext out";
+    default:
+        return "";
+    }
+}
+
 static void closed(struct gy_rudp_session *session)
 {
     struct gy_load_engine *engine = engine_of(session);
@@ -266,11 +286,7 @@ static void closed(struct gy_rudp_session *session)
                     "%s %s by reliable UDP: %s%s%s",
                     connection->opened ? "talking to" : "reaching for", peer,
                     session->conn.closed_by_peer ? "the server closed the connection: " : "",
-                    session->conn.close_reason,
-                    session->conn.close_code == GY_RUDP_CLOSE_HANDSHAKE ? "; is the server running?"
-                    : session->conn.close_code == GY_RUDP_CLOSE_MODE
-                        ? "; --plaintext is for servers that serve so"
-                        : "");
+                    session->conn.close_reason, remedy(engine, session->conn.close_code));
 }
 
 static const struct gy_rudp_host_ops host_ops = {

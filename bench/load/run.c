@@ -374,6 +374,9 @@ static void add_engine(struct gy_load_result *result, const struct gy_load_engin
     if (result->broken[0] == '\0') {
         memcpy(result->broken, engine->broken, sizeof result->broken);
     }
+    if (result->stranger[0] == '\0') {
+        memcpy(result->stranger, engine->stranger, sizeof result->stranger);
+    }
     if (engine->latency != NULL && engine->service != NULL && engine->lateness != NULL) {
         hdr_add(result->latency, engine->latency);
         hdr_add(result->service, engine->service);

@@ -8,6 +8,7 @@
 
 #include "clients/dns/resolver.h"
 #include "clients/get/get_internal.h"
+#include "protocols/http/stranger.h"
 
 #define NANOSECONDS_PER_MS 1000000u
 
@@ -21,6 +22,8 @@ struct session {
     bool ended;         /* announced by the server, or by us */
     bool cut;           /* it ended without the layer's end: what came may not be all */
     char insecure[256]; /* why TLS failed, or "" */
+    uint8_t first_bytes;
+    uint8_t first[GY_HTTP_STRANGER_SHOWN]; /* of what the server has said, as it came */
 };
 
 static void fetch_done(struct gy_fetch *fetch, int status)
@@ -62,12 +65,23 @@ static uint32_t follow(struct gy_stream *stream, uint32_t wants)
     return result;
 }
 
+/* What it begins with says what speaks there, where that is not HTTP. */
+static void note_first(struct session *session, struct gy_chain *in)
+{
+    uint32_t bytes = in->length < sizeof session->first ? in->length : sizeof session->first;
+    if (session->first_bytes == 0 && bytes > 0) {
+        gy_chain_copy(in, 0, bytes, session->first);
+        session->first_bytes = (uint8_t)bytes;
+    }
+}
+
 static uint32_t on_turn(struct gy_stream *stream)
 {
     struct session *session = stream->session;
     if (!session->begun) {
         return GY_WANT_READ; /* connected for somebody who has gone */
     }
+    note_first(session, &stream->in);
     /* An end that anybody on the way could have made is not taken for that of a body. */
     session->cut = stream->eof && stream->truncated;
     uint32_t wants = follow(stream, gy_h1_client_turn(&session->client, &stream->in,
@@ -139,12 +153,25 @@ static void arm(struct gy_fetch *fetch, uint64_t due_ms)
     }
 }
 
+static const char *what_was_missing(const struct gy_fetch *fetch)
+{
+    if (fetch->call.client == NULL) {
+        return fetch->waits ? ""
+               : fetch->url.secure
+                   ? ": no connection was made; does the server speak TLS at this port?"
+                   : ": no connection was made";
+    }
+    return gy_h1_call_unanswered(&fetch->call)
+               ? ": the server said nothing; does it speak HTTP at this port?"
+               : "";
+}
+
 static void on_timer(struct gy_timer *timer, uint64_t now_ms)
 {
     struct gy_fetch *fetch = (struct gy_fetch *)((char *)timer - offsetof(struct gy_fetch, timer));
     if (fetch->until_ms != 0 && now_ms >= fetch->until_ms) {
-        gy_error_set(&fetch->error, GY_ETIMEOUT, "not done within %u s",
-                     fetch->get->options->timeout_ms / 1000);
+        gy_error_set(&fetch->error, GY_ETIMEOUT, "not done within %u s%s",
+                     fetch->get->options->timeout_ms / 1000, what_was_missing(fetch));
         if (fetch->call.client != NULL) {
             struct gy_stream *stream = fetch->lease.context;
             ((struct session *)stream->session)->ended = true;
@@ -251,7 +278,13 @@ static void whole(struct gy_fetch *fetch)
 static void describe_failure(struct gy_fetch *fetch, const struct session *session, int reason)
 {
     const char *breach = gy_h1_client_breach(&session->client);
-    const char *what = breach[0] != '\0' ? breach
+    char stranger[GY_HTTP_STRANGER_BYTES] = "";
+    if (session->answered == 0) {
+        gy_http_stranger(stranger, session->first, session->first_bytes);
+    }
+    const char *silent = session->answered > 0 ? "" : "; does it speak HTTP at this port?";
+    const char *what = stranger[0] != '\0' ? stranger
+                       : breach[0] != '\0' ? breach
                        : session->cut && !gy_h1_call_unanswered(&fetch->call)
                            ? "the answer was cut short: the connection ended "
                              "without the end that TLS has for it"
@@ -259,7 +292,9 @@ static void describe_failure(struct gy_fetch *fetch, const struct session *sessi
                        : reason == GY_ETIMEOUT        ? "the server did not answer in time"
                        : reason == GY_ECLOSED ? "the server closed the connection without answering"
                                               : gy_error_text(reason);
-    gy_error_set(&fetch->error, reason, "%s", what);
+    bool unheard = session->first_bytes == 0 && session->insecure[0] == '\0' &&
+                   (reason == GY_ETIMEOUT || reason == GY_ECLOSED);
+    gy_error_set(&fetch->error, reason, "%s%s", what, unheard ? silent : "");
 }
 
 /* The connection is there for the next user, or for the next of those whose requests are on it. */

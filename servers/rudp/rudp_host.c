@@ -43,8 +43,8 @@ struct gy_rudp_config gy_rudp_host_config(void)
 
 static void socket_failed(struct gy_datagram_socket *socket, int errno_value)
 {
-    (void)socket;
-    (void)errno_value; /* anybody can forge ICMP: the connection's own timers decide */
+    /* Anybody can forge ICMP: the connection's own timers decide. */
+    gy_rudp_host_of(socket)->unreachable = errno_value;
 }
 
 static void socket_leaving(struct gy_datagram_socket *socket)

@@ -214,6 +214,7 @@ struct gy_rudp_host {
     struct gy_rudp_forward *forwards;
     uint32_t forward_next;
     uint64_t random, memory_refused;
+    int unreachable; /* the errno of the last ICMP, for a client's message; 0: none */
     void *sealer_state;
     uint64_t turn_ns; /* in which so many handshakes were begun */
     uint32_t turn_handshakes;

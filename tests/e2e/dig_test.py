@@ -360,6 +360,9 @@ def keys_sign_queries_and_check_answers():
         true(status == 10 and "Transfer failed: its signature" in out and "\tSOA\t" not in out, f"unsigned: {status} {out}")
     for words in (["-y", "nonsense"], ["-y", "md5:key:AAAA"], ["-y", "key:!"], ["-k", "/nonexistent"], ["-k", "/dev/null"]):
         equal(output_of([PROGRAM, "dig", *words, "x"])[0], 1, f"the status of {words}")
+    for flag, expected in (("-k", 1), ("-f", 8)):
+        status, out, errors = output_of([PROGRAM, "dig", flag, "/"])
+        true((status, out) == (expected, "") and "it is a directory; name a file" in errors, f"{flag} /: {status} {errors}")
 
 
 @test

@@ -211,6 +211,44 @@ def each_kind_of_error_is_counted_as_what_it_is():
 
 
 @test
+def a_server_of_another_protocol_is_told_for_what_it_is():
+    def serve(connection, _number):
+        connection.recv(65536)
+        connection.sendall(said or b"")
+    for said, why in ((b"SSH-2.0-x\r\n", ': the server speaks no HTTP/1.1: it said "SSH-2.0-x", as SSH does; is that the port you mean?'),
+                      (b"\x15\x03\x03\x00\x02\x02\x46", ": the server speaks TLS at this port; write https://"),
+                      (None, ", and no answer; does the server speak http at this port?")):
+        with Scripted(serve) as server:
+            status, _, _, errors = load(server.url, "-c", "1", "--warmup", "0", "-n", "20")
+            equal(status, 1)
+            true(errors.endswith(f"20 errors among 20 requests{why}\n"), errors)
+    with Scripted(lambda connection, _number: connection.sendall(b"SSH-2.0-x\r\n") or connection.recv(65536)) as server:
+        status, _, _, errors = load(server.url.replace("http", "https"), "-c", "1", "-n", "1", "--insecure")
+        true("no TLS at this port: it said \"SSH-2.0-x\"; go there without TLS" in errors or "does it speak TLS at this port?" in errors
+             or "reset by peer" in errors, errors)
+
+
+@test
+def most_answers_being_errors_is_told_with_what_may_help():
+    good, missing = answer("200 OK", b"good"), answer("404 Not Found", b"no")
+    for answers, why in (([missing], ", all with status 404; nothing lies there: is the path of the URL right?"),
+                         ([good, missing, missing], ", most with status 404; nothing lies there: is the path of the URL right?"),
+                         ([answer("503 Busy", b"no")], ", all with status 503; the server takes no more: a lower --rate"),
+                         ([answer("500 Oh", b"no")], ", all with status 500; its log may say why"),
+                         ([good, good, missing], " among 30 requests\n")):
+        def serve(connection, _number, answers=answers):
+            for number in range(1000):
+                if not connection.recv(65536):
+                    return
+                connection.sendall(answers[number % len(answers)])
+        with Scripted(serve) as server:
+            status, figures, out, errors = load(server.url, "-c", "1", "--warmup", "0", "-n", "30")
+            equal(status, 1)
+            true(why in errors, errors)
+            true(figures["errors"]["status"] >= 10 and "  answers: " in out, out)
+
+
+@test
 def connections_that_cannot_be_made_are_told_by_reason():
     def last(connection, _number):
         connection.recv(65536)

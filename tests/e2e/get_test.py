@@ -316,7 +316,8 @@ def one_failure_among_several_is_a_failure_and_the_others_are_fetched():
 
 @test
 def a_server_that_breaks_the_protocol_is_named_for_it():
-    for sent, said in ((b"SSH-2.0-x\r\n", "status line"), (b"HTTP/1.1 200 OK\n\n", "LF"),
+    for sent, said in ((b"SSH-2.0-x\r\n", 'no HTTP/1.1: it said "SSH-2.0-x", as SSH does; is that the port'),
+                       (b"HTTP/1.1 2 OK\r\n\r\n", "status line"), (b"\x15\x03\x03\x00\x02\x02\x46", "speaks TLS at this port; write https://"), (b"HTTP/1.1 200 OK\n\n", "LF"),
                        (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "Content-Length")):
         with ScriptedHttp(lambda *_, sent=sent: (sent, None)) as server:
             status, _, errors = get("--retry", "0", server.address)
@@ -330,7 +331,7 @@ def a_server_that_says_nothing_is_given_up_in_time():
         began = time.monotonic()
         status, _, errors = get("--timeout", "1", server.address)
         equal(status, 1)
-        true("not done within 1 s" in errors, errors)
+        true("not done within 1 s: the server said nothing; does it speak HTTP at this port?" in errors, errors)
         true(0.9 < time.monotonic() - began < 10, "it took about a second")
 
 

@@ -220,6 +220,25 @@ def a_full_table_takes_nobody_in_until_somebody_leaves():
         equal(ping(server.port, "--count", "1")["ordered"]["received"], 1)
 
 
+@test
+def the_load_generator_says_in_time_that_nobody_answers_and_what_to_try():
+    def said(port, *mode):
+        began = time.monotonic()
+        status, _, _, errors = generator.load(f"rudp://127.0.0.1:{port}", "--timeout", "500ms", "-d", "20s", *mode, seconds=60)
+        equal(status, 1, errors)
+        true(time.monotonic() - began < 15, "within its timeout")
+        return errors
+    errors = said(free_ports(1)[0], "--plaintext")
+    true("did not answer, and nothing has that UDP port" in errors and "is the server running" in errors, errors)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        errors = said(other.getsockname()[1], "--plaintext")
+        true("did not answer; does a server of reliable UDP have that port" in errors, errors)
+    with Rudp("--echo") as server:
+        errors = said(server.port, "--insecure")
+        true("without encryption only; --plaintext is for" in errors, errors)
+
+
 def load(port, *flags, mode=("--plaintext",)):
     status, figures, _, errors = generator.load(f"rudp://127.0.0.1:{port}", *mode, "--quiet", *flags, seconds=60)
     equal(status, 0, errors)

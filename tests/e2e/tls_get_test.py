@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 
 from harness import ALARMS, PROGRAM, Server, equal, output_of, run, test, true
-from scripted import Listener
+from scripted import Listener, Scripted
 
 
 @functools.lru_cache
@@ -185,6 +185,17 @@ def what_is_no_tls_is_said():
         equal(status, 1)
         # A server that closes with our hello unread resets the connection, and its answer may be lost by that.
         true("no TLS" in errors or "none at all" in errors or "reset by peer" in errors, errors)
+    for said, shown in ((b"HTTP/1.1 400 Bad Request\r\n\r\n", ': it said "HTTP/1.1 400 Bad Request"; go there without TLS'),
+                        (b"\x00\x01\x02\x03\x04\x05", "; go there without TLS"), (None, "reset by peer; does it speak TLS at that port?")):
+        def serve(connection, _number, said=said):
+            connection.recv(65536)
+            connection.sendall(said or b"")
+        with Scripted(serve) as server:
+            status, _, errors = get(f"https://localhost:{server.port}/")
+            equal(status, 1)
+            true(("" if said is None else "the server speaks no TLS at this port") + shown in errors, errors)
+    with Scripted(lambda connection, _number: connection.sendall(connection.recv(65536))) as echo:
+        true("what only a client sends: is it one that echoes?" in get(f"https://localhost:{echo.port}/")[2], "it is said")
 
 
 @test

@@ -318,7 +318,7 @@ static void a_body_has_a_bound_and_a_length_of_its_own(void **state)
     not_encoded(words, GY_EINVAL, "--body times --pipeline: at most 256 MiB");
     unlink(path);
     not_encoded(words, GY_EIO, "cannot be read: No such file");
-    not_encoded("http://a/ --body /", GY_EIO, "cannot be read: Is a directory");
+    not_encoded("http://a/ --body /", GY_EIO, "cannot be read: it is a directory; name a file");
     not_encoded("http://a/ --header Content-Length:5", GY_EINVAL, "are those of --body");
     not_encoded("http://a/ --header transfer-encoding:chunked", GY_EINVAL, "are those of --body");
 }
