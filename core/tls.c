@@ -277,6 +277,11 @@ uint32_t gy_tls_identity_for(const struct gy_tls_config *config, const char *hos
     return wild;
 }
 
+bool gy_tls_config_names(const struct gy_tls_config *config, const char *host)
+{
+    return gy_tls_identity_for(config, host, strlen(host)) != GY_TLS_NO_IDENTITY;
+}
+
 /* ---- opening ---- */
 
 static int copy_identity(struct gy_tls_identity *identity, const struct gy_tls_certificate *from)

@@ -145,6 +145,9 @@ void gy_tls_secret_advance(struct gy_tls_secret *secret);
 int gy_tls_config_open(struct gy_tls_config **config, const struct gy_tls_options *options,
                        struct gy_error *error);
 
+/* Whether one of the certificates is for `host`. */
+bool gy_tls_config_names(const struct gy_tls_config *config, const char *host);
+
 /* After the last endpoint that uses it is closed. NULL is allowed. */
 void gy_tls_config_close(struct gy_tls_config *config);
 

@@ -90,6 +90,13 @@ static int http_open(void *server, const struct gy_server_setup *setup, struct g
     return code == 0 ? gy_plan_open_hosts(block, flags, setup->workers, error) : code;
 }
 
+static int http_load(void *server, struct gy_error *error)
+{
+    (void)error;
+    gy_plan_tell_unnamed_hosts(server);
+    return 0;
+}
+
 static void http_fill(void *server, struct gy_server *core)
 {
     struct gy_plan_block *block = server;
@@ -111,6 +118,7 @@ const struct gy_server_kind gy_plan_http_kind = {
     .settle = http_settle,
     .open = http_open,
     .close = http_close,
+    .load = http_load,
     .fill = http_fill,
     .metrics = &gy_http_metrics,
     .counts = http_counts,

@@ -193,6 +193,10 @@ int gy_plan_take_tls(void *context, const struct gy_config_directive *directive,
 /* Reads the certificates, of the block and of `--tls FLAG` (NULL: not given). */
 int gy_plan_open_tls(struct gy_plan_block *block, const char *flag, struct gy_error *error);
 
+/* Logs which hosts of the block clients will refuse to talk to: those that no certificate of it is
+ * for. Patterns are left out, as they may stand for more than is asked for. */
+void gy_plan_tell_unnamed_hosts(const struct gy_plan_block *block);
+
 /* Mebibytes of a cache, for --cache and the key. `error` may be NULL. */
 #define GY_PLAN_CACHE_MIB_MAX (1u << 20)
 int gy_plan_read_cache(const char *text, uint64_t *bytes, struct gy_error *error);

@@ -315,7 +315,7 @@ static int reload(struct serve *serve)
         return 0;
     }
     gy_log(GY_LOG_ERROR, "serve", "not reloaded, what is in use stays: %s", error.message);
-    gy_notify_ready();
+    gy_notify_kept(error.message);
     return code;
 }
 
@@ -353,7 +353,7 @@ static int on_event(void *context, enum gy_supervisor_event event)
         if (serve->plan != NULL && serve->next != NULL) {
             next_drop(serve);
             configure_log(&serve->plan->options, NULL);
-            gy_notify_ready();
+            gy_notify_kept("the new process did not come up; the log says why");
         }
         break;
     case GY_SUPERVISOR_ENDING:

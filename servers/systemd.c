@@ -46,9 +46,21 @@ int gy_notify(const char *lines)
     return code;
 }
 
+static bool has_status;
+
 void gy_notify_ready(void)
 {
-    gy_notify("READY=1\n");
+    gy_notify(has_status ? "READY=1\nSTATUS=\n" : "READY=1\n");
+    has_status = false;
+}
+
+void gy_notify_kept(const char *why)
+{
+    char lines[GY_ERROR_MESSAGE_BYTES + 64];
+    snprintf(lines, sizeof lines, "READY=1\nSTATUS=not reloaded, what is in use stays: %.*s\n",
+             GY_ERROR_MESSAGE_BYTES, why);
+    gy_notify(lines);
+    has_status = true;
 }
 
 void gy_notify_reloading(void)

@@ -19,6 +19,9 @@ int gy_notify(const char *lines);
 
 /* READY=1; RELOADING=1 with the MONOTONIC_USEC that goes with it; STOPPING=1. */
 void gy_notify_ready(void);
+/* READY=1 after a reload that changed nothing, with a STATUS that says why; the next
+ * gy_notify_ready takes it back. */
+void gy_notify_kept(const char *why);
 void gy_notify_reloading(void);
 void gy_notify_stopping(void);
 

@@ -145,12 +145,12 @@ static int read_rate(const char *value, double *rate, struct gy_error *error)
 {
     char *end;
     double number = strtod(value, &end);
-    if (*end == 'k' && end[1] == '\0') {
-        number *= 1000;
+    if ((*end == 'k' || *end == 'M') && end[1] == '\0') {
+        number *= *end == 'k' ? 1e3 : 1e6;
         end++;
     }
     if (!isdigit((unsigned char)value[0]) || *end != '\0' || !(number > 0) || number > 1e8) {
-        return bad_value("--rate", value, "requests a second, such as 20000 or 20k", error);
+        return bad_value("--rate", value, "requests a second, such as 20000, 20k or 1.5M", error);
     }
     *rate = number;
     return 0;

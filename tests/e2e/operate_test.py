@@ -423,7 +423,12 @@ def a_service_manager_is_told():
         server.write("nonsense")
         server.signal(signal.SIGHUP)
         true(manager.hears().startswith("RELOADING=1\n"), "a reload that fails")
-        equal(manager.hears(), "READY=1\n", "ends as well")
+        equal(manager.hears(), f"READY=1\nSTATUS=not reloaded, what is in use stays: {server.file}:1: nonsense: it does not end; "
+              "write ; or a block in { } behind it\n", "ends as well, and the manager's status says why")
+        server.write(PLAIN)
+        server.signal(signal.SIGHUP)
+        true(manager.hears().startswith("RELOADING=1\n"), "a reload that does not fail")
+        equal(manager.hears(), "READY=1\nSTATUS=\n", "takes it back")
         server.signal(signal.SIGTERM)
         equal(manager.hears(), "STOPPING=1\n")
         equal(server.wait(), 0)

@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -246,6 +247,19 @@ def what_cannot_be_served_is_said_with_its_file():
             equal(status, 1, inside)
             for word in words:
                 true(word in said, f"{inside}: `{word}` in: {said}")
+
+
+@test
+def hosts_that_no_certificate_is_for_are_told():
+    with tempfile.TemporaryDirectory() as into:
+        file = os.path.join(into, "gyre.conf")
+        with open(file, "w", encoding="utf-8") as out:
+            out.write(f"http {{ listen 127.0.0.1:1; certificate {path_of('localhost.pem')}; certificate {path_of('example.org.pem')};\n"
+                      "host localhost www.example.org *.example.net { fixed on; }\nhost a.b.example.org example.org { fixed on; }\n}\n")
+        status, _, errors = output_of([PROGRAM, "serve", "--config", file, "--check"])
+        equal(status, 0, errors)
+        told = re.findall(r"WARN +http: (\S+): host: no certificate of http is for (\S+):", errors)
+        equal(sorted(told), [(f"{file}:3", "a.b.example.org"), (f"{file}:3", "example.org")], errors)
 
 
 @test

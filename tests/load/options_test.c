@@ -166,6 +166,7 @@ static void a_rate_makes_an_open_loop(void **state)
     struct gy_load_options options = taken(URL " --rate 20k");
     assert_int_equal(options.arrivals, GY_LOAD_CONSTANT);
     assert_true(options.rate == 20000);
+    assert_true(taken(URL " --rate 1.5M").rate == 1500000);
     options = taken(URL " --rate 0.5 --poisson --seed 9");
     assert_int_equal(options.arrivals, GY_LOAD_POISSON);
     assert_true(options.rate == 0.5 && options.seed == 9);

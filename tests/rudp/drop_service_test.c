@@ -462,7 +462,8 @@ static void a_disk_with_less_than_is_to_stay_free_takes_nothing(void **state)
     offer(drop, 1, "file", 5);
     rig_await(drop->rig, 1);
     drop->service.keep_free = 0;
-    expect_recovery(drop, 1, GY_DROP_NO_SPACE, "there is not enough space for it");
+    expect_recovery(drop, 1, GY_DROP_NO_SPACE,
+                    "there is not enough space for it beside what is to stay free");
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
