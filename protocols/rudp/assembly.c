@@ -17,8 +17,11 @@ static size_t memory_bytes(const struct gy_rudp_assembly *assembly)
 static struct gy_rudp_assembly **slot_of(struct gy_rudp_conn *conn, uint8_t channel,
                                          enum gy_rudp_guarantee guarantee, uint64_t id)
 {
-    uint64_t hash = (id << 10 | (uint64_t)channel << 2 | guarantee) * UINT64_C(0x9e3779b97f4a7c15);
-    struct gy_rudp_assembly **at = &conn->table[(hash >> 40) & conn->table_mask];
+    /* Keyed: the peer chooses the ids, and is not to know which lie in one list. */
+    struct gy_siphash_key key = {{conn->config.seed, ~conn->config.seed}};
+    uint64_t of[2] = {id, (uint64_t)channel << 2 | guarantee};
+    uint64_t hash = gy_siphash(&key, of, sizeof of);
+    struct gy_rudp_assembly **at = &conn->table[hash & conn->table_mask];
     while (*at != NULL &&
            ((*at)->id != id || (*at)->channel != channel || (*at)->guarantee != guarantee)) {
         at = &(*at)->next;

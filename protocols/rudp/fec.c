@@ -252,6 +252,13 @@ void gy_rudp_fec_repair(struct gy_rudp_conn *conn, const struct gy_rudp_frame *f
         return;
     }
     conn->stats.repairs_received++;
+    /* It comes behind what it covers. One that says otherwise would bring back the very packet that
+     * is being taken, or numbers that are far from any other. */
+    uint32_t span = frame->repair.mask == 0 ? 0 : 32 - (uint32_t)__builtin_clz(frame->repair.mask);
+    if (frame->repair.first + span >= conn->taking) {
+        conn->stats.dropped++;
+        return;
+    }
     if (conn->kept == NULL) {
         keep_begin(conn);
     }

@@ -208,6 +208,9 @@ static bool open_short(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes, u
     }
     uint64_t expected = conn->seen_count == 0 ? 0 : conn->seen[0].high + 1;
     *number = gy_rudp_number_expand(expected, truncated, number_bytes);
+    if (*number > GY_RUDP_VARINT_MAX) { /* no acknowledgement could say it */
+        return false;
+    }
     uint32_t generation =
         level == GY_RUDP_APPLICATION ? gy_rudp_keys_of(conn, data[0], *number) : 0;
     if (!seal->open(seal->keys, generation, *number, data, head, data + head, bytes - head)) {
@@ -412,6 +415,7 @@ static void receive_short(struct gy_rudp_conn *conn, uint8_t *data, size_t bytes
         receive_closing(conn, frames, now_ns);
         return;
     }
+    conn->taking = number;
     if (!take_frames(conn, level, frames, false, now_ns)) {
         /* That we are here is worth saying: who hears nothing waits ever longer. */
         conn->stats.refused++;

@@ -163,6 +163,7 @@ struct gy_rudp_conn {
     struct gy_rudp_range seen[GY_RUDP_SEEN_MAX]; /* highest first */
     uint32_t seen_count, seen_turn; /* turn: of those that not every acknowledgement has */
     uint64_t seen_floor;            /* lower numbers are not looked at any more */
+    uint64_t taking;                /* the number of the packet whose frames are being taken */
     struct gy_rudp_ecn ecn;
     uint64_t largest_ns;
     uint32_t ack_pending; /* packets */

@@ -171,19 +171,24 @@ static void channels_that_do_not_ask_for_it_are_not_covered(void **state)
     pair_end(&pair);
 }
 
-/* What a peer may say without having been told so. */
-static void say(struct pair *pair, const uint8_t *frames, size_t bytes)
+/* What a peer may say without having been told so, `skip` numbers behind the last. */
+static void say_later(struct pair *pair, unsigned skip, const uint8_t *frames, size_t bytes)
 {
     uint8_t packet[256] = {0x40};
     packet[0] = 0x43;
     memcpy(packet + 1, pair->server.conn.self.bytes, pair->server.conn.self.length);
     size_t at = 1 + pair->server.conn.self.length;
-    uint64_t number = pair->server.conn.seen[0].high + 1;
+    uint64_t number = pair->server.conn.seen[0].high + 1 + skip;
     for (unsigned i = 0; i < 4; i++) {
         packet[at++] = (uint8_t)(number >> (24 - 8 * i));
     }
     memcpy(packet + at, frames, bytes);
     gy_rudp_receive(&pair->server.conn, packet, at + bytes, pair->now_ns);
+}
+
+static void say(struct pair *pair, const uint8_t *frames, size_t bytes)
+{
+    say_later(pair, 0, frames, bytes);
 }
 
 static void a_repair_that_lies_changes_nothing(void **state)
@@ -202,6 +207,69 @@ static void a_repair_that_lies_changes_nothing(void **state)
     assert_int_equal(pair.server.conn.state, GY_RUDP_OPEN);
     assert_int_equal(pair.server.conn.stats.recovered, 0);
     assert_int_equal(pair.server.conn.stats.repairs_received, 3);
+    pair_end(&pair);
+}
+
+/* A REPAIR of one packet, whose frames are said to be these four bytes. */
+static void say_repair(struct pair *pair, uint64_t first, const uint8_t data[4])
+{
+    uint8_t frames[32];
+    struct gy_rudp_frame frame = {.type = GY_RUDP_FRAME_REPAIR};
+    struct gy_writer writer = gy_writer_on(frames, sizeof frames);
+    frame.repair.first = first;
+    frame.repair.lengths = 4;
+    frame.repair.data = data;
+    frame.repair.length = 4;
+    assert_true(gy_rudp_frame_write(&writer, &frame, false));
+    say_later(pair, 1, frames, gy_writer_length(&writer));
+}
+
+static const uint8_t ping[4] = {GY_RUDP_FRAME_PING};
+
+static void a_repair_that_lies_of_a_packet_that_is_missing_changes_nothing(void **state)
+{
+    struct pair pair;
+    (void)state;
+    begin(&pair);
+    warm(&pair);
+    uint64_t number = pair.server.conn.seen[0].high + 1;
+    say_repair(&pair, number, (const uint8_t[]){0x7f, 0x7f, 0x7f, 0x7f});
+    assert_int_equal(pair.server.conn.stats.recovered, 0);
+    assert_true(pair.server.conn.seen[0].low == number + 1);
+    say_repair(&pair, number, ping); /* the truth is believed all the same */
+    assert_int_equal(pair.server.conn.stats.recovered, 1);
+    assert_int_equal(pair.server.conn.state, GY_RUDP_OPEN);
+    pair_end(&pair);
+}
+
+static void a_repair_of_its_own_packet_or_of_later_ones_brings_back_nothing(void **state)
+{
+    struct pair pair;
+    (void)state;
+    begin(&pair);
+    warm(&pair);
+    uint64_t number = pair.server.conn.seen[0].high;
+    say_repair(&pair, number + 2, ping);
+    assert_int_equal(pair.server.conn.seen[0].high, number + 2);
+    say_repair(&pair, number + 5, ping);
+    say_repair(&pair, GY_RUDP_VARINT_MAX, ping);
+    assert_int_equal(pair.server.conn.seen[0].high, number + 6);
+    assert_int_equal(pair.server.conn.stats.recovered, 0);
+    assert_int_equal(pair.server.conn.state, GY_RUDP_OPEN);
+    pair_end(&pair);
+}
+
+/* An acknowledgement could not say it. */
+static void a_number_past_the_end_of_all_numbers_is_not_taken(void **state)
+{
+    struct pair pair;
+    (void)state;
+    begin(&pair);
+    warm(&pair);
+    pair.server.conn.seen[0].high = GY_RUDP_VARINT_MAX;
+    say(&pair, ping, sizeof ping);
+    pair_pass(&pair, &pair.server, &pair.client);
+    assert_true(pair.server.conn.seen[0].high == GY_RUDP_VARINT_MAX);
     pair_end(&pair);
 }
 
@@ -262,6 +330,9 @@ int main(void)
         cmocka_unit_test(a_group_that_does_not_fill_is_closed_after_a_quarter_of_a_round_trip),
         cmocka_unit_test(channels_that_do_not_ask_for_it_are_not_covered),
         cmocka_unit_test(a_repair_that_lies_changes_nothing),
+        cmocka_unit_test(a_repair_that_lies_of_a_packet_that_is_missing_changes_nothing),
+        cmocka_unit_test(a_repair_of_its_own_packet_or_of_later_ones_brings_back_nothing),
+        cmocka_unit_test(a_number_past_the_end_of_all_numbers_is_not_taken),
         cmocka_unit_test(a_repair_out_of_bounds_breaks_the_protocol),
         cmocka_unit_test(frames_are_as_the_description_says),
     };

@@ -151,6 +151,42 @@ static void the_smallest_parts_hold_no_more_places_than_there_are(void **state)
     assert_true(pair->server.conn.stats.refused > 3900);
 }
 
+/* Ids that a hash with nothing secret in it would put into one list: its constant is public. */
+static void parts_whose_ids_were_chosen_do_not_lie_in_one_long_list(void **state)
+{
+    (void)state;
+    struct gy_rudp_config config = pair_config();
+    config.assemblies = 1024;
+    pair_open(pair, &config);
+    struct gy_rudp_conn *conn = &pair->server.conn;
+    uint64_t id = 0;
+    for (uint32_t i = 0; i < config.assemblies; i++) {
+        uint8_t bytes[32];
+        const uint8_t data[1] = {0};
+        struct gy_rudp_frame frame = {.type = GY_RUDP_FRAME_MESSAGE};
+        struct gy_writer writer = gy_writer_on(bytes, sizeof bytes);
+        do {
+            id++;
+        } while (((id << 10) * UINT64_C(0x9e3779b97f4a7c15) >> 40 & conn->table_mask) != 0);
+        frame.message.id = id;
+        frame.message.total = GY_RUDP_UNIT + 1;
+        frame.message.offset = GY_RUDP_UNIT;
+        frame.message.data = data;
+        frame.message.length = 1;
+        assert_true(gy_rudp_frame_write(&writer, &frame, false));
+        say(i + 1, bytes, gy_writer_length(&writer));
+    }
+    assert_int_equal(conn->assemblies.used, config.assemblies);
+    for (uint32_t i = 0; i <= conn->table_mask; i++) {
+        uint32_t length = 0;
+        /* The first thing in each is the next one. */
+        for (const void *at = conn->table[i]; at != NULL; at = *(const void *const *)at) {
+            length++;
+        }
+        assert_true(length <= 16);
+    }
+}
+
 static void questions_and_news_that_ask_for_answers_get_no_more_than_is_in_flight(void **state)
 {
     (void)state;
@@ -235,6 +271,7 @@ int main(void)
             a_handshake_that_is_not_finished_is_gone_in_its_time_and_holds_no_more_than_one),
         TEST(parts_of_reliable_messages_hold_the_window_and_then_the_connection_ends),
         TEST(the_smallest_parts_hold_no_more_places_than_there_are),
+        TEST(parts_whose_ids_were_chosen_do_not_lie_in_one_long_list),
         TEST(questions_and_news_that_ask_for_answers_get_no_more_than_is_in_flight),
         TEST(acknowledging_everything_is_found_out_within_300_packets),
     };
