@@ -13,7 +13,7 @@ struct gy_drop_piece {
     struct gy_buffer buffer; /* of `data`, behind the head */
     struct gy_drop_give *give;
     struct gy_rudp_memory *memory;
-    struct gy_drop_piece *next;
+    struct gy_drop_piece *next, **link; /* link: of those that were given to the connection */
     uint64_t position;
     uint32_t asked;
     int64_t got; /* bytes, or a negative errno */
@@ -80,10 +80,19 @@ static void still_working(struct gy_timer *timer, uint64_t now_ms)
     }
 }
 
+/* What nobody waits for any more is not kept until the peer has room for it. */
+static void cancel_sent(struct gy_drop_give *give)
+{
+    for (struct gy_drop_piece *piece = give->sent; piece != NULL; piece = piece->next) {
+        gy_rudp_cancel(&give->session->conn, &piece->message);
+    }
+}
+
 static void end(struct gy_drop_give *give, unsigned result, const char *text)
 {
     gy_assert(!give->over);
     give->over = true;
+    cancel_sent(give);
     give->holds++; /* not given back before its owner was told */
     give->ended(give, result, text);
     give->session = NULL;
@@ -155,6 +164,12 @@ static void drop_piece(struct gy_drop_piece *piece)
     struct gy_drop_give *give = piece->give;
     gy_assert(give->pieces > 0);
     give->pieces--;
+    if (piece->link != NULL) {
+        *piece->link = piece->next;
+        if (piece->next != NULL) {
+            piece->next->link = piece->link;
+        }
+    }
     gy_buffer_drop(&piece->buffer);
 }
 
@@ -211,10 +226,17 @@ static void send_piece(struct gy_drop_give *give, struct gy_drop_piece *piece)
     };
     gy_drop_hash_add(&give->hash, piece->data + GY_DROP_DATA_HEAD, (size_t)piece->got);
     int code = gy_rudp_host_send(give->session, &piece->message);
-    if (code == GY_ELIMIT) {
+    if (code == 0) {
+        piece->next = give->sent;
+        piece->link = &give->sent;
+        if (piece->next != NULL) {
+            piece->next->link = &piece->next;
+        }
+        give->sent = piece;
+    } else if (code == GY_ELIMIT) {
         drop_piece(piece);
         fail(give, GY_DROP_IO, "the receiver takes no messages that long");
-    } else if (code != 0) { /* closing: the session's end will be told */
+    } else { /* closing: the session's end will be told */
         drop_piece(piece);
         give->eof = give->end_said = true;
     }

@@ -42,6 +42,7 @@ struct gy_drop_give {
     uint64_t verify; /* bytes that the peer says it has; being looked at while `verifying` */
     uint8_t verify_hash[GY_DROP_HASH_BYTES];
     struct gy_drop_piece *head, *tail; /* being read, in their order */
+    struct gy_drop_piece *sent;        /* given to the connection, and not acknowledged */
     struct gy_timer working;           /* WORKING is said */
     uint32_t pieces, reading, holds;
     bool verifying, whole, sending, eof, end_said, over;

@@ -2,6 +2,7 @@
 
 /* The service of files, and a client that lies to it. */
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -346,6 +347,43 @@ static void who_lies_about_what_it_has_gets_all_of_the_file(void **state)
     }
 }
 
+static uint32_t descriptors(void)
+{
+    uint32_t count = 0;
+    DIR *folder = opendir("/proc/self/fd");
+    while (readdir(folder) != NULL) {
+        count++;
+    }
+    closedir(folder);
+    return count;
+}
+
+/* Sixteen are under way at most, and those that the peer has ended are not. */
+static void a_transfer_that_was_ended_holds_nothing_though_there_is_no_credit(void **state)
+{
+    struct drop *drop = *state;
+    static char large[300000];
+    memset(large, 'x', sizeof large - 1);
+    put(drop, "file", large);
+    drop->rig->hoards = true;
+    uint32_t before = descriptors();
+    for (uint32_t i = 0; i < 30; i++) {
+        fetch(drop, "file", 0);
+        for (int turn = 0; turn < 6; turn++) {
+            rig_turn_for(drop->rig, 1000000);
+        }
+        gy_drop_say(drop->rig->session,
+                    &(struct gy_drop_message){.type = GY_DROP_RESULT, .transfer = 3});
+        rig_turn_for(drop->rig, 1000000);
+    }
+    for (int turn = 0; turn < 100 && descriptors() > before + 2; turn++) {
+        rig_turn_for(drop->rig, 1000000);
+    }
+    assert_true(descriptors() <= before + 2);
+    assert_true(drop->rig->server.memory.used < 2000000);
+    assert_false(drop->rig->closed);
+}
+
 static void messages_of_no_transfer_are_counted_and_nothing_else(void **state)
 {
     struct drop *drop = *state;
@@ -483,6 +521,7 @@ int main(void)
         TEST(transfers_of_one_connection_have_a_bound),
         TEST(what_cannot_be_read_closes_the_connection),
         TEST(what_is_no_file_of_the_directory_is_not_given),
+        TEST(a_transfer_that_was_ended_holds_nothing_though_there_is_no_credit),
         TEST(what_is_no_file_is_neither_written_to_nor_replaced),
         TEST(who_lies_about_what_it_has_gets_all_of_the_file),
         TEST(messages_of_no_transfer_are_counted_and_nothing_else),

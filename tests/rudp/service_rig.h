@@ -24,7 +24,8 @@ struct rig {
     struct gy_rudp_counts counts[2];
     struct gy_rudp_session *session; /* the client's */
     void (*heard)(struct rig *rig, const uint8_t *data, size_t length);
-    void *test; /* its own */
+    void *test;  /* its own */
+    bool hoards; /* the client takes all, and gives no credit back */
     bool open, closed;
     uint64_t close_code;
     uint32_t answers;
@@ -43,7 +44,7 @@ static inline bool rig_received(struct gy_rudp_session *session, uint8_t channel
     struct rig *rig = session->host->options.context;
     (void)channel, (void)guarantee;
     rig->heard(rig, data, length);
-    return true;
+    return !rig->hoards;
 }
 
 static inline void rig_finished(struct gy_rudp_session *session, struct gy_rudp_message *message)
