@@ -3,12 +3,13 @@
 
 #include "core/endpoint.h"
 #include "core/log.h"
+#include "core/stream_internal.h"
 #include "core/worker.h"
 
 /* When the stream's send in flight began; UINT64_MAX without one. */
 static uint64_t send_began_ms(const struct gy_stream *stream)
 {
-    bool stalled = stream->sending && stream->core_deadline_ms != 0 &&
+    bool stalled = gy_stream_awaits_peer(stream) && stream->core_deadline_ms != 0 &&
                    (stream->state == GY_STREAM_OPEN || stream->state == GY_STREAM_FLUSHING);
     uint32_t timeout_ms = stream->endpoint->limits.write_timeout_ms;
     return stalled ? stream->core_deadline_ms - timeout_ms : UINT64_MAX;

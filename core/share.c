@@ -224,7 +224,7 @@ enum gy_share_receive gy_share_receive(struct gy_stream *stream)
 /* Whether what the stream has to send comes after what others have. */
 static bool yields(const struct gy_stream *stream)
 {
-    if (stream->sending || gy_stream_unsent(stream) == 0) {
+    if (gy_stream_awaits_peer(stream) || gy_stream_unsent(stream) == 0) {
         return false;
     }
     gy_share_at_work(stream->endpoint);

@@ -152,6 +152,7 @@ struct gy_stream {
     uint64_t deadline_ms;      /* the session's; 0: none */
     uint64_t core_deadline_ms; /* of a send without progress, or of lingering; 0: none */
     uint64_t acked_bytes;      /* by the peer, when the send's deadline was last looked at */
+    uint64_t room_due_ms;      /* when a full socket is looked at again; 0: it is not waited for */
     struct gy_stream *next_ready;
     struct gy_stream *next_flush;
     TAILQ_ENTRY(gy_stream) wait_entry;
@@ -174,6 +175,7 @@ struct gy_stream {
     uint8_t cancelling; /* enum gy_operation whose cancel is under way; 0: none */
     uint8_t cancelled;  /* 1 << enum gy_operation, of those whose end was asked for */
     uint8_t awaits;     /* enum gy_stream_awaits, while `sending` */
+    uint8_t room_looks; /* at a full socket, since it last took something */
     bool eof : 1;       /* the peer has shut its side; what is in `in` is the last */
     bool ready : 1;     /* in the worker's list of sessions to run, or of handshakes */
     bool shakes : 1;    /* it is its turn for a step of its handshake */

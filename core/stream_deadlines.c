@@ -26,6 +26,9 @@ void gy_stream_arm_timer(struct gy_stream *stream)
     if (due == 0 || (stream->core_deadline_ms != 0 && stream->core_deadline_ms < due)) {
         due = stream->core_deadline_ms;
     }
+    if (due == 0 || (stream->room_due_ms != 0 && stream->room_due_ms < due)) {
+        due = stream->room_due_ms;
+    }
     if (due == 0) {
         return; /* an armed timer finds nothing due and stays off */
     }
@@ -49,6 +52,26 @@ void gy_stream_set_core_deadline(struct gy_stream *stream, uint32_t timeout_ms)
     gy_stream_arm_timer(stream);
 }
 
+void gy_stream_set_send_deadline(struct gy_stream *stream)
+{
+    if (stream->room_looks == 0 || stream->core_deadline_ms == 0) {
+        gy_stream_set_core_deadline(stream, stream->endpoint->limits.write_timeout_ms);
+    }
+}
+
+/* The n-th look at a full socket comes 2^n ms after the one before, but never later than this. */
+#define ROOM_LOOK_MAX_MS 128
+
+void gy_stream_await_room_by_time(struct gy_stream *stream)
+{
+    gy_assert(!stream->sending && gy_stream_unsent(stream) > 0);
+    uint32_t wait_ms = stream->room_looks < 7 ? 1u << stream->room_looks : ROOM_LOOK_MAX_MS;
+    gy_stream_set_send_deadline(stream);
+    stream->room_looks = stream->room_looks < UINT8_MAX ? stream->room_looks + 1 : UINT8_MAX;
+    stream->room_due_ms = stream->worker->now_ms + wait_ms;
+    gy_stream_arm_timer(stream);
+}
+
 /* Whether the peer has acknowledged anything since the last look. A send that waits for all of its
  * bytes does not complete piece by piece, so the connection itself is asked; only when a deadline
  * has passed. */
@@ -69,7 +92,8 @@ static void stream_expire_core(struct gy_stream *stream)
 {
     struct gy_counters *counters = &stream->worker->counters;
     enum gy_close_reason reason = GY_CLOSE_TIMEOUT;
-    if (stream->sending && stream->state != GY_STREAM_LINGERING && stream_made_progress(stream)) {
+    if (gy_stream_awaits_peer(stream) && stream->state != GY_STREAM_LINGERING &&
+        stream_made_progress(stream)) {
         gy_stream_set_core_deadline(stream, stream->endpoint->limits.write_timeout_ms);
         return;
     }
@@ -98,6 +122,10 @@ void gy_stream_timer_fired(struct gy_timer *timer, uint64_t now_ms)
         stream->worker->expired++;
         stream_expire_core(stream);
         return;
+    }
+    if (stream->room_due_ms != 0 && stream->room_due_ms <= now_ms) {
+        stream->room_due_ms = 0;
+        gy_stream_flush_later(stream);
     }
     uint64_t due_ms = session_deadline(stream);
     stream->worker->expired += due_ms != 0 && due_ms <= now_ms;

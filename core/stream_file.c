@@ -61,7 +61,7 @@ static void await(struct gy_stream *stream, enum gy_stream_awaits what, int queu
     stream->sending_bytes = 0;
     stream->awaits = (uint8_t)what;
     stream->cancelled &= (uint8_t) ~(1u << GY_OPERATION_SEND);
-    gy_stream_set_core_deadline(stream, stream->endpoint->limits.write_timeout_ms);
+    gy_stream_set_send_deadline(stream);
 }
 
 static void await_room(struct gy_stream *stream)
@@ -83,6 +83,24 @@ static void await_pages(struct gy_stream *stream, uint32_t bytes)
     await(stream, GY_STREAM_AWAITS_PAGES,
           gy_ring_read(worker->ring, gy_stream_token(stream, GY_OPERATION_SEND), range->descriptor,
                        worker->files.unread, bytes, range->position + slice.offset));
+}
+
+/* A poll tells, asked for or not, that the peer has shut its side, and then ends at once for ever;
+ * a send on a socket that does not block is given up by the ring when it has asked often enough. */
+bool gy_stream_found_no_room(const struct gy_stream *stream, const struct gy_completion *completion)
+{
+    if (stream->state != GY_STREAM_OPEN && stream->state != GY_STREAM_FLUSHING) {
+        return false;
+    }
+    switch ((enum gy_stream_awaits)stream->awaits) {
+    case GY_STREAM_AWAITS_ROOM:
+        return completion->result > 0 && !(completion->result & (POLLOUT | POLLERR | POLLHUP));
+    case GY_STREAM_AWAITS_SEND:
+        return stream->nonblocking && completion->result == -EAGAIN;
+    case GY_STREAM_AWAITS_PAGES:
+        break;
+    }
+    return false;
 }
 
 void gy_stream_file_ready(struct gy_stream *stream, const struct gy_completion *completion)

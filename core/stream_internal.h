@@ -67,6 +67,19 @@ void gy_stream_begin_handshake(struct gy_stream *stream);
 /* The deadline of a connect, a send or lingering: in timeout_ms; 0: none. */
 void gy_stream_set_core_deadline(struct gy_stream *stream, uint32_t timeout_ms);
 
+/* A send begins: its deadline, unless the one before it took nothing and has its own. */
+void gy_stream_set_send_deadline(struct gy_stream *stream);
+
+/* The socket is full, and the ring does not wait for room in it: it is looked at again in a while,
+ * which gets longer each time. The send's deadline stays. */
+void gy_stream_await_room_by_time(struct gy_stream *stream);
+
+/* Whether output waits for the peer, with the ring or by time. */
+static inline bool gy_stream_awaits_peer(const struct gy_stream *stream)
+{
+    return stream->sending || stream->room_due_ms != 0;
+}
+
 /* Whether the server has used its quota up, and this stream has a part in it. */
 bool gy_stream_over_quota(const struct gy_stream *stream);
 
@@ -103,6 +116,11 @@ uint32_t gy_stream_send_file(struct gy_stream *stream, uint32_t most);
  * sent; 0: the two do not go together. */
 uint32_t gy_stream_send_before_file(struct gy_stream *stream, const struct msghdr *message,
                                     uint32_t bytes, uint32_t file_bytes);
+
+/* Whether the completion of a send, or of what it awaited, says that the socket is full, and that
+ * asking the ring again would say so at once. */
+bool gy_stream_found_no_room(const struct gy_stream *stream,
+                             const struct gy_completion *completion);
 
 /* The ring says that what the stream awaited for a file's sake is there, or failed. */
 void gy_stream_file_ready(struct gy_stream *stream, const struct gy_completion *completion);

@@ -137,6 +137,7 @@ void gy_stream_took(struct gy_stream *stream, uint32_t bytes)
 {
     gy_count(&stream->worker->counters.sent_bytes, bytes);
     gy_chain_consume(gy_stream_wire_out(stream), bytes);
+    stream->room_looks = 0;
     if (gy_stream_unsent(stream) == 0) {
         stream->sends_long = false;
     }
@@ -151,6 +152,11 @@ void gy_stream_sent(struct gy_stream *stream, const struct gy_completion *comple
     struct gy_worker *worker = stream->worker;
     gy_assert(stream->sending);
     stream->sending = false;
+    if (__builtin_expect(gy_stream_found_no_room(stream, completion), 0)) {
+        stream->awaits = GY_STREAM_AWAITS_SEND;
+        gy_stream_await_room_by_time(stream);
+        return;
+    }
     if (stream->state != GY_STREAM_LINGERING) {
         stream->core_deadline_ms = 0;
     }
@@ -307,7 +313,7 @@ static void stream_send(struct gy_stream *stream)
     }
     stream->sending = true;
     stream->cancelled &= (uint8_t) ~(1u << GY_OPERATION_SEND);
-    gy_stream_set_core_deadline(stream, stream->endpoint->limits.write_timeout_ms);
+    gy_stream_set_send_deadline(stream);
 }
 
 /* Arms a receive, once for so many bytes, or (0) to go on as the pool's mode is. */
@@ -408,7 +414,7 @@ static void stream_output(struct gy_stream *stream)
     if (stream->layer != NULL) {
         stream_run_layer_output(stream);
     }
-    if (gy_stream_wire_out(stream)->length > 0 && !stream->sending) {
+    if (gy_stream_wire_out(stream)->length > 0 && !gy_stream_awaits_peer(stream)) {
         stream_send(stream);
     }
 }

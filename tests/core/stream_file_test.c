@@ -232,6 +232,83 @@ static void a_full_socket_is_waited_for_and_the_wait_has_the_write_deadline(void
     close(client);
 }
 
+/* For so long; what the ring's polls say, asked for or not, is that the peer has shut its side. */
+static void play_a_peer_that_has_shut(struct stage *stage, const struct gy_stream *stream,
+                                      uint32_t ms)
+{
+    for (uint32_t i = 0; i < ms; i++) {
+        struct fake_operation *poll = submitted(stage, stream, FAKE_POLL);
+        if (poll != NULL) {
+            fake_complete(ring_of(stage), poll, POLLRDHUP, 0);
+        }
+        stage_turns(stage, 2);
+        fake_clock_advance(1);
+    }
+}
+
+static void a_full_socket_of_a_peer_that_has_shut_its_side_is_waited_for_by_time(void **state)
+{
+    struct stage *stage = *state;
+    static struct gy_file_range range;
+    int client;
+    struct gy_stream *stream = stage_connect(stage, 0, &client);
+    put_range(stream, &range, 0, FILE_BYTES);
+    stage_turns(stage, 2);
+    fake_complete(ring_of(stage), submitted(stage, stream, FAKE_POLL), POLLRDHUP, 0);
+    stage_turns(stage, 10);
+    assert_int_equal(fake_total(ring_of(stage), FAKE_POLL), 1); /* it does not spin */
+    play_a_peer_that_has_shut(stage, stream, 2900);
+    assert_int_equal(stream->state, GY_STREAM_OPEN);
+    assert_uint_in_range(fake_total(ring_of(stage), FAKE_POLL), 10, 40);
+    play_a_peer_that_has_shut(stage, stream, 110); /* its looks do not put the end off */
+    assert_int_equal(stage_counter(stage, timeouts_write), 1);
+    assert_int_equal(stream->state, GY_STREAM_CLOSING);
+    assert_int_equal(stream->reason, GY_CLOSE_TIMEOUT);
+    close(client);
+}
+
+static void a_peer_that_has_shut_its_side_gets_all_of_a_file(void **state)
+{
+    struct stage *stage = *state;
+    static struct gy_file_range range;
+    int client;
+    uint32_t have = 0;
+    struct gy_stream *stream = stage_connect(stage, 0, &client);
+    put_range(stream, &range, 0, FILE_BYTES);
+    for (int i = 0; stream->out.length > 0; i++) {
+        assert_true(i < 1000);
+        play_a_peer_that_has_shut(stage, stream, 2);
+        have = read_all(client, have);
+    }
+    assert_int_equal(read_all(client, have), FILE_BYTES);
+    assert_memory_equal(got, content, FILE_BYTES);
+    close(client);
+}
+
+static void a_send_behind_a_file_that_the_ring_gives_up_is_tried_again_by_time(void **state)
+{
+    struct stage *stage = *state;
+    static struct gy_file_range range;
+    int client;
+    struct gy_stream *stream = stage_connect(stage, 0, &client);
+    put_range(stream, &range, 0, 1000);
+    stage_turns(stage, 2);
+    stage_put(stage, stream, "next", 4);
+    gy_stream_wake(stream);
+    stage_turns(stage, 2);
+    uint64_t sends = fake_total(ring_of(stage), FAKE_SEND);
+    fake_complete(ring_of(stage), submitted(stage, stream, FAKE_SEND), -EAGAIN, 0);
+    stage_turns(stage, 10);
+    assert_int_equal(fake_total(ring_of(stage), FAKE_SEND), sends);
+    fake_clock_advance(2);
+    stage_turns(stage, 2);
+    assert_int_equal(fake_total(ring_of(stage), FAKE_SEND), sends + 1);
+    stage_sent(stage, stream, 4);
+    stage_turns(stage, 2);
+    assert_int_equal(stream->out.length, 0);
+    close(client);
+}
+
 static void a_peer_that_is_gone_ends_the_stream_without_a_signal(void **state)
 {
     struct stage *stage = *state;
@@ -461,6 +538,9 @@ int main(void)
         FILE_TEST(a_long_piece_before_a_range_is_sent_by_the_ring),
         FILE_TEST(nothing_of_a_range_is_sent_while_a_send_is_in_flight),
         FILE_TEST(a_full_socket_is_waited_for_and_the_wait_has_the_write_deadline),
+        FILE_TEST(a_full_socket_of_a_peer_that_has_shut_its_side_is_waited_for_by_time),
+        FILE_TEST(a_peer_that_has_shut_its_side_gets_all_of_a_file),
+        FILE_TEST(a_send_behind_a_file_that_the_ring_gives_up_is_tried_again_by_time),
         FILE_TEST(a_peer_that_is_gone_ends_the_stream_without_a_signal),
         FILE_TEST(a_file_that_got_shorter_ends_the_stream_behind_what_there_was),
         FILE_TEST(what_is_not_in_the_page_cache_is_read_by_the_ring_first),
