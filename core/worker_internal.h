@@ -2,10 +2,17 @@
 #ifndef GY_CORE_WORKER_INTERNAL_H
 #define GY_CORE_WORKER_INTERNAL_H
 
-/* What worker.c (the turn), worker_reap.c (its completions), worker_post.c (messages and waking)
- * and worker_drain.c (the end) share. */
+/* What worker.c (the turn), worker_open.c (its memory), worker_reap.c (its completions),
+ * worker_post.c (messages and waking) and worker_drain.c (the end) share. */
 
+#include "core/clock.h"
 #include "core/worker.h"
+
+static inline void gy_worker_read_clock(struct gy_worker *worker)
+{
+    worker->now_ns = gy_clock_ns();
+    worker->now_ms = worker->now_ns / 1000000;
+}
 
 /* The worker's mailboxes, bell and eventfd. 0, GY_ENOMEM, GY_ENOFILE. */
 int gy_worker_open_mailboxes(struct gy_worker *worker);
