@@ -317,7 +317,8 @@ static void bbr_sent(struct gy_rudp_congestion *at, struct gy_rudp_flight *fligh
 {
     struct gy_rudp_bbr *bbr = &at->bbr;
     gy_assert(in_flight >= bytes);
-    if (in_flight == bytes) {
+    /* The first, even if packets of a path before are still on their way. */
+    if (in_flight == bytes || bbr->first_sent_ns == 0) {
         bbr->first_sent_ns = bbr->delivered_ns = now_ns;
         if (bbr->app_limited != 0) {
             bbr->idle_restart = true;

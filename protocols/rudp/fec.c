@@ -181,14 +181,23 @@ static void note_recovered(struct gy_rudp_conn *conn, uint64_t number)
 }
 
 /* Makes the one packet that is missing of those that it covers. true: there is no more to be had of
- * it. */
+ * it. It is as long as the longest of them; so one that is shorter than what we have is a lie, and
+ * what it costs is in proportion to what it brings. */
 static bool mend(struct gy_rudp_conn *conn, struct repair *repair, uint64_t now_ns)
 {
     struct gy_rudp_fec_kept *kept = conn->kept;
     uint64_t missing = UINT64_MAX;
     for (uint32_t i = 0; i < SPAN; i++) {
         uint64_t number = repair->first + i;
-        if (!covers(repair, number) || kept->packets[number % SPAN].number == number) {
+        const struct kept_packet *packet = &kept->packets[number % SPAN];
+        if (!covers(repair, number)) {
+            continue;
+        }
+        if (packet->number == number) {
+            if (packet->bytes > repair->bytes) {
+                conn->stats.dropped++;
+                return true;
+            }
             continue;
         }
         if (missing != UINT64_MAX) {
@@ -201,7 +210,6 @@ static bool mend(struct gy_rudp_conn *conn, struct repair *repair, uint64_t now_
     }
     struct kept_packet *into = &kept->packets[missing % SPAN];
     uint32_t bytes = repair->lengths;
-    memset(into->data, 0, sizeof into->data);
     memcpy(into->data, repair->data, repair->bytes);
     into->number = UINT64_MAX;
     for (uint32_t i = 0; i < SPAN; i++) {

@@ -83,6 +83,7 @@ void gy_rudp_forget_path(struct gy_rudp_conn *conn)
     if (conn->state == GY_RUDP_OPEN) {
         gy_rudp_mtu_begin(conn);
         gy_rudp_congestion_begin(conn);
+        conn->path_number = conn->number;
         conn->srtt_ns = conn->rttvar_ns = conn->rtt_min_ns = 0;
         gy_rudp_recovery_begin(conn);
         conn->pto_count = 0;

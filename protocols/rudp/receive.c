@@ -247,16 +247,22 @@ static bool level_allows(enum gy_rudp_level level, const struct gy_rudp_frame *f
     }
 }
 
-/* The whole packet is read before any of it counts. */
+/* The whole packet is read before any of it counts. One acknowledgement says all there is to say,
+ * and makes us look at all packets on their way: a packet full of them would cost too much. */
 static int check_frames(struct gy_reader frames, enum gy_rudp_level level, bool *eliciting,
                         bool *unreliable)
 {
     struct gy_rudp_frame frame;
     int code = GY_EPROTO; /* of a packet without frames */
+    unsigned acks = 0;
     *eliciting = *unreliable = false;
     while (gy_reader_left(&frames) > 0) {
         code = gy_rudp_frame_read(&frames, &frame);
         if (code < 0 || !level_allows(level, &frame)) {
+            return GY_EPROTO;
+        }
+        acks += frame.type == GY_RUDP_FRAME_ACK;
+        if (acks > 1) {
             return GY_EPROTO;
         }
         *eliciting |= frame.type != GY_RUDP_FRAME_PADDING && frame.type != GY_RUDP_FRAME_ACK &&

@@ -68,10 +68,16 @@ static void packet_land(struct gy_rudp_conn *conn, struct gy_rudp_packet *packet
     packet->state = state;
 }
 
-static void packet_acked(struct gy_rudp_conn *conn, struct gy_rudp_packet *packet, uint64_t now_ns)
+/* What left on another path says nothing of this one's room and time: RFC 9000 §9.4. Its flights
+ * are of a congestion control that is no more. */
+static bool is_of_path(const struct gy_rudp_conn *conn, const struct gy_rudp_packet *packet)
 {
-    packet_land(conn, packet, PACKET_DONE);
-    gy_rudp_mtu_acked(conn, packet->bytes, packet->trial, now_ns);
+    return packet->number >= conn->path_number;
+}
+
+static void congestion_acked(struct gy_rudp_conn *conn, const struct gy_rudp_packet *packet,
+                             uint64_t now_ns)
+{
     if (packet->recovered) {
         /* Mended, but lost: RFC 9265 §4. */
         conn->congestion.ops->lost(&conn->congestion, packet->sent_ns, now_ns);
@@ -83,6 +89,15 @@ static void packet_acked(struct gy_rudp_conn *conn, struct gy_rudp_packet *packe
         (packet->recovered ? conn->congestion.ops->flight_lost
                            : conn->congestion.ops->flight_acked)(
             &conn->congestion, flight_at(conn, packet->number), packet->bytes, now_ns);
+    }
+}
+
+static void packet_acked(struct gy_rudp_conn *conn, struct gy_rudp_packet *packet, uint64_t now_ns)
+{
+    packet_land(conn, packet, PACKET_DONE);
+    gy_rudp_mtu_acked(conn, packet->bytes, packet->trial, now_ns);
+    if (is_of_path(conn, packet)) {
+        congestion_acked(conn, packet, now_ns);
     }
     conn->done_acked |= packet->done;
     gy_rudp_ecn_acked(conn, packet);
@@ -102,7 +117,7 @@ static void packet_lost(struct gy_rudp_conn *conn, struct gy_rudp_packet *packet
 {
     packet_land(conn, packet, PACKET_LOST);
     gy_rudp_mtu_lost(conn, packet->bytes, packet->trial, now_ns);
-    if (conn->congestion.ops->flight_lost != NULL && !packet->trial) {
+    if (conn->congestion.ops->flight_lost != NULL && !packet->trial && is_of_path(conn, packet)) {
         conn->congestion.ops->flight_lost(&conn->congestion, flight_at(conn, packet->number),
                                           packet->bytes, now_ns);
     }
@@ -197,7 +212,7 @@ static void detect_loss(struct gy_rudp_conn *conn, uint64_t now_ns)
             run_ns = 0;
             continue;
         }
-        if (packet->trial) { /* says nothing of congestion */
+        if (packet->trial || !is_of_path(conn, packet)) { /* says nothing of congestion */
             packet_lost(conn, packet, now_ns);
             continue;
         }
@@ -244,7 +259,9 @@ static void packet_spurious(struct gy_rudp_conn *conn, struct gy_rudp_packet *pa
     reorder_more(conn, packet->number, now_ns);
     if (!packet->recovered) { /* that one was lost, and only mended later than thought */
         conn->stats.spurious++;
-        conn->congestion.ops->spurious(&conn->congestion, packet->sent_ns);
+        if (is_of_path(conn, packet)) {
+            conn->congestion.ops->spurious(&conn->congestion, packet->sent_ns);
+        }
     }
 }
 
@@ -288,7 +305,7 @@ int gy_rudp_acked(struct gy_rudp_conn *conn, const struct gy_rudp_ack *ack, uint
             if (packet->state == PACKET_LOST) {
                 packet_spurious(conn, packet, now_ns);
             } else if (packet->state == PACKET_FLYING) {
-                if (number == largest && !packet->recovered) {
+                if (number == largest && !packet->recovered && is_of_path(conn, packet)) {
                     uint64_t delay = ack->delay_us < 1000000 ? ack->delay_us * 1000 : 1000 * MS;
                     rtt_ns = max64(now_ns - packet->sent_ns, 1);
                     rtt_sample(conn, rtt_ns, delay);

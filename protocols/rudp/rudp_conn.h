@@ -154,6 +154,7 @@ struct gy_rudp_conn {
     uint64_t path_where; /* 0: none was seen */
     uint64_t path_proof, path_ns;
     uint64_t path_received, path_sent; /* bytes from and to there, of this look */
+    uint64_t path_number;              /* lower ones were sent on a path that is not this one */
     uint32_t path_tries; /* CHALLENGEs that may still be sent; 0: nothing is being looked at */
     bool path_due, path_proved;
     bool response_due;

@@ -259,6 +259,31 @@ static void a_repair_of_its_own_packet_or_of_later_ones_brings_back_nothing(void
     pair_end(&pair);
 }
 
+/* It would cost as much as the longest packets that we have, and be a few bytes itself. */
+static void a_repair_that_is_shorter_than_what_it_covers_brings_back_nothing(void **state)
+{
+    struct pair pair;
+    uint8_t frames[32];
+    const uint8_t long_ping[8] = {GY_RUDP_FRAME_PING};
+    struct gy_rudp_frame frame = {.type = GY_RUDP_FRAME_REPAIR};
+    struct gy_writer writer = gy_writer_on(frames, sizeof frames);
+    (void)state;
+    begin(&pair);
+    warm(&pair);
+    frame.repair.first = pair.server.conn.seen[0].high + 1;
+    frame.repair.mask = 1;
+    frame.repair.lengths = sizeof long_ping ^ sizeof ping;
+    frame.repair.data = (const uint8_t[sizeof ping]){0};
+    frame.repair.length = sizeof ping;
+    assert_true(gy_rudp_frame_write(&writer, &frame, false));
+    say(&pair, long_ping, sizeof long_ping);
+    say_later(&pair, 1, frames, gy_writer_length(&writer));
+    assert_int_equal(pair.server.conn.stats.recovered, 0);
+    assert_int_equal(pair.server.conn.stats.dropped, 1);
+    assert_int_equal(pair.server.conn.state, GY_RUDP_OPEN);
+    pair_end(&pair);
+}
+
 /* An acknowledgement could not say it. */
 static void a_number_past_the_end_of_all_numbers_is_not_taken(void **state)
 {
@@ -332,6 +357,7 @@ int main(void)
         cmocka_unit_test(a_repair_that_lies_changes_nothing),
         cmocka_unit_test(a_repair_that_lies_of_a_packet_that_is_missing_changes_nothing),
         cmocka_unit_test(a_repair_of_its_own_packet_or_of_later_ones_brings_back_nothing),
+        cmocka_unit_test(a_repair_that_is_shorter_than_what_it_covers_brings_back_nothing),
         cmocka_unit_test(a_number_past_the_end_of_all_numbers_is_not_taken),
         cmocka_unit_test(a_repair_out_of_bounds_breaks_the_protocol),
         cmocka_unit_test(frames_are_as_the_description_says),

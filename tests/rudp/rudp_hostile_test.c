@@ -239,6 +239,26 @@ static void acknowledging_everything_is_found_out_within_300_packets(void **stat
     assert_true(packets <= 300);
 }
 
+/* Each has all that is on its way looked at: 80 of them in a packet took a tenth of a
+ * millisecond. */
+static void a_second_acknowledgement_in_a_packet_breaks_the_protocol(void **state)
+{
+    (void)state;
+    static struct gy_rudp_message message;
+    struct gy_rudp_config config = pair_config();
+    pair_open(pair, &config);
+    message = (struct gy_rudp_message){.data = out, .length = 2, .guarantee = GY_RUDP_UNORDERED};
+    assert_int_equal(gy_rudp_send(&pair->server.conn, &message), 0);
+    assert_true(pair_output(pair, &pair->server, out) > 0);
+    uint8_t acks[] = {0x02, 0, 0, 0, 0, 0x02, 0, 0, 0, 0};
+    acks[1] = acks[6] = (uint8_t)(pair->server.conn.number - 1);
+    say(1, acks, 5);
+    assert_int_equal(pair->server.conn.state, GY_RUDP_OPEN);
+    assert_int_equal(message.result, GY_RUDP_ACKED);
+    say(2, acks, sizeof acks);
+    assert_int_equal(pair->server.conn.close_code, GY_RUDP_CLOSE_PROTOCOL);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -273,6 +293,7 @@ int main(void)
         TEST(the_smallest_parts_hold_no_more_places_than_there_are),
         TEST(parts_whose_ids_were_chosen_do_not_lie_in_one_long_list),
         TEST(questions_and_news_that_ask_for_answers_get_no_more_than_is_in_flight),
+        TEST(a_second_acknowledgement_in_a_packet_breaks_the_protocol),
         TEST(acknowledging_everything_is_found_out_within_300_packets),
     };
     return cmocka_run_group_tests_name("rudp_hostile", tests, set_up, tear_down);

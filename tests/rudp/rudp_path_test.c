@@ -187,6 +187,58 @@ static void another_host_begins_with_a_small_window(void **state)
     pair_end(&pair);
 }
 
+/* One way, and back: 10 ms each. The packets that leave now and what is said to them. */
+static unsigned round_trip(bool move)
+{
+    static uint8_t packets[64][PAIR_PACKET_MAX];
+    size_t bytes[64];
+    unsigned count = 0;
+    while (count < 64 && (bytes[count] = pair_output(&pair, &pair.server, packets[count])) > 0) {
+        count++;
+    }
+    if (move) {
+        gy_rudp_forget_path(&pair.server.conn);
+    }
+    pair.now_ns += 10 * MS;
+    for (unsigned i = 0; i < count; i++) {
+        gy_rudp_receive(&pair.client.conn, packets[i], bytes[i], pair.now_ns);
+    }
+    pair.now_ns += 10 * MS;
+    gy_rudp_expire(&pair.client.conn, pair.now_ns);
+    pair_pass(&pair, &pair.client, &pair.server);
+    return count;
+}
+
+static void what_the_old_path_brought_says_nothing_of_the_new_one(void **state)
+{
+    static struct gy_rudp_message messages[900];
+    static const uint8_t text[1000];
+    struct gy_rudp_config config = pair_config();
+    (void)state;
+    config.congestion = GY_RUDP_BBR;
+    pair_open(&pair, &config);
+    for (unsigned i = 0; i < 900; i++) {
+        messages[i] = (struct gy_rudp_message){
+            .data = text, .length = sizeof text, .guarantee = GY_RUDP_UNORDERED};
+        assert_int_equal(gy_rudp_send(&pair.server.conn, &messages[i]), 0);
+    }
+    for (unsigned i = 0; i < 8; i++) {
+        round_trip(false);
+    }
+    const struct gy_rudp_conn *conn = &pair.server.conn;
+    uint64_t rate = conn->congestion.rate;
+    unsigned flying = round_trip(true);
+    assert_true(rate > 0 && flying > 0);
+    /* No sample yet of it, of rate or time. */
+    assert_true(conn->congestion.rate == 0 && conn->srtt_ns == 0);
+    for (unsigned i = 0; i < 4; i++) {
+        round_trip(false);
+    }
+    assert_true(conn->congestion.rate > 0 && conn->congestion.rate < 4 * rate);
+    assert_true(conn->congestion.window_bytes > 20000);
+    pair_end(&pair);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -198,6 +250,7 @@ int main(void)
         cmocka_unit_test(no_more_than_three_times_what_came_is_sent),
         cmocka_unit_test(the_last_of_two_addresses_is_asked),
         cmocka_unit_test(another_host_begins_with_a_small_window),
+        cmocka_unit_test(what_the_old_path_brought_says_nothing_of_the_new_one),
     };
     return cmocka_run_group_tests_name("rudp_path", tests, NULL, NULL);
 }
