@@ -338,6 +338,7 @@ struct gy_load_result {
     double generator_cpu_s; /* of the workers, within the seconds measured */
     double busy_max;     /* of the busiest worker: the share of its time it ran or waited to run */
     double server_cpu_s; /* -1: not asked for, or it ended */
+    struct gy_error server_error;     /* why not; no sentence: it was not asked for */
     uint64_t server_answered;         /* between the two readings of it */
     struct gy_load_counters counters; /* likewise */
     bool interrupted;

@@ -216,6 +216,8 @@ static void print_cpu(FILE *out, const struct gy_load_options *options,
     if (result->server_cpu_s >= 0) {
         fprintf(out, "  server    %6.2f us of CPU a request, %.0f %% of a core\n",
                 gy_load_server_us(result), result->server_cpu_s / result->seconds * 100);
+    } else if (result->server_error.message[0] != '\0') {
+        fprintf(out, "  server    its CPU time is not known: %s\n", result->server_error.message);
     }
     if (options->broadcast && result->server_cpu_s >= 0 && result->deliveries > 0) {
         fprintf(out, "            %6.3f us of CPU for each connection that a message came to\n",

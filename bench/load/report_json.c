@@ -164,6 +164,10 @@ static void write_cpu(FILE *out, const struct gy_load_result *result)
     } else {
         fprintf(out, "},\n  \"server\": null,\n");
     }
+    const char *unknown = result->server_error.message;
+    fprintf(out, "  \"server_error\": ");
+    write_text(out, unknown[0] != '\0' ? unknown : NULL);
+    fprintf(out, ",\n");
 }
 
 static void write_all(FILE *out, const struct gy_load_options *options,

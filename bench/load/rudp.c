@@ -253,11 +253,8 @@ static const char *remedy(const struct gy_load_engine *engine, uint64_t close_co
     switch (close_code) {
     case GY_RUDP_CLOSE_HANDSHAKE:
         return engine->rudp->host.unreachable == ECONNREFUSED
-                   ? ", and nothing has that UDP port, says its host; is the server running, and "
-                     "is "
-                     "that its port?"
-                   : "; does a server of reliable UDP have that port, and do datagrams come "
-                     "through?";
+                   ? ", and nothing has that UDP port: is the server running, with that port?"
+                   : "; does a server of reliable UDP have that port, and do datagrams get there?";
     case GY_RUDP_CLOSE_MODE:
         return engine->options->tls_config != NULL ? "; --plaintext is for servers that serve so"
                                                    : "; leave --plaintext out";

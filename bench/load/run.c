@@ -47,6 +47,7 @@ struct run {
     uint64_t server_from_answered, server_until_answered;
     bool server_from_read, server_until_read;
     struct gy_load_counters counters_from, counters_until;
+    struct gy_error server_error; /* of the first reading that failed */
     uint64_t shown_ns, shown_answered;
 };
 
@@ -180,7 +181,8 @@ static void read_edge(struct run *run, struct gy_load_counters *counters, double
     const struct gy_load_options *options = run->options;
     *cpu_s = -1;
     if (options->server_admin_given) {
-        gy_load_admin_read(&options->server_admin, counters, NULL); /* else they are not known */
+        bool first = run->server_error.message[0] == '\0';
+        gy_load_admin_read(&options->server_admin, counters, first ? &run->server_error : NULL);
         *cpu_s = counters->known ? counters->cpu_s : -1;
     }
     if (options->server_pid != 0) {
@@ -247,6 +249,27 @@ static void control(struct run *run)
     read_server(run, gy_load_now_ns());
     if (show) {
         fprintf(stderr, "\r\033[K");
+    }
+}
+
+/* Why the server's time is not known, though it was asked for. */
+static void explain_server(const struct run *run, struct gy_load_result *result)
+{
+    const struct gy_load_options *options = run->options;
+    if (result->server_cpu_s >= 0 || (!options->server_admin_given && options->server_pid == 0)) {
+        return;
+    }
+    if (run->server_error.message[0] != '\0') {
+        result->server_error = run->server_error;
+    } else if (run->server_until_answered <= run->server_from_answered) {
+        gy_error_set(&result->server_error, GY_EAGAIN,
+                     "nothing was answered between the two readings of it: measure for longer");
+    } else if (options->server_pid != 0) {
+        gy_error_set(&result->server_error, GY_ECLOSED, "process %d has ended",
+                     options->server_pid);
+    } else {
+        gy_error_set(&result->server_error, GY_ECLOSED,
+                     "another process served in the end than at first");
     }
 }
 
@@ -449,6 +472,7 @@ static int collect(struct run *run, struct gy_load_result *result, struct gy_err
     if (run->options->server_pid == 0 && !result->counters.known) {
         result->server_cpu_s = -1; /* of another process than at first */
     }
+    explain_server(run, result);
     /* A server that went away while it was measured is a finding, not a failure to begin. */
     return result->gave_up && result->connects > 0 && run->start_ns != 0 ? 0 : code;
 }

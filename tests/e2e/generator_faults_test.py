@@ -395,6 +395,31 @@ def a_lack_of_ports_is_named():
 
 
 @test
+def a_servers_time_that_is_not_known_is_told_with_its_reason():
+    counted = answer("200 OK", b"gyre_generation 1\nprocess_cpu_seconds_total 0.5\n")
+
+    def admin(readings, last):
+        """The check before the run is the first of them."""
+        def behave(connection, number):
+            connection.recv(65536)
+            connection.sendall(counted if number <= readings else last)
+        return Scripted(behave)
+
+    with Server("--fixed") as server:
+        for listener, reason in (
+                (admin(2, b""), "what answers there is not an admin listener"),
+                (admin(2, answer("200 OK", b"gyre_generation 2\nprocess_cpu_seconds_total 0.1\n")), "another process served in the end"),
+                (admin(9, b""), None)):
+            with listener:
+                status, figures, out, _ = load(server.address + "/", "-c", "2", "-d", "500ms", "--warmup", "100ms", "--server-admin",
+                                               f"127.0.0.1:{listener.port}")
+            equal(status, 0, "the exit status: what was asked for went well")
+            equal(figures["server"] is None, reason is not None, f"whether its time is unknown: {figures['server']}")
+            true(reason is None or "its CPU time is not known: " in out and reason in out, f"the report says why:\n{out}")
+            true(reason is None or reason in figures["server_error"], f"and so do the figures: {figures.get('server_error')}")
+
+
+@test
 def what_cannot_be_written_fails():
     with Server("--fixed") as server:
         for flag in ("--json", "--hdr"):
