@@ -121,7 +121,8 @@ static bool open_part(struct gy_drop_disk *disk)
     return true;
 }
 
-/* Before anything is received in vain. */
+/* Before anything is received in vain; and now and then meanwhile, for others write there, too, and
+ * of a stream nobody knows how long it is. */
 static void look_for_space(struct gy_drop_disk *disk)
 {
     struct statvfs space;
@@ -132,9 +133,16 @@ static void look_for_space(struct gy_drop_disk *disk)
     uint64_t known = disk->size == GY_DROP_UNKNOWN ? 0 : disk->size;
     uint64_t needed = known > disk->have ? known - disk->have : 0;
     if (left < disk->keep_free || left - disk->keep_free < needed) {
+<<<<<<< HEAD
         fail(disk, GY_DROP_NO_SPACE,
              left < needed ? "there is not enough space for it"
                            : "there is not enough space for it beside what is to stay free");
+=======
+        fail(disk, GY_DROP_NO_SPACE, "there is not enough space for it");
+        if (disk->work != GY_DROP_DISK_OPEN) {
+            return; /* the part goes, and the file is closed, when its writer is done with it */
+        }
+>>>>>>> h5
         if (disk->have == 0) {
             unlinkat(disk->directory, disk->part, 0);
         }
@@ -195,6 +203,10 @@ void gy_drop_disk_run(struct gy_helper_job *job)
         break;
     case GY_DROP_DISK_NAME:
         name_it(disk);
+        break;
+    case GY_DROP_DISK_LOOK:
+        disk->size = GY_DROP_UNKNOWN; /* what was there when it began says nothing now */
+        look_for_space(disk);
         break;
     case GY_DROP_DISK_DISCARD:
         unlinkat(disk->directory, disk->part, 0);

@@ -29,6 +29,7 @@ enum gy_drop_disk_work {
     GY_DROP_DISK_OPEN,    /* or makes the part, and locks it */
     GY_DROP_DISK_EMPTY,   /* the part */
     GY_DROP_DISK_NAME,    /* gives it its name */
+    GY_DROP_DISK_LOOK,    /* whether `keep_free` is still free */
     GY_DROP_DISK_DISCARD, /* removes the part */
 };
 

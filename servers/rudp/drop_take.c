@@ -11,6 +11,8 @@
 /* Bytes of what is written at once: whole pages, and with what belongs to it no more than 128 KiB.
  */
 #define BLOCK_BYTES 126976u
+/* After so much, whether there is still space is looked at. */
+#define LOOK_BYTES (UINT64_C(16) << 20)
 
 struct gy_drop_block {
     struct gy_buffer buffer;
@@ -306,7 +308,9 @@ static void job_done_now(struct gy_drop_take *take)
             conclude(take, GY_DROP_IO, "syncing the directory: too much is being written");
         }
     } else {
-        take->disk.have = 0; /* emptied */
+        if (take->disk.work == GY_DROP_DISK_EMPTY) {
+            take->disk.have = 0;
+        }
         pump(take);
     }
 }
@@ -391,7 +395,7 @@ void gy_drop_take_from(struct gy_drop_take *take, uint64_t offset, uint64_t size
         return;
     }
     take->state = GY_DROP_TAKE_TAKING;
-    take->at = take->written = offset;
+    take->at = take->written = take->looked = offset;
     if (offset == 0 && !take->disk.whole) {
         gy_drop_hash_begin(&take->hash);
         if (take->disk.have > 0 && !begin_job(take, GY_DROP_DISK_EMPTY)) {
@@ -554,6 +558,12 @@ static void pump(struct gy_drop_take *take)
         return;
     }
     struct gy_drop_block *block = take->head;
+    if (block != NULL && !take->raw && take->written - take->looked >= LOOK_BYTES) {
+        take->looked = take->written;
+        if (begin_job(take, GY_DROP_DISK_LOOK)) {
+            return;
+        }
+    }
     if (block != NULL) {
         take->head = block->next;
         block->next = NULL;

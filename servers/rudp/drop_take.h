@@ -55,6 +55,7 @@ struct gy_drop_take {
     struct gy_drop_hash hash;
     uint64_t at;      /* the next byte that is to come */
     uint64_t written; /* the next byte to be written */
+    uint64_t looked;  /* what `written` was when the space on the disk was looked at */
 
     struct gy_drop_block *head, *tail; /* to be written */
     struct gy_drop_block *busy;        /* being read or written */

@@ -12,7 +12,7 @@ LOAD = os.path.abspath(os.environ.get("GYRE_LOAD", "build/debug/gyre-load"))
 KINDS = ("connect", "reset", "refused", "closed", "timeout", "short_answer", "status", "wrong_body", "wrong_question", "protocol")
 KEYS = {"schema", "url", "method", "body", "connect_errors", "protocol_error", "connections", "pipeline", "outstanding", "threads", "tallies", "arrivals", "rate_asked", "seed", "bodies_compared", "slo",
         "began_ms", "seconds", "answered", "rate", "broadcast", "publishers", "deliveries", "scheduled", "unsent", "rate_reached", "sent_total", "answered_total",
-        "connects", "connect_seconds", "errors", "latency_ns", "service_ns", "lateness_ns", "generator", "server",
+        "connects", "connect_seconds", "errors", "latency_ns", "service_ns", "lateness_ns", "generator", "server", "server_error",
         "generator_was_bottleneck", "generator_limited", "latency_valid", "interrupted", "failure"}
 
 

@@ -303,6 +303,19 @@ def files_that_are_too_large_or_find_no_space_are_refused():
 
 
 @test
+def what_is_to_stay_free_stays_free_of_a_stream_of_unknown_length_too():
+    with Files() as server:
+        disk = os.statvfs(server.drop)
+        keep = disk.f_bavail * disk.f_frsize - (32 << 20)
+    if keep <= 64 << 20:
+        raise Skip("there is too little space here")
+    with Files("--keep-free", str(keep)) as server:
+        _, said = command("send", "-", "@", "--name", "a", port=server.port, status=1, input=bytes(128 << 20))
+        true("space" in said, said)
+        equal(os.listdir(server.drop), [])
+
+
+@test
 def of_two_senders_of_one_name_one_waits():
     with Files() as server, Lossy(server.port, 0) as way:
         way.limit = 2 << 20
