@@ -133,16 +133,12 @@ static void look_for_space(struct gy_drop_disk *disk)
     uint64_t known = disk->size == GY_DROP_UNKNOWN ? 0 : disk->size;
     uint64_t needed = known > disk->have ? known - disk->have : 0;
     if (left < disk->keep_free || left - disk->keep_free < needed) {
-<<<<<<< HEAD
         fail(disk, GY_DROP_NO_SPACE,
              left < needed ? "there is not enough space for it"
                            : "there is not enough space for it beside what is to stay free");
-=======
-        fail(disk, GY_DROP_NO_SPACE, "there is not enough space for it");
         if (disk->work != GY_DROP_DISK_OPEN) {
             return; /* the part goes, and the file is closed, when its writer is done with it */
         }
->>>>>>> h5
         if (disk->have == 0) {
             unlinkat(disk->directory, disk->part, 0);
         }
