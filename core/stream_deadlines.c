@@ -112,11 +112,16 @@ static void stream_expire_core(struct gy_stream *stream)
 }
 
 /* By a call of its own: the ring would ask the socket a hundred times over, and then a thread. */
-static void look_for_room(struct gy_stream *stream)
+bool gy_stream_socket_is_full(const struct gy_stream *stream)
 {
     struct pollfd socket = {.fd = stream->descriptor, .events = POLLOUT};
+    return poll(&socket, 1, 0) == 0;
+}
+
+static void look_for_room(struct gy_stream *stream)
+{
     stream->room_due_ms = 0;
-    if (gy_stream_unsent(stream) > 0 && poll(&socket, 1, 0) == 0) {
+    if (gy_stream_unsent(stream) > 0 && gy_stream_socket_is_full(stream)) {
         gy_stream_await_room_by_time(stream);
     } else {
         gy_stream_flush_later(stream);

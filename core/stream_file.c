@@ -97,7 +97,7 @@ bool gy_stream_found_no_room(const struct gy_stream *stream, const struct gy_com
     case GY_STREAM_AWAITS_ROOM:
         return completion->result > 0 && !(completion->result & (POLLOUT | POLLERR | POLLHUP));
     case GY_STREAM_AWAITS_SEND:
-        return completion->result == -EAGAIN;
+        return completion->result == -EAGAIN && gy_stream_socket_is_full(stream);
     case GY_STREAM_AWAITS_PAGES:
         break;
     }
