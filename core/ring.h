@@ -149,7 +149,8 @@ void gy_ring_explain_refusal(int errno_value, int sysctl_disabled, char *text, s
 /* ---- operations ---- */
 
 /* Accepts one connection, or (multishot, where the kernel has it) all that come until told
- * otherwise: each completion's result is a descriptor. */
+ * otherwise: each completion's result is a descriptor. It does not block, so that no send is left
+ * to a thread of the kernel for long; the ring's operations wait all the same. */
 int gy_ring_accept(struct gy_ring *ring, uint64_t token, int listener, bool multishot);
 
 /* Connects to `address`, which is read by the time gy_ring_wait() returns. The result is 0 or a

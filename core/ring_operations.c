@@ -34,9 +34,9 @@ int gy_ring_accept(struct gy_ring *ring, uint64_t token, int listener, bool mult
         return GY_ENOBUFS;
     }
     if (multishot && (ring->features & GY_RING_MULTISHOT_ACCEPT)) {
-        io_uring_prep_multishot_accept(sqe, listener, NULL, NULL, SOCK_CLOEXEC);
+        io_uring_prep_multishot_accept(sqe, listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     } else {
-        io_uring_prep_accept(sqe, listener, NULL, NULL, SOCK_CLOEXEC);
+        io_uring_prep_accept(sqe, listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     }
     io_uring_sqe_set_data64(sqe, token);
     return 0;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/tcp.h> /* the C library's tcp_info is older */
 #include <netinet/in.h>
+#include <poll.h>
 #include <stddef.h>
 #include <sys/socket.h>
 
@@ -110,6 +111,23 @@ static void stream_expire_core(struct gy_stream *stream)
     gy_stream_abort(stream, reason);
 }
 
+/* By a call of its own: the ring would ask the socket a hundred times over, and then a thread. */
+bool gy_stream_socket_is_full(const struct gy_stream *stream)
+{
+    struct pollfd socket = {.fd = stream->descriptor, .events = POLLOUT};
+    return poll(&socket, 1, 0) == 0;
+}
+
+static void look_for_room(struct gy_stream *stream)
+{
+    stream->room_due_ms = 0;
+    if (gy_stream_unsent(stream) > 0 && gy_stream_socket_is_full(stream)) {
+        gy_stream_await_room_by_time(stream);
+    } else {
+        gy_stream_flush_later(stream);
+    }
+}
+
 /* Timers are moved lazily, so one that fires may be early: it looks at what is really due. */
 void gy_stream_timer_fired(struct gy_timer *timer, uint64_t now_ms)
 {
@@ -124,8 +142,7 @@ void gy_stream_timer_fired(struct gy_timer *timer, uint64_t now_ms)
         return;
     }
     if (stream->room_due_ms != 0 && stream->room_due_ms <= now_ms) {
-        stream->room_due_ms = 0;
-        gy_stream_flush_later(stream);
+        look_for_room(stream);
     }
     uint64_t due_ms = session_deadline(stream);
     stream->worker->expired += due_ms != 0 && due_ms <= now_ms;

@@ -85,8 +85,9 @@ static void await_pages(struct gy_stream *stream, uint32_t bytes)
                        worker->files.unread, bytes, range->position + slice.offset));
 }
 
-/* A poll tells, asked for or not, that the peer has shut its side, and then ends at once for ever;
- * a send on a socket that does not block is given up by the ring when it has asked often enough. */
+/* A poll tells, asked for or not, that the peer has shut its side, and then ends at once for ever.
+ * So a send asks over and over, and then has a thread of the kernel go on, which a socket that does
+ * not block keeps from waiting there. */
 bool gy_stream_found_no_room(const struct gy_stream *stream, const struct gy_completion *completion)
 {
     if (stream->state != GY_STREAM_OPEN && stream->state != GY_STREAM_FLUSHING) {
@@ -96,7 +97,7 @@ bool gy_stream_found_no_room(const struct gy_stream *stream, const struct gy_com
     case GY_STREAM_AWAITS_ROOM:
         return completion->result > 0 && !(completion->result & (POLLOUT | POLLERR | POLLHUP));
     case GY_STREAM_AWAITS_SEND:
-        return stream->nonblocking && completion->result == -EAGAIN;
+        return completion->result == -EAGAIN && gy_stream_socket_is_full(stream);
     case GY_STREAM_AWAITS_PAGES:
         break;
     }

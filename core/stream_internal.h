@@ -74,6 +74,9 @@ void gy_stream_set_send_deadline(struct gy_stream *stream);
  * which gets longer each time. The send's deadline stays. */
 void gy_stream_await_room_by_time(struct gy_stream *stream);
 
+/* Whether there is no room in the socket, asked now. */
+bool gy_stream_socket_is_full(const struct gy_stream *stream);
+
 /* Whether output waits for the peer, with the ring or by time. */
 static inline bool gy_stream_awaits_peer(const struct gy_stream *stream)
 {

@@ -7,6 +7,7 @@
  *     stream_ends_loopback_test MODE [without FEATURE]
  */
 
+#include <dirent.h>
 #include <sys/socket.h>
 
 #include "tests/core/stream_rig.h"
@@ -28,6 +29,53 @@ static void after_the_peers_half_close_the_whole_answer_arrives(void **state)
         close(client);
         free(data);
         free(back);
+    }
+    loopback_await_open(loopback, 0);
+    loopback_close(loopback);
+}
+
+/* Of this process, those that the kernel started to go on with what the ring was asked for. */
+static uint32_t kernels_threads(void)
+{
+    uint32_t count = 0;
+    DIR *tasks = opendir("/proc/self/task");
+    assert_non_null(tasks);
+    for (const struct dirent *task; (task = readdir(tasks)) != NULL;) {
+        char path[300], name[32] = "";
+        snprintf(path, sizeof path, "/proc/self/task/%s/comm", task->d_name);
+        FILE *file = fopen(path, "re");
+        if (file != NULL) {
+            count += fgets(name, sizeof name, file) != NULL && strncmp(name, "iou-wrk", 7) == 0;
+            fclose(file);
+        }
+    }
+    closedir(tasks);
+    return count;
+}
+
+static void peers_that_shut_their_side_and_do_not_read_cost_no_thread_each(void **state)
+{
+    (void)state;
+    enum { CLIENTS = 12 };
+    static uint8_t data[16000000]; /* more than the buffers of both */
+    deadline(__func__, 30);
+    struct loopback *loopback = open_with((struct loopback_options){.blocks_max = 2048});
+    int clients[CLIENTS];
+    uint64_t wanted = sizeof data;
+    for (int i = 0; i < CLIENTS; i++) {
+        clients[i] = client_connect(loopback);
+        client_send(clients[i], "G", 1);
+        client_send(clients[i], &wanted, sizeof wanted);
+        assert_int_equal(shutdown(clients[i], SHUT_WR), 0);
+    }
+    loopback_await_open(loopback, CLIENTS);
+    usleep(300000);
+    assert_true(kernels_threads() < CLIENTS / 2);
+    for (int i = 0; i < CLIENTS; i++) {
+        if (i < 3) {
+            assert_int_equal(client_read(clients[i], data, sizeof data), sizeof data);
+        }
+        close(clients[i]);
     }
     loopback_await_open(loopback, 0);
     loopback_close(loopback);
@@ -229,6 +277,7 @@ int main(int argc, char **argv)
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(after_the_peers_half_close_the_whole_answer_arrives),
+        cmocka_unit_test(peers_that_shut_their_side_and_do_not_read_cost_no_thread_each),
         cmocka_unit_test(after_our_half_close_we_still_read),
         cmocka_unit_test(a_reset_amid_a_send_ends_the_stream),
         cmocka_unit_test(thousands_of_short_connections_leave_nothing_behind),

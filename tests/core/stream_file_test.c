@@ -259,7 +259,7 @@ static void a_full_socket_of_a_peer_that_has_shut_its_side_is_waited_for_by_time
     assert_int_equal(fake_total(ring_of(stage), FAKE_POLL), 1); /* it does not spin */
     play_a_peer_that_has_shut(stage, stream, 2900);
     assert_int_equal(stream->state, GY_STREAM_OPEN);
-    assert_uint_in_range(fake_total(ring_of(stage), FAKE_POLL), 10, 40);
+    assert_int_equal(fake_total(ring_of(stage), FAKE_POLL), 1);
     play_a_peer_that_has_shut(stage, stream, 110); /* its looks do not put the end off */
     assert_int_equal(stage_counter(stage, timeouts_write), 1);
     assert_int_equal(stream->state, GY_STREAM_CLOSING);
@@ -297,9 +297,13 @@ static void a_send_behind_a_file_that_the_ring_gives_up_is_tried_again_by_time(v
     gy_stream_wake(stream);
     stage_turns(stage, 2);
     uint64_t sends = fake_total(ring_of(stage), FAKE_SEND);
+    while (send(stream->descriptor, content, 4096, MSG_DONTWAIT) > 0) {
+        /* until it is full */
+    }
     fake_complete(ring_of(stage), submitted(stage, stream, FAKE_SEND), -EAGAIN, 0);
     stage_turns(stage, 10);
     assert_int_equal(fake_total(ring_of(stage), FAKE_SEND), sends);
+    read_all(client, 0);
     fake_clock_advance(2);
     stage_turns(stage, 2);
     assert_int_equal(fake_total(ring_of(stage), FAKE_SEND), sends + 1);
