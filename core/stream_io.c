@@ -137,7 +137,10 @@ void gy_stream_took(struct gy_stream *stream, uint32_t bytes)
 {
     gy_count(&stream->worker->counters.sent_bytes, bytes);
     gy_chain_consume(gy_stream_wire_out(stream), bytes);
-    stream->room_looks = 0;
+    if (stream->room_looks > 0) {
+        stream->room_looks = 0;
+        stream->core_deadline_ms = 0; /* it was of waiting for room; what is next has its own */
+    }
     if (gy_stream_unsent(stream) == 0) {
         stream->sends_long = false;
     }

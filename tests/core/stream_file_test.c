@@ -285,6 +285,28 @@ static void a_peer_that_has_shut_its_side_gets_all_of_a_file(void **state)
     close(client);
 }
 
+/* The last of the file went without the ring: nobody is waited for any more. */
+static void the_deadline_of_a_wait_by_time_ends_with_the_wait(void **state)
+{
+    struct stage *stage = *state;
+    static struct gy_file_range range;
+    int client;
+    uint32_t have = 0;
+    struct gy_stream *stream = stage_connect(stage, 0, &client);
+    put_range(stream, &range, 0, FILE_BYTES);
+    for (int i = 0; stream->out.length > 0; i++) {
+        assert_true(i < 1000);
+        play_a_peer_that_has_shut(stage, stream, 2);
+        have = read_all(client, have);
+    }
+    assert_true(fake_total(ring_of(stage), FAKE_POLL) > 0);
+    fake_clock_advance(4000);
+    stage_turns(stage, 2);
+    assert_int_equal(stage_counter(stage, timeouts_write), 0);
+    assert_int_equal(stream->state, GY_STREAM_OPEN);
+    close(client);
+}
+
 static void a_send_behind_a_file_that_the_ring_gives_up_is_tried_again_by_time(void **state)
 {
     struct stage *stage = *state;
@@ -544,6 +566,7 @@ int main(void)
         FILE_TEST(a_full_socket_is_waited_for_and_the_wait_has_the_write_deadline),
         FILE_TEST(a_full_socket_of_a_peer_that_has_shut_its_side_is_waited_for_by_time),
         FILE_TEST(a_peer_that_has_shut_its_side_gets_all_of_a_file),
+        FILE_TEST(the_deadline_of_a_wait_by_time_ends_with_the_wait),
         FILE_TEST(a_send_behind_a_file_that_the_ring_gives_up_is_tried_again_by_time),
         FILE_TEST(a_peer_that_is_gone_ends_the_stream_without_a_signal),
         FILE_TEST(a_file_that_got_shorter_ends_the_stream_behind_what_there_was),
