@@ -44,6 +44,8 @@ uint32_t gy_evict_stalled(struct gy_worker *worker)
             evicted++;
         }
     }
+    /* What they held comes back when their sends are cancelled: nobody else is to blame yet. */
+    worker->evict_held_due_ms = worker->now_ms + GY_EVICT_INTERVAL_MS;
     gy_count(&worker->counters.streams_evicted, evicted);
     gy_log_limited(GY_LOG_WARN, "worker",
                    "worker %u: memory is used up; %u connections that do not read their "

@@ -160,6 +160,40 @@ static void who_holds_the_most_input_is_ended_when_output_memory_is_used_up(void
     close(client);
 }
 
+/* Whose memory is still on its way back. */
+static void who_holds_input_is_left_alone_right_after_a_stalled_reader_was_ended(void **state)
+{
+    struct stage *stage = *state;
+    struct gy_worker *worker = &stage->worker;
+    void *blocks;
+    int clients[2];
+    struct held held = {
+        .holder.largest = largest, .pieces = {20}, .worker = worker, .blocks = &blocks};
+    fake_cancel_by_itself(worker->ring);
+    stalled_reader(stage, &clients[0]);
+    struct gy_stream *waiting = stage_connect(stage, 0, &clients[1]);
+    use_up_output_memory(worker, &blocks);
+    held.began_ns = worker->now_ns;
+    gy_evict_add(worker, &held.holder);
+    act_of(waiting)->wants = GY_WANT_READ | GY_WANT_RETRY;
+    gy_stream_wake(waiting);
+    fake_clock_advance(GY_EVICT_STALLED_MS);
+    for (int i = 0; i < 9; i++) {
+        stage_turns(stage, 3);
+        fake_clock_advance(GY_EVICT_INTERVAL_MS / 10);
+    }
+    assert_int_equal(stage_counter(stage, streams_evicted), 1);
+    assert_int_equal(held.ended, 0);
+    fake_clock_advance(GY_EVICT_INTERVAL_MS);
+    stage_turns(stage, 3);
+    assert_int_equal(held.ended, 1); /* there was too little of it */
+    gy_evict_remove(worker, &held.holder);
+    act_of(waiting)->wants = GY_WANT_READ;
+    give_output_memory_back(worker, blocks);
+    close(clients[0]);
+    close(clients[1]);
+}
+
 static void who_holds_the_most_input_is_ended_when_links_are_all_but_used_up(void **state)
 {
     struct stage *stage = *state;
@@ -303,6 +337,9 @@ int main(void)
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(
             who_holds_the_most_input_is_ended_when_output_memory_is_used_up, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            who_holds_input_is_left_alone_right_after_a_stalled_reader_was_ended, set_up,
+            tear_down),
         cmocka_unit_test_setup_teardown(
             who_holds_the_most_input_is_ended_when_links_are_all_but_used_up, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nobody_is_ended_while_there_is_output_memory, set_up,
