@@ -77,19 +77,27 @@ static bool is_short(const struct gy_slab *slab)
     return slab->capacity - slab->used < slab->capacity / GY_EVICT_HELD_SHARE;
 }
 
-/* Ends the one that holds the most. False: nobody holds enough. */
-static bool end_largest(const struct gy_worker *worker, uint64_t until_ns)
+bool gy_evict_presses(const struct gy_worker *worker)
 {
-    struct gy_holder *whose = NULL;
-    uint32_t most = GY_EVICT_HELD_LEAST - 1;
+    return is_short(&worker->blocks) || is_short(&worker->links);
+}
+
+/* Ends those that hold the most, or at least half of that. 0: nobody holds enough. */
+static uint32_t end_largest(const struct gy_worker *worker, uint64_t until_ns, uint32_t count)
+{
+    uint32_t most = 0, ended = 0;
     for (struct gy_holder *holder = worker->holders; holder != NULL; holder = holder->next) {
-        uint32_t pieces = holder->largest(holder, until_ns, false);
-        if (pieces > most) {
-            most = pieces;
-            whose = holder;
-        }
+        uint32_t pieces = holder->largest(holder, until_ns);
+        most = pieces > most ? pieces : most;
     }
-    return whose != NULL && whose->largest(whose, until_ns, true) > 0;
+    uint32_t half = most - most / 2;
+    uint32_t least = half > GY_EVICT_HELD_LEAST ? half : GY_EVICT_HELD_LEAST;
+    for (struct gy_holder *holder = worker->holders; holder != NULL && most >= least;
+         holder = holder->next) {
+        ended += holder->end(holder, until_ns, least, count - ended);
+    }
+    gy_assert(ended <= count);
+    return ended;
 }
 
 uint32_t gy_evict_held(struct gy_worker *worker)
@@ -102,9 +110,8 @@ uint32_t gy_evict_held(struct gy_worker *worker)
     uint64_t until_ns = worker->now_ns > stalled_ns ? worker->now_ns - stalled_ns : 0;
     uint32_t evicted = 0;
     /* Many may have pieces in one block, which is free when all of them are gone. */
-    while (evicted < GY_EVICT_BATCH && (is_short(&worker->blocks) || is_short(&worker->links)) &&
-           end_largest(worker, until_ns)) {
-        evicted++;
+    for (int i = 0; i < GY_EVICT_HELD_ROUNDS && gy_evict_presses(worker); i++) {
+        evicted += end_largest(worker, until_ns, GY_EVICT_BATCH - evicted);
     }
     if (evicted > 0) {
         gy_count(&worker->counters.streams_evicted, evicted);

@@ -18,11 +18,15 @@
 
 struct gy_worker;
 
-/* Embed it in the owner's. */
+/* Embed it in the owner's. Each call looks at all connections, which may be very many: an eviction
+ * makes a few of them. */
 struct gy_holder {
     /* The most pieces of output memory that the unfinished input of one connection holds, of those
-     * that began until `until_ns`. `end`: that connection is ended, or at least gives them back. */
-    uint32_t (*largest)(struct gy_holder *holder, uint64_t until_ns, bool end);
+     * that began until `until_ns`. */
+    uint32_t (*largest)(struct gy_holder *holder, uint64_t until_ns);
+    /* Ends those of them that hold `least` pieces or more, or has them give these back: while
+     * gy_evict_presses(), and `count` at most. Returns how many. */
+    uint32_t (*end)(struct gy_holder *holder, uint64_t until_ns, uint32_t least, uint32_t count);
     struct gy_holder *next;
 };
 
@@ -31,6 +35,7 @@ struct gy_holder {
 #define GY_EVICT_BATCH       64
 #define GY_EVICT_HELD_LEAST  4  /* pieces; ending who holds less would gain little */
 #define GY_EVICT_HELD_SHARE  16 /* of blocks, and of links, so much is to be free then */
+#define GY_EVICT_HELD_ROUNDS 2  /* at a time; each ends who holds at least half of the most */
 
 /* Looks at most once per interval; returns how many streams it ended (counted in streams_evicted).
  */
@@ -38,6 +43,9 @@ uint32_t gy_evict_stalled(struct gy_worker *worker);
 
 /* Likewise for input that is held. */
 uint32_t gy_evict_held(struct gy_worker *worker);
+
+/* Whether there is still too little memory. For holders. */
+bool gy_evict_presses(const struct gy_worker *worker);
 
 /* On the worker's thread. */
 void gy_evict_add(struct gy_worker *worker, struct gy_holder *holder);

@@ -107,22 +107,32 @@ static const struct gy_ws_memory compress_memory = {take_memory, give_memory, NU
 
 /* ---- memory for messages, of which others may have need ---- */
 
-static uint32_t largest(struct gy_holder *holder, uint64_t until_ns, bool end)
+static uint32_t largest(struct gy_holder *holder, uint64_t until_ns)
 {
     const struct gy_websocket_worker *own = (struct gy_websocket_worker *)holder;
-    struct gy_websocket_connection *whose = NULL;
     uint32_t most = 0;
     for (struct gy_websocket_connection *at = own->first; at != NULL; at = at->next) {
         uint32_t pieces = gy_ws_held(&at->ws, until_ns);
-        if (pieces > most) {
-            most = pieces;
-            whose = at;
-        }
-    }
-    if (end && whose != NULL) {
-        gy_websocket_close(whose, GY_WS_TRY_LATER, "no memory for long messages now");
+        most = pieces > most ? pieces : most;
     }
     return most;
+}
+
+static uint32_t end_holders(struct gy_holder *holder, uint64_t until_ns, uint32_t least,
+                            uint32_t count)
+{
+    const struct gy_websocket_worker *own = (struct gy_websocket_worker *)holder;
+    uint32_t ended = 0;
+    struct gy_websocket_connection *next;
+    for (struct gy_websocket_connection *at = own->first;
+         at != NULL && ended < count && gy_evict_presses(own->worker); at = next) {
+        next = at->next;
+        if (gy_ws_held(&at->ws, until_ns) >= least) {
+            gy_websocket_close(at, GY_WS_TRY_LATER, "no memory for long messages now");
+            ended++;
+        }
+    }
+    return ended;
 }
 
 /* ---- workers ---- */
@@ -168,6 +178,7 @@ int gy_websocket_worker_open(struct gy_websocket *socket, struct gy_worker *work
     own->env.limits =
         socket->limits.message_max != 0 ? socket->limits : gy_websocket_limits_default();
     own->holder.largest = largest;
+    own->holder.end = end_holders;
     gy_evict_add(worker, &own->holder);
     socket->workers[number] = own;
     return 0;
