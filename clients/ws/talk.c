@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "clients/dns/resolver.h"
+#include "clients/shown.h"
 #include "core/sha1.h"
 
 #define NANOSECONDS_PER_MS UINT64_C(1000000)
@@ -65,9 +66,7 @@ static void got_close(struct gy_talk *talk, const struct gy_ws_event *event)
     if (talk->we_closed) {
         return; /* it is the answer */
     }
-    for (uint32_t i = 0; i < event->bytes; i++) { /* for a terminal, perhaps */
-        reason[i] = event->data[i] < 0x20 || event->data[i] == 0x7f ? '?' : (char)event->data[i];
-    }
+    gy_shown(reason, sizeof reason, (const char *)event->data, event->bytes);
     bool well = event->code == GY_WS_NORMAL || event->code == GY_WS_NO_CODE;
     if (!well) {
         gy_error_set(&talk->error, GY_ECLOSED, "the server closed with %u, %s%s%s%s", event->code,
@@ -208,11 +207,12 @@ static void on_response(struct gy_h1_call *call)
     struct gy_talk *talk = call->context;
     struct gy_http_text phrase = gy_h1_call_phrase(call);
     struct gy_ws_agreed agreed;
+    char shown[61];
     if (!gy_h1_call_is_tunnel(call)) {
         gy_talk_fail(talk, GY_EREFUSED,
-                     "the server answered %u %.*s, where 101 opens a WebSocket; is the path right?",
-                     gy_h1_call_status(call), phrase.length < 60 ? (int)phrase.length : 60,
-                     phrase.data);
+                     "the server answered %u %s, where 101 opens a WebSocket; is the path right?",
+                     gy_h1_call_status(call),
+                     gy_shown(shown, sizeof shown, phrase.data, phrase.length));
         return;
     }
     const char *wrong = gy_ws_response_check(&talk->asks, call, &agreed);
