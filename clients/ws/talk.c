@@ -14,7 +14,8 @@
 
 #define NANOSECONDS_PER_MS UINT64_C(1000000)
 #define CLOSE_MS           5000
-#define OUTPUT_BLOCKS      1024 /* of GY_BUMP_BLOCK_BYTES */
+#define OUTPUT_BLOCKS      2048  /* of GY_BUMP_BLOCK_BYTES: a message of 16 MiB, and what is sent */
+#define RECEIVE_BUFFERS    12288 /* of 4 KiB: such a message in pieces that half fill them */
 
 struct session {
     struct gy_talk *talk; /* NULL: nobody's */
@@ -447,10 +448,12 @@ static int open_worker(struct gy_talk *talk, struct gy_error *error)
         .blocks_max = OUTPUT_BLOCKS,
         .pool = gy_pool_defaults(GY_RECEIVE_MULTISHOT, 0),
     };
+    options.pool.buffers = RECEIVE_BUFFERS;
     talk->peers[0] = &talk->worker;
     int code = gy_worker_open(&talk->worker, &options, talk->peers, error);
     if (code == GY_ENOTSUP) {
         options.pool = gy_pool_defaults(GY_RECEIVE_ONE_SHOT, 0);
+        options.pool.buffers = RECEIVE_BUFFERS;
         code = gy_worker_open(&talk->worker, &options, talk->peers, error);
     }
     return code;

@@ -236,6 +236,16 @@ def a_control_that_two_fragments_share_is_shown_too():
 
 
 @test
+def a_message_of_many_small_fragments_becomes_whole():
+    def behave(connection):
+        connection.sendall(frame(TEXT, b"a", fin=False) + frame(0, b"b", fin=False) * 30000 + frame(0, b"c"))
+    with ScriptedWebSocket(behave) as server:
+        status, out, errors = ws("--wait", "forever", "--count", "1", server.url)
+        equal((status, errors), (0, ""))
+        true(out == "a" + "b" * 30000 + "c\n", f"all of it, not {len(out)} bytes")
+
+
+@test
 def what_a_server_says_of_itself_commands_no_terminal():
     for server in (ScriptedWebSocket(closing(4000, b"x\xc2\x9b31m\x1b")), ScriptedWebSocket(closing(4000), status="403 x\x9b31m?")):
         with server:
