@@ -101,8 +101,10 @@ static void take_location(struct gy_fetch *fetch, const struct gy_h1_call *call)
     fetch->redirected = fetch->discards = true;
 }
 
-/* Content-Range: bytes FIRST-LAST/LENGTH, or bytes * /LENGTH (RFC 9110 §14.4). */
-static bool content_range(const struct gy_h1_call *call, uint64_t *first, uint64_t *length)
+/* Content-Range: bytes FIRST-LAST/LENGTH, or bytes * /LENGTH (RFC 9110 §14.4); `end` is behind the
+ * last. What is not said is GY_HTTP_UNKNOWN. */
+static bool content_range(const struct gy_h1_call *call, uint64_t *first, uint64_t *end,
+                          uint64_t *length)
 {
     struct gy_http_text value = gy_h1_call_field_find(call, "content-range", NULL);
     char text[96];
@@ -115,11 +117,12 @@ static bool content_range(const struct gy_h1_call *call, uint64_t *first, uint64
     unsigned long long to = 0;
     unsigned long long all = 0;
     *length = GY_HTTP_UNKNOWN;
-    *first = GY_HTTP_UNKNOWN;
+    *first = *end = GY_HTTP_UNKNOWN;
     if (sscanf(text, "bytes %llu-%llu/%llu", &from, &to, &all) >= 2) {
         *first = from;
+        *end = to + 1;
         *length = strchr(text, '*') == NULL ? all : GY_HTTP_UNKNOWN;
-        return to >= from;
+        return to >= from && to < GY_HTTP_UNKNOWN - 1;
     }
     if (sscanf(text, "bytes */%llu", &all) == 1) {
         *length = all;
@@ -182,18 +185,52 @@ static int64_t take_validator(struct gy_fetch *fetch, const struct gy_h1_call *c
     return strptime(text, "%a, %d %b %Y %H:%M:%S GMT", &when) != NULL ? timegm(&when) : -1;
 }
 
+/* Whether a part is one that makes the file whole: it goes on where what is there ends, it is as
+ * long as it says, it is the rest, and it is of the same version, whatever the server makes of
+ * If-Range (RFC 9110 §15.3.7.3). */
+static const char *why_not_the_rest(const struct gy_fetch *fetch, const struct gy_h1_call *call,
+                                    uint64_t first, uint64_t end, uint64_t length)
+{
+    struct gy_http_text tag = gy_h1_call_field_find(call, "etag", NULL);
+    uint64_t bytes = gy_h1_call_length(call);
+    if (first != fetch->resumed_at || (first == 0 && length == GY_HTTP_UNKNOWN)) {
+        return "the server sent a part that was not asked for";
+    }
+    if ((length != GY_HTTP_UNKNOWN && end != length) ||
+        (bytes != GY_HTTP_UNKNOWN && bytes != end - first)) {
+        return "the server sent a part that is not the rest of the file";
+    }
+    if (fetch->validator[0] == '"' && tag.data != NULL &&
+        !gy_http_text_equal(tag, gy_http_text_of(fetch->validator))) {
+        return "the server sent a part of another version of the file";
+    }
+    return NULL;
+}
+
+/* "FIRST-LAST" is answered from FIRST on, "-BYTES" from wherever those begin. */
+static bool is_asked_range(const char *range, uint64_t first)
+{
+    return range[0] == '-' || strtoull(range, NULL, 10) == first;
+}
+
 /* Where in the file the body belongs; GY_HTTP_UNKNOWN: nowhere, and the error says why. */
 static uint64_t place_of(struct gy_fetch *fetch, const struct gy_h1_call *call)
 {
     const struct gy_get_options *options = fetch->get->options;
     uint16_t status = gy_h1_call_status(call);
     uint64_t first = 0;
+    uint64_t end = 0;
     uint64_t length = GY_HTTP_UNKNOWN;
     fetch->length = gy_h1_call_length(call);
     if (status == 206) {
-        if (!content_range(call, &first, &length) || first == GY_HTTP_UNKNOWN ||
-            (options->range == NULL && first != fetch->resumed_at)) {
-            gy_error_set(&fetch->error, GY_EPROTO, "the server sent a part that was not asked for");
+        const char *wrong = "the server sent a part that was not asked for";
+        if (content_range(call, &first, &end, &length) && first != GY_HTTP_UNKNOWN) {
+            wrong = options->range == NULL ? why_not_the_rest(fetch, call, first, end, length)
+                    : is_asked_range(options->range, first) ? NULL
+                                                            : wrong;
+        }
+        if (wrong != NULL) {
+            gy_error_set(&fetch->error, GY_EPROTO, "%s", wrong);
             return GY_HTTP_UNKNOWN;
         }
         if (options->range == NULL) {
@@ -218,9 +255,10 @@ static uint64_t place_of(struct gy_fetch *fetch, const struct gy_h1_call *call)
 static bool is_complete(struct gy_fetch *fetch, const struct gy_h1_call *call)
 {
     uint64_t first;
+    uint64_t end;
     uint64_t length;
     return gy_h1_call_status(call) == 416 && fetch->resumed_at > 0 &&
-           content_range(call, &first, &length) && length == fetch->resumed_at;
+           content_range(call, &first, &end, &length) && length == fetch->resumed_at;
 }
 
 static void fail_by_status(struct gy_fetch *fetch, const struct gy_h1_call *call)

@@ -9,6 +9,7 @@
 
 #include "clients/flags.h"
 #include "clients/get/get_internal.h"
+#include "clients/shown.h"
 #include "core/usage.h"
 
 #define TURN_MS       200
@@ -276,11 +277,11 @@ static int name_files(struct command *command)
 
 void gy_get_tell(const struct gy_fetch *fetch, const char *what)
 {
-    char url[512];
+    char url[512], shown[GY_ERROR_MESSAGE_BYTES];
     gy_get_progress_wipe();
     fprintf(stderr, "gyre get: %s: %s\n",
             fetch->redirects > 0 ? gy_url_format(&fetch->url, url, sizeof url) : fetch->given,
-            what);
+            gy_shown(shown, sizeof shown, what, strlen(what)));
 }
 
 static int run(struct command *command)

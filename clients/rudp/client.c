@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "clients/shown.h"
 #include "servers/rudp/rudp_tls.h"
 
 #define MS 1000000ull
@@ -129,11 +130,12 @@ int gy_rudp_client_explain(const struct gy_rudp_client *client,
                            const struct gy_rudp_session *session, bool was_open,
                            struct gy_error *error)
 {
-    char peer[GY_ADDRESS_TEXT_BYTES];
+    char peer[GY_ADDRESS_TEXT_BYTES], reason[sizeof session->conn.close_reason];
     gy_address_format(&client->target->address, peer, sizeof peer);
     return gy_error_set(error, was_open ? GY_ECLOSED : GY_ETIMEOUT, "%s %s by reliable UDP: %s%s%s",
                         was_open ? "talking to" : "reaching for", peer,
                         session->conn.closed_by_peer ? "the server closed the connection: " : "",
-                        session->conn.close_reason,
+                        gy_shown(reason, sizeof reason, session->conn.close_reason,
+                                 strlen(session->conn.close_reason)),
                         gy_rudp_target_remedy(client->target, session->conn.close_code));
 }

@@ -9,11 +9,13 @@
 #include <unistd.h>
 
 #include "clients/dns/resolver.h"
+#include "clients/shown.h"
 #include "core/sha1.h"
 
 #define NANOSECONDS_PER_MS UINT64_C(1000000)
 #define CLOSE_MS           5000
-#define OUTPUT_BLOCKS      1024 /* of GY_BUMP_BLOCK_BYTES */
+#define OUTPUT_BLOCKS      2048  /* of GY_BUMP_BLOCK_BYTES: a message of 16 MiB, and what is sent */
+#define RECEIVE_BUFFERS    12288 /* of 4 KiB: such a message in pieces that half fill them */
 
 struct session {
     struct gy_talk *talk; /* NULL: nobody's */
@@ -65,9 +67,7 @@ static void got_close(struct gy_talk *talk, const struct gy_ws_event *event)
     if (talk->we_closed) {
         return; /* it is the answer */
     }
-    for (uint32_t i = 0; i < event->bytes; i++) { /* for a terminal, perhaps */
-        reason[i] = event->data[i] < 0x20 || event->data[i] == 0x7f ? '?' : (char)event->data[i];
-    }
+    gy_shown(reason, sizeof reason, (const char *)event->data, event->bytes);
     bool well = event->code == GY_WS_NORMAL || event->code == GY_WS_NO_CODE;
     if (!well) {
         gy_error_set(&talk->error, GY_ECLOSED, "the server closed with %u, %s%s%s%s", event->code,
@@ -208,11 +208,12 @@ static void on_response(struct gy_h1_call *call)
     struct gy_talk *talk = call->context;
     struct gy_http_text phrase = gy_h1_call_phrase(call);
     struct gy_ws_agreed agreed;
+    char shown[61];
     if (!gy_h1_call_is_tunnel(call)) {
         gy_talk_fail(talk, GY_EREFUSED,
-                     "the server answered %u %.*s, where 101 opens a WebSocket; is the path right?",
-                     gy_h1_call_status(call), phrase.length < 60 ? (int)phrase.length : 60,
-                     phrase.data);
+                     "the server answered %u %s, where 101 opens a WebSocket; is the path right?",
+                     gy_h1_call_status(call),
+                     gy_shown(shown, sizeof shown, phrase.data, phrase.length));
         return;
     }
     const char *wrong = gy_ws_response_check(&talk->asks, call, &agreed);
@@ -447,10 +448,12 @@ static int open_worker(struct gy_talk *talk, struct gy_error *error)
         .blocks_max = OUTPUT_BLOCKS,
         .pool = gy_pool_defaults(GY_RECEIVE_MULTISHOT, 0),
     };
+    options.pool.buffers = RECEIVE_BUFFERS;
     talk->peers[0] = &talk->worker;
     int code = gy_worker_open(&talk->worker, &options, talk->peers, error);
     if (code == GY_ENOTSUP) {
         options.pool = gy_pool_defaults(GY_RECEIVE_ONE_SHOT, 0);
+        options.pool.buffers = RECEIVE_BUFFERS;
         code = gy_worker_open(&talk->worker, &options, talk->peers, error);
     }
     return code;

@@ -58,12 +58,14 @@ static bool put(const uint8_t *data, size_t bytes)
     return true;
 }
 
+#define C1_LEAD 0xc2 /* the first of a C1 control's two bytes (RFC 3629 §3) */
+
 /* A terminal obeys control characters: it is shown them instead, but for tabs and line ends. */
-static bool put_safe(const uint8_t *data, size_t bytes)
+static bool put_whole(const uint8_t *data, size_t bytes)
 {
     size_t from = 0;
     for (size_t at = 0; at < bytes; at++) {
-        bool c1 = data[at] == 0xc2 && at + 1 < bytes && data[at + 1] < 0xa0;
+        bool c1 = data[at] == C1_LEAD && at + 1 < bytes && data[at + 1] < 0xa0;
         if (!c1 && (data[at] >= 0x20 || data[at] == '\t' || data[at] == '\n') && data[at] != 0x7f) {
             continue;
         }
@@ -79,11 +81,35 @@ static bool put_safe(const uint8_t *data, size_t bytes)
     return put(data + from, bytes - from);
 }
 
+/* The same for the next piece of a message. A C1_LEAD at its end waits for the piece behind it:
+ * `lead` is whether one does. */
+static bool put_safe(const uint8_t *data, size_t bytes, bool *lead)
+{
+    if (bytes == 0) {
+        return true;
+    }
+    if (*lead) {
+        const uint8_t pair[2] = {C1_LEAD, data[0]};
+        *lead = false;
+        if (!put_whole(pair, sizeof pair)) {
+            return false;
+        }
+        data++;
+        bytes--;
+    }
+    if (bytes > 0 && data[bytes - 1] == C1_LEAD) {
+        *lead = true;
+        bytes--;
+    }
+    return put_whole(data, bytes);
+}
+
 static bool show_all(const struct gy_chain *message, bool safe)
 {
+    bool lead = false;
     for (const struct gy_link *link = message->head; link != NULL; link = link->next) {
         const uint8_t *data = gy_slice_data(link->slice);
-        if (safe ? !put_safe(data, link->slice.length) : !put(data, link->slice.length)) {
+        if (safe ? !put_safe(data, link->slice.length, &lead) : !put(data, link->slice.length)) {
             return false;
         }
     }

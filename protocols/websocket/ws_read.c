@@ -196,18 +196,38 @@ static int take_masked(const struct reading *reading, const uint8_t *data, uint3
     return GO_ON;
 }
 
-/* What the client gets: as it came. */
+#define WS_PIECE_BYTES 2048u /* half of a usual receive buffer */
+
+/* A message of many small pieces would hold a receive buffer and a link for each, until there are
+ * none left and it can never be whole: behind the first, small ones are copied together. */
+static bool put_together(const struct reading *reading, const uint8_t *data, uint32_t bytes)
+{
+    struct gy_ws *ws = reading->ws;
+    struct gy_ws_env *env = ws->env;
+    if (ws->message.length == 0 || bytes >= WS_PIECE_BYTES) {
+        return false;
+    }
+    if (gy_bump_copy(env->bump, &ws->message, data, bytes) != 0) {
+        return false;
+    }
+    env->counters.copied_bytes += bytes;
+    return true;
+}
+
+/* What the client gets: as it came, but for small pieces. */
 static int take_plain(const struct reading *reading, const uint8_t *data, uint32_t bytes)
 {
     struct gy_ws *ws = reading->ws;
-    if (gy_chain_move(reading->in, &ws->message, bytes) != 0) {
+    bool copied = put_together(reading, data, bytes);
+    if (!copied && gy_chain_move(reading->in, &ws->message, bytes) != 0) {
         return GY_ENOBUFS;
     }
     ws->frame_left -= bytes;
-    if (!check_text(ws, &ws->text, data, bytes)) {
-        return fail(reading, GY_WS_NOT_TEXT, "a text message is not UTF-8");
+    bool good = check_text(ws, &ws->text, data, bytes);
+    if (copied) {
+        gy_chain_consume(reading->in, bytes);
     }
-    return GO_ON;
+    return good ? GO_ON : fail(reading, GY_WS_NOT_TEXT, "a text message is not UTF-8");
 }
 
 /* Inflates into output memory: `data`, or at the end of a message what is behind all of it. `used`:

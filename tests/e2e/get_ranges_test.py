@@ -85,6 +85,32 @@ def a_transfer_that_breaks_off_fails_without_retries_and_leaves_nothing():
 
 
 @test
+def a_part_that_is_not_the_rest_of_the_file_does_not_make_it_whole():
+    begin = answer("200 OK", b"0123456789", 'ETag: "v1"')[:-7]
+    for tag, span, body, wanted in (("v1", "3-4/10", b"34", "not the rest"), ("v1", "3-9/10", b"3456789abc", "not the rest"),
+                                    ("v2", "3-9/10", b"DEFGHIJ", "another version"), ("v1", "4-9/10", b"456789", "not asked for")):
+        part = answer("206 Partial Content", body, f'ETag: "{tag}"', "Content-Range: bytes " + span)
+        with ScriptedHttp(lambda _path, _fields, number, part=part: (begin, None) if number == 1 else part) as server, folder() as here:
+            status, _, errors = get("-o", os.path.join(here, "file"), server.address)
+            equal(status, 1, f"{tag} {span}: the exit status")
+            true(wanted in errors, errors)
+            equal(os.listdir(here), [], f"{tag} {span}: no file")
+
+
+@test
+def a_part_that_nobody_asked_for_is_no_file():
+    part = answer("206 Partial Content", b"789", "Content-Range: bytes 7-9/10")
+    with ScriptedHttp(lambda *_: part) as server:
+        for asked in ([], ["-r", "0-2"]):
+            status, out, errors = get(*asked, server.address)
+            equal((status, out), (1, ""), f"{asked}: {errors}")
+            true("not asked for" in errors, errors)
+    beginning = answer("206 Partial Content", b"012", "Content-Range: bytes 0-2/10")
+    with ScriptedHttp(lambda *_: beginning) as server:
+        equal(get(server.address)[:2], (1, ""), "a beginning is not the whole")
+
+
+@test
 def another_run_goes_on_where_the_last_one_stopped():
     with ScriptedHttp(ranged(cut=1)) as server, folder() as here:
         path = os.path.join(here, "file")

@@ -315,6 +315,15 @@ def one_failure_among_several_is_a_failure_and_the_others_are_fetched():
 
 
 @test
+def what_a_server_says_of_itself_commands_no_terminal():
+    for status, fields in (("500 x\x9b31m?", ()), ("302 Found", ("Location: http://x\x9b31m?/",))):
+        with ScriptedHttp(lambda *_, status=status, fields=fields: answer(status, b"", *fields)) as server:
+            found, _, errors = get(server.address)
+            equal(found, 1)
+            true("x?31m" in errors and "\x9b" not in errors, errors)
+
+
+@test
 def a_server_that_breaks_the_protocol_is_named_for_it():
     for sent, said in ((b"SSH-2.0-x\r\n", 'no HTTP/1.1: it said "SSH-2.0-x", as SSH does; is that the port'),
                        (b"HTTP/1.1 2 OK\r\n\r\n", "status line"), (b"\x15\x03\x03\x00\x02\x02\x46", "speaks TLS at this port; write https://"), (b"HTTP/1.1 200 OK\n\n", "LF"),

@@ -225,6 +225,36 @@ def a_terminal_is_shown_what_would_command_it():
 
 
 @test
+def a_control_that_two_fragments_share_is_shown_too():
+    def behave(connection):
+        connection.sendall(frame(TEXT, b"a\xc2", fin=False) + frame(0, b"\x9b31m\xc2", fin=False) + frame(0, b"", fin=False))
+        connection.sendall(frame(0, b"\xb5") + frame(CLOSE, struct.pack(">H", 1000)))
+    with ScriptedWebSocket(behave) as server:
+        status, out = shown_by([PROGRAM, "ws", server.url], "stdin", "stdout")
+        equal(status, 0)
+        true(b"< a<9B>31m\xc2\xb5" in out, out)
+
+
+@test
+def a_message_of_many_small_fragments_becomes_whole():
+    def behave(connection):
+        connection.sendall(frame(TEXT, b"a", fin=False) + frame(0, b"b", fin=False) * 30000 + frame(0, b"c"))
+    with ScriptedWebSocket(behave) as server:
+        status, out, errors = ws("--wait", "forever", "--count", "1", server.url)
+        equal((status, errors), (0, ""))
+        true(out == "a" + "b" * 30000 + "c\n", f"all of it, not {len(out)} bytes")
+
+
+@test
+def what_a_server_says_of_itself_commands_no_terminal():
+    for server in (ScriptedWebSocket(closing(4000, b"x\xc2\x9b31m\x1b")), ScriptedWebSocket(closing(4000), status="403 x\x9b31m?")):
+        with server:
+            status, _, errors = ws("--wait", "forever", server.url)
+            equal(status, 1)
+            true("x?31m?" in errors and "\x9b" not in errors, errors)
+
+
+@test
 def an_interrupt_says_goodbye():
     heard = []
     def listen(connection):
