@@ -267,19 +267,27 @@ static void a_full_socket_of_a_peer_that_has_shut_its_side_is_waited_for_by_time
     close(client);
 }
 
-static void a_peer_that_has_shut_its_side_gets_all_of_a_file(void **state)
+/* A whole file, to a peer that reads. Returns how much of it came before the end of `out`. */
+static uint32_t send_to_a_peer_that_has_shut(struct stage *stage, struct gy_stream *stream,
+                                             int client)
 {
-    struct stage *stage = *state;
     static struct gy_file_range range;
-    int client;
     uint32_t have = 0;
-    struct gy_stream *stream = stage_connect(stage, 0, &client);
     put_range(stream, &range, 0, FILE_BYTES);
     for (int i = 0; stream->out.length > 0; i++) {
         assert_true(i < 1000);
         play_a_peer_that_has_shut(stage, stream, 2);
         have = read_all(client, have);
     }
+    return have;
+}
+
+static void a_peer_that_has_shut_its_side_gets_all_of_a_file(void **state)
+{
+    struct stage *stage = *state;
+    int client;
+    struct gy_stream *stream = stage_connect(stage, 0, &client);
+    uint32_t have = send_to_a_peer_that_has_shut(stage, stream, client);
     assert_int_equal(read_all(client, have), FILE_BYTES);
     assert_memory_equal(got, content, FILE_BYTES);
     close(client);
@@ -289,16 +297,9 @@ static void a_peer_that_has_shut_its_side_gets_all_of_a_file(void **state)
 static void the_deadline_of_a_wait_by_time_ends_with_the_wait(void **state)
 {
     struct stage *stage = *state;
-    static struct gy_file_range range;
     int client;
-    uint32_t have = 0;
     struct gy_stream *stream = stage_connect(stage, 0, &client);
-    put_range(stream, &range, 0, FILE_BYTES);
-    for (int i = 0; stream->out.length > 0; i++) {
-        assert_true(i < 1000);
-        play_a_peer_that_has_shut(stage, stream, 2);
-        have = read_all(client, have);
-    }
+    send_to_a_peer_that_has_shut(stage, stream, client);
     assert_true(fake_total(ring_of(stage), FAKE_POLL) > 0);
     fake_clock_advance(4000);
     stage_turns(stage, 2);
