@@ -13,7 +13,7 @@
 
 enum {
     LIMIT_DNS_MORE = 16, /* bytes by which an answer is longer than its query */
-    LIMIT_DNS_LEAST = 12 /* of a query: its header */
+    LIMIT_DNS_LEAST = 17 /* of a query: its header, and a question for the root */
 };
 
 /* The answer to the query of `bytes` at `in`, to `out`, which may be `in`. Returns its end. */
@@ -32,7 +32,7 @@ static inline char *limit_dns_answer(const char *in, size_t bytes, char *out)
 }
 
 /* Of what a stream brought at once, whole queries each behind its length, the answers to `out`,
- * which has room for half as many bytes again and is not `in`. Returns their bytes; 0 where `in`
+ * which has room for twice as many bytes and is not `in`. Returns their bytes; 0 where `in`
  * does not end with a query's end. */
 static inline size_t limit_dns_stream(const char *in, size_t bytes, char *out)
 {
@@ -40,7 +40,7 @@ static inline size_t limit_dns_stream(const char *in, size_t bytes, char *out)
 
     while (bytes > 2) {
         size_t query = (size_t)(uint8_t)in[0] << 8 | (uint8_t)in[1];
-        if (query < LIMIT_DNS_MORE || query + 2 > bytes)
+        if (query < LIMIT_DNS_LEAST || query + 2 > bytes)
             return 0;
         size_t answer = query + LIMIT_DNS_MORE;
         at[0] = (char)(answer >> 8);

@@ -31,7 +31,7 @@ static bool is_http2(const uint8_t *data, size_t bytes)
 /* Up to the end of its line, or in hexadecimal. */
 static void show(char *out, size_t room, const uint8_t *data, size_t bytes)
 {
-    size_t length = 0, fill = 1;
+    size_t length = 0;
     bytes = bytes < GY_HTTP_STRANGER_SHOWN ? bytes : GY_HTTP_STRANGER_SHOWN;
     while (length < bytes && data[length] >= ' ' && data[length] < 0x7f) {
         length++;
@@ -42,7 +42,7 @@ static void show(char *out, size_t room, const uint8_t *data, size_t bytes)
         return;
     }
     snprintf(out, room, "the bytes");
-    fill = strlen(out);
+    size_t fill = strlen(out);
     for (size_t i = 0; i < bytes && i < 12 && fill + 4 < room; i++, fill += 3) {
         snprintf(out + fill, room - fill, " %02x", data[i]);
     }

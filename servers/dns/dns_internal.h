@@ -24,8 +24,8 @@ struct gy_dns_worker {
     struct gy_dns_counts *counts;
     struct gy_dns_query queries[GY_DNS_BATCH];
     uint32_t query_index[GY_DNS_BATCH]; /* UDP: which datagram it was */
-    uint32_t ahead;                     /* TCP: turns of streams that were looked ahead at */
     uint32_t query_end[GY_DNS_BATCH];   /* TCP: behind its last byte */
+    uint32_t ahead;                     /* TCP: turns of streams that were looked ahead at */
     struct gy_dns_tsig tsig;            /* of the query that is looked at */
     uint32_t transfers;                 /* under way */
     struct gy_access_queue *log;        /* NULL: none */
